@@ -1,0 +1,1 @@
+//! nova-ha: a dead OpenStack compute host is noticed, fenced, and its guests run again, never twice.
