@@ -1,0 +1,289 @@
+//! The seam to the tree: a consistent key-value store with transactions and sessions.
+//!
+//! Consul stands behind it in production ([`crate::consul`]); a simulated world can stand behind
+//! it in tests. Every read through this trait is linearizable (`?consistent`): votes, claims and
+//! the journal are compared and set by index, and a stale read would only turn into a refused
+//! transaction, or worse, into a decision on yesterday's tree.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// One key with its value and Consul's indices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The full key.
+    pub key: String,
+    /// The raw value.
+    pub value: Vec<u8>,
+    /// Raft index of the last write; orders all writes of the tree.
+    pub modify_index: u64,
+    /// Session that holds the key as a lock, if any.
+    pub session: Option<SessionId>,
+}
+
+/// A Consul session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionId(pub String);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One operation of a transaction. At most [`MAX_OPS`] per transaction; all happen or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// Fails the transaction if the key is absent.
+    Get(String),
+    /// Every key below a prefix; an absent prefix answers nothing.
+    GetTree(String),
+    /// Unconditional write.
+    Set(String, Vec<u8>),
+    /// Write if the key is still at this index; 0 means *still absent*.
+    Cas(String, Vec<u8>, u64),
+    /// Take the lock with this session and set the value.
+    Lock(String, Vec<u8>, SessionId),
+    /// Give the lock back and set the value.
+    Unlock(String, Vec<u8>, SessionId),
+    /// Fails unless this session holds the key.
+    CheckSession(String, SessionId),
+    /// Fails unless the key is at this index.
+    CheckIndex(String, u64),
+    /// Fails if the key exists.
+    CheckAbsent(String),
+    /// Unconditional delete.
+    Delete(String),
+    /// Delete if the key is still at this index.
+    DeleteCas(String, u64),
+    /// Delete everything below a prefix.
+    DeleteTree(String),
+}
+
+impl Op {
+    /// The key or prefix that the operation is about.
+    pub fn key(&self) -> &str {
+        match self {
+            Op::Get(k) | Op::GetTree(k) | Op::CheckAbsent(k) | Op::Delete(k) | Op::DeleteTree(k) => k,
+            Op::Set(k, _) | Op::Cas(k, _, _) | Op::CheckSession(k, _) => k,
+            Op::Lock(k, _, _) | Op::Unlock(k, _, _) => k,
+            Op::CheckIndex(k, _) | Op::DeleteCas(k, _) => k,
+        }
+    }
+
+    /// *As I last saw it*: unchanged at its index, or still absent.
+    pub fn unchanged(key: impl Into<String>, seen: Option<&Entry>) -> Op {
+        match seen {
+            Some(entry) => Op::CheckIndex(key.into(), entry.modify_index),
+            None => Op::CheckAbsent(key.into()),
+        }
+    }
+
+    /// Compare-and-set against what was last seen; absent is compared as absent.
+    pub fn replace(key: impl Into<String>, value: impl Into<Vec<u8>>, seen: Option<&Entry>) -> Op {
+        Op::Cas(key.into(), value.into(), seen.map_or(0, |entry| entry.modify_index))
+    }
+}
+
+/// Consul refuses a transaction with more operations (1.8 and later).
+pub const MAX_OPS: usize = 64;
+
+/// Consul refuses a larger value, and a larger whole transaction body (1.8: 512 KiB, base64 counts).
+pub const MAX_VALUE_BYTES: usize = 512 * 1024;
+
+/// One operation that refused a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The key of the operation.
+    pub key: String,
+    /// Consul's words.
+    pub what: String,
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TxnOutcome {
+    /// All of it happened. Entries are those that the operations answer with (written keys without
+    /// their values).
+    Committed(Vec<Entry>),
+    /// None of it happened.
+    Refused(Vec<Refusal>),
+}
+
+/// A session to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSpec {
+    /// Shown in Consul's UI.
+    pub name: String,
+    /// Consul takes 10 s to 24 h, and may need up to twice as long to notice a lapse.
+    pub ttl: Duration,
+    /// How long a lock stays closed after its session was invalidated; at most 60 s.
+    pub lock_delay: Duration,
+}
+
+/// Whether a renewal found the session alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// The session lives for another TTL.
+    Renewed,
+    /// Consul no longer knows the session: whatever it locked is not ours any more.
+    Gone,
+}
+
+/// `serfHealth` of a Consul node, as the catalog has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SerfHealth {
+    /// Gossip reaches the node's agent.
+    Passing,
+    /// Gossip lost the node's agent.
+    Critical,
+}
+
+/// Health of one Consul node. A node whose agent left, or that was reaped, is absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeHealth {
+    /// Consul's node name.
+    pub node: String,
+    /// Its `serfHealth`.
+    pub serf: SerfHealth,
+}
+
+/// Why the store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, or it broke before an answer.
+    #[error("cannot reach Consul at {address} to {doing}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What was being attempted.
+        doing: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The deadline passed. A write may or may not have happened.
+    #[error("Consul at {address} did not answer within {deadline:?} to {doing}")]
+    Deadline {
+        /// Where.
+        address: String,
+        /// What was being attempted.
+        doing: String,
+        /// The deadline that passed.
+        deadline: Duration,
+    },
+    /// The cluster has no leader: nothing can be read consistently or written.
+    #[error("Consul has no leader, could not {doing}")]
+    NoLeader {
+        /// What was being attempted.
+        doing: String,
+    },
+    /// The token may not do this.
+    #[error("Consul denies this token to {doing}: {message}")]
+    Denied {
+        /// What was being attempted.
+        doing: String,
+        /// Consul's words.
+        message: String,
+    },
+    /// Any other status.
+    #[error("Consul answered {status} to {doing}: {message}")]
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// What was being attempted.
+        doing: String,
+        /// Consul's words, cut to a line.
+        message: String,
+    },
+    /// The answer is not what Consul's API says.
+    #[error("Consul's answer to {doing} cannot be understood: {message}")]
+    Malformed {
+        /// What was being attempted.
+        doing: String,
+        /// What was wrong.
+        message: String,
+    },
+    /// The answer is larger than anything this call should answer.
+    #[error("Consul's answer to {doing} is larger than {limit} bytes")]
+    TooLarge {
+        /// What was being attempted.
+        doing: String,
+        /// The bound that was passed.
+        limit: usize,
+    },
+    /// The settings (address, certificate, token file) cannot be used.
+    #[error("{setting}: {message}")]
+    Settings {
+        /// The environment variable or option.
+        setting: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed a moment later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            StoreError::Unreachable { .. } | StoreError::Deadline { .. } | StoreError::NoLeader { .. } => {
+                true
+            }
+            StoreError::Status { status, .. } => *status >= 500 || *status == 429,
+            StoreError::Denied { .. }
+            | StoreError::Malformed { .. }
+            | StoreError::TooLarge { .. }
+            | StoreError::Settings { .. } => false,
+        }
+    }
+
+    /// Whether a write that ended so may have happened all the same.
+    pub fn effect_may_have_happened(&self) -> bool {
+        match self {
+            StoreError::Unreachable { .. }
+            | StoreError::Deadline { .. }
+            | StoreError::NoLeader { .. }
+            | StoreError::Malformed { .. }
+            | StoreError::TooLarge { .. } => true,
+            StoreError::Status { status, .. } => *status >= 500,
+            StoreError::Denied { .. } | StoreError::Settings { .. } => false,
+        }
+    }
+}
+
+/// The tree, its sessions and the cluster's view of its nodes.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// One key, consistently. `None` is *absent or denied*: see [`crate::tree`] for how the two
+    /// are told apart.
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
+
+    /// All entries below a prefix, which must end in `/`, consistently.
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError>;
+
+    /// Key names below a prefix, which must end in `/`, consistently; with `folders`, only the
+    /// names of the next level, each ending in `/` if it is a folder.
+    async fn keys(&self, prefix: &str, folders: bool) -> Result<Vec<String>, StoreError>;
+
+    /// All operations or none.
+    async fn transact(&self, ops: &[Op]) -> Result<TxnOutcome, StoreError>;
+
+    /// A session without health checks: only its TTL ends it, or [`Store::destroy_session`].
+    async fn create_session(&self, spec: &SessionSpec) -> Result<SessionId, StoreError>;
+
+    /// Renews a session for another TTL.
+    async fn renew_session(&self, session: &SessionId) -> Result<Renewal, StoreError>;
+
+    /// Ends a session; its locks are released, after their lock-delay.
+    async fn destroy_session(&self, session: &SessionId) -> Result<(), StoreError>;
+
+    /// `serfHealth` of all nodes in one request, consistently.
+    async fn serf_health(&self) -> Result<Vec<NodeHealth>, StoreError>;
+
+    /// The Consul node name of the agent we talk to.
+    async fn own_node(&self) -> Result<String, StoreError>;
+
+    /// Address (`ip:port`) of the cluster's leader, as the agent knows it.
+    async fn leader(&self) -> Result<Option<String>, StoreError>;
+}
