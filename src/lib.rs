@@ -1,3 +1,8 @@
 //! nova-ha: a dead OpenStack compute host is noticed, fenced, and its guests run again, never twice.
+pub mod exit;
+pub mod keys;
+pub mod logging;
 pub mod names;
+pub mod policy;
 pub mod store;
+pub mod tree;

@@ -1,0 +1,264 @@
+//! Every path of the tree, in one file.
+//!
+//! The keys of the original `os_nova_ha_monitor` are kept with their spelling; ours stand beside
+//! them. Every prefix ends in `/`, because `node1` is a prefix of `node10`.
+
+use crate::names::{HaNodeName, HostName, IncidentId};
+
+/// Root of everything.
+pub const ROOT: &str = "ha_cluster/";
+/// Folder of the compute hosts.
+pub const HOSTS: &str = "ha_cluster/compute_nodes/";
+/// Folder of the HA nodes.
+pub const HA_NODES: &str = "ha_cluster/ha_nodes/";
+/// Folder of the incidents.
+pub const INCIDENTS: &str = "ha_cluster/incidents/";
+/// The sentinel: visible to every token that may read the tree at all. `nova-ha init` writes it.
+pub const META: &str = "ha_cluster/meta";
+/// What differs from the default policy.
+pub const POLICY: &str = "ha_cluster/policy";
+/// A cool-down in force, with its cause.
+pub const COOLDOWN: &str = "ha_cluster/cooldown";
+/// Id of the newest incident: the one key that triggers `recover`, and the serial number that
+/// every marking transaction compares.
+pub const RECOVERY_QUEUE: &str = "ha_cluster/recovery_queue";
+
+/// Keys of one machine, host or HA node; both are watched in the same way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineKeys {
+    root: String,
+}
+
+impl MachineKeys {
+    /// Everything of this machine; ends in `/`.
+    pub fn all(&self) -> String {
+        self.root.clone()
+    }
+    /// `status/`
+    pub fn status(&self) -> String {
+        format!("{}status/", self.root)
+    }
+    /// `internal/`
+    pub fn internal(&self) -> String {
+        format!("{}internal/", self.root)
+    }
+    /// `config/`: holds secrets.
+    pub fn config(&self) -> String {
+        format!("{}config/", self.root)
+    }
+    /// `status/failed`: only an administrator sets it back to False.
+    pub fn failed(&self) -> String {
+        format!("{}status/failed", self.root)
+    }
+    /// `status/recovered`: True from the moment a recovery is attempted.
+    pub fn recovered(&self) -> String {
+        format!("{}status/recovered", self.root)
+    }
+    /// `status/in_use` (HA nodes): changed only inside the claim and close transactions.
+    pub fn in_use(&self) -> String {
+        format!("{}status/in_use", self.root)
+    }
+    /// `internal/in_use_by` (HA nodes): the incident that holds it.
+    pub fn in_use_by(&self) -> String {
+        format!("{}internal/in_use_by", self.root)
+    }
+    /// `internal/number_fails`: for people, never evidence.
+    pub fn number_fails(&self) -> String {
+        format!("{}internal/number_fails", self.root)
+    }
+    /// `internal/runtime_config`: what the machine published about itself.
+    pub fn runtime_config(&self) -> String {
+        format!("{}internal/runtime_config", self.root)
+    }
+    /// `internal/epoch`: raised by `reset` only.
+    pub fn epoch(&self) -> String {
+        format!("{}internal/epoch", self.root)
+    }
+    /// `internal/observers/`
+    pub fn observers(&self) -> String {
+        format!("{}internal/observers/", self.root)
+    }
+    /// `internal/observers/{ha-node}`: written by that HA node's probe alone.
+    pub fn observer(&self, observer: &HaNodeName) -> String {
+        format!("{}internal/observers/{observer}", self.root)
+    }
+    /// `config/bmc/`
+    pub fn bmc(&self) -> String {
+        format!("{}config/bmc/", self.root)
+    }
+    /// `config/bmc/{field}`: `ip`, `user`, `password`, `port`, `driver`, `cipher`, `identity`.
+    pub fn bmc_field(&self, field: &str) -> String {
+        format!("{}config/bmc/{field}", self.root)
+    }
+    /// `config/ssh/`
+    pub fn ssh(&self) -> String {
+        format!("{}config/ssh/", self.root)
+    }
+    /// `config/ssh/{field}`: `user`, `password`, `port`, `address`, `host_key`, `private_key`.
+    pub fn ssh_field(&self, field: &str) -> String {
+        format!("{}config/ssh/{field}", self.root)
+    }
+    /// `config/fence`: ordered fence levels; absent means IPMI from `config/bmc`.
+    pub fn fence(&self) -> String {
+        format!("{}config/fence", self.root)
+    }
+    /// `config/maintenance`: a machine under maintenance is not marked.
+    pub fn maintenance(&self) -> String {
+        format!("{}config/maintenance", self.root)
+    }
+    /// `config/names`: Consul node, Nova service host, hypervisor hostname where they differ.
+    pub fn names(&self) -> String {
+        format!("{}config/names", self.root)
+    }
+    /// `config/agent`: `none` for a host without a Consul agent.
+    pub fn agent(&self) -> String {
+        format!("{}config/agent", self.root)
+    }
+    /// `config/os_cloud` (HA nodes): name in clouds.yaml.
+    pub fn os_cloud(&self) -> String {
+        format!("{}config/os_cloud", self.root)
+    }
+    /// `config/nova_mountpoint` (HA nodes): where Nova keeps its guests.
+    pub fn nova_mountpoint(&self) -> String {
+        format!("{}config/nova_mountpoint", self.root)
+    }
+    /// `config/storage` (HA nodes): the storage strategy.
+    pub fn storage(&self) -> String {
+        format!("{}config/storage", self.root)
+    }
+    /// `config/targets` (HA nodes): where guests go.
+    pub fn targets(&self) -> String {
+        format!("{}config/targets", self.root)
+    }
+    /// `general`: free text of the operator; its presence makes the machine known.
+    pub fn general(&self) -> String {
+        format!("{}general", self.root)
+    }
+}
+
+/// Keys of a compute host.
+pub fn host(name: &HostName) -> MachineKeys {
+    MachineKeys { root: format!("{HOSTS}{name}/") }
+}
+
+/// Keys of an HA node.
+pub fn ha_node(name: &HaNodeName) -> MachineKeys {
+    MachineKeys { root: format!("{HA_NODES}{name}/") }
+}
+
+/// Keys of one incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentKeys {
+    root: String,
+}
+
+/// Keys of an incident.
+pub fn incident(id: &IncidentId) -> IncidentKeys {
+    IncidentKeys { root: format!("{INCIDENTS}{id}/") }
+}
+
+impl IncidentKeys {
+    /// Everything of this incident; ends in `/`.
+    pub fn all(&self) -> String {
+        self.root.clone()
+    }
+    /// The incident record: every journal write compares and sets it.
+    pub fn incident(&self) -> String {
+        format!("{}incident", self.root)
+    }
+    /// The evidence it was judged on.
+    pub fn evidence(&self) -> String {
+        format!("{}evidence", self.root)
+    }
+    /// The lock; only ever locked and unlocked, its value names the holder.
+    pub fn lock(&self) -> String {
+        format!("{}lock", self.root)
+    }
+    /// Ours beside Consul's LockIndex: raised by claim and adoption.
+    pub fn term(&self) -> String {
+        format!("{}term", self.root)
+    }
+    /// One chunk of the plan.
+    pub fn plan(&self, chunk: usize) -> String {
+        format!("{}plan/{chunk:03}", self.root)
+    }
+    /// The plan's chunks.
+    pub fn plans(&self) -> String {
+        format!("{}plan/", self.root)
+    }
+    /// The journal's entries.
+    pub fn journal(&self) -> String {
+        format!("{}journal/", self.root)
+    }
+    /// One journal entry; the number is padded so that Consul lists them in order.
+    pub fn journal_entry(&self, sequence: u64) -> String {
+        format!("{}journal/{sequence:08}", self.root)
+    }
+    /// The guest ledger.
+    pub fn guests(&self) -> String {
+        format!("{}guests/", self.root)
+    }
+    /// One guest's ledger entry.
+    pub fn guest(&self, server: &str) -> String {
+        format!("{}guests/{server}", self.root)
+    }
+    /// Preflight notes of the HA nodes.
+    pub fn preflights(&self) -> String {
+        format!("{}preflight/", self.root)
+    }
+    /// Why this HA node cannot take the incident now.
+    pub fn preflight(&self, node: &HaNodeName) -> String {
+        format!("{}preflight/{node}", self.root)
+    }
+    /// A person's word, with a time limit, that the host is off.
+    pub fn confirm_off(&self) -> String {
+        format!("{}confirm_off", self.root)
+    }
+}
+
+/// The host that a key below [`HOSTS`] belongs to, if its name is one.
+pub fn host_of(key: &str) -> Option<HostName> {
+    key.strip_prefix(HOSTS)?.split('/').next()?.parse().ok()
+}
+
+/// The HA node that a key below [`HA_NODES`] belongs to, if its name is one.
+pub fn ha_node_of(key: &str) -> Option<HaNodeName> {
+    key.strip_prefix(HA_NODES)?.split('/').next()?.parse().ok()
+}
+
+/// The incident that a key below [`INCIDENTS`] belongs to, if its id is one.
+pub fn incident_of(key: &str) -> Option<IncidentId> {
+    key.strip_prefix(INCIDENTS)?.split('/').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_spelled_as_the_original_spells_them() {
+        let keys = host(&"node1".parse().unwrap());
+        assert_eq!(keys.failed(), "ha_cluster/compute_nodes/node1/status/failed");
+        assert_eq!(keys.recovered(), "ha_cluster/compute_nodes/node1/status/recovered");
+        assert_eq!(keys.number_fails(), "ha_cluster/compute_nodes/node1/internal/number_fails");
+        assert_eq!(keys.runtime_config(), "ha_cluster/compute_nodes/node1/internal/runtime_config");
+        assert_eq!(keys.bmc_field("ip"), "ha_cluster/compute_nodes/node1/config/bmc/ip");
+        assert_eq!(keys.ssh_field("user"), "ha_cluster/compute_nodes/node1/config/ssh/user");
+        assert_eq!(keys.general(), "ha_cluster/compute_nodes/node1/general");
+        let keys = ha_node(&"ha1".parse().unwrap());
+        assert_eq!(keys.in_use(), "ha_cluster/ha_nodes/ha1/status/in_use");
+        assert_eq!(keys.os_cloud(), "ha_cluster/ha_nodes/ha1/config/os_cloud");
+        assert_eq!(keys.nova_mountpoint(), "ha_cluster/ha_nodes/ha1/config/nova_mountpoint");
+    }
+
+    #[test]
+    fn a_key_names_its_owner_exactly() {
+        assert_eq!(host_of("ha_cluster/compute_nodes/node10/status/failed").unwrap().as_str(), "node10");
+        assert_eq!(host_of("ha_cluster/compute_nodes//status"), None);
+        assert_eq!(
+            incident_of("ha_cluster/incidents/n.example.org@3/lock").unwrap().to_string(),
+            "n.example.org@3"
+        );
+        assert!(host(&"node1".parse().unwrap()).all().ends_with("/node1/"));
+    }
+}

@@ -1,0 +1,238 @@
+//! What an operator may decide. The defaults are here, in code; `ha_cluster/policy` holds only
+//! what differs from them.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::keys;
+use crate::tree::record::Record;
+use crate::tree::{Snapshot, TreeError};
+
+mod span {
+    //! Durations as people write them: `10s`, `15m`, `500ms`.
+    use super::{Duration, SignedDuration};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        let signed = SignedDuration::try_from(*value).map_err(serde::ser::Error::custom)?;
+        serializer.collect_str(&format_args!("{signed:#}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let signed: SignedDuration = text.parse().map_err(serde::de::Error::custom)?;
+        Duration::try_from(signed).map_err(|_| serde::de::Error::custom(format!("{text:?} is negative")))
+    }
+}
+
+/// One way to be dead: all of these planes failed, and what the agent's `serfHealth` must say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Planes that must all have failed.
+    pub planes: Vec<String>,
+    /// Whether `serfHealth` must be critical too (yes unless a site says otherwise, for hosts
+    /// whose agent lives but whose guests do not).
+    #[serde(default = "yes")]
+    pub agent_must_be_critical: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Hosts that fail together (a rack, a power feed), with a limit of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Domain {
+    /// Its name.
+    pub name: String,
+    /// Its hosts.
+    pub hosts: Vec<String>,
+    /// How many of them may be suspect or open at once.
+    pub limit: usize,
+}
+
+/// All settings, complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Format version.
+    pub version: u64,
+    /// Time between two probes of one machine. `threshold` intervals are the detection time.
+    #[serde(with = "span")]
+    pub probe_interval: Duration,
+    /// Wall clock given to one probe; below `probe_interval`, or checks would queue.
+    #[serde(with = "span")]
+    pub probe_deadline: Duration,
+    /// Consecutive failed probes that make a vote.
+    pub threshold: u64,
+    /// Votes needed; absent means a majority of the configured HA nodes.
+    pub quorum: Option<usize>,
+    /// Whether one observer alone may decide; absent means *yes with one configured, no with one left*.
+    pub single_observer: Option<bool>,
+    /// Ways to be dead; any of them suffices.
+    pub rules: Vec<Rule>,
+    /// `address:port` of things that a lone observer must still reach; with none named, another
+    /// host or the Consul leader.
+    pub anchors: Vec<String>,
+    /// Suspects and open incidents allowed at once; absent means max(1, min(HA nodes, 10 % of hosts)).
+    pub storm_limit: Option<usize>,
+    /// Failure domains with limits of their own.
+    pub domains: Vec<Domain>,
+    /// How long nobody is marked after a storm, self-doubt or a lost leader, and how long an
+    /// observer that just started must have seen a host healthy before its vote counts.
+    #[serde(with = "span")]
+    pub cooldown: Duration,
+    /// Session TTL of a recovery: at least 10 s (Consul's limit).
+    #[serde(with = "span")]
+    pub session_ttl: Duration,
+    /// Lock-delay of a recovery: at most 60 s (Consul's limit). One attempt of an effect stays below it.
+    #[serde(with = "span")]
+    pub lock_delay: Duration,
+    /// An effect starts only while the last good renewal is younger than the TTL less this.
+    #[serde(with = "span")]
+    pub lease_margin: Duration,
+    /// Consecutive reads of exactly *off* that prove a host off.
+    pub off_reads: u32,
+    /// Pause between two of them.
+    #[serde(with = "span")]
+    pub off_read_pause: Duration,
+    /// Wall clock for one fence level to prove *off*.
+    #[serde(with = "span")]
+    pub fence_deadline: Duration,
+    /// A proof of *off* older than this is read anew before the next irreversible step.
+    #[serde(with = "span")]
+    pub proof_max_age: Duration,
+    /// Allows fencing through a BMC whose identity nobody knows.
+    pub allow_unidentified_bmc: bool,
+    /// Evacuations under way at once.
+    pub evacuation_parallel: usize,
+    /// Wall clock for one guest's evacuation before it is given to a person.
+    #[serde(with = "span")]
+    pub evacuation_deadline: Duration,
+    /// Pause between two looks at Nova's migrations.
+    #[serde(with = "span")]
+    pub evacuation_poll: Duration,
+    /// After a crash, how long an evacuation that was being posted is looked for in Nova before it
+    /// is posted again. Above Nova's own API timeouts.
+    #[serde(with = "span")]
+    pub post_settle: Duration,
+    /// Closed incidents kept in the tree.
+    pub keep_closed_incidents: usize,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            probe_interval: Duration::from_secs(10),
+            probe_deadline: Duration::from_secs(8),
+            threshold: 3,
+            quorum: None,
+            single_observer: None,
+            rules: vec![Rule { planes: vec!["management".into()], agent_must_be_critical: true }],
+            anchors: Vec::new(),
+            storm_limit: None,
+            domains: Vec::new(),
+            cooldown: Duration::from_secs(15 * 60),
+            session_ttl: Duration::from_secs(15),
+            lock_delay: Duration::from_secs(60),
+            lease_margin: Duration::from_secs(5),
+            off_reads: 3,
+            off_read_pause: Duration::from_secs(1),
+            fence_deadline: Duration::from_secs(60),
+            proof_max_age: Duration::from_secs(30),
+            allow_unidentified_bmc: false,
+            evacuation_parallel: 16,
+            evacuation_deadline: Duration::from_secs(15 * 60),
+            evacuation_poll: Duration::from_secs(2),
+            post_settle: Duration::from_secs(30),
+            keep_closed_incidents: 100,
+        }
+    }
+}
+
+impl Record for Policy {
+    const VERSION: u64 = 1;
+}
+
+impl Policy {
+    /// The policy of a snapshot; absent means the defaults.
+    pub fn of(snapshot: &Snapshot) -> Result<Self, TreeError> {
+        let policy: Policy = snapshot.record(keys::POLICY)?.unwrap_or_default();
+        match policy.faults().first() {
+            None => Ok(policy),
+            Some(why) => Err(TreeError::Malformed { key: keys::POLICY.into(), why: why.clone() }),
+        }
+    }
+
+    /// What cannot work, each with the number it must stay above or below.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut demand = |holds: bool, why: &str| {
+            if !holds {
+                faults.push(why.to_owned());
+            }
+        };
+        demand(self.threshold >= 2, "threshold: at least 2, one failed probe proves nothing");
+        demand(self.probe_interval >= Duration::from_secs(1), "probe_interval: at least 1s");
+        demand(
+            self.probe_deadline < self.probe_interval.max(Duration::from_secs(2)),
+            "probe_deadline: below probe_interval (or below 2s)",
+        );
+        demand(
+            self.session_ttl >= Duration::from_secs(10),
+            "session_ttl: at least 10s, Consul takes no less",
+        );
+        demand(self.lock_delay <= Duration::from_secs(60), "lock_delay: at most 60s, Consul takes no more");
+        demand(self.lease_margin < self.session_ttl, "lease_margin: below session_ttl");
+        demand(self.off_reads >= 2, "off_reads: at least 2 consecutive reads of off");
+        demand(!self.rules.is_empty(), "rules: at least one way to be dead");
+        demand(self.rules.iter().all(|r| !r.planes.is_empty()), "rules: each names at least one plane");
+        demand(self.quorum != Some(0), "quorum: at least 1");
+        demand(self.storm_limit != Some(0), "storm_limit: at least 1; to pause everything use maintenance");
+        demand((1..=256).contains(&self.evacuation_parallel), "evacuation_parallel: 1 to 256");
+        demand(self.evacuation_poll >= Duration::from_millis(100), "evacuation_poll: at least 100ms");
+        demand(self.proof_max_age >= Duration::from_secs(5), "proof_max_age: at least 5s");
+        faults
+    }
+
+    /// Votes needed among `electors` HA nodes of `configured`: never shrinks by itself.
+    pub fn quorum_of(&self, configured: usize) -> usize {
+        self.quorum.unwrap_or(configured / 2 + 1)
+    }
+
+    /// The storm guard's limit.
+    pub fn storm_limit_for(&self, ha_nodes: usize, hosts: usize) -> usize {
+        self.storm_limit.unwrap_or_else(|| ha_nodes.min(hosts / 10).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_enough_and_durations_read_as_people_write_them() {
+        let policy: Policy =
+            serde_json::from_str(r#"{"version":1,"probe_interval":"2s","cooldown":"15m"}"#).unwrap();
+        assert_eq!(policy.probe_interval, Duration::from_secs(2));
+        assert_eq!(policy, Policy { probe_interval: Duration::from_secs(2), ..Policy::default() });
+        let text = serde_json::to_string(&Policy::default()).unwrap();
+        assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), Policy::default());
+        assert!(text.contains(r#""cooldown":"15m""#), "{text}");
+        assert!(serde_json::from_str::<Policy>(r#"{"version":1,"treshold":3}"#).is_err());
+        assert!(Policy::default().faults().is_empty());
+    }
+
+    #[test]
+    fn the_quorum_is_a_majority_of_the_configured() {
+        let policy = Policy::default();
+        assert_eq!([1, 2, 3, 4, 5].map(|n| policy.quorum_of(n)), [1, 2, 2, 3, 3]);
+        assert_eq!(policy.storm_limit_for(3, 3), 1);
+        assert_eq!(policy.storm_limit_for(3, 1000), 3);
+    }
+}

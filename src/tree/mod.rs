@@ -1,0 +1,21 @@
+//! What the keys of the tree mean: typed records, read strictly.
+//!
+//! *Denied reads look empty* in Consul, so nothing here turns an absent answer into a fact about a
+//! machine without the sentinel ([`meta`]) being visible in the same answer. A value that cannot
+//! be understood is an error that names its key, never a default.
+//!
+//! Start at [`snapshot`] (reading a part of the tree at one index), then [`observer`] (evidence),
+//! [`machine`] (configuration) and [`flag`] (the original's booleans).
+
+pub mod cooldown;
+pub mod error;
+pub mod flag;
+pub mod machine;
+pub mod meta;
+pub mod observer;
+pub mod record;
+pub mod runtime_config;
+pub mod snapshot;
+
+pub use error::TreeError;
+pub use snapshot::Snapshot;
