@@ -1,0 +1,112 @@
+//! `incidents/{id}/guests/{server}`: one guest's ledger entry. Each guest ends in a named state.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::tree::record::Record;
+
+/// Where one guest stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+pub enum GuestState {
+    /// The evacuation is being asked for: Nova may or may not have heard it.
+    Posting,
+    /// Nova accepted the evacuation.
+    Accepted {
+        /// Nova's request id of our POST, if the answer arrived.
+        request_id: Option<String>,
+    },
+    /// Runs where it should, in the state it should.
+    Recovered {
+        /// Nova host where it is now.
+        to: String,
+    },
+    /// Not to be recovered.
+    Excluded {
+        /// Why.
+        why: String,
+    },
+    /// Nova would not, or this build will not.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// It was tried and is known to have failed.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// Nobody can tell: a person must look before anything else is asked for.
+    Held {
+        /// Why.
+        why: String,
+    },
+}
+
+impl GuestState {
+    /// Whether the guest is accounted for.
+    pub fn is_final(&self) -> bool {
+        match self {
+            GuestState::Posting | GuestState::Accepted { .. } => false,
+            GuestState::Recovered { .. }
+            | GuestState::Excluded { .. }
+            | GuestState::Refused { .. }
+            | GuestState::Failed { .. }
+            | GuestState::Held { .. } => true,
+        }
+    }
+
+    /// One word for tables and JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            GuestState::Posting => "posting",
+            GuestState::Accepted { .. } => "accepted",
+            GuestState::Recovered { .. } => "recovered",
+            GuestState::Excluded { .. } => "excluded",
+            GuestState::Refused { .. } => "refused",
+            GuestState::Failed { .. } => "failed",
+            GuestState::Held { .. } => "held",
+        }
+    }
+
+    /// Why, where there is a why.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            GuestState::Excluded { why }
+            | GuestState::Refused { why }
+            | GuestState::Failed { why }
+            | GuestState::Held { why } => Some(why),
+            GuestState::Posting | GuestState::Accepted { .. } | GuestState::Recovered { .. } => None,
+        }
+    }
+}
+
+/// One guest in one incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestEntry {
+    /// Format version.
+    pub version: u64,
+    /// Nova's server id.
+    pub server: String,
+    /// Nova's server name, for people.
+    pub name: String,
+    /// Nova host it ran on.
+    pub from: String,
+    /// The term under which the last change was written.
+    pub term: u64,
+    /// How often an evacuation was asked for.
+    pub attempts: u32,
+    /// Nova's migration, once seen.
+    pub migration: Option<u64>,
+    /// vm_state that it had and must have again.
+    pub vm_state: String,
+    /// Where it stands.
+    pub state: GuestState,
+    /// Wall clock of the last change.
+    pub at: Timestamp,
+}
+
+impl Record for GuestEntry {
+    const VERSION: u64 = 1;
+}

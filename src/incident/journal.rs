@@ -1,0 +1,122 @@
+//! The journal: intent before an effect, result after it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::step::Step;
+use crate::names::HaNodeName;
+use crate::tree::record::Record;
+
+/// A step's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The step changed the world.
+    Changed,
+    /// The world was already so.
+    AlreadySo,
+}
+
+/// Why an incident was taken over by another HA node (or by the same one in a new process).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdoptionGround {
+    /// The same HA node; a local file lock proves that its earlier process is gone.
+    SameNode,
+    /// The holder is voted dead.
+    HolderDead {
+        /// One line of the verdict.
+        verdict: String,
+    },
+    /// A person led the incident out of a hold, and nobody held it any more.
+    NobodyHeld,
+}
+
+/// The closed set of events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Event {
+    /// One HA node has it, in one transaction with its flags.
+    Claimed {
+        /// Hash of the plan as stored in its chunks, so that a torn plan is noticed.
+        plan_hash: String,
+    },
+    /// Another process works on it from here.
+    Adopted {
+        /// Who held it before.
+        from: Option<HaNodeName>,
+        /// What allowed it.
+        ground: AdoptionGround,
+    },
+    /// An effect may happen from here on.
+    Started {
+        /// Which.
+        step: Step,
+        /// What was found right before.
+        facts: Vec<String>,
+    },
+    /// The effect was confirmed.
+    Finished {
+        /// Which.
+        step: Step,
+        /// Whether anything changed.
+        outcome: Outcome,
+        /// What was seen.
+        facts: Vec<String>,
+    },
+    /// Only a person leads on.
+    Held {
+        /// Why.
+        reason: String,
+    },
+    /// A person led on.
+    Resumed {
+        /// Who.
+        by: String,
+    },
+    /// The host came back before the point of no return.
+    Withdrawn {
+        /// What was seen.
+        reason: String,
+    },
+    /// A person ended it.
+    Abandoned {
+        /// Who.
+        by: String,
+    },
+    /// Every guest is accounted for.
+    Closed {
+        /// Counts by outcome, one line.
+        summary: String,
+    },
+}
+
+/// One entry, at most 16 KiB.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalEntry {
+    /// Format version.
+    pub version: u64,
+    /// 1 for the first.
+    pub sequence: u64,
+    /// The incident's term under which it was written.
+    pub term: u64,
+    /// Who wrote; a person's event (resumed, abandoned) names the machine it was typed on, if known.
+    pub by: String,
+    /// Wall clock, for people.
+    pub at: Timestamp,
+    /// What happened.
+    pub what: Event,
+}
+
+impl Record for JournalEntry {
+    const VERSION: u64 = 1;
+}
+
+/// A journal entry's size; facts are cut to stay below it.
+pub const MAX_ENTRY_BYTES: usize = 16 * 1024;
+
+/// Facts as they may be journaled: bounded in number and length, so that untrusted text (a BMC's,
+/// Nova's) can never make an entry that Consul refuses.
+pub fn bounded(facts: impl IntoIterator<Item = String>) -> Vec<String> {
+    facts.into_iter().take(24).map(|fact| fact.chars().take(160).collect()).collect()
+}

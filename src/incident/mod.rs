@@ -1,0 +1,20 @@
+//! The one noun between the two halves: an incident, one failure epoch of one host.
+//!
+//! Everything here is plain data and pure functions. The monitor opens an incident with the
+//! evidence it judged on; the recovery writes its journal. [`status`] is the one function from
+//! (status, event) to status that serves live recording and replay; [`step`] holds the table of a
+//! recovery with the point of no return marked in it; [`guest`] is the ledger of one guest.
+
+pub mod evidence;
+pub mod guest;
+pub mod journal;
+pub mod note;
+pub mod open;
+pub mod record;
+pub mod status;
+pub mod step;
+pub mod timeline;
+
+pub use record::IncidentRecord;
+pub use status::Status;
+pub use step::{Phase, Step};

@@ -1,0 +1,41 @@
+//! Opening an incident: the operations of the one transaction, for both who may (`mark-failed`
+//! with votes or a person's order; the sweep for a `failed` that was written by hand).
+
+use super::IncidentRecord;
+use super::evidence::Evidence;
+use crate::keys;
+use crate::store::{Entry, Op};
+use crate::tree::flag;
+use crate::tree::record::bytes;
+
+/// What was read before judging; the transaction happens only while all of it is still so.
+#[derive(Debug, Clone, Copy)]
+pub struct AsSeen<'a> {
+    /// `status/failed`.
+    pub failed: Option<&'a Entry>,
+    /// `status/recovered`.
+    pub recovered: Option<&'a Entry>,
+    /// `config/maintenance`.
+    pub maintenance: Option<&'a Entry>,
+    /// `internal/epoch`.
+    pub epoch: Option<&'a Entry>,
+    /// `recovery_queue`, read **before** the votes: two markers cannot both be the last one
+    /// under the limit.
+    pub recovery_queue: Option<&'a Entry>,
+}
+
+/// The transaction that opens an incident, all or nothing.
+pub fn transaction(record: &IncidentRecord, evidence: &Evidence, seen: AsSeen<'_>) -> Vec<Op> {
+    let id = &record.id;
+    let host = keys::host(id.host());
+    let incident = keys::incident(id);
+    vec![
+        Op::replace(host.failed(), flag::text(true), seen.failed),
+        Op::unchanged(host.recovered(), seen.recovered),
+        Op::unchanged(host.maintenance(), seen.maintenance),
+        Op::unchanged(host.epoch(), seen.epoch),
+        Op::replace(keys::RECOVERY_QUEUE, id.to_string(), seen.recovery_queue),
+        Op::replace(incident.incident(), bytes(record), None),
+        Op::replace(incident.evidence(), bytes(evidence), None),
+    ]
+}

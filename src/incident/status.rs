@@ -1,0 +1,168 @@
+//! One function from (status, event) to status, for live recording and for replay.
+
+use serde::{Deserialize, Serialize};
+
+use super::journal::{Event, JournalEntry};
+use super::step::{Phase, Step};
+
+/// Whether anybody may work on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+pub enum State {
+    /// Waiting for a claim, or being worked on.
+    Active,
+    /// Only a person leads out of it.
+    Held {
+        /// Why.
+        reason: String,
+    },
+    /// Ended: the host came back before the point of no return.
+    Withdrawn,
+    /// Ended by a person.
+    Abandoned,
+    /// Ended: every guest accounted for.
+    Closed,
+}
+
+/// Where an incident stands: the fold of its journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// The last guarantee reached.
+    pub phase: Phase,
+    /// A step that was started and not finished.
+    pub started: Option<Step>,
+    /// Whether *started: fence* was ever written.
+    pub past_no_return: bool,
+    /// Whether anybody may work on it.
+    pub state: State,
+}
+
+/// An event that cannot follow: the journal and this code disagree.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{event} cannot follow phase {phase} ({state})")]
+pub struct Illegal {
+    event: String,
+    phase: &'static str,
+    state: String,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self { phase: Phase::Open, started: None, past_no_return: false, state: State::Active }
+    }
+}
+
+impl Status {
+    /// Whether the incident has ended.
+    pub fn is_over(&self) -> bool {
+        match self.state {
+            State::Active | State::Held { .. } => false,
+            State::Withdrawn | State::Abandoned | State::Closed => true,
+        }
+    }
+
+    /// The next step of a claimed incident.
+    pub fn next_step(&self) -> Option<Step> {
+        Step::after(self.phase)
+    }
+
+    /// What follows from an event.
+    pub fn after(&self, event: &Event) -> Result<Status, Illegal> {
+        let illegal = || Illegal {
+            event: format!("{event:?}").chars().take(120).collect(),
+            phase: self.phase.name(),
+            state: format!("{:?}", self.state),
+        };
+        let active = self.state == State::Active;
+        let claimed = self.phase > Phase::Open && self.phase < Phase::Closed;
+        let mut next = self.clone();
+        match event {
+            Event::Claimed { .. } if active && self.phase == Phase::Open => next.phase = Phase::Claimed,
+            Event::Adopted { .. } if active && claimed => {}
+            Event::Started { step, .. } if active && self.next_step() == Some(*step) => {
+                next.started = Some(*step);
+                next.past_no_return |= step.row().point_of_no_return;
+            }
+            Event::Finished { step, .. } if active && self.started == Some(*step) => {
+                next.started = None;
+                next.phase = step.row().reaches;
+            }
+            Event::Held { reason } if !self.is_over() => next.state = State::Held { reason: reason.clone() },
+            Event::Resumed { .. } if matches!(self.state, State::Held { .. }) => next.state = State::Active,
+            Event::Withdrawn { .. } if active && !self.past_no_return => next.state = State::Withdrawn,
+            Event::Abandoned { .. } if !self.is_over() => next.state = State::Abandoned,
+            Event::Closed { .. } if active && self.phase == Phase::Verified => {
+                next.phase = Phase::Closed;
+                next.state = State::Closed;
+            }
+            Event::Claimed { .. }
+            | Event::Adopted { .. }
+            | Event::Started { .. }
+            | Event::Finished { .. }
+            | Event::Held { .. }
+            | Event::Resumed { .. }
+            | Event::Withdrawn { .. }
+            | Event::Abandoned { .. }
+            | Event::Closed { .. } => return Err(illegal()),
+        }
+        Ok(next)
+    }
+
+    /// Replays a journal.
+    pub fn replay<'a>(entries: impl IntoIterator<Item = &'a JournalEntry>) -> Result<Status, Illegal> {
+        entries.into_iter().try_fold(Status::default(), |status, entry| status.after(&entry.what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::journal::Outcome;
+    use crate::incident::step::RECOVERY;
+
+    fn claimed() -> Status {
+        Status::default().after(&Event::Claimed { plan_hash: String::new() }).unwrap()
+    }
+
+    fn started(step: Step) -> Event {
+        Event::Started { step, facts: vec![] }
+    }
+
+    #[test]
+    fn a_recovery_runs_through_its_table_and_no_step_can_be_skipped() {
+        let mut status = claimed();
+        for row in &RECOVERY {
+            for other in &RECOVERY {
+                assert_eq!(status.after(&started(other.step)).is_ok(), other.step == row.step);
+            }
+            status = status.after(&started(row.step)).unwrap();
+            status = status
+                .after(&Event::Finished { step: row.step, outcome: Outcome::Changed, facts: vec![] })
+                .unwrap();
+        }
+        let closed = status.after(&Event::Closed { summary: String::new() }).unwrap();
+        assert!(closed.is_over());
+        assert!(claimed().after(&Event::Closed { summary: String::new() }).is_err());
+    }
+
+    #[test]
+    fn after_the_point_of_no_return_nothing_is_withdrawn() {
+        let withdrawn = Event::Withdrawn { reason: String::new() };
+        assert!(claimed().after(&withdrawn).unwrap().is_over());
+        let started = claimed().after(&started(Step::Fence)).unwrap();
+        assert!(started.past_no_return);
+        assert!(started.after(&withdrawn).is_err());
+    }
+
+    #[test]
+    fn only_a_person_leads_out_of_a_hold_and_nothing_out_of_the_end() {
+        let held = claimed().after(&Event::Held { reason: "x".into() }).unwrap();
+        assert!(held.after(&started(Step::Fence)).is_err());
+        let resumed = held.after(&Event::Resumed { by: "p".into() }).unwrap();
+        assert_eq!(resumed, claimed());
+        let over = resumed.after(&Event::Abandoned { by: "p".into() }).unwrap();
+        assert!(over.after(&Event::Resumed { by: "p".into() }).is_err());
+        assert!(over.after(&started(Step::Fence)).is_err());
+    }
+}
