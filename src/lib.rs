@@ -1,6 +1,7 @@
 //! nova-ha: a dead OpenStack compute host is noticed, fenced, and its guests run again, never twice.
 pub mod exit;
 pub mod incident;
+pub mod judge;
 pub mod keys;
 pub mod logging;
 pub mod names;

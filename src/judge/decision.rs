@@ -1,0 +1,155 @@
+//! The gates before a host is marked, in order: the question, and a *no* with its reason.
+
+use std::time::Duration;
+
+use super::guard::{Guards, Storm, guards};
+use super::scene::{Anchor, Scene};
+use super::verdict::{CannotTell, Proof, Verdict, judge};
+use crate::names::{HostName, IncidentId};
+
+/// Whether a host is to be marked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes, on this.
+    Mark(Proof),
+    /// No, because.
+    No(No),
+}
+
+/// Every reason not to mark.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum No {
+    /// Nobody added this host.
+    NotConfigured,
+    /// Its incident is open.
+    OpenIncident(IncidentId),
+    /// `failed` or `recovered` is already True: an administrator has not reset it.
+    NotReset {
+        /// `status/failed`.
+        failed: bool,
+        /// `status/recovered`.
+        recovered: bool,
+    },
+    /// This epoch's incident has ended; only a reset begins another epoch.
+    EpochSpent(IncidentId),
+    /// It is in maintenance.
+    Maintenance(String),
+    /// Somebody sees it answer.
+    Alive(String),
+    /// Not enough is known.
+    CannotTell(CannotTell),
+    /// A cool-down is in force.
+    Cooldown {
+        /// Time left.
+        left: Duration,
+        /// Its cause.
+        cause: String,
+    },
+    /// Too many at once.
+    Storm(Storm),
+    /// One host alone over the limit needs a reachable anchor.
+    NoAnchor(String),
+}
+
+impl No {
+    /// Whether a person should know: something is unprotected, or a guard stands in the way.
+    pub fn needs_attention(&self) -> bool {
+        match self {
+            No::NotConfigured
+            | No::OpenIncident(_)
+            | No::EpochSpent(_)
+            | No::Maintenance(_)
+            | No::Alive(_) => false,
+            No::NotReset { .. } | No::Cooldown { .. } | No::Storm(_) | No::NoAnchor(_) => true,
+            No::CannotTell(why) => match why {
+                CannotTell::Votes { .. } => false,
+                CannotTell::AgentAbsent | CannotTell::LoneObserver(_) => true,
+            },
+        }
+    }
+
+    /// For people: one line.
+    pub fn text(&self) -> String {
+        match self {
+            No::NotConfigured => "nobody configured this host".into(),
+            No::OpenIncident(id) => format!("incident {id} is open"),
+            No::NotReset { failed, recovered } => {
+                format!("failed={failed} recovered={recovered} and no incident: reset it first")
+            }
+            No::EpochSpent(id) => format!("incident {id} has ended; reset the host to protect it again"),
+            No::Maintenance(why) => format!("in maintenance ({why})"),
+            No::Alive(why) => format!("alive: {why}"),
+            No::CannotTell(why) => format!("cannot tell: {}", why.text()),
+            No::Cooldown { left, cause } => format!("cool-down for another {} s ({cause})", left.as_secs()),
+            No::Storm(storm) => {
+                let of = storm.domain.as_ref().map_or_else(String::new, |d| format!(" in domain {d}"));
+                format!(
+                    "storm guard: {} hosts suspect or open{of}, limit {}: nobody is marked",
+                    storm.counted, storm.limit
+                )
+            }
+            No::NoAnchor(why) => format!("no anchor reached ({why}): this node may be the one cut off"),
+        }
+    }
+}
+
+/// The decision on one host. Gates that are facts about the host come first, so that a person is
+/// told *maintenance* and not *storm*.
+pub fn decide(scene: &Scene, host: &HostName) -> Decision {
+    decide_with(scene, &guards(scene), host)
+}
+
+/// As [`decide`], with guards computed once for many hosts.
+pub fn decide_with(scene: &Scene, guards: &Guards, host: &HostName) -> Decision {
+    let no = Decision::No;
+    if !scene.hosts.contains(host) {
+        return no(No::NotConfigured);
+    }
+    let Some(subject) = scene.subjects.get(host) else {
+        return no(No::CannotTell(CannotTell::Votes {
+            have: 0,
+            need: 1,
+            absent: "no observer reports on it".into(),
+        }));
+    };
+    if let Some(incident) = scene.open_incident(host) {
+        return no(No::OpenIncident(incident.id.clone()));
+    }
+    if let Some(ended) = scene.incidents.iter().find(|i| i.id.host() == host && i.id.epoch() == subject.epoch)
+    {
+        return no(No::EpochSpent(ended.id.clone()));
+    }
+    if subject.failed || subject.recovered {
+        return no(No::NotReset { failed: subject.failed, recovered: subject.recovered });
+    }
+    if let Some(why) = &subject.maintenance {
+        return no(No::Maintenance(why.clone()));
+    }
+    let verdict = judge(scene, host.as_str(), subject, &guards.doubtful);
+    let proof = match (verdict, &guards.storm) {
+        (Verdict::Dead(proof), _) => proof,
+        (Verdict::Alive(why), _) => return no(No::Alive(why)),
+        // Where votes are missing because everybody doubts, the storm is the better answer.
+        (Verdict::CannotTell(CannotTell::Votes { .. }), Some(storm)) if guards.suspects.contains(host) => {
+            return no(No::Storm(storm.clone()));
+        }
+        (Verdict::CannotTell(why), _) => return no(No::CannotTell(why)),
+    };
+    if let Some(cooldown) = &scene.cooldown
+        && let Some(left) = cooldown.left(scene.now)
+    {
+        return no(No::Cooldown { left, cause: format!("{:?}", cooldown.cause) });
+    }
+    if let Some(storm) = &guards.storm {
+        return no(No::Storm(storm.clone()));
+    }
+    // One host alone over the limit (a small site within the hour after another incident).
+    if guards.counted() > guards.limit {
+        match &scene.anchor {
+            Anchor::Reached(_) => {}
+            Anchor::NotReached(why) => return no(No::NoAnchor(why.clone())),
+            Anchor::NotAsked => return no(No::NoAnchor("none was asked".into())),
+        }
+    }
+    Decision::Mark(proof)
+}

@@ -1,0 +1,122 @@
+//! Self-doubt and the storm guard: whether so many failures can be believed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+
+use super::freshness::Freshness;
+use super::scene::{Scene, Subject, Testimony};
+use crate::names::{HaNodeName, HostName};
+use crate::store::SerfHealth;
+
+/// Fails from which a host is a suspect. Below the threshold, so that hosts that die together are
+/// all counted when the first of them reaches it.
+pub const SUSPECT_FAILS: u64 = 2;
+
+/// What the guards found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guards {
+    /// Observers that see more suspects than the limit: their records do not count.
+    pub doubtful: BTreeSet<HaNodeName>,
+    /// Hosts suspected by an observer that can be believed, or by all the doubtful ones together.
+    pub suspects: BTreeSet<HostName>,
+    /// Open incidents and those opened in the last hour.
+    pub incidents: BTreeSet<HostName>,
+    /// The limit.
+    pub limit: usize,
+    /// What is over its limit, if anything is.
+    pub storm: Option<Storm>,
+}
+
+/// The storm guard's *no*.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storm {
+    /// A failure domain's name, or the whole site.
+    pub domain: Option<String>,
+    /// Hosts counted.
+    pub counted: usize,
+    /// The limit they passed.
+    pub limit: usize,
+}
+
+impl Guards {
+    /// Hosts counted against the site's limit.
+    pub fn counted(&self) -> usize {
+        self.suspects.union(&self.incidents).count()
+    }
+
+    /// Whether exactly one host is suspect and nothing is open: it may always be marked, given the
+    /// anchor, so that small sites are protected too.
+    pub fn is_one_alone(&self, scene: &Scene) -> bool {
+        self.doubtful.is_empty() && self.suspects.len() == 1 && !scene.incidents.iter().any(|i| i.open)
+    }
+}
+
+fn suspects_of(scene: &Scene, observer: &HaNodeName) -> BTreeSet<HostName> {
+    scene
+        .subjects
+        .iter()
+        .filter(|(host, subject)| counts(scene, host, subject))
+        .filter(|(_, subject)| subject.testimonies.get(observer).is_some_and(|t| suspects(t, subject)))
+        .map(|(host, _)| host.clone())
+        .collect()
+}
+
+/// Hosts in maintenance, and hosts whose case is known (open: counted as incident; ended: it is
+/// off and stays so until an administrator resets it) are no suspects.
+fn counts(scene: &Scene, host: &HostName, subject: &Subject) -> bool {
+    subject.maintenance.is_none() && !scene.is_known_case(host, subject.epoch)
+}
+
+/// A record whose age nobody can tell counts here: the guard errs to the side of not shooting.
+fn suspects(testimony: &Testimony, subject: &Subject) -> bool {
+    testimony.freshness != Freshness::Stale
+        && testimony.record.epoch == subject.epoch
+        && testimony.record.fails >= SUSPECT_FAILS
+}
+
+/// Looks at the whole scene.
+pub fn guards(scene: &Scene) -> Guards {
+    let limit = scene.policy.storm_limit_for(scene.observers.len(), scene.hosts.len());
+    // An observer whose agent is not passing has no vote; it has no suspects either.
+    let seen: BTreeMap<&HaNodeName, BTreeSet<HostName>> = scene
+        .observers
+        .iter()
+        .filter(|(_, observer)| observer.serf == Some(SerfHealth::Passing))
+        .map(|(name, _)| (name, suspects_of(scene, name)))
+        .collect();
+    let doubtful: BTreeSet<HaNodeName> =
+        seen.iter().filter(|(_, hosts)| hosts.len() > limit).map(|(name, _)| (*name).clone()).collect();
+    let believed = || seen.iter().filter(|(name, _)| !doubtful.contains(**name));
+    // When nobody can be believed, it is a storm and not one ill observer: count what they see.
+    let suspects: BTreeSet<HostName> = if !doubtful.is_empty() && believed().count() == 0 {
+        seen.values().flatten().cloned().collect()
+    } else {
+        believed().flat_map(|(_, hosts)| hosts).cloned().collect()
+    };
+    let hour_ago = scene.now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(scene.now);
+    let incidents: BTreeSet<HostName> = scene
+        .incidents
+        .iter()
+        .filter(|incident| incident.open || incident.opened_at >= hour_ago)
+        .map(|incident| incident.id.host().clone())
+        .collect();
+    let mut guards = Guards { doubtful, suspects, incidents, limit, storm: None };
+    guards.storm = storm(scene, &guards);
+    guards
+}
+
+fn storm(scene: &Scene, guards: &Guards) -> Option<Storm> {
+    let all: BTreeSet<&HostName> = guards.suspects.union(&guards.incidents).collect();
+    if !guards.is_one_alone(scene) && all.len() > guards.limit {
+        return Some(Storm { domain: None, counted: all.len(), limit: guards.limit });
+    }
+    scene.policy.domains.iter().find_map(|domain| {
+        let counted = all.iter().filter(|host| domain.hosts.iter().any(|d| host.as_str() == d)).count();
+        (counted > domain.limit).then(|| Storm {
+            domain: Some(domain.name.clone()),
+            counted,
+            limit: domain.limit,
+        })
+    })
+}

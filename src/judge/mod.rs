@@ -1,0 +1,21 @@
+//! Who may say that a host is dead: pure rules over plain data.
+//!
+//! Nothing here reads anything. [`scene`] is what was read, [`freshness`] tells a live record from
+//! an old one by Consul's index, [`votes`] decides whether one observer's record counts,
+//! [`verdict`] whether a machine is dead, [`guard`] whether so many can be believed, and
+//! [`decision`] puts the gates in order for marking. *Cannot tell* is never *dead* and never
+//! *healthy*.
+
+pub mod decision;
+pub mod freshness;
+pub mod guard;
+pub mod scene;
+pub mod verdict;
+pub mod votes;
+
+#[cfg(test)]
+mod tests;
+
+pub use decision::{Decision, decide};
+pub use scene::{Observer, Scene, Subject};
+pub use verdict::{Verdict, judge};

@@ -1,0 +1,107 @@
+//! What was read, as plain data: the only input of the judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::freshness::Freshness;
+use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
+use crate::policy::Policy;
+use crate::store::SerfHealth;
+use crate::tree::cooldown::Cooldown;
+use crate::tree::observer::ObserverRecord;
+
+/// Whether something was reached that a cut-off observer could not reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Anchor {
+    /// It answered.
+    Reached(String),
+    /// None answered.
+    NotReached(String),
+    /// Nobody looked.
+    NotAsked,
+}
+
+/// One configured HA node in its watching role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observer {
+    /// Its own `serfHealth`; `None` when the catalog does not have it.
+    pub serf: Option<SerfHealth>,
+}
+
+/// One observer's record of one machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Testimony {
+    /// What the probe wrote.
+    pub record: ObserverRecord,
+    /// Consul's index of that write.
+    pub modify_index: u64,
+    /// Whether it is of now.
+    pub freshness: Freshness,
+}
+
+/// A machine that may be dead: a host, or an HA node when its incident is to be adopted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// Its current epoch.
+    pub epoch: Epoch,
+    /// Whether it runs a Consul agent.
+    pub has_agent: bool,
+    /// Its `serfHealth`; `None` when the catalog does not have it.
+    pub serf: Option<SerfHealth>,
+    /// Records by observer; a missing one is *cannot tell*.
+    pub testimonies: BTreeMap<HaNodeName, Testimony>,
+    /// Why it is in maintenance, if it is.
+    pub maintenance: Option<String>,
+    /// `status/failed`.
+    pub failed: bool,
+    /// `status/recovered`.
+    pub recovered: bool,
+}
+
+/// An incident as the guards count it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownIncident {
+    /// Which.
+    pub id: IncidentId,
+    /// Whether it has not ended.
+    pub open: bool,
+    /// Wall clock.
+    pub opened_at: Timestamp,
+}
+
+/// Everything that is judged on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scene {
+    /// The settings.
+    pub policy: Policy,
+    /// All configured HA nodes.
+    pub observers: BTreeMap<HaNodeName, Observer>,
+    /// All configured hosts.
+    pub hosts: BTreeSet<HostName>,
+    /// Hosts with observer records, and those that were asked about.
+    pub subjects: BTreeMap<HostName, Subject>,
+    /// All incidents in the tree.
+    pub incidents: Vec<KnownIncident>,
+    /// A cool-down in force.
+    pub cooldown: Option<Cooldown>,
+    /// Whether this observer reaches anything.
+    pub anchor: Anchor,
+    /// Wall clock of the judging machine; used for cool-downs and the last hour only.
+    pub now: Timestamp,
+}
+
+impl Scene {
+    /// The open incident of a host, if any.
+    pub fn open_incident(&self, host: &HostName) -> Option<&KnownIncident> {
+        self.incidents.iter().find(|incident| incident.open && incident.id.host() == host)
+    }
+
+    /// Whether a host has any incident in its current epoch, open or ended: then it is not a
+    /// suspect but a known case.
+    pub fn is_known_case(&self, host: &HostName, epoch: Epoch) -> bool {
+        self.incidents
+            .iter()
+            .any(|incident| incident.id.host() == host && (incident.open || incident.id.epoch() == epoch))
+    }
+}

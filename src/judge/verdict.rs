@@ -1,0 +1,188 @@
+//! Whether a machine is dead: a quorum of votes, and its agent silent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::scene::{Anchor, Observer, Scene, Subject};
+use super::votes::{Vote, absentees, vote};
+use crate::names::HaNodeName;
+use crate::policy::{Policy, Rule};
+use crate::store::SerfHealth;
+
+/// What can be said of one machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// A quorum says so, and why it may.
+    Dead(Proof),
+    /// Somebody sees it answer, or its agent lives.
+    Alive(String),
+    /// Neither. Never taken for either.
+    CannotTell(CannotTell),
+}
+
+/// What a verdict of *dead* rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Who voted.
+    pub voters: Vec<HaNodeName>,
+    /// Votes needed.
+    pub quorum: usize,
+    /// The rule's planes.
+    pub planes: Vec<String>,
+    /// What the agent's health said.
+    pub serf: String,
+}
+
+/// Why nothing can be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CannotTell {
+    /// Too few votes.
+    Votes {
+        /// Counted.
+        have: usize,
+        /// Needed.
+        need: usize,
+        /// Who does not vote, and why.
+        absent: String,
+    },
+    /// The machine should run an agent and the catalog has none: it left, or was reaped.
+    AgentAbsent,
+    /// One observer alone may not decide here.
+    LoneObserver(String),
+}
+
+impl CannotTell {
+    /// For people.
+    pub fn text(&self) -> String {
+        match self {
+            CannotTell::Votes { have, need, absent } if absent.is_empty() => {
+                format!("{have} of {need} votes")
+            }
+            CannotTell::Votes { have, need, absent } => format!("{have} of {need} votes ({absent})"),
+            CannotTell::AgentAbsent => "its Consul agent left: UNPROTECTED until the agent is back".into(),
+            CannotTell::LoneObserver(why) => why.clone(),
+        }
+    }
+}
+
+/// Who may vote on a machine: all configured HA nodes, but never the machine on itself.
+pub fn electors<'a>(
+    observers: &'a BTreeMap<HaNodeName, Observer>,
+    subject_name: &str,
+) -> Vec<(&'a HaNodeName, &'a Observer)> {
+    observers.iter().filter(|(name, _)| !name.same_ignoring_case(subject_name)).collect()
+}
+
+/// The verdict on one machine. `doubtful` are the observers that doubt themselves.
+pub fn judge(
+    scene: &Scene,
+    subject_name: &str,
+    subject: &Subject,
+    doubtful: &BTreeSet<HaNodeName>,
+) -> Verdict {
+    let mut first_no = None;
+    for rule in &scene.policy.rules {
+        match by_rule(scene, subject_name, subject, doubtful, rule) {
+            Verdict::Dead(proof) => return Verdict::Dead(proof),
+            no => first_no = first_no.or(Some(no)),
+        }
+    }
+    first_no.unwrap_or(Verdict::CannotTell(CannotTell::Votes { have: 0, need: 1, absent: "no rule".into() }))
+}
+
+fn by_rule(
+    scene: &Scene,
+    subject_name: &str,
+    subject: &Subject,
+    doubtful: &BTreeSet<HaNodeName>,
+    rule: &Rule,
+) -> Verdict {
+    let electors = electors(&scene.observers, subject_name);
+    let votes: Vec<(HaNodeName, Vote)> = electors
+        .iter()
+        .map(|(name, observer)| {
+            let testimony = subject.testimonies.get(*name);
+            let doubts = doubtful.contains(*name);
+            ((*name).clone(), vote(observer, testimony, subject, rule, &scene.policy, doubts))
+        })
+        .collect();
+    let voters: Vec<HaNodeName> =
+        votes.iter().filter(|(_, v)| *v == Vote::Dead).map(|(name, _)| name.clone()).collect();
+    let need = scene.policy.quorum_of(electors.len());
+    if voters.len() >= need.max(1) && voters.len() > 1 {
+        return with_agent(subject, rule, voters, need, false);
+    }
+    // One voter, or fewer than a quorum.
+    match lone_observer(&scene.policy, &electors, &scene.anchor, voters.len(), need) {
+        Lone::May => with_agent(subject, rule, voters, 1, true),
+        Lone::MayNot(why) => Verdict::CannotTell(CannotTell::LoneObserver(why)),
+        Lone::Several => {
+            if voters.is_empty() && votes.iter().any(|(_, v)| *v == Vote::Healthy) {
+                return Verdict::Alive(absentees(&votes));
+            }
+            let absent = absentees(&votes);
+            Verdict::CannotTell(CannotTell::Votes { have: voters.len(), need, absent })
+        }
+    }
+}
+
+enum Lone {
+    May,
+    MayNot(String),
+    Several,
+}
+
+/// Where one observer alone remains (one elector, or one left of two), policy and an anchor
+/// decide. With more electors the quorum never shrinks by itself.
+fn lone_observer(
+    policy: &Policy,
+    electors: &[(&HaNodeName, &Observer)],
+    anchor: &Anchor,
+    votes: usize,
+    need: usize,
+) -> Lone {
+    if votes != 1 || electors.len() > 2 || policy.quorum.is_some_and(|quorum| quorum > 1) {
+        return Lone::Several;
+    }
+    let passing = electors.iter().filter(|(_, o)| o.serf == Some(SerfHealth::Passing)).count();
+    let allowed = match electors.len() {
+        1 => policy.single_observer.unwrap_or(true),
+        _ if passing == 1 => policy.single_observer.unwrap_or(false),
+        // Two observers live and one of them does not agree.
+        _ => return Lone::Several,
+    };
+    if !allowed {
+        return Lone::MayNot(format!(
+            "one observer alone ({need} votes needed) may not decide: policy single_observer"
+        ));
+    }
+    match anchor {
+        Anchor::Reached(_) => Lone::May,
+        Anchor::NotReached(what) => {
+            Lone::MayNot(format!("one observer alone, and it reaches no anchor ({what})"))
+        }
+        Anchor::NotAsked => Lone::MayNot("one observer alone, and no anchor was asked".into()),
+    }
+}
+
+/// The agent's part: `serfHealth` must be critical, unless the rule or the host says that it has
+/// none. A lone observer needs it always.
+fn with_agent(subject: &Subject, rule: &Rule, voters: Vec<HaNodeName>, quorum: usize, lone: bool) -> Verdict {
+    let serf = match (subject.has_agent, subject.serf) {
+        (true, Some(SerfHealth::Critical)) => "critical",
+        (true, Some(SerfHealth::Passing)) if rule.agent_must_be_critical || lone => {
+            return Verdict::Alive(format!(
+                "{} votes, but its Consul agent answers (serfHealth passing)",
+                voters.len()
+            ));
+        }
+        (true, Some(SerfHealth::Passing)) => "passing (the rule allows it)",
+        (true, None) => return Verdict::CannotTell(CannotTell::AgentAbsent),
+        (false, _) if lone => {
+            return Verdict::CannotTell(CannotTell::LoneObserver(
+                "one observer alone needs a critical serfHealth, and this host runs no agent".into(),
+            ));
+        }
+        (false, _) => "none (config/agent)",
+    };
+    Verdict::Dead(Proof { voters, quorum, planes: rule.planes.clone(), serf: serf.into() })
+}

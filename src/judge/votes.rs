@@ -1,0 +1,128 @@
+//! Whether one observer's record counts as a vote.
+
+use std::time::Duration;
+
+use super::freshness::Freshness;
+use super::scene::{Observer, Subject, Testimony};
+use crate::names::HaNodeName;
+use crate::policy::{Policy, Rule};
+use crate::store::SerfHealth;
+use crate::tree::observer::PlaneAnswer;
+
+/// What one observer says of one machine under one rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vote {
+    /// Dead: counts.
+    Dead,
+    /// It sees the machine answer.
+    Healthy,
+    /// Not (yet) a vote, and why.
+    None(NoVote),
+}
+
+/// Why a record is no vote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoVote {
+    /// The observer wrote nothing: it sees no failure, or does not look.
+    NoRecord,
+    /// The observer's own agent is not passing: it may be cut off.
+    ObserverNotPassing,
+    /// Its record is old, or nothing tells its age.
+    NotFresh,
+    /// Its record is of another epoch.
+    OtherEpoch,
+    /// Too few consecutive fails.
+    BelowThreshold {
+        /// Fails on the plane that has fewest.
+        fails: u64,
+        /// Needed.
+        threshold: u64,
+    },
+    /// The rule names a plane that this observer does not probe, or cannot judge.
+    PlaneUnknown {
+        /// Which.
+        plane: String,
+    },
+    /// It started recently and has not seen the machine healthy since.
+    NeverSeenHealthy,
+    /// It sees more failing than can be believed.
+    DoubtsItself,
+}
+
+impl NoVote {
+    /// For people.
+    pub fn text(&self) -> String {
+        match self {
+            NoVote::NoRecord => "reports no failure".into(),
+            NoVote::ObserverNotPassing => "its own agent is not passing".into(),
+            NoVote::NotFresh => "record not fresh".into(),
+            NoVote::OtherEpoch => "record of another epoch".into(),
+            NoVote::BelowThreshold { fails, threshold } => format!("{fails} of {threshold} fails"),
+            NoVote::PlaneUnknown { plane } => format!("cannot judge plane {plane}"),
+            NoVote::NeverSeenHealthy => "started recently, never saw it healthy".into(),
+            NoVote::DoubtsItself => "sees too much failing, doubts itself".into(),
+        }
+    }
+}
+
+/// One observer's vote under one rule. `doubts` says whether the observer doubts itself.
+pub fn vote(
+    observer: &Observer,
+    testimony: Option<&Testimony>,
+    subject: &Subject,
+    rule: &Rule,
+    policy: &Policy,
+    doubts: bool,
+) -> Vote {
+    if observer.serf != Some(SerfHealth::Passing) {
+        return Vote::None(NoVote::ObserverNotPassing);
+    }
+    let Some(Testimony { record, freshness, .. }) = testimony else { return Vote::None(NoVote::NoRecord) };
+    if record.epoch != subject.epoch {
+        return Vote::None(NoVote::OtherEpoch);
+    }
+    if record.fails == 0 {
+        // The one write that says *healthy again*; it ages, but nothing fails since, or there
+        // would be a newer record.
+        return Vote::Healthy;
+    }
+    if *freshness != Freshness::Fresh {
+        return Vote::None(NoVote::NotFresh);
+    }
+    if doubts {
+        return Vote::None(NoVote::DoubtsItself);
+    }
+    let threshold = record.threshold.max(policy.threshold);
+    let mut fewest = u64::MAX;
+    for name in &rule.planes {
+        match record.planes.get(name) {
+            Some(plane) => match plane.answer {
+                PlaneAnswer::Failed => fewest = fewest.min(plane.fails),
+                PlaneAnswer::Healthy => return Vote::Healthy,
+                PlaneAnswer::CannotTell => return Vote::None(NoVote::PlaneUnknown { plane: name.clone() }),
+            },
+            None => return Vote::None(NoVote::PlaneUnknown { plane: name.clone() }),
+        }
+    }
+    if fewest < threshold {
+        return Vote::None(NoVote::BelowThreshold { fails: fewest, threshold });
+    }
+    let started_recently = Duration::from_millis(record.life.boottime_ms) < policy.cooldown;
+    if started_recently && !record.life.seen_healthy {
+        return Vote::None(NoVote::NeverSeenHealthy);
+    }
+    Vote::Dead
+}
+
+/// A line per observer that does not vote, for people.
+pub fn absentees(votes: &[(HaNodeName, Vote)]) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for (name, vote) in votes {
+        match vote {
+            Vote::Dead => {}
+            Vote::Healthy => parts.push(format!("{name}: sees it answer")),
+            Vote::None(why) => parts.push(format!("{name}: {}", why.text())),
+        }
+    }
+    parts.join("; ")
+}
