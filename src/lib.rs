@@ -1,4 +1,5 @@
 //! nova-ha: a dead OpenStack compute host is noticed, fenced, and its guests run again, never twice.
+pub mod clock;
 pub mod exit;
 pub mod incident;
 pub mod judge;
@@ -6,5 +7,6 @@ pub mod keys;
 pub mod logging;
 pub mod names;
 pub mod policy;
+pub mod secret;
 pub mod store;
 pub mod tree;
