@@ -7,6 +7,7 @@ pub mod keys;
 pub mod logging;
 pub mod names;
 pub mod policy;
+pub mod program;
 pub mod secret;
 pub mod store;
 pub mod tree;
