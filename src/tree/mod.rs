@@ -11,6 +11,7 @@ pub mod cooldown;
 pub mod error;
 pub mod flag;
 pub mod machine;
+pub mod maintenance;
 pub mod meta;
 pub mod observer;
 pub mod record;
