@@ -42,6 +42,11 @@ impl Snapshot {
         self.entries.extend(entries.into_iter().map(|entry| (entry.key.clone(), entry)));
     }
 
+    /// Adds another snapshot's entries.
+    pub fn merge(&mut self, other: Snapshot) {
+        self.entries.extend(other.entries);
+    }
+
     /// One key.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key)

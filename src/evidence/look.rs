@@ -1,0 +1,284 @@
+//! One look at everything that is judged on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::wait::{Waiting, until_sequences_rise};
+use super::{Anchors, EvidenceError};
+use crate::clock::{BootInstant, Clock};
+use crate::incident::IncidentRecord;
+use crate::judge::freshness::{self, Freshness, Life};
+use crate::judge::guard::guards;
+use crate::judge::scene::{Anchor, KnownIncident, Observer, Scene, Subject, Testimony};
+use crate::keys::{self, MachineKeys};
+use crate::names::{Epoch, HaNodeName, HostName};
+use crate::policy::Policy;
+use crate::store::{Entry, NodeHealth, SerfHealth, Store};
+use crate::tree::maintenance::Maintenance;
+use crate::tree::meta::Meta;
+use crate::tree::observer::ObserverRecord;
+use crate::tree::{Snapshot, TreeError, machine};
+
+/// Who looks, and through what.
+pub struct Witness<'a> {
+    /// The tree.
+    pub store: &'a dyn Store,
+    /// Clocks.
+    pub clock: &'a dyn Clock,
+    /// Anchors.
+    pub anchors: &'a dyn Anchors,
+    /// The HA node that looks; `None` on a machine that is no HA node.
+    pub me: Option<HaNodeName>,
+    /// This boot of this machine.
+    pub boot_id: String,
+}
+
+impl Witness<'_> {
+    fn life(&self) -> Life {
+        let boottime = self
+            .clock
+            .boottime()
+            .saturating_duration_since(BootInstant::since_boot(std::time::Duration::ZERO));
+        Life { boot_id: self.boot_id.clone(), boottime }
+    }
+}
+
+/// Which hosts to look at, beside all suspects: the guards count those always.
+#[derive(Debug, Clone)]
+pub enum About {
+    /// All hosts on which an observer has ever reported.
+    Suspects,
+    /// These too, reported on or not.
+    Hosts(Vec<HostName>),
+    /// Every configured host: the sweep.
+    All,
+}
+
+/// What was seen.
+pub struct Seen {
+    /// The judge's input.
+    pub scene: Scene,
+    /// The entries as read, for compare-and-set.
+    pub tree: Snapshot,
+    /// Hosts whose keys hold something that cannot be understood: they are not judged, and their
+    /// fault does not hide the others.
+    pub unreadable: BTreeMap<HostName, EvidenceError>,
+    /// HA nodes as subjects: their records by the other observers.
+    pub ha_subjects: BTreeMap<HaNodeName, Subject>,
+}
+
+fn tree(source: TreeError) -> EvidenceError {
+    EvidenceError::Tree { source }
+}
+
+/// One look. `ha_nodes_too` also reads what the observers say of each other (for adoption).
+pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Result<Seen, EvidenceError> {
+    // The serial number of markings is read first: whatever is judged afterwards, a marking that
+    // happened since refuses ours.
+    let head = [keys::META, keys::RECOVERY_QUEUE, keys::POLICY, keys::COOLDOWN].map(str::to_owned);
+    let mut snapshot =
+        Snapshot::read(witness.store, "ha_cluster/meta and policy", &head).await.map_err(tree)?;
+    Meta::of(&snapshot).map_err(tree)?;
+    let policy = Policy::of(&snapshot).map_err(tree)?;
+    let cooldown = snapshot.record(keys::COOLDOWN).map_err(tree)?;
+
+    let names = |what, prefix, folders| async move {
+        witness.store.keys(prefix, folders).await.map_err(|source| EvidenceError::Store { what, source })
+    };
+    let host_keys: BTreeSet<String> = names("the hosts", keys::HOSTS, false).await?.into_iter().collect();
+    let ha_keys: BTreeSet<String> = names("the HA nodes", keys::HA_NODES, false).await?.into_iter().collect();
+    let incident_keys = names("the incidents", keys::INCIDENTS, true).await?;
+    let hosts: BTreeSet<HostName> = host_keys
+        .iter()
+        .filter_map(|key| keys::host_of(key))
+        .filter(|h| host_keys.contains(&keys::host(h).general()))
+        .collect();
+    let ha_nodes: BTreeSet<HaNodeName> = ha_keys
+        .iter()
+        .filter_map(|key| keys::ha_node_of(key))
+        .filter(|node| ha_keys.contains(&keys::ha_node(node).general()))
+        .collect();
+    if ha_nodes.is_empty() {
+        return Err(EvidenceError::Denied { what: "HA node under ha_cluster/ha_nodes/".into() });
+    }
+    let reported = |host: &HostName| {
+        let prefix = keys::host(host).observers();
+        host_keys.range(prefix.clone()..).next().is_some_and(|key| key.starts_with(&prefix))
+    };
+    let mut wanted: BTreeSet<HostName> = hosts.iter().filter(|host| reported(host)).cloned().collect();
+    match about {
+        About::Suspects => {}
+        About::Hosts(named) => wanted.extend(named.into_iter().filter(|host| hosts.contains(host))),
+        About::All => wanted.extend(hosts.iter().cloned()),
+    }
+
+    let mut prefixes: Vec<String> = ha_nodes
+        .iter()
+        .flat_map(|node| {
+            let node = keys::ha_node(node);
+            let mut read = vec![node.names()];
+            if ha_nodes_too {
+                read.extend([node.epoch(), node.observers(), node.maintenance(), node.agent()]);
+            }
+            read
+        })
+        .collect();
+    prefixes.extend(wanted.iter().flat_map(|host| {
+        let host = keys::host(host);
+        [host.status(), host.epoch(), host.observers(), host.maintenance(), host.agent(), host.names()]
+    }));
+    prefixes.extend(
+        incident_keys
+            .iter()
+            .filter_map(|key| keys::incident_of(key))
+            .map(|id| keys::incident(&id).incident()),
+    );
+    let rest =
+        Snapshot::read(witness.store, "hosts, observers and incidents", &prefixes).await.map_err(tree)?;
+    snapshot.merge(rest);
+
+    let health = witness
+        .store
+        .serf_health()
+        .await
+        .map_err(|source| EvidenceError::Store { what: "serfHealth of the nodes", source })?;
+    if health.is_empty() {
+        return Err(EvidenceError::Denied { what: "serfHealth of any node".into() });
+    }
+
+    let mut observers = BTreeMap::new();
+    for node in &ha_nodes {
+        let consul_node =
+            machine::consul_node(&snapshot, &keys::ha_node(node), node.as_str()).map_err(tree)?;
+        observers.insert(node.clone(), Observer { serf: serf_of(&health, &consul_node) });
+    }
+    let mut subjects = BTreeMap::new();
+    let mut unreadable = BTreeMap::new();
+    for host in &wanted {
+        match host_subject(witness, &snapshot, &health, host) {
+            Ok(subject) => drop(subjects.insert(host.clone(), subject)),
+            Err(why) => drop(unreadable.insert(host.clone(), why)),
+        }
+    }
+    let mut ha_subjects = BTreeMap::new();
+    if ha_nodes_too {
+        for node in &ha_nodes {
+            let serf = observers.get(node).and_then(|o| o.serf);
+            ha_subjects.insert(node.clone(), subject(witness, &snapshot, &keys::ha_node(node), serf)?);
+        }
+    }
+
+    let mut waiting: Vec<Waiting<'_>> = subjects
+        .iter_mut()
+        .map(|(host, subject)| Waiting { keys: keys::host(host), subject })
+        .chain(ha_subjects.iter_mut().map(|(node, subject)| Waiting { keys: keys::ha_node(node), subject }))
+        .collect();
+    until_sequences_rise(witness, &mut waiting).await?;
+
+    let incidents = incidents(&snapshot)?;
+    let now = witness.clock.wall();
+    let mut scene =
+        Scene { policy, observers, hosts, subjects, incidents, cooldown, anchor: Anchor::NotAsked, now };
+    scene.anchor = anchor(witness, &scene).await?;
+    Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects })
+}
+
+/// Consul's node names ignore case.
+fn serf_of(health: &[NodeHealth], consul_node: &str) -> Option<SerfHealth> {
+    health.iter().find(|node| node.node.eq_ignore_ascii_case(consul_node)).map(|node| node.serf)
+}
+
+fn host_subject(
+    witness: &Witness<'_>,
+    snapshot: &Snapshot,
+    health: &[NodeHealth],
+    host: &HostName,
+) -> Result<Subject, EvidenceError> {
+    let keys = keys::host(host);
+    let consul_node = machine::consul_node(snapshot, &keys, host.as_str()).map_err(tree)?;
+    subject(witness, snapshot, &keys, serf_of(health, &consul_node))
+}
+
+fn subject(
+    witness: &Witness<'_>,
+    snapshot: &Snapshot,
+    keys: &MachineKeys,
+    serf: Option<SerfHealth>,
+) -> Result<Subject, EvidenceError> {
+    let maintenance = Maintenance::of(snapshot, keys).map_err(tree)?;
+    Ok(Subject {
+        epoch: Epoch(snapshot.number(&keys.epoch()).map_err(tree)?.unwrap_or(0)),
+        has_agent: machine::has_agent(snapshot, keys).map_err(tree)?,
+        serf,
+        testimonies: testimonies(snapshot, keys, Some(witness))?,
+        maintenance: maintenance.on.then(|| maintenance.reason.unwrap_or_else(|| "no reason given".into())),
+        failed: snapshot.flag(&keys.failed()).map_err(tree)?,
+        recovered: snapshot.flag(&keys.recovered()).map_err(tree)?,
+    })
+}
+
+/// The records of one machine. With a witness their age is told where it can be.
+pub(super) fn testimonies(
+    snapshot: &Snapshot,
+    keys: &MachineKeys,
+    witness: Option<&Witness<'_>>,
+) -> Result<BTreeMap<HaNodeName, Testimony>, EvidenceError> {
+    let prefix = keys.observers();
+    let mut records: BTreeMap<HaNodeName, (ObserverRecord, u64)> = BTreeMap::new();
+    for entry in snapshot.below(&prefix) {
+        let record: ObserverRecord = crate::tree::record::parse(&entry.key, &entry.value).map_err(tree)?;
+        if entry.key != keys.observer(&record.observer) {
+            let why = format!("it says that {} wrote it", record.observer);
+            return Err(tree(TreeError::Malformed { key: entry.key.clone(), why }));
+        }
+        records.insert(record.observer.clone(), (record, entry.modify_index));
+    }
+    let life = witness.map(Witness::life);
+    let me = witness.and_then(|w| w.me.clone());
+    let own = me.as_ref().and_then(|name| records.get(name)).map(|(record, _)| record.clone());
+    let yardstick = match (&own, &life) {
+        (Some(record), Some(life)) => freshness::yardstick(record, life),
+        _ => None,
+    };
+    Ok(records
+        .into_iter()
+        .map(|(name, (record, modify_index))| {
+            let freshness = match (&life, Some(&name) == me.as_ref()) {
+                (Some(life), true) => freshness::own(&record, life),
+                (Some(_), false) => freshness::foreign(modify_index, yardstick),
+                (None, _) => Freshness::CannotTell,
+            };
+            (name, Testimony { record, modify_index, freshness })
+        })
+        .collect())
+}
+
+fn incidents(snapshot: &Snapshot) -> Result<Vec<KnownIncident>, EvidenceError> {
+    let entries: Vec<&Entry> =
+        snapshot.below(keys::INCIDENTS).filter(|e| e.key.ends_with("/incident")).collect();
+    entries
+        .into_iter()
+        .map(|entry| {
+            let record: IncidentRecord =
+                crate::tree::record::parse(&entry.key, &entry.value).map_err(tree)?;
+            Ok(KnownIncident { open: !record.status.is_over(), id: record.id, opened_at: record.opened_at })
+        })
+        .collect()
+}
+
+/// Asked only where a rule needs it: one or two observers, or more cases than the limit.
+async fn anchor(witness: &Witness<'_>, scene: &Scene) -> Result<Anchor, EvidenceError> {
+    let guards = guards(scene);
+    if scene.observers.len() > 2 && guards.counted() <= guards.limit {
+        return Ok(Anchor::NotAsked);
+    }
+    let mut candidates = scene.policy.anchors.clone();
+    if candidates.is_empty() {
+        let leader = witness
+            .store
+            .leader()
+            .await
+            .map_err(|source| EvidenceError::Store { what: "the leader", source })?;
+        candidates.extend(leader);
+    }
+    Ok(witness.anchors.reach(&candidates).await)
+}

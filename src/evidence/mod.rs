@@ -1,0 +1,17 @@
+//! Reads the truth that the judge judges on: the same for `mark-failed` and for the look right
+//! before the shot.
+//!
+//! It reads in a number of requests that does not grow with the number of hosts, only with the
+//! number of suspects ([`look`]), asks for the anchor when one is needed ([`anchor`]) and, where
+//! no record of our own tells the age of another, waits until its sequence rises ([`wait`]).
+//! It writes nothing. It never reads a secret: names come from key listings, never from a
+//! recursive read over the hosts.
+
+pub mod anchor;
+pub mod error;
+pub mod look;
+pub mod wait;
+
+pub use anchor::{Anchors, TcpAnchors};
+pub use error::EvidenceError;
+pub use look::{About, Seen, Witness, look};
