@@ -6,6 +6,7 @@ pub mod incident;
 pub mod judge;
 pub mod keys;
 pub mod logging;
+pub mod monitor;
 pub mod names;
 pub mod policy;
 pub mod program;

@@ -1,0 +1,46 @@
+//! One line per host, and whether a person should look.
+
+use serde::Serialize;
+
+use crate::names::{HostName, IncidentId};
+
+/// What became of one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Result {
+    /// Its incident was opened.
+    Marked,
+    /// It was not marked.
+    No,
+    /// A person's order was added to the incident that was open already.
+    Ordered,
+    /// What is written under its keys cannot be understood.
+    Unreadable,
+}
+
+/// One host's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// Which host.
+    pub host: HostName,
+    /// What became of it.
+    pub result: Result,
+    /// Its incident, if one was opened or is open.
+    pub incident: Option<IncidentId>,
+    /// Why.
+    pub because: String,
+    /// Whether a person should look.
+    pub attention: bool,
+}
+
+impl Line {
+    /// As a person reads it.
+    pub fn text(&self) -> String {
+        match self.result {
+            Result::Marked => format!("{}: MARKED failed, because {}", self.host, self.because),
+            Result::Ordered => format!("{}: ordered, {}", self.host, self.because),
+            Result::No => format!("{}: no, {}", self.host, self.because),
+            Result::Unreadable => format!("{}: ERROR {}", self.host, self.because),
+        }
+    }
+}

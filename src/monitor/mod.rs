@@ -1,0 +1,6 @@
+//! The half that asks: is the host dead? Consul and SSH only; it can power nothing off.
+//!
+//! [`mark`] judges and opens incidents. It never imports the recovery half, the fence drivers or
+//! the Nova client.
+
+pub mod mark;
