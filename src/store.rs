@@ -213,6 +213,14 @@ pub enum StoreError {
         /// The bound that was passed.
         limit: usize,
     },
+    /// The request is one that Consul would refuse or read as another; it was not sent.
+    #[error("cannot ask Consul to {doing}: {message}")]
+    Request {
+        /// What was being attempted.
+        doing: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The settings (address, certificate, token file) cannot be used.
     #[error("{setting}: {message}")]
     Settings {
@@ -234,6 +242,7 @@ impl StoreError {
             StoreError::Denied { .. }
             | StoreError::Malformed { .. }
             | StoreError::TooLarge { .. }
+            | StoreError::Request { .. }
             | StoreError::Settings { .. } => false,
         }
     }
@@ -247,7 +256,7 @@ impl StoreError {
             | StoreError::Malformed { .. }
             | StoreError::TooLarge { .. } => true,
             StoreError::Status { status, .. } => *status >= 500,
-            StoreError::Denied { .. } | StoreError::Settings { .. } => false,
+            StoreError::Denied { .. } | StoreError::Request { .. } | StoreError::Settings { .. } => false,
         }
     }
 }
