@@ -1,0 +1,141 @@
+//! Keys and prefixes, read consistently. Writing is done in transactions only.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::http::{Answered, Call, Http, LIST_LIMIT, percent};
+use crate::store::{Entry, SessionId, StoreError};
+
+/// A pair as Consul writes it. An empty value comes as `null`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Pair {
+    pub(super) key: String,
+    pub(super) value: Option<String>,
+    pub(super) modify_index: u64,
+    pub(super) session: Option<String>,
+}
+
+impl Pair {
+    pub(super) fn entry(self, call: &Call) -> Result<Entry, StoreError> {
+        let value = match self.value {
+            None => Vec::new(),
+            Some(text) => STANDARD
+                .decode(text)
+                .map_err(|error| call.malformed(format!("value of {}: {error}", self.key)))?,
+        };
+        let session = self.session.filter(|id| !id.is_empty()).map(SessionId);
+        Ok(Entry { key: self.key, value, modify_index: self.modify_index, session })
+    }
+}
+
+/// Consistent, since what is read here is compared and set by its index, or decided on.
+pub(super) fn get_call(key: &str) -> Result<Call, StoreError> {
+    let doing = format!("read {key}");
+    Ok(Call::get(doing.as_str(), path(&doing, key)?))
+}
+
+pub(super) fn list_call(prefix: &str) -> Result<Call, StoreError> {
+    let doing = format!("read everything below {prefix}");
+    Ok(Call::get(doing.as_str(), folder(&doing, prefix)?).flag("recurse").limit(LIST_LIMIT))
+}
+
+pub(super) async fn get(http: &Http, key: &str) -> Result<Option<Entry>, StoreError> {
+    let call = get_call(key)?.consistent();
+    let answer = http.read(&call).await?;
+    if answer.status == Answered::Absent {
+        return Ok(None);
+    }
+    one(answer.json(&call)?, key, &call).map(Some)
+}
+
+pub(super) fn one(pairs: Vec<Pair>, key: &str, call: &Call) -> Result<Entry, StoreError> {
+    let mut pairs = pairs.into_iter();
+    match (pairs.next(), pairs.next()) {
+        (Some(pair), None) if pair.key == key => pair.entry(call),
+        _ => Err(call.malformed("it is not this one key")),
+    }
+}
+
+pub(super) async fn list(http: &Http, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+    let call = list_call(prefix)?.consistent();
+    let answer = http.read(&call).await?;
+    if answer.status == Answered::Absent {
+        return Ok(Vec::new());
+    }
+    all(answer.json(&call)?, prefix, &call)
+}
+
+pub(super) fn all(pairs: Vec<Pair>, prefix: &str, call: &Call) -> Result<Vec<Entry>, StoreError> {
+    pairs
+        .into_iter()
+        .map(|pair| if pair.key.starts_with(prefix) { pair.entry(call) } else { Err(stray(&pair.key, call)) })
+        .collect()
+}
+
+/// Names only. The prefix itself, where somebody made a folder of that name in Consul's UI, is none
+/// of them.
+pub(super) async fn keys(http: &Http, prefix: &str, folders: bool) -> Result<Vec<String>, StoreError> {
+    let doing = format!("list the names below {prefix}");
+    let mut call =
+        Call::get(doing.as_str(), folder(&doing, prefix)?).flag("keys").limit(LIST_LIMIT).consistent();
+    if folders {
+        call = call.param("separator", "/");
+    }
+    let answer = http.read(&call).await?;
+    if answer.status == Answered::Absent {
+        return Ok(Vec::new());
+    }
+    let mut names: Vec<String> = answer.json(&call)?;
+    if let Some(name) = names.iter().find(|name| !name.starts_with(prefix)) {
+        return Err(stray(name, &call));
+    }
+    names.retain(|name| name != prefix);
+    Ok(names)
+}
+
+fn stray(key: &str, call: &Call) -> StoreError {
+    call.malformed(format!("it holds {key:?}, which is not below that"))
+}
+
+/// A prefix without its `/` would read `node10` with `node1`.
+fn folder(doing: &str, prefix: &str) -> Result<String, StoreError> {
+    if !prefix.ends_with('/') {
+        return Err(refused(doing, "the prefix does not end in '/'"));
+    }
+    path(doing, prefix)
+}
+
+/// Steps that a URL or Consul's router would clean away lead to another key: they are refused.
+fn path(doing: &str, key: &str) -> Result<String, StoreError> {
+    let steps = key.strip_suffix('/').unwrap_or(key);
+    if steps.split('/').any(|step| matches!(step, "" | "." | "..")) {
+        return Err(refused(doing, "the key has an empty step, '.' or '..'"));
+    }
+    if key.chars().any(char::is_control) {
+        return Err(refused(doing, "the key has a control character"));
+    }
+    Ok(format!("kv/{}", percent(key, b"/")))
+}
+
+fn refused(doing: &str, message: &str) -> StoreError {
+    StoreError::Request { doing: doing.to_owned(), message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_would_lead_elsewhere_are_not_sent() {
+        for key in ["", "/", "/a", "a//b", "a/../b", "..", "a/.", "a\nb"] {
+            let error = get_call(key).unwrap_err();
+            assert!(matches!(error, StoreError::Request { .. }), "{key:?}: {error}");
+        }
+        assert_eq!(get_call("a b/c%/").unwrap().path, "kv/a%20b/c%25/");
+        for prefix in ["node1", "a//", "", "/"] {
+            assert!(matches!(list_call(prefix), Err(StoreError::Request { .. })), "{prefix:?}");
+        }
+    }
+}
