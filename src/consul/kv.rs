@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::http::{Answered, Call, Http, LIST_LIMIT, percent};
+use super::http::{Answer, Answered, Call, Http, LIST_LIMIT, percent};
 use crate::store::{Entry, SessionId, StoreError};
 
 /// A pair as Consul writes it. An empty value comes as `null`.
@@ -44,10 +44,20 @@ pub(super) fn list_call(prefix: &str) -> Result<Call, StoreError> {
 pub(super) async fn get(http: &Http, key: &str) -> Result<Option<Entry>, StoreError> {
     let call = get_call(key)?.consistent();
     let answer = http.read(&call).await?;
-    if answer.status == Answered::Absent {
+    if is_absent(&answer, &call)? {
         return Ok(None);
     }
     one(answer.json(&call)?, key, &call).map(Some)
+}
+
+/// Consul's 404 comes with the tree's index. One without it is a proxy's or another server's on
+/// that port, and would make a flag that is set read as absent, which is False.
+fn is_absent(answer: &Answer, call: &Call) -> Result<bool, StoreError> {
+    match (answer.status, answer.index) {
+        (Answered::Ok | Answered::Conflict, _) => Ok(false),
+        (Answered::Absent, Some(_)) => Ok(true),
+        (Answered::Absent, None) => Err(call.malformed("404 without X-Consul-Index is not Consul's")),
+    }
 }
 
 pub(super) fn one(pairs: Vec<Pair>, key: &str, call: &Call) -> Result<Entry, StoreError> {
@@ -61,7 +71,7 @@ pub(super) fn one(pairs: Vec<Pair>, key: &str, call: &Call) -> Result<Entry, Sto
 pub(super) async fn list(http: &Http, prefix: &str) -> Result<Vec<Entry>, StoreError> {
     let call = list_call(prefix)?.consistent();
     let answer = http.read(&call).await?;
-    if answer.status == Answered::Absent {
+    if is_absent(&answer, &call)? {
         return Ok(Vec::new());
     }
     all(answer.json(&call)?, prefix, &call)
@@ -84,7 +94,7 @@ pub(super) async fn keys(http: &Http, prefix: &str, folders: bool) -> Result<Vec
         call = call.param("separator", "/");
     }
     let answer = http.read(&call).await?;
-    if answer.status == Answered::Absent {
+    if is_absent(&answer, &call)? {
         return Ok(Vec::new());
     }
     let mut names: Vec<String> = answer.json(&call)?;

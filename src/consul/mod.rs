@@ -38,7 +38,9 @@
 //! | transaction, `get-tree` denied or partly so | **committed**, denied keys silently left out |
 //! | session create, renewal of a live one | **403** |
 //! | renewal of a session that is gone | 404, needs no permission |
-//! | session destroy, session unknown | 200, needs no permission |
+//! | session destroy | 403, but 200 without permission when the session is unknown |
+//! | `lock` and `unlock` with somebody else's session | allowed by the key's `write` alone: a session's id is a capability, `session` rules guard its making only |
+//! | session create, renewal on the agent's own node | `session "NODE"` with policy `write` is enough |
 //! | an unknown or deleted token | **403** `ACL not found`, everywhere except `status/leader` |
 //! | no token at all | as the anonymous token: in a default-deny cluster as any token that may not |
 //!

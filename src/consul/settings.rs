@@ -52,9 +52,10 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        // A lost leader is replaced in about 3 s: the attempts answered by "no leader" at once must
-        // together not be much shorter than that (200 + 400 + 800 ms, up to twice as long), while
-        // all attempts at their longest stay below Consul's 30 s for a script check.
+        // All attempts at their longest (4 x 5 s and 2.8 s of pauses) stay below the 30 s that Consul
+        // gives a script check. A lost leader is replaced in about 3 s; a server holds requests for
+        // up to 7 s meanwhile (`rpc_hold_timeout`), so that a longer loss usually shows as a
+        // deadline here, seldom as "no leader". Both may pass.
         Self {
             connect: Duration::from_secs(2),
             attempt: Duration::from_secs(5),
