@@ -302,6 +302,9 @@ async fn https_takes_our_ca_our_certificate_and_the_server_name() {
     };
     commit(&with(&trust), &[set("via", "tls")]).await;
     commit(&with(&[("CONSUL_HTTP_SSL_VERIFY", "false")]), &[set("via", "anything")]).await;
+    std::fs::create_dir(folder.path().join("trusted")).unwrap();
+    std::fs::copy(folder.path().join("ca.pem"), folder.path().join("trusted/one.pem")).unwrap();
+    commit(&with(&[("CONSUL_CAPATH", &file("trusted")), trust[1]]), &[set("via", "folder")]).await;
     // The address is not in the certificate, and another name neither.
     unreachable(with(&trust[..1]).get("via").await);
     unreachable(with(&[trust[0], ("CONSUL_TLS_SERVER_NAME", "other.dc1.consul")]).get("via").await);
