@@ -41,7 +41,7 @@ fn program() -> PathBuf {
         .map(PathBuf::from)
         .into_iter()
         .chain(std::env::split_paths(&path).map(|folder| folder.join("consul")))
-        .chain(cache.map(|cache| cache.join("bin/consul")))
+        .chain(cache.into_iter().flat_map(|cache| ["consul/usr/bin/consul", "bin/consul"].map(|at| cache.join(at))))
         .find(|path| path.is_file())
         .expect("no consul in $NOVA_HA_TEST_CONSUL, PATH or the lab's cache: `integration/lab test quick` installs it")
 }
