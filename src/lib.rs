@@ -3,6 +3,7 @@ pub mod clock;
 pub mod consul;
 pub mod evidence;
 pub mod exit;
+pub mod fence;
 pub mod incident;
 pub mod judge;
 pub mod keys;

@@ -295,6 +295,16 @@ async fn drain(stream: Option<impl AsyncRead + Unpin>, into: &mut Captured) {
     into.cut = dropped;
 }
 
+/// Makes an executable script for a test. A shell writes it: had this process the file open for
+/// writing while another test's thread forks, the kernel would refuse to run it (`ETXTBSY`).
+#[cfg(test)]
+pub(crate) fn write_script(path: &Path, script: &str) {
+    let write = r##"printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod 755 "$1""##;
+    let status =
+        std::process::Command::new("/bin/sh").args(["-c", write, "sh"]).arg(path).arg(script).status();
+    assert!(status.unwrap().success(), "cannot write {}", path.display());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

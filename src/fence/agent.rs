@@ -1,0 +1,251 @@
+//! Any fence agent of ClusterLabs: PDUs, hypervisors, clouds, blade chassis.
+//!
+//! Options go to its stdin as `key=value` lines, secrets among them. (Some agents then hand them to
+//! a tool of their own in argv, `fence_ipmilan` among them: prefer our own driver where there is
+//! one.) What an agent says about `off` is a hint; only `status` counts, and of that only exit
+//! status 2 *with* the line `Status: OFF`: python also exits 2 when it cannot open a script.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::said::by_tool;
+use super::{FenceError, Identity, PowerState, PowerSwitch, Privilege};
+use crate::program::{Ended, Finished, Program, ProgramError};
+
+/// Where agents are installed.
+const FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// Wall clock for one `status`. Python and a login to a PDU take seconds.
+const STATUS: Duration = Duration::from_secs(20);
+
+/// Wall clock for one `off`: agents wait for the power to go by themselves. Whoever calls may wait
+/// less, and then the agent is killed.
+const OFF: Duration = Duration::from_secs(40);
+
+/// A fence agent with its options.
+pub struct Agent {
+    path: PathBuf,
+    name: String,
+    options: BTreeMap<String, String>,
+    secrets: BTreeMap<String, SecretString>,
+}
+
+impl Agent {
+    /// The installed agent of this name.
+    ///
+    /// # Errors
+    /// The name is not `fence_...`, no such agent, or an option that would change what is done.
+    pub fn new(
+        name: &str,
+        options: BTreeMap<String, String>,
+        secrets: BTreeMap<String, SecretString>,
+    ) -> Result<Self, FenceError> {
+        Self::in_folders(name, options, secrets, &FOLDERS.map(Path::new))
+    }
+
+    fn in_folders(
+        name: &str,
+        options: BTreeMap<String, String>,
+        secrets: BTreeMap<String, SecretString>,
+        folders: &[&Path],
+    ) -> Result<Self, FenceError> {
+        let bad = |why: String| FenceError::Settings { device: format!("agent {name:?}"), why };
+        let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !name.strip_prefix("fence_").is_some_and(|rest| !rest.is_empty() && rest.chars().all(lower)) {
+            return Err(bad("the name of a fence agent is fence_ and then a-z 0-9 _".to_owned()));
+        }
+        for (key, value) in options.iter().map(|(k, v)| (k, v.as_str())).chain(exposed(&secrets)) {
+            if key.is_empty() || !key.chars().all(|c| lower(c) || c == '-') {
+                return Err(bad(format!("{key:?} is no option: a-z 0-9 _ -")));
+            }
+            if matches!(key.as_str(), "action" | "option" | "o" | "method") {
+                return Err(bad(format!("{key} may not be set: what an agent does is decided here")));
+            }
+            if value.contains(['\n', '\r', '\0']) {
+                return Err(bad(format!(
+                    "the value of {key} has a line end in it, which would be an option"
+                )));
+            }
+        }
+        if let Some(twice) = secrets.keys().find(|key| options.contains_key(*key)) {
+            return Err(bad(format!("{twice} is given twice, in options and in secret_options")));
+        }
+        let path = folders
+            .iter()
+            .map(|folder| folder.join(name))
+            .find(|path| path.is_file())
+            .ok_or_else(|| bad(format!("it is not installed (looked in {folders:?})")))?;
+        Ok(Self { path, name: name.to_owned(), options, secrets })
+    }
+
+    async fn run(
+        &self,
+        doing: &'static str,
+        action: &str,
+        deadline: Duration,
+    ) -> Result<Finished, FenceError> {
+        let tool = |source: ProgramError| FenceError::Tool { device: self.describe(), doing, source };
+        let finished = Program::at(self.path.clone(), deadline)
+            .map_err(tool)?
+            .stdin(self.stdin(action))
+            .run()
+            .await
+            .map_err(tool)?;
+        match finished.ended {
+            Ended::Deadline => Err(FenceError::Deadline { device: self.describe(), doing, deadline }),
+            Ended::Exit(_) | Ended::Signal(_) => Ok(finished),
+        }
+    }
+
+    fn stdin(&self, action: &str) -> SecretString {
+        let mut lines = format!("action={action}\n");
+        for (key, value) in self.options.iter().map(|(k, v)| (k, v.as_str())).chain(exposed(&self.secrets)) {
+            lines.push_str(&format!("{key}={value}\n"));
+        }
+        SecretString::from(lines)
+    }
+
+    fn said(&self, finished: &Finished) -> String {
+        by_tool(finished, &self.secrets.values().collect::<Vec<_>>())
+    }
+}
+
+fn exposed(secrets: &BTreeMap<String, SecretString>) -> impl Iterator<Item = (&String, &str)> {
+    secrets.iter().map(|(key, secret)| (key, secret.expose_secret()))
+}
+
+#[async_trait]
+impl PowerSwitch for Agent {
+    async fn read(&self) -> Result<PowerState, FenceError> {
+        let finished = self.run("read the power", "status", STATUS).await?;
+        let text = String::from_utf8_lossy(&finished.stdout.bytes);
+        let count = |wanted: &str| text.lines().filter(|line| line.trim_end() == wanted).count();
+        let stated = (count("Status: ON"), count("Status: OFF"), finished.stdout.cut);
+        Ok(match (finished.ended, stated) {
+            (Ended::Exit(0), (_, 0, _)) => PowerState::On,
+            (Ended::Exit(2), (0, 1, false)) => PowerState::Off,
+            _ => PowerState::Unknown(self.said(&finished)),
+        })
+    }
+
+    async fn switch_off(&self) -> Result<(), FenceError> {
+        let doing = "switch off";
+        let finished = self.run(doing, "off", OFF).await?;
+        match finished.ended {
+            Ended::Exit(0) => Ok(()),
+            Ended::Exit(_) | Ended::Signal(_) | Ended::Deadline => {
+                Err(FenceError::Failed { device: self.describe(), doing, said: self.said(&finished) })
+            }
+        }
+    }
+
+    /// Agents have no question for it; a person confirms what the device belongs to.
+    async fn identity(&self) -> Result<Option<Identity>, FenceError> {
+        Ok(None)
+    }
+
+    async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
+        Ok(Privilege::CannotTell(format!("{}: fence agents cannot be asked without trying", self.describe())))
+    }
+
+    fn describe(&self) -> String {
+        let shown = |wanted: &[&str]| wanted.iter().find_map(|key| self.options.get(*key));
+        let mut text = format!("agent {}", self.name);
+        if let Some(address) = shown(&["ip", "ipaddr"]) {
+            text.push_str(&format!(" at {address}"));
+        }
+        if let Some(plug) = shown(&["plug", "port"]) {
+            text.push_str(&format!(" plug {plug}"));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// An agent that behaves as none in the package does.
+    fn agent(script: &str) -> (tempfile::TempDir, Agent) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fence_test");
+        crate::program::write_script(&path, script);
+        let secrets = BTreeMap::from([("password".to_owned(), SecretString::from("Test123."))]);
+        let agent = Agent::in_folders("fence_test", BTreeMap::new(), secrets, &[folder.path()]).unwrap();
+        (folder, agent)
+    }
+
+    #[tokio::test]
+    async fn only_exit_2_with_the_exact_line_is_off() {
+        let off = agent("echo 'Status: OFF'; exit 2");
+        assert_eq!(off.1.read().await.unwrap(), PowerState::Off);
+        for unknown in [
+            "exit 2",
+            "echo \"can't open file\" >&2; exit 2",
+            "echo 'Status: OFF'; exit 0",
+            "echo 'Status: OFF'; exit 1",
+            "echo 'Status: OFF'; exit 3",
+            "echo 'Status: OFF'; kill -TERM $$",
+            "echo 'Status: off'; exit 2",
+            "echo 'Status: OFFLINE'; exit 2",
+            "echo 'Status: OFF'; echo 'Status: OFF'; exit 2",
+            "echo 'Status: ON'; echo 'Status: OFF'; exit 2",
+            "echo 'Status: OFF' >&2; exit 2",
+        ] {
+            let (_folder, agent) = agent(unknown);
+            assert!(matches!(agent.read().await.unwrap(), PowerState::Unknown(_)), "{unknown}");
+        }
+        let on = agent("echo 'Status: ON'; exit 0");
+        assert_eq!(on.1.read().await.unwrap(), PowerState::On);
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_echoes_its_options_reveals_no_secret() {
+        let (_folder, agent) = agent("cat >&2; exit 1");
+        let error = agent.switch_off().await.unwrap_err();
+        assert!(error.to_string().contains("password=***"), "{error}");
+        assert!(!format!("{error:?}").contains("Test123."), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_child_that_an_agent_leaves_behind_dies_with_it() {
+        let started = Instant::now();
+        let (folder, agent) = agent("cd $(dirname $0); sleep 600 & echo $! > pid; echo 'Status: ON'; exit 0");
+        assert_eq!(agent.read().await.unwrap(), PowerState::On);
+        let pid = std::fs::read_to_string(folder.path().join("pid")).unwrap();
+        let stat = Path::new("/proc").join(pid.trim()).join("stat");
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(started.elapsed() < Duration::from_secs(10), "the agent's child is still alive");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[test]
+    fn options_cannot_change_what_an_agent_does() {
+        let make = |name: &str, key: &str, value: &str| {
+            Agent::new(name, BTreeMap::from([(key.to_owned(), value.to_owned())]), BTreeMap::new())
+        };
+        for (name, key, value) in [
+            ("fence_dummy", "action", "on"),
+            ("fence_dummy", "method", "cycle"),
+            ("fence_dummy", "ip", "a\naction=on"),
+            ("fence_dummy", "ip=x\naction", "on"),
+            ("fence_dummy", "", "x"),
+            ("../bin/sh", "ip", "x"),
+            ("fence_../x", "ip", "x"),
+            ("fence_", "ip", "x"),
+            ("sh", "ip", "x"),
+        ] {
+            let error = make(name, key, value).err();
+            assert!(matches!(error, Some(FenceError::Settings { .. })), "{name} {key:?} {value:?}");
+        }
+        let absent = make("fence_no_such_agent", "ip", "x").err().unwrap();
+        assert!(absent.to_string().contains("not installed"), "{absent}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Why a fence device did not do what it was asked.
+
+use std::time::Duration;
+
+use crate::program::ProgramError;
+
+/// Why a fence device did not do what it was asked. `device` is [`describe`]: no secrets in it, nor
+/// in what the device said.
+///
+/// [`describe`]: super::PowerSwitch::describe
+#[derive(Debug, thiserror::Error)]
+pub enum FenceError {
+    /// The tool that talks to the device did not run.
+    #[error("{device}: cannot run its tool to {doing}")]
+    Tool {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// The cause.
+        source: ProgramError,
+    },
+    /// No session. A dead BMC and a wrong password answer alike (ipmitool prints the same line),
+    /// so which of the two it is cannot be said.
+    #[error(
+        "{device}: no session to {doing}; the BMC is dead or unreachable, or the user, password or cipher suite is wrong (IPMI answers alike): {said}"
+    )]
+    NoSession {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// The tool's words.
+        said: String,
+    },
+    /// No connection, or it broke before an answer.
+    #[error("{device}: no connection to {doing}")]
+    Unreachable {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// The cause; its address is removed, as it may carry a user.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The deadline passed; the effect may have happened.
+    #[error("{device}: no answer within {deadline:?} to {doing}")]
+    Deadline {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// The deadline that passed.
+        deadline: Duration,
+    },
+    /// The account is not accepted, or may not do this.
+    #[error("{device}: not permitted to {doing}: {said}")]
+    Denied {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// The device's words.
+        said: String,
+    },
+    /// The device answered with an error.
+    #[error("{device}: failed to {doing}: {said}")]
+    Failed {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// The device's words, or how its tool ended.
+        said: String,
+    },
+    /// The answer is not what its protocol says.
+    #[error("{device}: the answer to {doing} cannot be understood: {why}")]
+    Malformed {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The configuration of the device cannot be used.
+    #[error("{device}: {why}")]
+    Settings {
+        /// The device.
+        device: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl FenceError {
+    /// Whether the same call may succeed a moment later. A missing session may be a wrong password,
+    /// and may be a BMC that is busy: it is worth retrying.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoSession { .. } | Self::Unreachable { .. } | Self::Deadline { .. } => true,
+            Self::Failed { .. } | Self::Malformed { .. } => true,
+            Self::Tool { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
+        }
+    }
+
+    /// Whether a power-off that ended so may have happened all the same.
+    pub fn effect_may_have_happened(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Deadline { .. } => true,
+            Self::Failed { .. } | Self::Malformed { .. } => true,
+            Self::Tool { source, .. } => matches!(source, ProgramError::Wait { .. }),
+            Self::NoSession { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! IPMI, by `ipmitool` over `lanplus`.
+//!
+//! A child process because a BMC's session can hang where no timeout of a library reaches, and
+//! because the IPMI libraries at hand cannot ask for the privilege that a power-off needs. The
+//! password goes through the environment: argv is readable by every user of the machine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::said::{by_tool, one_line};
+use super::{FenceError, Identity, PowerState, PowerSwitch, Privilege};
+use crate::program::{Ended, Finished, Program, ProgramError};
+
+/// RMCP+ on UDP.
+pub const DEFAULT_PORT: u16 = 623;
+
+/// HMAC-SHA256 with AES-128. Old BMCs want 3; without any, ipmitool spends 10 s asking some.
+pub const DEFAULT_CIPHER: u8 = 17;
+
+/// Wall clock for one run of ipmitool. Above the 6 s that it takes to give up on a dead BMC with
+/// `-N 1 -R 2` (one second, twice, growing), so that its own message is seen.
+const CALL: Duration = Duration::from_secs(10);
+
+/// The privilege that a session asks for. A power-off needs `operator`; many BMCs give sessions
+/// only up to what the account has, so an account of less gets none when more is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionPrivilege {
+    /// What most BMC accounts for fencing have.
+    #[default]
+    Administrator,
+    /// The least that may switch off.
+    Operator,
+    /// Reads only.
+    User,
+}
+
+impl SessionPrivilege {
+    fn argument(self) -> &'static str {
+        match self {
+            Self::Administrator => "ADMINISTRATOR",
+            Self::Operator => "OPERATOR",
+            Self::User => "USER",
+        }
+    }
+}
+
+/// Where a BMC is and how to log in.
+#[derive(Debug, Clone)]
+pub struct IpmiAccess {
+    /// Name or address.
+    pub address: String,
+    /// UDP port.
+    pub port: u16,
+    /// Account.
+    pub user: String,
+    /// Its password; 20 bytes at most in IPMI 2.0.
+    pub password: SecretString,
+    /// Cipher suite number.
+    pub cipher: u8,
+    /// What the session asks for.
+    pub privilege: SessionPrivilege,
+}
+
+/// A BMC reached by IPMI.
+pub struct Ipmi {
+    access: IpmiAccess,
+    tool: Option<PathBuf>,
+}
+
+impl Ipmi {
+    /// The BMC at this address. Nothing is sent yet.
+    pub fn new(access: IpmiAccess) -> Self {
+        Self { access, tool: None }
+    }
+
+    async fn ipmitool(
+        &self,
+        doing: &'static str,
+        privilege: SessionPrivilege,
+        command: &[&str],
+    ) -> Result<Finished, FenceError> {
+        let tool = |source: ProgramError| FenceError::Tool { device: self.describe(), doing, source };
+        let program = match &self.tool {
+            Some(path) => Program::at(path.clone(), CALL),
+            None => Program::named("ipmitool", CALL),
+        };
+        let (port, cipher) = (self.access.port.to_string(), self.access.cipher.to_string());
+        let finished = program
+            .map_err(tool)?
+            .args(["-I", "lanplus", "-E", "-N", "1", "-R", "2", "-C", &cipher])
+            .args(["-L", privilege.argument(), "-H", &self.access.address, "-p", &port])
+            .args(["-U", &self.access.user])
+            .args(command)
+            .env("IPMI_PASSWORD", self.access.password.clone())
+            .run()
+            .await
+            .map_err(tool)?;
+        match finished.ended {
+            Ended::Exit(0) => Ok(finished),
+            Ended::Exit(_) | Ended::Signal(_) => Err(self.refusal(doing, &finished)),
+            Ended::Deadline => Err(FenceError::Deadline { device: self.describe(), doing, deadline: CALL }),
+        }
+    }
+
+    fn refusal(&self, doing: &'static str, finished: &Finished) -> FenceError {
+        let said = by_tool(finished, &[&self.access.password]);
+        let device = self.describe();
+        if said.contains("Unable to establish") {
+            FenceError::NoSession { device, doing, said }
+        } else if said.contains("Insufficient privilege") {
+            FenceError::Denied { device, doing, said }
+        } else {
+            FenceError::Failed { device, doing, said }
+        }
+    }
+
+    async fn session_privilege(&self, asked: SessionPrivilege) -> Result<Privilege, FenceError> {
+        // Set Session Privilege Level (IPMI 2.0, 22.18) with 0: change nothing, answer the present.
+        let finished =
+            self.ipmitool("ask for its privilege", asked, &["raw", "0x06", "0x3b", "0x00"]).await?;
+        Ok(match raw_bytes(&finished).as_deref() {
+            Some([3..=5]) => Privilege::Allowed,
+            Some([1 | 2]) => Privilege::Denied(format!(
+                "{}: its session may read but not switch off; the account needs OPERATOR",
+                self.describe()
+            )),
+            Some(_) | None => Privilege::CannotTell(format!(
+                "{}: the answer about the session's privilege cannot be understood: {}",
+                self.describe(),
+                by_tool(&finished, &[&self.access.password])
+            )),
+        })
+    }
+}
+
+#[async_trait]
+impl PowerSwitch for Ipmi {
+    async fn read(&self) -> Result<PowerState, FenceError> {
+        let status = ["chassis", "power", "status"];
+        let finished = self.ipmitool("read the power", self.access.privilege, &status).await?;
+        Ok(power_state(&finished, &self.access.password))
+    }
+
+    async fn switch_off(&self) -> Result<(), FenceError> {
+        let off = ["chassis", "power", "off"];
+        self.ipmitool("switch off", self.access.privilege, &off).await.map(|_| ())
+    }
+
+    /// The System GUID, as raw bytes: `ipmitool mc guid` prints them in an order that differs from
+    /// version to version and tries to guess. [`Identity`] compares in every order.
+    async fn identity(&self) -> Result<Option<Identity>, FenceError> {
+        let ask = ["raw", "0x06", "0x37"];
+        match self.ipmitool("ask for its GUID", self.access.privilege, &ask).await {
+            Ok(finished) => Ok(raw_bytes(&finished)
+                .and_then(|bytes| uuid::Uuid::from_slice(&bytes).ok())
+                .map(|uuid| Identity { uuid: Some(uuid.to_string()), serial: None })),
+            // The command is optional: a BMC without it has a session, and no answer.
+            Err(FenceError::Failed { .. } | FenceError::Denied { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
+        match self.session_privilege(self.access.privilege).await {
+            // The BMC gives no session at all when more is asked than the account has, which looks
+            // like a dead BMC. If it gives one for USER, it was that.
+            Err(no_session @ FenceError::NoSession { .. }) => {
+                match self.session_privilege(SessionPrivilege::User).await {
+                    Ok(_) => Ok(Privilege::Denied(format!(
+                        "{}: a session of USER works, one of {} does not",
+                        self.describe(),
+                        self.access.privilege.argument()
+                    ))),
+                    Err(_) => Err(no_session),
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let IpmiAccess { address, port, user, .. } = &self.access;
+        format!("ipmi {address}:{port} as {user:?}")
+    }
+}
+
+/// Exactly one line that says on or off, and nothing of the other.
+fn power_state(finished: &Finished, password: &SecretString) -> PowerState {
+    let text = String::from_utf8_lossy(&finished.stdout.bytes);
+    let count = |wanted: &str| text.lines().filter(|line| line.trim_end() == wanted).count();
+    match (count("Chassis Power is on"), count("Chassis Power is off"), finished.stdout.cut) {
+        (1, 0, false) => PowerState::On,
+        (0, 1, false) => PowerState::Off,
+        _ => PowerState::Unknown(one_line(&text, &[password])),
+    }
+}
+
+/// The answer to a raw command: hexadecimal bytes, and nothing else.
+fn raw_bytes(finished: &Finished) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(&finished.stdout.bytes).ok()?;
+    text.split_whitespace()
+        .map(|byte| if byte.len() == 2 { u8::from_str_radix(byte, 16).ok() } else { None })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Captured;
+
+    fn said(stdout: &str) -> Finished {
+        Finished {
+            ended: Ended::Exit(0),
+            stdout: Captured { bytes: stdout.into(), cut: false },
+            stderr: Captured::default(),
+        }
+    }
+
+    #[test]
+    fn only_one_exact_line_is_off() {
+        let read = |stdout: &str| power_state(&said(stdout), &SecretString::from("pw"));
+        assert_eq!(read("Chassis Power is off\n"), PowerState::Off);
+        assert_eq!(read("Chassis Power is on\n"), PowerState::On);
+        for unknown in [
+            "",
+            "Chassis Power is off\nChassis Power is off\n",
+            "Chassis Power is on\nChassis Power is off\n",
+            "Chassis Power is Off\n",
+            "Chassis Power is offline\n",
+            " Chassis Power is off\n",
+            "Set Chassis Power Control: Down/Off\n",
+        ] {
+            assert!(matches!(read(unknown), PowerState::Unknown(_)), "{unknown:?} was understood");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_is_unknown() {
+        let mut cut = said("Chassis Power is off\n");
+        cut.stdout.cut = true;
+        assert!(matches!(power_state(&cut, &SecretString::from("pw")), PowerState::Unknown(_)));
+    }
+
+    /// No BMC at hand refuses a session that asks for too much (`ipmi_sim` gives it), so a tool that
+    /// answers as ipmitool does on one that refuses.
+    #[tokio::test]
+    async fn an_account_that_gets_no_session_above_user_may_not_switch_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let tool = folder.path().join("ipmitool");
+        let script = "case \"$*\" in *'-L USER'*) echo ' 02';; *) echo 'Error: Unable to establish IPMI v2 / RMCP+ session' >&2; exit 1;; esac";
+        crate::program::write_script(&tool, script);
+        let access = IpmiAccess {
+            address: "127.0.0.1".into(),
+            port: DEFAULT_PORT,
+            user: "view".into(),
+            password: SecretString::from("pw"),
+            cipher: DEFAULT_CIPHER,
+            privilege: SessionPrivilege::Administrator,
+        };
+        let bmc = Ipmi { access, tool: Some(tool) };
+        assert!(matches!(bmc.can_switch_off().await.unwrap(), Privilege::Denied(_)));
+        assert!(matches!(bmc.read().await, Err(FenceError::NoSession { .. })));
+    }
+}

@@ -1,0 +1,60 @@
+//! The devices that can cut a machine's power, in the order to try them.
+//!
+//! Each level is one device. The next is tried when the one before could not *prove* the machine
+//! off within its deadline. [`config`](super::config) makes them of the tree.
+
+use std::time::Duration;
+
+use super::{Machine, PowerSwitch};
+
+/// One device and how long it has.
+pub struct Level {
+    pub(super) switch: Box<dyn PowerSwitch>,
+    pub(super) deadline: Option<Duration>,
+    pub(super) identity_confirmed_by: Option<String>,
+}
+
+impl Level {
+    /// A level; without a deadline, the policy's counts.
+    pub fn new(switch: Box<dyn PowerSwitch>, deadline: Option<Duration>) -> Self {
+        Self { switch, deadline, identity_confirmed_by: None }
+    }
+
+    /// The device.
+    pub fn switch(&self) -> &dyn PowerSwitch {
+        self.switch.as_ref()
+    }
+
+    /// Wall clock to prove *off*, where the level has one of its own.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// Who confirmed that the device belongs to the machine, where it cannot say so itself.
+    pub fn identity_confirmed_by(&self) -> Option<&str> {
+        self.identity_confirmed_by.as_deref().map(str::trim).filter(|name| !name.is_empty())
+    }
+}
+
+/// The devices that can cut one machine's power, in the order to try them.
+pub struct FenceLevels {
+    machine: Machine,
+    levels: Vec<Level>,
+}
+
+impl FenceLevels {
+    /// The levels of a machine.
+    pub fn new(machine: impl Into<Machine>, levels: Vec<Level>) -> Self {
+        Self { machine: machine.into(), levels }
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The levels, in order.
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+}

@@ -1,0 +1,34 @@
+//! Fencing: power a machine off, and prove it.
+//!
+//! The one promise: nothing here calls a machine off that was not read as exactly *off*, several
+//! times in a row, by one device, just now. A result code is a hint, *unknown* is not off, and a
+//! device which says OK and leaves the machine on is found out. Never `cycle` (it answers before
+//! the power is gone), never a soft power-off (a hung system ignores it), never power on.
+//!
+//! Start at [`off`] (the order of things), then [`proof`] (what a proof is and who can make one).
+//! [`config`] reads `config/fence`, [`levels`] is what comes of it; [`ipmi`], [`redfish`] and
+//! [`agent`] talk to devices through [`switch::PowerSwitch`]; [`identity`] finds a BMC that belongs
+//! to another machine.
+//!
+//! Only the recovery half and the operator's commands may import this module: an executable of the
+//! monitor half must be unable to power anything off.
+
+pub mod agent;
+pub mod config;
+pub mod error;
+pub mod identity;
+pub mod ipmi;
+pub mod levels;
+pub mod off;
+pub mod proof;
+pub mod redfish;
+mod said;
+pub mod switch;
+
+pub use config::{ConfigError, FenceConfig};
+pub use error::FenceError;
+pub use identity::{Identity, Verdict};
+pub use levels::{FenceLevels, Level};
+pub use off::{Changed, LeaseLost, NotOff, Permission, power_off, prove_off};
+pub use proof::{ConfirmOff, Machine, PoweredOff};
+pub use switch::{PowerState, PowerSwitch, Privilege};

@@ -1,0 +1,341 @@
+//! Powering a machine off: state first, hard off, then reads until it is proved or time is up.
+//!
+//! Levels are tried in order; a level that could not prove *off* within its deadline is left for
+//! the next. Nothing about a level's failure is forgotten: the error tells each level's reason.
+//!
+//! Two devices may disagree. A BMC that says *on* while a PDU says *off* may mean that the PDU's
+//! outlet feeds another machine, so before a later level's proof is given out, each earlier level
+//! that said *on* is asked once more. If it still says so, nothing is proved. (A BMC whose feed was
+//! really cut does not answer any more.)
+
+use std::fmt;
+use std::time::Duration;
+
+use super::proof::{Look, Streak};
+use super::{FenceError, FenceLevels, Level, Machine, PowerState, PoweredOff};
+use crate::clock::Clock;
+use crate::policy::Policy;
+
+/// The numbers of a power-off.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Consecutive reads of *off* that prove it; two at least.
+    pub reads: u32,
+    /// Pause between two of them.
+    pub pause: Duration,
+    /// Wall clock for a level that has no deadline of its own.
+    pub level_deadline: Duration,
+    /// Wall clock for one power-off command. Below the lock-delay: once the lease is lost, another
+    /// may hold it that much later.
+    pub attempt: Duration,
+    /// How long after a command a machine that is still on gets another: BMCs lose commands. Above
+    /// the time that healthy ones take (sushy-emulator: up to 11 s; they may get a second one, which
+    /// is harmless).
+    pub again_after: Duration,
+}
+
+impl Settings {
+    /// The policy's numbers.
+    pub fn of(policy: &Policy) -> Self {
+        Self {
+            reads: policy.off_reads,
+            pause: policy.off_read_pause,
+            level_deadline: policy.fence_deadline,
+            attempt: (policy.lock_delay * 3 / 4).clamp(Duration::from_secs(1), Duration::from_secs(20)),
+            again_after: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What allows a power-off, asked right before each command: in a recovery, the lease.
+pub trait Permission: Send + Sync {
+    /// Whether the next command may be sent, now.
+    ///
+    /// # Errors
+    /// It may not, and nothing further may be done.
+    fn check(&self) -> Result<(), LeaseLost>;
+}
+
+/// The permission is gone: another may be acting already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the permission to power off is gone: {why}")]
+pub struct LeaseLost {
+    /// What happened to it.
+    pub why: String,
+}
+
+/// Whether the power-off did anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// At least one power-off command was sent.
+    Yes,
+    /// The machine was off before; no command was sent.
+    AlreadySo,
+}
+
+/// Why a machine is not proved off. It may be off all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOff {
+    /// Nothing is configured that could switch it off.
+    #[error("{machine} has no fence level: nothing can switch it off or read its power")]
+    NoLevels {
+        /// The machine.
+        machine: Machine,
+    },
+    /// The lease was lost; no command was sent after that.
+    #[error("{machine} was not powered off, {commands} commands had been sent")]
+    Lease {
+        /// The machine.
+        machine: Machine,
+        /// Commands sent before.
+        commands: u32,
+        /// What happened to the lease.
+        source: LeaseLost,
+    },
+    /// No level proved it.
+    #[error("{machine} is not proved off: {}", Reasons(levels))]
+    NotProved {
+        /// The machine.
+        machine: Machine,
+        /// Why not, level by level, in the order tried.
+        levels: Vec<LevelFailure>,
+    },
+}
+
+impl NotOff {
+    /// Whether a power-off command was sent, so that the machine may go off, or be off, all the same.
+    pub fn effect_may_have_happened(&self) -> bool {
+        match self {
+            Self::NoLevels { .. } => false,
+            Self::Lease { commands, .. } => *commands > 0,
+            Self::NotProved { levels, .. } => levels.iter().any(|level| level.commands > 0),
+        }
+    }
+}
+
+/// Why one level did not prove *off*.
+#[derive(Debug)]
+pub struct LevelFailure {
+    /// The device.
+    pub device: String,
+    /// Power-off commands sent to it.
+    pub commands: u32,
+    /// How the last command failed, if it did: a hint only.
+    pub command_error: Option<FenceError>,
+    /// What was read last.
+    pub why: Why,
+}
+
+/// What a level read last.
+#[derive(Debug)]
+pub enum Why {
+    /// The machine is on.
+    StillOn,
+    /// The answer was neither on nor off.
+    Unknown {
+        /// The device's words.
+        said: String,
+    },
+    /// Off, but not often enough in a row before the deadline.
+    Unsteady {
+        /// Consecutive reads of *off*.
+        seen: u32,
+    },
+    /// No answer.
+    NoAnswer {
+        /// The last error.
+        error: FenceError,
+    },
+    /// Proved by this level, while another still says *on*: one of the two is another machine's.
+    Contradicted {
+        /// The device that says *on*.
+        by: String,
+    },
+}
+
+impl fmt::Display for LevelFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let device = &self.device;
+        match &self.why {
+            Why::StillOn if self.commands > 0 => {
+                write!(f, "{device}: still on after {} power-off commands", self.commands)?;
+            }
+            Why::StillOn => write!(f, "{device}: on")?,
+            Why::Unknown { said } => write!(f, "{device}: neither on nor off: {said:?}")?,
+            Why::Unsteady { seen } => write!(f, "{device}: off, but only {seen} times in a row in time")?,
+            Why::NoAnswer { error } => write!(f, "{error}")?,
+            Why::Contradicted { by } => {
+                write!(f, "{device}: off, but {by} says on: one of them belongs to another machine")?
+            }
+        }
+        if let Some(error) = &self.command_error {
+            write!(f, " (last command: {error})")?;
+        }
+        Ok(())
+    }
+}
+
+struct Reasons<'a>(&'a [LevelFailure]);
+
+impl fmt::Display for Reasons<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, level) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{level}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Proves a machine off by reading alone; changes nothing.
+///
+/// # Errors
+/// It is on, or no level can prove it off within its deadline.
+pub async fn prove_off(
+    levels: &FenceLevels,
+    clock: &dyn Clock,
+    settings: &Settings,
+) -> Result<PoweredOff, NotOff> {
+    run(levels, clock, settings, None).await.map(|(proof, _)| proof)
+}
+
+/// Powers a machine off and proves it. If it is off already, nothing is sent.
+///
+/// # Errors
+/// The permission is gone, or no level could prove *off* within its deadline; commands may have been
+/// sent ([`NotOff::effect_may_have_happened`]).
+pub async fn power_off(
+    levels: &FenceLevels,
+    clock: &dyn Clock,
+    settings: &Settings,
+    lease: &dyn Permission,
+) -> Result<(PoweredOff, Changed), NotOff> {
+    run(levels, clock, settings, Some(lease)).await
+}
+
+async fn run(
+    levels: &FenceLevels,
+    clock: &dyn Clock,
+    settings: &Settings,
+    lease: Option<&dyn Permission>,
+) -> Result<(PoweredOff, Changed), NotOff> {
+    let machine = levels.machine();
+    if levels.levels().is_empty() {
+        return Err(NotOff::NoLevels { machine: machine.clone() });
+    }
+    let mut failures: Vec<LevelFailure> = Vec::new();
+    let mut said_on: Vec<&Level> = Vec::new();
+    let mut commands = 0;
+    for level in levels.levels() {
+        let mut attempt = Attempt { machine, level, clock, settings, commands: 0, command_error: None };
+        let outcome = attempt.run(lease).await;
+        commands += attempt.commands;
+        let device = level.switch().describe();
+        let why = match outcome {
+            Err(source) => return Err(NotOff::Lease { machine: machine.clone(), commands, source }),
+            Ok(Err(why)) => why,
+            Ok(Ok(proof)) => match still_on(&said_on, clock, settings).await {
+                Some(by) => Why::Contradicted { by },
+                None => {
+                    let changed = if commands > 0 { Changed::Yes } else { Changed::AlreadySo };
+                    tracing::info!(host = %machine, step = "fence", by = proof.by(), commands, "proved off");
+                    return Ok((proof, changed));
+                }
+            },
+        };
+        if matches!(why, Why::StillOn) {
+            said_on.push(level);
+        }
+        let failure =
+            LevelFailure { device, commands: attempt.commands, command_error: attempt.command_error, why };
+        tracing::warn!(host = %machine, step = "fence", "not proved off: {failure}");
+        failures.push(failure);
+    }
+    Err(NotOff::NotProved { machine: machine.clone(), levels: failures })
+}
+
+/// The first of these that says *on*, now.
+async fn still_on(levels: &[&Level], clock: &dyn Clock, settings: &Settings) -> Option<String> {
+    for level in levels {
+        let read = within(clock, settings.attempt, level.switch().read()).await;
+        if let Some(Ok(PowerState::On)) = read {
+            return Some(level.switch().describe());
+        }
+    }
+    None
+}
+
+/// One level's try.
+struct Attempt<'a> {
+    machine: &'a Machine,
+    level: &'a Level,
+    clock: &'a dyn Clock,
+    settings: &'a Settings,
+    commands: u32,
+    command_error: Option<FenceError>,
+}
+
+impl Attempt<'_> {
+    async fn run(&mut self, lease: Option<&dyn Permission>) -> Result<Result<PoweredOff, Why>, LeaseLost> {
+        let (clock, switch) = (self.clock, self.level.switch());
+        let deadline = self.level.deadline().unwrap_or(self.settings.level_deadline);
+        let ends = clock.boottime().saturating_add(deadline);
+        let left = || ends.saturating_duration_since(clock.boottime());
+        let mut streak = Streak::new(self.machine.clone(), switch, self.settings.reads);
+        let mut commanded_at = None;
+        let mut last = Why::NoAnswer { error: self.late("read the power", deadline) };
+        while !left().is_zero() {
+            // A read that outlasts the level says nothing: what was read before stays the reason.
+            let Some(look) = within(clock, left(), streak.look(switch, clock)).await else { break };
+            last = match look {
+                Look::Proved(proof) => return Ok(Ok(proof)),
+                Look::Seen(PowerState::Off) => Why::Unsteady { seen: streak.seen() },
+                Look::Seen(PowerState::On) => Why::StillOn,
+                Look::Seen(PowerState::Unknown(said)) => Why::Unknown { said },
+                Look::Failed(error) => Why::NoAnswer { error },
+            };
+            match (lease, &last) {
+                (_, Why::Unsteady { .. }) => {}
+                // Nobody will switch it off: it stays on.
+                (None, Why::StillOn) => break,
+                (None, _) => {}
+                // Not only when it says on: one that cannot be read may still obey.
+                (Some(lease), _) => {
+                    let due = commanded_at.is_none_or(|sent| {
+                        clock.boottime().saturating_duration_since(sent) >= self.settings.again_after
+                    });
+                    if due {
+                        self.command(lease, left()).await?;
+                        commanded_at = Some(clock.boottime());
+                    }
+                }
+            }
+            clock.sleep(self.settings.pause.min(left())).await;
+        }
+        Ok(Err(last))
+    }
+
+    async fn command(&mut self, lease: &dyn Permission, left: Duration) -> Result<(), LeaseLost> {
+        let limit = self.settings.attempt.min(left);
+        lease.check()?;
+        self.commands += 1;
+        self.command_error = match within(self.clock, limit, self.level.switch().switch_off()).await {
+            Some(answer) => answer.err(),
+            None => Some(self.late("switch off", limit)),
+        };
+        Ok(())
+    }
+
+    fn late(&self, doing: &'static str, deadline: Duration) -> FenceError {
+        FenceError::Deadline { device: self.level.switch().describe(), doing, deadline }
+    }
+}
+
+/// The outcome, unless the time is up first; then what was going on is dropped, which kills a tool.
+async fn within<T>(clock: &dyn Clock, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        outcome = work => Some(outcome),
+        () = clock.sleep(limit) => None,
+    }
+}

@@ -1,0 +1,315 @@
+//! Redfish: the HTTP interface of newer BMCs.
+//!
+//! Basic authentication on every request, no session: BMCs have few, and one that is not closed is
+//! lost until it times out. No redirect is followed and no proxy asked, as both would carry the
+//! password elsewhere. The resource that is read and switched is the only member of the systems
+//! collection, or the one that the configuration names; of two, none is chosen.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::{Certificate, Client, Method, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::said::one_line;
+use super::{FenceError, Identity, PowerState, PowerSwitch, Privilege};
+
+/// Wall clock to connect. On one network, a living BMC answers in milliseconds.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Wall clock for one request with its answer. BMCs are slow, some take seconds for a system.
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// The largest answer. A system resource has some 10 KiB.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+const SYSTEMS: &str = "/redfish/v1/Systems";
+
+/// How the server's certificate is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verify {
+    /// By the certificate authorities of the machine.
+    System,
+    /// By these alone (PEM). A BMC's own self-signed certificate may be among them, unless it calls
+    /// itself a CA (`CA:TRUE`), which rustls refuses as a server's.
+    Ca(Vec<u8>),
+    /// Not at all. BMCs come with certificates that nobody signed; who can stand in between can then
+    /// read the password and lie about the power.
+    Not,
+}
+
+/// Where a Redfish service is and how to log in.
+#[derive(Debug, Clone)]
+pub struct RedfishAccess {
+    /// `https://ADDRESS[:PORT]`, or `http://` in a lab.
+    pub url: Url,
+    /// Account.
+    pub user: String,
+    /// Its password.
+    pub password: SecretString,
+    /// Id of the system, where there is more than one.
+    pub system: Option<String>,
+    /// How the server's certificate is judged; nothing to `http://`.
+    pub verify: Verify,
+}
+
+/// A BMC reached by Redfish.
+pub struct Redfish {
+    access: RedfishAccess,
+    client: Client,
+}
+
+#[derive(Deserialize)]
+struct Collection {
+    #[serde(rename = "Members")]
+    members: Vec<Link>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(rename = "@odata.id")]
+    id: String,
+}
+
+/// The parts of a `ComputerSystem` that matter; vendors add many others.
+#[derive(Deserialize)]
+struct System {
+    #[serde(rename = "PowerState")]
+    power_state: Option<String>,
+    #[serde(rename = "UUID")]
+    uuid: Option<String>,
+    #[serde(rename = "SerialNumber")]
+    serial: Option<String>,
+    #[serde(rename = "Actions", default)]
+    actions: Actions,
+}
+
+#[derive(Default, Deserialize)]
+struct Actions {
+    #[serde(rename = "#ComputerSystem.Reset", default)]
+    reset: Option<Reset>,
+}
+
+#[derive(Deserialize)]
+struct Reset {
+    target: Option<String>,
+    #[serde(rename = "ResetType@Redfish.AllowableValues")]
+    allowed: Option<Vec<String>>,
+}
+
+impl Reset {
+    fn refuses_force_off(&self) -> bool {
+        self.allowed.as_ref().is_some_and(|allowed| !allowed.iter().any(|kind| kind == "ForceOff"))
+    }
+}
+
+impl Redfish {
+    /// The service at this address. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// The address or the certificate cannot be used.
+    pub fn new(access: RedfishAccess) -> Result<Self, FenceError> {
+        let device = describe(&access);
+        let bad = |why: String| FenceError::Settings { device: device.clone(), why };
+        let url = &access.url;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(bad("the address is no http or https URL".into()));
+        }
+        if url.path() != "/"
+            || url.query().is_some()
+            || !url.username().is_empty()
+            || url.password().is_some()
+        {
+            return Err(bad("the address is https://ADDRESS[:PORT], without path, user or password".into()));
+        }
+        let id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
+        if access.system.as_ref().is_some_and(|s| s.is_empty() || s.starts_with('.') || !s.chars().all(id)) {
+            return Err(bad("the id of a system has only A-Z a-z 0-9 . _ - :".into()));
+        }
+        // An earlier one of this process stays; there is only this kind.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(REQUEST);
+        let builder = match (&access.verify, url.scheme()) {
+            // No roots are loaded where none are needed: it fails on a machine without any.
+            (_, "http") => builder.tls_certs_only([]),
+            (Verify::Not, _) => builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true),
+            (Verify::System, _) => builder,
+            (Verify::Ca(pem), _) => match Certificate::from_pem_bundle(pem) {
+                Ok(certificates) if !certificates.is_empty() => builder.tls_certs_only(certificates),
+                Ok(_) => return Err(bad("the CA file holds no certificate".into())),
+                Err(error) => return Err(bad(format!("the CA file cannot be read as PEM: {error}"))),
+            },
+        };
+        let client = builder.build().map_err(|error| bad(format!("no HTTP client: {error}")))?;
+        Ok(Self { access, client })
+    }
+
+    /// The URL of a path that the service named; never at another server.
+    fn at(&self, doing: &'static str, path: &str) -> Result<Url, FenceError> {
+        let wrong = || FenceError::Malformed {
+            device: self.describe(),
+            doing,
+            why: format!("{:?} is not a path below /redfish/v1/ of this server", one_line(path, &[])),
+        };
+        let url = self.access.url.join(path).map_err(|_| wrong())?;
+        let same = url.origin() == self.access.url.origin()
+            && url.path().starts_with("/redfish/v1/")
+            && url.username().is_empty()
+            && url.password().is_none();
+        if same { Ok(url) } else { Err(wrong()) }
+    }
+
+    async fn ask(
+        &self,
+        doing: &'static str,
+        method: Method,
+        url: Url,
+        body: Option<serde_json::Value>,
+    ) -> Result<Vec<u8>, FenceError> {
+        let device = self.describe();
+        let failed = |error: reqwest::Error| {
+            if error.is_timeout() && !error.is_connect() {
+                FenceError::Deadline { device: device.clone(), doing, deadline: REQUEST }
+            } else {
+                let source = Box::new(error.without_url());
+                FenceError::Unreachable { device: device.clone(), doing, source }
+            }
+        };
+        let mut request = self
+            .client
+            .request(method, url)
+            .header("Accept", "application/json")
+            .header("OData-Version", "4.0")
+            .basic_auth(&self.access.user, Some(self.access.password.expose_secret()));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let mut response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if bytes.len() + chunk.len() > MAX_BODY_BYTES {
+                let why = format!("it is larger than {MAX_BODY_BYTES} bytes");
+                return Err(FenceError::Malformed { device, doing, why });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        let words = one_line(&String::from_utf8_lossy(&bytes), &[&self.access.password]);
+        let said = format!("HTTP {status}: {words}");
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FenceError::Denied { device, doing, said },
+            _ => FenceError::Failed { device, doing, said },
+        })
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(
+        &self,
+        doing: &'static str,
+        url: Url,
+    ) -> Result<T, FenceError> {
+        let bytes = self.ask(doing, Method::GET, url, None).await?;
+        serde_json::from_slice(&bytes).map_err(|error| FenceError::Malformed {
+            device: self.describe(),
+            doing,
+            why: error.to_string(),
+        })
+    }
+
+    /// The system and where it is.
+    async fn system(&self, doing: &'static str) -> Result<(Url, System), FenceError> {
+        let url = match &self.access.system {
+            Some(id) => self.at(doing, &format!("{SYSTEMS}/{id}"))?,
+            None => {
+                let collection: Collection = self.get(doing, self.at(doing, SYSTEMS)?).await?;
+                match collection.members.as_slice() {
+                    [only] => self.at(doing, &only.id)?,
+                    several => {
+                        return Err(FenceError::Settings {
+                            device: self.describe(),
+                            why: format!(
+                                "it has {} systems; name the right one in \"system\"",
+                                several.len()
+                            ),
+                        });
+                    }
+                }
+            }
+        };
+        let system = self.get(doing, url.clone()).await?;
+        Ok((url, system))
+    }
+}
+
+fn describe(access: &RedfishAccess) -> String {
+    let origin = access.url.origin().ascii_serialization();
+    match &access.system {
+        Some(system) => format!("redfish {origin} system {system} as {:?}", access.user),
+        None => format!("redfish {origin} as {:?}", access.user),
+    }
+}
+
+#[async_trait]
+impl PowerSwitch for Redfish {
+    /// `PoweringOff`, `PoweringOn`, `Paused` and an absent state are unknown.
+    async fn read(&self) -> Result<PowerState, FenceError> {
+        let (_, system) = self.system("read the power").await?;
+        Ok(match system.power_state.as_deref() {
+            Some("On") => PowerState::On,
+            Some("Off") => PowerState::Off,
+            Some(other) => PowerState::Unknown(one_line(other, &[&self.access.password])),
+            None => PowerState::Unknown("no PowerState".to_owned()),
+        })
+    }
+
+    async fn switch_off(&self) -> Result<(), FenceError> {
+        let doing = "switch off";
+        let (url, system) = self.system(doing).await?;
+        let reset = system.actions.reset;
+        if reset.as_ref().is_some_and(Reset::refuses_force_off) {
+            let said = "the system does not offer ForceOff".to_owned();
+            return Err(FenceError::Denied { device: self.describe(), doing, said });
+        }
+        let target = match reset.and_then(|reset| reset.target) {
+            Some(target) => self.at(doing, &target)?,
+            // Where the standard's examples have it, for services that do not say.
+            None => {
+                self.at(doing, &format!("{}/Actions/ComputerSystem.Reset", url.path().trim_end_matches('/')))?
+            }
+        };
+        let body = serde_json::json!({ "ResetType": "ForceOff" });
+        self.ask(doing, Method::POST, target, Some(body)).await.map(|_| ())
+    }
+
+    async fn identity(&self) -> Result<Option<Identity>, FenceError> {
+        let (_, System { uuid, serial, .. }) = self.system("ask for its identity").await?;
+        Ok((uuid.is_some() || serial.is_some()).then_some(Identity { uuid, serial }))
+    }
+
+    async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
+        match self.system("ask what it offers").await {
+            Ok((_, system)) if system.actions.reset.as_ref().is_some_and(Reset::refuses_force_off) => {
+                Ok(Privilege::Denied(format!("{}: the system does not offer ForceOff", self.describe())))
+            }
+            Ok(_) => Ok(Privilege::CannotTell(format!(
+                "{}: the account may read; whether it may switch off is only seen by trying",
+                self.describe()
+            ))),
+            Err(FenceError::Denied { said, .. }) => {
+                Ok(Privilege::Denied(format!("{}: the account may not even read: {said}", self.describe())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn describe(&self) -> String {
+        describe(&self.access)
+    }
+}

@@ -1,0 +1,49 @@
+//! The seam to a device that can cut a machine's power.
+
+use async_trait::async_trait;
+
+use super::{FenceError, Identity};
+
+/// What a device says about the power. Three-valued: only an exact *off* is [`PowerState::Off`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PowerState {
+    /// Exactly *on*.
+    On,
+    /// Exactly *off*.
+    Off,
+    /// An answer that is neither, in the device's words (one line, cut).
+    Unknown(String),
+}
+
+/// Whether the account may switch off. Reading proves nothing: an IPMI account of USER privilege
+/// reads the power and cannot switch it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Privilege {
+    /// The device says so.
+    Allowed,
+    /// The device says no; why.
+    Denied(String),
+    /// The device cannot be asked without trying; why.
+    CannotTell(String),
+}
+
+/// One device that can cut one machine's power. Every call ends within a deadline of its own.
+#[async_trait]
+pub trait PowerSwitch: Send + Sync {
+    /// The power now. An error is *no answer*; an answer that is neither on nor off is
+    /// [`PowerState::Unknown`].
+    async fn read(&self) -> Result<PowerState, FenceError>;
+
+    /// Cuts the power, hard, at once. What it answers is a hint: some devices say OK and do
+    /// nothing, some refuse because the machine is off already, some do it and lose the answer.
+    async fn switch_off(&self) -> Result<(), FenceError>;
+
+    /// Which machine the device says it is; `None` where it has no way to say.
+    async fn identity(&self) -> Result<Option<Identity>, FenceError>;
+
+    /// Whether [`PowerSwitch::switch_off`] would be allowed, found out without doing it.
+    async fn can_switch_off(&self) -> Result<Privilege, FenceError>;
+
+    /// Kind, address and account for people; never a secret.
+    fn describe(&self) -> String;
+}
