@@ -1,0 +1,53 @@
+//! Fencing by ClusterLabs agents, the real ones: `fence_ipmilan` on a real `ipmi_sim`, `fence_dummy`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up fails"
+)]
+
+mod fence_support;
+
+use fence_support::{Bmc, Chassis, Held, levels, program, settings};
+use nova_ha::clock::SystemClock;
+use nova_ha::fence::{Changed, PowerState, Privilege, power_off};
+
+#[tokio::test]
+async fn fence_ipmilan_powers_a_host_off() {
+    program("fence_ipmilan");
+    let bmc = Bmc::start(Chassis::Obeys, "1");
+    let level = |password: &str| {
+        levels(&format!(
+            r#"{{"version":1,"levels":[{{"driver":"agent","agent":"fence_ipmilan","options":{{"ip":"127.0.0.1","ipport":"{}","username":"test","lanplus":"1","cipher":"3"}},"secret_options":{{"password":"{password}"}},"identity_confirmed_by":"maria"}}]}}"#,
+            bmc.port
+        ))
+    };
+    let wrong = level("Wr0ng-pw");
+    let read = wrong.levels()[0].switch().read().await.unwrap();
+    assert!(matches!(&read, PowerState::Unknown(said) if !said.contains("Wr0ng-pw")), "{read:?}");
+
+    let right = level("Test123.");
+    assert_eq!(right.levels()[0].switch().read().await.unwrap(), PowerState::On);
+    let (proof, changed) = power_off(&right, &SystemClock, &settings(), &Held).await.unwrap();
+    assert_eq!((changed, bmc.is_on()), (Changed::Yes, false));
+    assert_eq!(proof.by(), "agent fence_ipmilan at 127.0.0.1");
+}
+
+#[tokio::test]
+async fn fence_dummy_is_switched_off_and_believed_only_after_a_status() {
+    program("fence_dummy");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("status");
+    std::fs::write(&file, "on").unwrap();
+    let levels = levels(&format!(
+        r#"{{"version":1,"levels":[{{"driver":"agent","agent":"fence_dummy","options":{{"type":"file","status_file":"{}"}}}}]}}"#,
+        file.display()
+    ));
+    let switch = levels.levels()[0].switch();
+    assert_eq!(switch.read().await.unwrap(), PowerState::On);
+    assert_eq!(switch.identity().await.unwrap(), None);
+    assert!(matches!(switch.can_switch_off().await.unwrap(), Privilege::CannotTell(_)));
+    let (_, changed) = power_off(&levels, &SystemClock, &settings(), &Held).await.unwrap();
+    assert_eq!((changed, std::fs::read_to_string(&file).unwrap().trim()), (Changed::Yes, "off"));
+}
