@@ -1,0 +1,306 @@
+//! Fencing by Redfish: on a real `sushy-emulator` with TLS, and on an HTTP double for what no
+//! emulator at hand does (lies, floods, redirects).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up fails"
+)]
+
+mod fence_support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fence_support::{Held, Running, levels, only, program, settings, wait_for};
+use nova_ha::clock::SystemClock;
+use nova_ha::fence::off::{Settings, Why};
+use nova_ha::fence::redfish::{Redfish, RedfishAccess, Verify};
+use nova_ha::fence::{
+    Changed, FenceError, Identity, NotOff, PowerState, PowerSwitch, Privilege, power_off, prove_off,
+};
+use serde_json::{Value, json};
+use wiremock::matchers::{body_json, method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
+const OTHER: &str = "11111111-2222-3333-4444-555555555555";
+
+/// A real Redfish service with two systems, both on.
+struct Sushy {
+    folder: tempfile::TempDir,
+    port: u16,
+    _emulator: Running,
+}
+
+fn emulator() -> PathBuf {
+    let cache = std::env::var_os("NOVA_HA_LAB_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
+        base.unwrap_or_else(|| home.join(".cache")).join("nova-ha-lab")
+    });
+    let path = cache.join("venv/bin/sushy-emulator");
+    assert!(
+        path.is_file(),
+        "{} (sushy-tools) is not installed: `integration/lab test quick` installs what these tests need",
+        path.display()
+    );
+    path
+}
+
+impl Sushy {
+    fn start() -> Self {
+        let (emulator, openssl) = (emulator(), program("openssl"));
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().display().to_string();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let made = Command::new(openssl)
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+            .args(["-days", "2", "-subj", "/CN=bmc", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-keyout", &format!("{at}/key.pem"), "-out", &format!("{at}/cert.pem")])
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(made.success(), "openssl made no certificate");
+        // bcrypt of Redfish-pw1; the emulator takes nothing else.
+        let account = "admin:$2a$04$nDVCqxhz0JCnWS7SauReqO3L56rOY9.617MPXDfBclh2DeBQj8BzO\n";
+        std::fs::write(folder.path().join("htpasswd"), account).unwrap();
+        let system = |uuid: &str| {
+            format!(
+                "{{'uuid': '{uuid}', 'name': '{uuid}', 'power_state': 'On', 'external_notifier': False, 'nics': []}}"
+            )
+        };
+        let config = format!(
+            "SUSHY_EMULATOR_LISTEN_IP = '127.0.0.1'\nSUSHY_EMULATOR_LISTEN_PORT = {port}\nSUSHY_EMULATOR_AUTH_FILE = '{at}/htpasswd'\n\
+             SUSHY_EMULATOR_SSL_CERT = '{at}/cert.pem'\nSUSHY_EMULATOR_SSL_KEY = '{at}/key.pem'\n\
+             SUSHY_EMULATOR_STATE_DIR = '{at}'\nSUSHY_EMULATOR_FAKE_SYSTEMS = [{}, {}]\n",
+            system(UUID),
+            system(OTHER)
+        );
+        std::fs::write(folder.path().join("conf"), config).unwrap();
+        let emulator = Command::new(emulator)
+            .args(["--fake", "--config", &format!("{at}/conf")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let sushy = Self { folder, port, _emulator: Running(emulator) };
+        wait_for("sushy-emulator to listen", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        sushy
+    }
+
+    fn config(&self, password: &str, more: &str) -> String {
+        format!(
+            r#"{{"version":1,"levels":[{{"driver":"redfish","url":"https://127.0.0.1:{}","user":"admin","password":"{password}"{more}}}]}}"#,
+            self.port
+        )
+    }
+}
+
+#[tokio::test]
+async fn sushy_emulator_powers_a_host_off() {
+    let sushy = Sushy::start();
+    let ca = format!(r#","ca":"{}/cert.pem""#, sushy.folder.path().display());
+    let one = format!(r#"{ca},"system":"{UUID}""#);
+
+    // The certificate is judged by the CA file alone; without it, nobody signed it.
+    let unsigned = levels(&sushy.config("Redfish-pw1", &format!(r#","system":"{UUID}""#)));
+    let refused = unsigned.levels()[0].switch().read().await.unwrap_err();
+    assert!(matches!(refused, FenceError::Unreachable { .. }), "{refused}");
+    let unjudged = levels(&sushy.config("Redfish-pw1", &format!(r#","verify":false,"system":"{UUID}""#)));
+    assert_eq!(unjudged.levels()[0].switch().read().await.unwrap(), PowerState::On);
+
+    // Of two systems none is chosen.
+    let two = levels(&sushy.config("Redfish-pw1", &ca));
+    let ambiguous = two.levels()[0].switch().read().await.unwrap_err();
+    assert!(ambiguous.to_string().contains("2 systems"), "{ambiguous}");
+
+    let wrong = levels(&sushy.config("Wr0ng-pw", &one));
+    let denied = wrong.levels()[0].switch().read().await.unwrap_err();
+    assert!(
+        matches!(denied, FenceError::Denied { .. }) && !format!("{denied:?}").contains("Wr0ng"),
+        "{denied}"
+    );
+
+    let right = levels(&sushy.config("Redfish-pw1", &one));
+    let switch = right.levels()[0].switch();
+    assert_eq!(switch.identity().await.unwrap(), Some(Identity { uuid: Some(UUID.into()), serial: None }));
+    assert!(matches!(switch.can_switch_off().await.unwrap(), Privilege::CannotTell(_)));
+    // The emulator takes up to 11 s to go off, as real machines do.
+    let patient = Settings {
+        level_deadline: Duration::from_secs(30),
+        again_after: Duration::from_secs(20),
+        ..settings()
+    };
+    let (_, changed) = power_off(&right, &SystemClock, &patient, &Held).await.unwrap();
+    assert_eq!(changed, Changed::Yes);
+    let (_, again) = power_off(&right, &SystemClock, &patient, &Held).await.unwrap();
+    assert_eq!(again, Changed::AlreadySo);
+    let other = levels(&sushy.config("Redfish-pw1", &format!(r#"{ca},"system":"{OTHER}""#)));
+    assert_eq!(
+        other.levels()[0].switch().read().await.unwrap(),
+        PowerState::On,
+        "the other system is untouched"
+    );
+}
+
+const SYSTEM: &str = "/redfish/v1/Systems/1";
+const RESET: &str = "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset";
+
+fn system(power: &str) -> Value {
+    json!({
+        "PowerState": power, "UUID": UUID, "SerialNumber": "S1",
+        "Actions": {"#ComputerSystem.Reset": {"target": RESET, "ResetType@Redfish.AllowableValues": ["On", "ForceOff"]}}
+    })
+}
+
+async fn double(system: ResponseTemplate, reset: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    let members = json!({"Members": [{"@odata.id": SYSTEM}]});
+    let answers = ResponseTemplate::new(200).set_body_json(members);
+    Mock::given(method("GET")).and(path("/redfish/v1/Systems")).respond_with(answers).mount(&server).await;
+    Mock::given(method("GET")).and(path(SYSTEM)).respond_with(system).mount(&server).await;
+    let force_off = body_json(json!({"ResetType": "ForceOff"}));
+    Mock::given(method("POST")).and(path(RESET)).and(force_off).respond_with(reset).mount(&server).await;
+    server
+}
+
+fn ok(body: Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(body)
+}
+
+fn bmc(server: &MockServer) -> Redfish {
+    Redfish::new(RedfishAccess {
+        url: server.uri().parse().unwrap(),
+        user: "admin".into(),
+        password: "s3cret".to_owned().into(),
+        system: None,
+        verify: Verify::System,
+    })
+    .unwrap()
+}
+
+async fn posts(server: &MockServer) -> usize {
+    let requests = server.received_requests().await.unwrap();
+    requests.iter().filter(|request| request.method.as_str() == "POST").count()
+}
+
+#[tokio::test]
+async fn only_the_exact_word_off_is_off() {
+    for power in ["PoweringOff", "PoweringOn", "Paused", "off", "OFF", "Off ", ""] {
+        let server = double(ok(system(power)), ResponseTemplate::new(204)).await;
+        let read = bmc(&server).read().await.unwrap();
+        assert!(matches!(read, PowerState::Unknown(_)), "{power:?}: {read:?}");
+    }
+    let silent = double(ok(json!({"UUID": UUID})), ResponseTemplate::new(204)).await;
+    assert!(matches!(bmc(&silent).read().await.unwrap(), PowerState::Unknown(_)));
+}
+
+#[tokio::test]
+async fn a_service_that_says_ok_and_leaves_the_host_on_proves_nothing() {
+    let server = double(ok(system("On")), ResponseTemplate::new(204)).await;
+    let short = Settings { level_deadline: Duration::from_secs(1), ..settings() };
+    let error = power_off(&only(bmc(&server)), &SystemClock, &short, &Held).await.unwrap_err();
+    assert!(
+        matches!(&error, NotOff::NotProved { levels, .. } if matches!(levels[0].why, Why::StillOn)),
+        "{error}"
+    );
+    assert!(posts(&server).await >= 1);
+}
+
+#[tokio::test]
+async fn a_refusal_because_it_is_off_already_is_a_hint_only() {
+    // On at the first look, off by itself when the command comes: iDRAC answers 409, iLO 400.
+    for status in [400, 409, 500] {
+        let server = MockServer::start().await;
+        Mock::given(method("GET"))
+            .and(path("/redfish/v1/Systems"))
+            .respond_with(ok(json!({"Members": [{"@odata.id": SYSTEM}]})))
+            .mount(&server)
+            .await;
+        let posted = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let seen = posted.clone();
+        Mock::given(method("GET"))
+            .and(path(SYSTEM))
+            .respond_with(move |_: &Request| {
+                let off = seen.load(std::sync::atomic::Ordering::SeqCst);
+                ok(system(if off { "Off" } else { "On" }))
+            })
+            .mount(&server)
+            .await;
+        Mock::given(method("POST"))
+            .respond_with(move |_: &Request| {
+                posted.store(true, std::sync::atomic::Ordering::SeqCst);
+                ResponseTemplate::new(status).set_body_json(json!({"error": {"message": "already off"}}))
+            })
+            .mount(&server)
+            .await;
+        let (_, changed) = power_off(&only(bmc(&server)), &SystemClock, &settings(), &Held).await.unwrap();
+        assert_eq!((changed, posts(&server).await), (Changed::Yes, 1), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_off_gets_no_command() {
+    let server = double(ok(system("Off")), ResponseTemplate::new(204)).await;
+    let (_, changed) = power_off(&only(bmc(&server)), &SystemClock, &settings(), &Held).await.unwrap();
+    assert_eq!((changed, posts(&server).await), (Changed::AlreadySo, 0));
+    assert!(prove_off(&only(bmc(&server)), &SystemClock, &settings()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_target_at_another_server_is_refused() {
+    let thief = MockServer::start().await;
+    for target in
+        [format!("{}{RESET}", thief.uri()), "/elsewhere".to_owned(), "//evil/redfish/v1/x".to_owned()]
+    {
+        let mut answer = system("On");
+        answer["Actions"]["#ComputerSystem.Reset"]["target"] = json!(target);
+        let server = double(ok(answer), ResponseTemplate::new(204)).await;
+        let error = bmc(&server).switch_off().await.unwrap_err();
+        assert!(matches!(error, FenceError::Malformed { .. }), "{error}");
+    }
+    let away = ResponseTemplate::new(307).insert_header("Location", thief.uri().as_str());
+    let server = double(away, ResponseTemplate::new(204)).await;
+    assert!(matches!(bmc(&server).read().await, Err(FenceError::Failed { .. })));
+    assert!(thief.received_requests().await.unwrap().is_empty(), "the password went to another server");
+}
+
+#[tokio::test]
+async fn an_account_or_system_that_cannot_force_off_is_known_before() {
+    let mut answer = system("On");
+    answer["Actions"]["#ComputerSystem.Reset"]["ResetType@Redfish.AllowableValues"] =
+        json!(["On", "GracefulShutdown"]);
+    let server = double(ok(answer), ResponseTemplate::new(204)).await;
+    assert!(matches!(bmc(&server).can_switch_off().await.unwrap(), Privilege::Denied(_)));
+    assert!(matches!(bmc(&server).switch_off().await, Err(FenceError::Denied { .. })));
+    assert_eq!(posts(&server).await, 0, "a graceful shutdown is never sent instead");
+}
+
+#[tokio::test]
+async fn a_flood_ends_and_is_no_answer() {
+    let flood = ResponseTemplate::new(200).set_body_bytes(vec![b' '; 8 * 1024 * 1024]);
+    let server = double(flood, ResponseTemplate::new(204)).await;
+    assert!(matches!(bmc(&server).read().await, Err(FenceError::Malformed { .. })));
+    let nonsense =
+        double(ResponseTemplate::new(200).set_body_string("<html>"), ResponseTemplate::new(204)).await;
+    assert!(matches!(bmc(&nonsense).read().await, Err(FenceError::Malformed { .. })));
+}
+
+#[tokio::test]
+async fn a_service_that_hangs_is_given_up_on_at_the_levels_deadline() {
+    let slow = ok(system("Off")).set_delay(Duration::from_secs(60));
+    let server = double(slow, ResponseTemplate::new(204)).await;
+    let short = Settings { level_deadline: Duration::from_secs(1), ..settings() };
+    let started = Instant::now();
+    let error = prove_off(&only(bmc(&server)), &SystemClock, &short).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(
+        matches!(&error, NotOff::NotProved { levels, .. } if matches!(levels[0].why, Why::NoAnswer { .. })),
+        "{error}"
+    );
+}
