@@ -13,6 +13,7 @@ The seed, JSON, all but `hosts` optional:
      "ha_nodes": ["ha1"],                     they run nova-compute too: the targets
      "guests": [{"name": "g0", "host": "c1", "vm_state": "active", "metadata": {}, "fate": "ok"}],
      "evacuate_seconds": 2, "service_down_seconds": 6, "token_seconds": 3600, "max_limit": 1000,
+     "max_microversion": "2.104",
      "heartbeats": "manual",                  or "auto": hosts report until `/_sim/hosts` says dead
      "users": [{"name": "admin", "password": "secret", "project": "admin"}],
      "application_credentials": [{"id": "lab-credential", "name": "lab", "secret": "lab-secret",

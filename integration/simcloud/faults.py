@@ -3,7 +3,7 @@
 {"method": "GET", "path": REGEX, "count": N, "action": ACTION, ...} where ACTION is one of
 `status` (with `status`, and `retry_after` seconds), `hang` (`seconds`, then the connection is closed
 without an answer), `cut` (the answer breaks off half way), `drop` (closed without a byte), `delay`
-(`seconds`, then as usual), `huge` (`bytes` of JSON), `garbage` (200, and no JSON).
+(`seconds`, then as usual), `huge` (`bytes` of JSON, or `chunked`), `garbage` (200, and no JSON).
 `"effect": true` lets the request take effect before the answer is spoiled, which is what a lost
 answer is; without it nothing has happened (`cut` and `delay` always take effect).
 """
@@ -27,6 +27,7 @@ class Fault:
         self.retry_after = spec.get("retry_after")
         self.seconds = float(spec.get("seconds", 1))
         self.bytes = int(spec.get("bytes", 200 * 1024 * 1024))
+        self.chunked = bool(spec.get("chunked", False))
         self.effect = bool(spec.get("effect", False)) or self.action in ("cut", "delay")
 
     def show(self):

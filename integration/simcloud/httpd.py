@@ -126,7 +126,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(404, "The resource could not be found.")
         headers["Vary"] = "OpenStack-API-Version, X-OpenStack-Nova-API-Version"
         try:
-            version = microversions.requested(self.headers)
+            version = microversions.requested(self.headers, cloud.nova.maximum)
         except microversions.BadVersion as bad:
             return bad.status, self.fault_body(bad.status, str(bad))
         headers["OpenStack-API-Version"] = "compute " + microversions.text(version)
@@ -137,7 +137,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return 401, {"error": {"code": 401, "title": "Unauthorized", "message": str(refused)}}
         query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
         return cloud.nova.answer(self.command, path[len("/compute/v2.1"):], query, self.parse(raw), version,
-                                 headers["X-Openstack-Request-Id"])
+                                 headers["X-Openstack-Request-Id"], self.headers.get("X-OpenStack-Request-ID"))
 
     def spoil(self, fault, status, body, headers):
         if fault.action == "status":
@@ -147,7 +147,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault.action == "garbage":
             return self.reply_bytes(200, b"<html>proxy says hello</html>", headers)
         if fault.action == "huge":
-            return self.reply_huge(fault.bytes, headers)
+            return self.reply_huge(fault.bytes, headers, fault.chunked)
         # Without another word: `drop` ends here, `hang` after its time.
         self.close_connection = True
         if fault.action == "hang":
@@ -173,9 +173,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.start(status, len(data), headers)
         self.wfile.write(data)
 
-    def reply_huge(self, size, headers):
-        """Valid JSON of that size, so that only a limit stops a reader."""
+    def reply_huge(self, size, headers, chunked):
+        """Valid JSON of that size, so that only a limit stops a reader; chunked, nothing announces it."""
         self.close_connection = True
+        if chunked:
+            return self.reply_huge_chunked(size, headers)
         self.start(200, size, headers)
         head, tail, block = b'{"padding":"', b'"}', b"x" * (1 << 20)
         left = size - len(head) - len(tail)
@@ -187,6 +189,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(tail)
         except OSError:
             # The reader gave up, as it should.
+            return
+
+    def reply_huge_chunked(self, size, headers):
+        self.send_response(200)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        block = b"x" * (1 << 20)
+        try:
+            self.wfile.write(b'C\r\n{"padding":"\r\n')
+            for _ in range(size // len(block)):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block))
+            self.wfile.write(b'2\r\n"}\r\n0\r\n\r\n')
+        except OSError:
             return
 
     def log_message(self, *args):

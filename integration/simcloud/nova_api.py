@@ -15,14 +15,17 @@ MIGRATION_FILTERS = ("source_compute", "migration_type", "instance_uuid", "statu
 class Nova:
     def __init__(self, world, base):
         self.world = world
+        self.maximum = microversions.MAXIMUM
+        if "max_microversion" in world.seed:
+            self.maximum = tuple(int(part) for part in world.seed["max_microversion"].split("."))
         self.base = base + "/compute/v2.1"
 
     def version_document(self):
-        return {"version": {"id": "v2.1", "status": "CURRENT", "version": microversions.text(microversions.MAXIMUM),
+        return {"version": {"id": "v2.1", "status": "CURRENT", "version": microversions.text(self.maximum),
                             "min_version": microversions.text(microversions.MINIMUM),
                             "updated": "2013-07-23T11:33:21Z", "links": [{"rel": "self", "href": self.base + "/"}]}}
 
-    def answer(self, method, path, query, body, version, request_id):
+    def answer(self, method, path, query, body, version, request_id, global_id=None):
         """(status, body or None); `path` begins after /compute/v2.1."""
         parts = [p for p in path.split("/") if p]
         with self.world.lock:
@@ -38,7 +41,7 @@ class Nova:
                 case ("GET", ["servers", ref]):
                     return 200, {"server": self.server(self.world.guest(ref), version, alone=True)}
                 case ("POST", ["servers", ref, "action"]):
-                    return self.act(ref, body, version, request_id)
+                    return self.act(ref, body, version, request_id, global_id)
                 case ("GET", ["servers", ref, "os-instance-actions"]):
                     return 200, {"instanceActions": self.actions(self.world.guest(ref), events=False)}
                 case ("GET", ["servers", ref, "os-instance-actions", request]):
@@ -181,11 +184,12 @@ class Nova:
             row["fault"] = guest.fault
         return row
 
-    def act(self, ref, body, version, request_id):
+    def act(self, ref, body, version, request_id, global_id):
         if not isinstance(body, dict) or "evacuate" not in body:
             raise Refused(400, "There is no such action: %s" % (list(body) if isinstance(body, dict) else body))
         post = {"at": wall(), "monotonic": time.monotonic(), "guest": None, "id": ref, "body": body,
-                "microversion": microversions.text(version), "request_id": request_id, "status": 200, "why": None}
+                "microversion": microversions.text(version), "request_id": request_id,
+                "global_request_id": global_id, "status": 200, "why": None}
         self.world.evacuate_posts.append(post)
         try:
             wrong = microversions.evacuate_body_error(version, body)
