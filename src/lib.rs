@@ -10,6 +10,7 @@ pub mod keys;
 pub mod logging;
 pub mod monitor;
 pub mod names;
+pub mod nova;
 pub mod policy;
 pub mod program;
 pub mod secret;

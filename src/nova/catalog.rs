@@ -1,0 +1,143 @@
+//! From keystone's catalog to Nova's address.
+
+use serde::Deserialize;
+use url::Url;
+
+use super::clouds::web_address;
+use super::error::CatalogError;
+
+const COMPUTE: &str = "compute";
+
+/// One service of the catalog.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CatalogService {
+    /// For example `compute`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it is.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One address of a service.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Endpoint {
+    /// `public`, `internal` or `admin`.
+    pub interface: String,
+    /// The region's id, which is its name.
+    #[serde(default)]
+    pub region_id: Option<String>,
+    /// The same, from older keystones.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// The address.
+    pub url: String,
+}
+
+impl Endpoint {
+    fn region(&self) -> &str {
+        self.region_id.as_deref().or(self.region.as_deref()).unwrap_or("(none)")
+    }
+}
+
+/// Nova's address for this interface and region, ending in `/v2.1` or `/v2.1/PROJECT`.
+///
+/// Without a region all matching endpoints must agree.
+pub fn compute_url(
+    catalog: &[CatalogService],
+    interface: &str,
+    region: Option<&str>,
+) -> Result<Url, CatalogError> {
+    let services: Vec<_> = catalog.iter().filter(|service| service.kind == COMPUTE).collect();
+    if services.is_empty() {
+        let mut found: Vec<String> = catalog.iter().map(|service| service.kind.clone()).collect();
+        found.sort();
+        return Err(CatalogError::NoService { service: COMPUTE, found });
+    }
+    let endpoints = || services.iter().flat_map(|service| &service.endpoints);
+    let matching: Vec<&Endpoint> = endpoints()
+        .filter(|end| end.interface == interface && region.is_none_or(|region| end.region() == region))
+        .collect();
+    let Some(first) = matching.first() else {
+        let mut found: Vec<String> =
+            endpoints().map(|end| format!("{} in {}", end.interface, end.region())).collect();
+        found.sort();
+        found.dedup();
+        let region = region.unwrap_or("(any)").to_owned();
+        return Err(CatalogError::NoEndpoint {
+            service: COMPUTE,
+            interface: interface.to_owned(),
+            region,
+            found,
+        });
+    };
+    if matching.iter().any(|end| end.url != first.url) {
+        let mut found: Vec<String> =
+            matching.iter().map(|end| format!("{} at {}", end.region(), end.url)).collect();
+        found.sort();
+        return Err(CatalogError::SeveralRegions {
+            service: COMPUTE,
+            interface: interface.to_owned(),
+            found,
+        });
+    }
+    versioned(&first.url)
+}
+
+/// Adds `/v2.1` where the catalog leaves the version out; refuses the API before microversions.
+pub fn versioned(text: &str) -> Result<Url, CatalogError> {
+    let bad = |why: String| CatalogError::BadAddress { service: COMPUTE, url: text.to_owned(), why };
+    let mut url = web_address(text).map_err(bad)?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    if path.split('/').any(|part| part == "v2") {
+        return Err(bad("API v2 has no microversions; v2.1 is needed".to_owned()));
+    }
+    let known = path.split('/').any(|part| part == "v2.1");
+    url.set_path(&if known { path } else { format!("{path}/v2.1") });
+    url.set_query(None);
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(endpoints: &[(&str, &str, &str)]) -> Vec<CatalogService> {
+        let endpoints: Vec<_> = endpoints
+            .iter()
+            .map(|(interface, region, url)| serde_json::json!({"interface": interface, "region_id": region, "url": url}))
+            .collect();
+        serde_json::from_value(serde_json::json!([
+            {"type": "identity", "endpoints": []},
+            {"type": "compute", "name": "nova", "endpoints": endpoints},
+        ]))
+        .unwrap()
+    }
+
+    #[test]
+    fn interface_and_region_choose_the_address() {
+        let catalog = catalog(&[
+            ("public", "one", "http://a:8774/v2.1"),
+            ("internal", "one", "http://b:8774/v2.1/"),
+            ("public", "two", "http://c:8774/v2.1/0123abcd"),
+            ("admin", "two", "http://d/compute"),
+        ]);
+        let url = |interface, region| compute_url(&catalog, interface, region).map(String::from);
+        assert_eq!(url("public", Some("one")).unwrap(), "http://a:8774/v2.1");
+        assert_eq!(url("internal", None).unwrap(), "http://b:8774/v2.1");
+        assert_eq!(url("public", Some("two")).unwrap(), "http://c:8774/v2.1/0123abcd");
+        assert_eq!(url("admin", None).unwrap(), "http://d/compute/v2.1");
+        let error = url("public", None).unwrap_err().to_string();
+        assert!(error.contains("one at http://a") && error.contains("two at http://c"), "{error}");
+        let error = url("public", Some("three")).unwrap_err().to_string();
+        assert!(error.contains("three") && error.contains("internal in one"), "{error}");
+    }
+
+    #[test]
+    fn a_catalog_without_compute_says_what_it_has() {
+        let only = catalog(&[]).into_iter().take(1).collect::<Vec<_>>();
+        let error = compute_url(&only, "public", None).unwrap_err().to_string();
+        assert!(error.contains("compute") && error.contains("identity"), "{error}");
+        assert!(compute_url(&catalog(&[("public", "one", "http://a/v2")]), "public", None).is_err());
+    }
+}

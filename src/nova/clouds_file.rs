@@ -1,0 +1,189 @@
+//! The shape of `clouds.yaml` and `secure.yaml`, and how the second is laid over the first.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::clouds::Environment;
+use super::error::ConfigError;
+
+/// A file of either kind; what we do not use is ignored.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CloudsFile {
+    #[serde(default)]
+    pub(super) clouds: BTreeMap<String, CloudEntry>,
+}
+
+/// One cloud. Every field may be absent, so that `secure.yaml` may hold any part of it.
+#[derive(Debug, Default, Clone, Deserialize)]
+pub(super) struct CloudEntry {
+    #[serde(default)]
+    pub(super) auth: AuthEntry,
+    pub(super) auth_type: Option<String>,
+    pub(super) profile: Option<String>,
+    pub(super) region_name: Option<String>,
+    pub(super) interface: Option<String>,
+    pub(super) endpoint_type: Option<String>,
+    pub(super) compute_endpoint_override: Option<String>,
+    pub(super) verify: Option<String>,
+    pub(super) insecure: Option<String>,
+    pub(super) cacert: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+}
+
+/// `auth:` of one cloud.
+#[derive(Debug, Default, Clone, Deserialize)]
+pub(super) struct AuthEntry {
+    pub(super) auth_url: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) user_id: Option<String>,
+    pub(super) password: Option<SecretString>,
+    pub(super) user_domain_name: Option<String>,
+    pub(super) user_domain_id: Option<String>,
+    pub(super) project_name: Option<String>,
+    pub(super) project_id: Option<String>,
+    pub(super) tenant_name: Option<String>,
+    pub(super) tenant_id: Option<String>,
+    pub(super) project_domain_name: Option<String>,
+    pub(super) project_domain_id: Option<String>,
+    pub(super) domain_name: Option<String>,
+    pub(super) domain_id: Option<String>,
+    pub(super) default_domain: Option<String>,
+    pub(super) default_domain_id: Option<String>,
+    pub(super) system_scope: Option<String>,
+    pub(super) application_credential_id: Option<String>,
+    pub(super) application_credential_name: Option<String>,
+    pub(super) application_credential_secret: Option<SecretString>,
+}
+
+macro_rules! overlay {
+    ($top:ident, $base:ident, $($field:ident),+ $(,)?) => { $( if $top.$field.is_some() { $base.$field = $top.$field; } )+ };
+}
+
+impl CloudEntry {
+    /// What `top` says wins, field by field, as in openstacksdk.
+    pub(super) fn overlaid(mut self, top: Self) -> Self {
+        let mut base_auth = std::mem::take(&mut self.auth);
+        let top_auth = top.auth.clone();
+        overlay!(
+            top_auth,
+            base_auth,
+            auth_url,
+            username,
+            user_id,
+            password,
+            user_domain_name,
+            user_domain_id,
+            project_name,
+            project_id,
+            tenant_name,
+            tenant_id,
+            project_domain_name,
+            project_domain_id,
+            domain_name,
+            domain_id,
+            default_domain,
+            default_domain_id,
+            system_scope,
+            application_credential_id,
+            application_credential_name,
+            application_credential_secret,
+        );
+        let mut base = self;
+        base.auth = base_auth;
+        overlay!(
+            top,
+            base,
+            auth_type,
+            profile,
+            region_name,
+            interface,
+            endpoint_type,
+            compute_endpoint_override,
+            verify,
+            insecure,
+            cacert,
+            cert,
+            key,
+        );
+        base
+    }
+
+    /// The cloud that the `OS_*` variables describe.
+    pub(super) fn of_variables(env: &Environment) -> Self {
+        let text = |name: &str| env.variable(name);
+        let secret = |name: &str| env.variable(name).map(SecretString::from);
+        let path = |name: &str| env.variable(name).map(PathBuf::from);
+        Self {
+            auth: AuthEntry {
+                auth_url: text("OS_AUTH_URL"),
+                username: text("OS_USERNAME"),
+                user_id: text("OS_USER_ID"),
+                password: secret("OS_PASSWORD"),
+                user_domain_name: text("OS_USER_DOMAIN_NAME"),
+                user_domain_id: text("OS_USER_DOMAIN_ID"),
+                project_name: text("OS_PROJECT_NAME"),
+                project_id: text("OS_PROJECT_ID"),
+                tenant_name: text("OS_TENANT_NAME"),
+                tenant_id: text("OS_TENANT_ID"),
+                project_domain_name: text("OS_PROJECT_DOMAIN_NAME"),
+                project_domain_id: text("OS_PROJECT_DOMAIN_ID"),
+                domain_name: text("OS_DOMAIN_NAME"),
+                domain_id: text("OS_DOMAIN_ID"),
+                default_domain: text("OS_DEFAULT_DOMAIN"),
+                default_domain_id: text("OS_DEFAULT_DOMAIN_ID"),
+                system_scope: text("OS_SYSTEM_SCOPE"),
+                application_credential_id: text("OS_APPLICATION_CREDENTIAL_ID"),
+                application_credential_name: text("OS_APPLICATION_CREDENTIAL_NAME"),
+                application_credential_secret: secret("OS_APPLICATION_CREDENTIAL_SECRET"),
+            },
+            auth_type: text("OS_AUTH_TYPE"),
+            profile: None,
+            region_name: text("OS_REGION_NAME"),
+            interface: text("OS_INTERFACE"),
+            endpoint_type: text("OS_ENDPOINT_TYPE"),
+            compute_endpoint_override: text("OS_COMPUTE_ENDPOINT_OVERRIDE"),
+            verify: text("OS_VERIFY"),
+            insecure: text("OS_INSECURE"),
+            cacert: path("OS_CACERT"),
+            cert: path("OS_CERT"),
+            key: path("OS_KEY"),
+        }
+    }
+}
+
+/// The files that openstacksdk would look at, in its order; the first that exists is used.
+pub(super) fn candidates(env: &Environment, variable: &str, stem: &str) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = env.variable(variable).map(PathBuf::from).into_iter().collect();
+    let config_home = env
+        .variable("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(env.home.as_ref()?.join(".config")));
+    let folders = [
+        Some(env.folder.clone()),
+        config_home.map(|c| c.join("openstack")),
+        Some(PathBuf::from("/etc/openstack")),
+    ];
+    for folder in folders.into_iter().flatten() {
+        for ending in ["yaml", "yml", "json"] {
+            paths.push(folder.join(format!("{stem}.{ending}")));
+        }
+    }
+    paths
+}
+
+/// Reads one file; JSON is YAML too.
+pub(super) fn read(file: &Path) -> Result<CloudsFile, ConfigError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+    if text.trim().is_empty() {
+        return Ok(CloudsFile::default());
+    }
+    serde_saphyr::from_str(&text).map_err(|error| ConfigError::Parse {
+        file: file.to_owned(),
+        at: error.location().map(|at| format!(", line {} column {}", at.line(), at.column())),
+    })
+}
