@@ -1,19 +1,37 @@
 //! Our own client for keystone v3 and the few calls of Nova that a recovery makes.
 //!
-//! Start reading at [`clouds`]: where the cloud is and who we are; [`catalog`] finds Nova there.
+//! Start reading at [`cloud`]: the trait [`Cloud`] is all that the recovery sees, and a simulated
+//! world can stand behind it. [`NovaClient`] is the real one: [`clouds`] says where the cloud is and
+//! who we are, [`auth`] and [`catalog`] get a token and Nova's address, [`http`] makes one call
+//! with a deadline and a bounded answer, [`client`] adds the token, the microversion and retries.
 //!
 //! What it must never do: take silence for an answer. A timeout, a 5xx, a partial record or a cell
 //! that is down is an error that says *cannot tell*, never an empty list and never a failure of a
 //! guest. Only reads are repeated; an effect goes out once, and its error says whether it may have
 //! happened ([`NovaError::effect_may_have_happened`]).
 
+pub mod auth;
 pub mod catalog;
+pub mod client;
+pub mod cloud;
 pub mod clouds;
 pub mod error;
+pub mod evacuate;
+pub mod http;
 pub mod ids;
+pub mod migrations;
+pub mod servers;
+pub mod services;
 
 mod clouds_file;
 
+pub use client::NovaClient;
+pub use cloud::{Cloud, CloudInfo};
 pub use clouds::{CloudSettings, Environment};
 pub use error::{ConfigError, NovaError};
+pub use evacuate::EvacuateRequest;
+pub use http::Timing;
 pub use ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
+pub use migrations::{Migration, MigrationStatus};
+pub use servers::{PowerState, Server, VmState};
+pub use services::{ComputeService, ServiceState, ServiceStatus};

@@ -1,0 +1,282 @@
+//! The client of one cloud: a call with token, microversion, deadline and, for reads, repetition.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use url::Url;
+
+use super::auth::{Login, Session};
+use super::cloud::{Cloud, CloudInfo};
+use super::clouds::CloudSettings;
+use super::error::NovaError;
+use super::evacuate::EvacuateRequest;
+use super::http::{Answer, Outgoing, Timing, Transport, secret_value};
+use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
+use super::migrations::Migration;
+use super::servers::{self, Server};
+use super::services::ComputeService;
+
+/// A client of one cloud. Cheap to share by reference; nothing is sent before the first call.
+#[derive(Debug)]
+pub struct NovaClient {
+    transport: Transport,
+    login: Login,
+}
+
+/// One call to Nova, without what every call has.
+#[derive(Debug, Clone)]
+pub(super) struct NovaCall<'a> {
+    method: Method,
+    /// Below the compute address.
+    path: Vec<&'a str>,
+    query: Vec<(&'static str, String)>,
+    version: Microversion,
+    body: Option<Value>,
+}
+
+impl<'a> NovaCall<'a> {
+    /// A read: repeated when no usable answer comes.
+    pub(super) fn read(path: &[&'a str], version: Microversion) -> Self {
+        Self { method: Method::GET, path: path.to_vec(), query: Vec::new(), version, body: None }
+    }
+
+    /// An effect: sent once.
+    pub(super) fn effect(method: Method, path: &[&'a str], version: Microversion, body: Value) -> Self {
+        Self { method, path: path.to_vec(), query: Vec::new(), version, body: Some(body) }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+
+    fn is_effect(&self) -> bool {
+        self.method != Method::GET
+    }
+}
+
+impl NovaClient {
+    /// A client with these settings.
+    pub fn new(settings: CloudSettings, timing: Timing) -> Self {
+        Self { login: Login::new(settings.clone()), transport: Transport::new(settings, timing) }
+    }
+
+    async fn read_info(&self) -> Result<CloudInfo, NovaError> {
+        let session = self.session().await?;
+        // No path: Nova's version document. Some deployments want a token for it, some do not.
+        let answer = self.call(&NovaCall::read(&[], Microversion::two(1))).await?;
+        let newest = answer.json::<VersionDocument>()?.version.version;
+        let newest: Microversion =
+            newest.parse().map_err(|_| answer.malformed(format!("{newest:?} is no microversion")))?;
+        // The newest that the reads here use; an evacuate's own is checked by Nova (406).
+        if newest < servers::VERSION {
+            let message = format!("the newest is {newest}");
+            return Err(NovaError::VersionRefused { call: answer.call, version: servers::VERSION, message });
+        }
+        // This one always wants a token, and an administrator's.
+        self.call(&NovaCall::read(&["os-hypervisors"], super::services::VERSION).with("limit", "1")).await?;
+        let compute_url = session.compute.to_string();
+        Ok(CloudInfo { compute_url, newest, user: session.user, project: session.project })
+    }
+
+    async fn session(&self) -> Result<Session, NovaError> {
+        let deadline = Instant::now() + self.transport.timing.read;
+        self.repeat(deadline, || self.login.session(&self.transport, deadline)).await
+    }
+
+    /// Makes the call; any answer but a success is an error.
+    pub(super) async fn call(&self, call: &NovaCall<'_>) -> Result<Answer, NovaError> {
+        let timing = &self.transport.timing;
+        if call.is_effect() {
+            let deadline = Instant::now() + timing.effect;
+            return self.attempt(call, deadline).await;
+        }
+        let deadline = Instant::now() + timing.read;
+        self.repeat(deadline, || self.attempt(call, deadline)).await
+    }
+
+    /// For what changes nothing: again after a pause while that may help and time is left.
+    async fn repeat<T, F>(&self, deadline: Instant, attempt: impl Fn() -> F) -> Result<T, NovaError>
+    where
+        F: Future<Output = Result<T, NovaError>>,
+    {
+        let timing = &self.transport.timing;
+        let mut pause = timing.backoff;
+        for _ in 1..timing.read_tries {
+            let error = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(error) if !error.is_retryable() => return Err(error),
+                Err(error) => error,
+            };
+            let asked = match &error {
+                NovaError::Throttled { retry_after, .. } => *retry_after,
+                _ => None,
+            };
+            let wait = spread(asked.unwrap_or(pause).min(timing.backoff_limit));
+            if Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            tracing::warn!(%error, ?wait, "reading from the cloud again");
+            tokio::time::sleep(wait).await;
+            pause = pause.saturating_mul(2);
+        }
+        attempt().await
+    }
+
+    /// Once; or twice where Nova says 401, which means that it did nothing: tokens end early when
+    /// keystone's keys are rotated or its database is restored.
+    async fn attempt(&self, call: &NovaCall<'_>, deadline: Instant) -> Result<Answer, NovaError> {
+        let session = self.login.session(&self.transport, deadline).await?;
+        let answer = self.send(call, &session, deadline).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return accept(answer, call.version);
+        }
+        self.login.forget(&session).await;
+        let session = self.login.session(&self.transport, deadline).await?;
+        accept(self.send(call, &session, deadline).await?, call.version)
+    }
+
+    async fn send(
+        &self,
+        call: &NovaCall<'_>,
+        session: &Session,
+        deadline: Instant,
+    ) -> Result<Answer, NovaError> {
+        let mut headers = HeaderMap::new();
+        let token = secret_value(session.token.expose_secret());
+        let token =
+            token.ok_or_else(|| NovaError::NotSent { why: "the token is no header value".to_owned() })?;
+        headers.insert("X-Auth-Token", token);
+        // Both spellings: the first is all that Nova before 2.27 reads.
+        for (name, text) in [
+            ("X-OpenStack-Nova-API-Version", call.version.to_string()),
+            ("OpenStack-API-Version", format!("compute {}", call.version)),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(name, value);
+            }
+        }
+        let url = address(&session.compute, call);
+        let out = Outgoing {
+            method: call.method.clone(),
+            url,
+            effect: call.is_effect(),
+            headers,
+            body: call.body.as_ref(),
+        };
+        self.transport.exchange(out, deadline).await
+    }
+}
+
+#[async_trait]
+impl Cloud for NovaClient {
+    async fn ping(&self) -> Result<CloudInfo, NovaError> {
+        self.read_info().await
+    }
+
+    async fn service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError> {
+        self.read_service(host).await
+    }
+
+    async fn set_forced_down(&self, service: &ServiceId, forced_down: bool) -> Result<(), NovaError> {
+        self.update_service(service, json!({"forced_down": forced_down})).await
+    }
+
+    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<(), NovaError> {
+        self.disable_service(service, reason).await
+    }
+
+    async fn enable(&self, service: &ServiceId) -> Result<(), NovaError> {
+        self.update_service(service, json!({"status": "enabled"})).await
+    }
+
+    async fn servers_on(&self, host: &NovaHost) -> Result<Vec<Server>, NovaError> {
+        self.read_servers_on(host).await
+    }
+
+    async fn server(&self, server: &ServerId) -> Result<Option<Server>, NovaError> {
+        self.read_server(server).await
+    }
+
+    async fn evacuate(&self, server: &ServerId, request: &EvacuateRequest) -> Result<RequestId, NovaError> {
+        self.post_evacuate(server, request).await
+    }
+
+    async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError> {
+        self.read_evacuations_from(source).await
+    }
+
+    async fn evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError> {
+        self.read_evacuations_of(server).await
+    }
+}
+
+#[derive(Deserialize)]
+struct VersionDocument {
+    version: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+}
+
+fn accept(answer: Answer, version: Microversion) -> Result<Answer, NovaError> {
+    match answer.status.as_u16() {
+        200 | 202 | 204 => Ok(answer),
+        _ => Err(answer.refusal(Some(version))),
+    }
+}
+
+fn address(compute: &Url, call: &NovaCall<'_>) -> Url {
+    let mut url = compute.clone();
+    if call.path.is_empty() {
+        // With a project in the address the version document is one step up.
+        let root = url.path().split_inclusive("/v2.1").next().unwrap_or_default().to_owned();
+        url.set_path(&format!("{root}/"));
+        return url;
+    }
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(&call.path);
+    }
+    if !call.query.is_empty() {
+        url.query_pairs_mut().extend_pairs(&call.query);
+    }
+    url
+}
+
+/// Between half and the whole of it, so that those who failed together do not return together.
+fn spread(pause: Duration) -> Duration {
+    let half = pause / 2;
+    let share = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    half + half * share / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_escaped_and_keep_the_project() {
+        let compute = Url::parse("http://a:8774/compute/v2.1/0abc").unwrap();
+        let call = NovaCall::read(&["servers", "detail"], Microversion::two(73)).with("host", "a&b=c");
+        assert_eq!(
+            address(&compute, &call).as_str(),
+            "http://a:8774/compute/v2.1/0abc/servers/detail?host=a%26b%3Dc"
+        );
+    }
+
+    #[test]
+    fn pauses_are_spread_over_their_upper_half() {
+        for _ in 0..100 {
+            let wait = spread(Duration::from_millis(200));
+            assert!((Duration::from_millis(100)..=Duration::from_millis(200)).contains(&wait), "{wait:?}");
+        }
+    }
+}

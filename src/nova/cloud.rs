@@ -1,0 +1,68 @@
+//! What the recovery asks of a cloud. [`NovaClient`](super::NovaClient) is the real one; a
+//! simulated world can stand here too.
+
+use async_trait::async_trait;
+
+use super::error::NovaError;
+use super::evacuate::EvacuateRequest;
+use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
+use super::migrations::Migration;
+use super::servers::Server;
+use super::services::ComputeService;
+
+/// That the cloud can be used at all: token, catalog, version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudInfo {
+    /// Nova's address, from the catalog or the settings.
+    pub compute_url: String,
+    /// The newest microversion that it speaks.
+    pub newest: Microversion,
+    /// Who keystone says we are.
+    pub user: String,
+    /// The token's project, if it has one.
+    pub project: Option<String>,
+}
+
+/// The calls of a recovery to Nova.
+///
+/// Every error means *cannot tell* or *Nova refused*; none means that something failed in the
+/// cloud. Changes are sent once, never repeated here: the caller reads back, always, and does so
+/// too when [`NovaError::effect_may_have_happened`].
+#[async_trait]
+pub trait Cloud: Send + Sync {
+    /// Token, catalog and microversions, for the preflight. Asks keystone and Nova.
+    async fn ping(&self) -> Result<CloudInfo, NovaError>;
+
+    /// The nova-compute service of exactly this host; `None` when Nova has none.
+    async fn service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError>;
+
+    /// Declares the service down, whatever it reports, or takes that back. Taking it back is
+    /// refused (`BadRequest`) while evacuations away from the host are `done`: its nova-compute
+    /// must have started once and made them `completed`.
+    async fn set_forced_down(&self, service: &ServiceId, forced_down: bool) -> Result<(), NovaError>;
+
+    /// No new guests there. After [`Self::set_forced_down`], never before it: Nova would call the
+    /// dead host. `reason` has 1 to 255 characters.
+    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<(), NovaError>;
+
+    /// New guests may be scheduled there; clears the reason.
+    async fn enable(&self, service: &ServiceId) -> Result<(), NovaError>;
+
+    /// All guests of all tenants that Nova places on exactly this host. An empty list is the truth:
+    /// a host that Nova does not know and a cell that is down are errors.
+    async fn servers_on(&self, host: &NovaHost) -> Result<Vec<Server>, NovaError>;
+
+    /// One guest; `None` when it is deleted.
+    async fn server(&self, server: &ServerId) -> Result<Option<Server>, NovaError>;
+
+    /// Asks Nova to rebuild the guest elsewhere. Success means that Nova accepted it, nothing more;
+    /// the id finds it in Nova's logs and among the guest's actions. Nova since 26 accepts a second
+    /// one while the first is running: the caller must have ruled that out.
+    async fn evacuate(&self, server: &ServerId, request: &EvacuateRequest) -> Result<RequestId, NovaError>;
+
+    /// All evacuations away from exactly this host, newest first.
+    async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError>;
+
+    /// All evacuations of one guest, newest first.
+    async fn evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError>;
+}
