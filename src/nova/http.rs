@@ -60,6 +60,17 @@ impl Default for Timing {
     }
 }
 
+impl Timing {
+    /// The same with no effect, nor any part of one, taking longer than `limit`: for a lock-delay
+    /// that policy made shorter than the default.
+    pub fn with_effects_within(mut self, limit: Duration) -> Self {
+        self.effect = self.effect.min(limit);
+        self.attempt = self.attempt.min(limit);
+        self.connect = self.connect.min(limit / 2);
+        self
+    }
+}
+
 /// A request as it goes out.
 pub(super) struct Outgoing<'a> {
     pub(super) method: Method,
@@ -278,6 +289,16 @@ pub(super) fn secret_value(text: &str) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_lock_delay_shortens_effects_and_their_parts() {
+        let timing = Timing::default().with_effects_within(Duration::from_secs(4));
+        assert!(timing.connect < timing.attempt && timing.attempt <= timing.effect);
+        assert_eq!(timing.effect, Duration::from_secs(4));
+        let default = Timing::default();
+        assert!(default.connect < default.attempt && default.attempt < default.effect);
+        assert_eq!(Timing::default().with_effects_within(Duration::from_secs(60)).effect, default.effect);
+    }
 
     #[test]
     fn the_message_of_an_error_is_one_bounded_line() {
