@@ -14,5 +14,6 @@ pub mod nova;
 pub mod policy;
 pub mod program;
 pub mod secret;
+pub mod ssh;
 pub mod store;
 pub mod tree;

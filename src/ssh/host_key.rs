@@ -1,0 +1,133 @@
+//! Pinned host keys: OpenSSH public keys, compared byte by byte.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// Why a line is no public key that can be pinned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HostKeyError {
+    /// Not `TYPE BASE64 [COMMENT]`.
+    #[error("{line:?} is no OpenSSH public key: expected, for example, ssh-ed25519 AAAA...")]
+    Shape {
+        /// The line, cut to 40 characters.
+        line: String,
+    },
+    /// The base64 part is broken, or is a key of another type than the line says.
+    #[error("the {kind} key is damaged")]
+    Damaged {
+        /// The type that the line names.
+        kind: String,
+    },
+    /// A type that libssh2 cannot check.
+    #[error(
+        "host keys of type {kind} cannot be pinned: use ssh-ed25519, ecdsa-sha2-nistp256/384/521 or ssh-rsa"
+    )]
+    Type {
+        /// The type that the line names.
+        kind: String,
+    },
+}
+
+/// One public host key that a machine may have.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PinnedKey {
+    kind: &'static Kind,
+    blob: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    name: &'static str,
+    /// What to offer in the key exchange: an RSA key signs under three names.
+    methods: &'static str,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind { name: "ssh-ed25519", methods: "ssh-ed25519" },
+    Kind { name: "ecdsa-sha2-nistp256", methods: "ecdsa-sha2-nistp256" },
+    Kind { name: "ecdsa-sha2-nistp384", methods: "ecdsa-sha2-nistp384" },
+    Kind { name: "ecdsa-sha2-nistp521", methods: "ecdsa-sha2-nistp521" },
+    Kind { name: "ssh-rsa", methods: "rsa-sha2-512,rsa-sha2-256,ssh-rsa" },
+];
+
+impl PinnedKey {
+    /// Reads `TYPE BASE64 [COMMENT]`, as in a `.pub` file.
+    ///
+    /// # Errors
+    /// The line has another shape, a damaged key, or a type that cannot be checked.
+    pub fn parse(line: &str) -> Result<Self, HostKeyError> {
+        let shape = || HostKeyError::Shape { line: line.chars().take(40).collect() };
+        let mut words = line.split_ascii_whitespace();
+        let (Some(name), Some(base64)) = (words.next(), words.next()) else { return Err(shape()) };
+        let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else {
+            // A name with a dash is a type that we do not know; anything else is no key at all.
+            return Err(match name.contains('-') {
+                true => HostKeyError::Type { kind: name.chars().take(40).collect() },
+                false => shape(),
+            });
+        };
+        let damaged = || HostKeyError::Damaged { kind: name.to_owned() };
+        let blob = STANDARD.decode(base64).map_err(|_| damaged())?;
+        // The wire form begins with its own type, as a length and a name (RFC 4253, 6.6).
+        let length = u32::try_from(name.len()).map_err(|_| damaged())?.to_be_bytes();
+        let inner = blob.strip_prefix(&length).and_then(|rest| rest.strip_prefix(name.as_bytes()));
+        match inner {
+            Some(rest) if !rest.is_empty() => Ok(Self { kind, blob }),
+            Some(_) | None => Err(damaged()),
+        }
+    }
+
+    /// Reads several; the first bad one is the error.
+    ///
+    /// # Errors
+    /// As [`PinnedKey::parse`].
+    pub fn parse_all<S: AsRef<str>>(lines: &[S]) -> Result<Vec<Self>, HostKeyError> {
+        lines.iter().map(|line| Self::parse(line.as_ref())).collect()
+    }
+
+    /// Whether this is the key with this wire form.
+    pub fn is(&self, wire: &[u8]) -> bool {
+        self.blob == wire
+    }
+}
+
+/// The host key methods to offer so that the server shows a key that is pinned: with the default
+/// preference it may show one of another type, which would read as a mismatch.
+pub(super) fn preference(pins: &[PinnedKey]) -> Option<String> {
+    let offered: Vec<&str> = KINDS
+        .iter()
+        .filter(|kind| pins.iter().any(|pin| pin.kind == *kind))
+        .map(|kind| kind.methods)
+        .collect();
+    (!offered.is_empty()).then(|| offered.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED25519: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFBUQPfyWTEMmYVM4EVuyRJk7zDFYDAmkEyuqBJEOvJQ root@compute1";
+
+    #[test]
+    fn a_line_is_a_key_of_the_type_that_it_names() {
+        let key = PinnedKey::parse(ED25519).unwrap();
+        assert!(key.is(&STANDARD.decode(ED25519.split(' ').nth(1).unwrap()).unwrap()));
+        assert!(!key.is(b""));
+        let lied = ED25519.replace("ssh-ed25519 ", "ssh-rsa ");
+        assert!(matches!(PinnedKey::parse(&lied), Err(HostKeyError::Damaged { .. })));
+        assert!(matches!(PinnedKey::parse("ssh-dss AAAA"), Err(HostKeyError::Type { .. })));
+        for bad in ["", "ssh-ed25519", "compute1 ssh-ed25519 AAAA", "SHA256:abc"] {
+            assert!(matches!(PinnedKey::parse(bad), Err(HostKeyError::Shape { .. })), "{bad:?}");
+        }
+        assert!(matches!(PinnedKey::parse("ssh-ed25519 !!"), Err(HostKeyError::Damaged { .. })));
+        assert!(PinnedKey::parse_all(&[ED25519, "x"]).is_err());
+    }
+
+    #[test]
+    fn only_pinned_types_are_offered() {
+        assert_eq!(preference(&[]), None);
+        let key = PinnedKey::parse(ED25519).unwrap();
+        assert_eq!(preference(&[key.clone(), key]).as_deref(), Some("ssh-ed25519"));
+    }
+}

@@ -1,0 +1,157 @@
+//! What a login told us: alive, failed, or nothing at all.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How far an attempt came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Looking up the address: our resolver, not the machine.
+    Resolving,
+    /// The TCP connection.
+    Connecting,
+    /// The SSH banner and the key exchange.
+    Handshake,
+    /// Password or key.
+    Authenticating,
+    /// The command.
+    Command,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Resolving => "name look-up",
+            Stage::Connecting => "connect",
+            Stage::Handshake => "SSH handshake",
+            Stage::Authenticating => "login",
+            Stage::Command => "command",
+        })
+    }
+}
+
+/// What a login found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Logged in (and the command, if any, exited 0).
+    Alive,
+    /// The machine did not do what a healthy one does.
+    Failed(Failure),
+    /// Nothing is known about the machine's health: never counted as a failure.
+    CannotTell(Unknown),
+}
+
+/// Why a machine counts as failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Nobody answered in time.
+    #[error("timed out in {stage} after {}", seconds(*.after))]
+    TimedOut {
+        /// How far it came.
+        stage: Stage,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The machine's kernel (or a firewall) refuses the port.
+    #[error("connection refused")]
+    Refused,
+    /// No way there.
+    #[error("no route to host")]
+    NoRoute,
+    /// The connection ended before anybody was asked for a password.
+    #[error("closed the connection in {stage}")]
+    Closed {
+        /// How far it came.
+        stage: Stage,
+    },
+    /// The connection broke in another way.
+    #[error("{what}")]
+    Broken {
+        /// The system's words.
+        what: String,
+    },
+    /// The port is open, but what answers does not speak SSH.
+    #[error("does not speak SSH")]
+    NotSsh,
+    /// The command ran and did not exit 0.
+    #[error("command exited {status}")]
+    CommandFailed {
+        /// Its exit status.
+        status: i32,
+    },
+    /// The command was killed.
+    #[error("command was killed by SIG{signal}")]
+    CommandKilled {
+        /// The signal's name.
+        signal: String,
+    },
+}
+
+/// Why nothing is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    /// The address means nothing to our resolver.
+    #[error("cannot look up {address}: {why}")]
+    Unresolved {
+        /// What was looked up.
+        address: String,
+        /// The resolver's words.
+        why: String,
+    },
+    /// Another key than those pinned: another machine, a reinstalled one, or an attack.
+    #[error("host key is not the pinned one, no password was sent")]
+    OtherHostKey,
+    /// No host key type, cipher or key exchange in common: the machine answered.
+    #[error("no host key type or cipher in common, no password was sent")]
+    NothingInCommon,
+    /// The machine answered and refused our credentials: it is alive, and we are misconfigured.
+    #[error("login as {user} rejected: the machine answers, the credentials are wrong")]
+    Rejected {
+        /// The account.
+        user: String,
+    },
+    /// It hung up while we logged in, as sshd does after too many wrong passwords.
+    #[error("hung up during the login as {user}: the machine answers, are the credentials right?")]
+    HungUp {
+        /// The account.
+        user: String,
+    },
+    /// The private key cannot be used.
+    #[error("the private key cannot be used")]
+    BadKey,
+    /// The machine's shell does not know the command, or the account may not run any.
+    #[error("cannot run the command: {why}")]
+    NoCommand {
+        /// Why.
+        why: String,
+    },
+    /// No pinned keys to compare with.
+    #[error("no host key is pinned")]
+    NotPinned,
+    /// A fault on our side.
+    #[error("own fault: {what}")]
+    Own {
+        /// What it was.
+        what: String,
+    },
+}
+
+/// Whether the machine with a pinned key answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It does: whatever says that it is off is wrong.
+    Yes,
+    /// Something answers there, with another key.
+    OtherKey,
+    /// Nobody does.
+    No(Failure),
+    /// Nothing is known.
+    CannotTell(Unknown),
+}
+
+fn seconds(duration: Duration) -> String {
+    match duration.subsec_millis() {
+        0 => format!("{} s", duration.as_secs()),
+        _ => format!("{:.1} s", duration.as_secs_f64()),
+    }
+}
