@@ -1,0 +1,67 @@
+//! `nova-ha-probe`: see [`nova_ha::monitor::probe`].
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use nova_ha::clock::SystemClock;
+use nova_ha::consul::Consul;
+use nova_ha::exit::probe::{PASSING, WARNING};
+use nova_ha::monitor::probe::{Args, Report, run};
+
+fn main() -> ExitCode {
+    // A panic anywhere is ours: exit 1 with a line, never Rust's 101, which Consul reads as critical.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("{panic}");
+        say("WARNING nova-ha-probe: cannot tell: it panicked, see its log on stderr");
+        std::process::exit(i32::from(WARNING));
+    }));
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if !error.use_stderr() => {
+            say(error.to_string().trim_end());
+            return ExitCode::from(PASSING);
+        }
+        Err(error) => {
+            // clap's own exit code for this is 2: a dead host to Consul.
+            eprint!("{error}");
+            let text = error.to_string();
+            let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            let what: Vec<&str> = what.split_whitespace().collect();
+            return end(&Report::fault(None, &what.join(" ")), false);
+        }
+    };
+    nova_ha::logging::init();
+    end(&probe(&args), args.json)
+}
+
+fn probe(args: &Args) -> Report {
+    let settings = match args.settings() {
+        Ok(settings) => settings,
+        Err(why) => return Report::fault(None, &why),
+    };
+    let name = settings.machine.name();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Report::fault(Some(name), &format!("cannot start: {error}")),
+    };
+    let report = runtime.block_on(async {
+        match Consul::from_env() {
+            Ok(consul) => run(&consul, &SystemClock, &settings).await,
+            Err(error) => Report::fault(Some(name), &error.to_string()),
+        }
+    });
+    // A look-up that hangs in the resolver must not hold up the end.
+    runtime.shutdown_background();
+    report
+}
+
+fn end(report: &Report, json: bool) -> ExitCode {
+    say(&report.text(json));
+    ExitCode::from(report.exit)
+}
+
+fn say(line: &str) {
+    // A closed stdout changes nothing about the machine.
+    let _nobody_reads = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,100 @@
+//! What a probe reads and writes: one transaction each.
+
+use super::args::Settings;
+use super::decide::Next;
+use crate::keys;
+use crate::names::Epoch;
+use crate::store::{Entry, Op, Store, StoreError, TxnOutcome};
+use crate::tree::machine::SshAccess;
+use crate::tree::meta::Meta;
+use crate::tree::observer::ObserverRecord;
+use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::{Snapshot, TreeError, record};
+
+/// What the tree says to a probe, at one index.
+#[derive(Debug)]
+pub struct Before {
+    /// How to log in. Host keys are those of `config/ssh/host_key`, else those that the machine
+    /// published about itself.
+    pub access: SshAccess,
+    /// This observer's record, with its entry.
+    pub record: Option<(ObserverRecord, Entry)>,
+    /// The machine's epoch.
+    pub epoch: Epoch,
+    epoch_entry: Option<Entry>,
+}
+
+/// What became of a write.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is there.
+    Done,
+    /// The record or the epoch changed since it was read: a reset, or a second probe of this name.
+    Moved,
+}
+
+/// Reads it. Never `config/bmc`: a probe has no business there.
+///
+/// # Errors
+/// Consul does not answer, the tree is not initialised (or may not be read), nobody added the
+/// machine, or a value cannot be understood.
+pub async fn read(store: &dyn Store, settings: &Settings) -> Result<Before, TreeError> {
+    let keys = settings.machine.keys();
+    let own = keys.observer(&settings.observer);
+    let wanted =
+        [keys::META.to_owned(), keys.general(), keys.ssh(), own.clone(), keys.epoch(), keys.runtime_config()];
+    let snapshot = Snapshot::read(store, &keys.ssh(), &wanted).await?;
+    Meta::of(&snapshot)?;
+    if snapshot.get(&keys.general()).is_none() && snapshot.below(&keys.ssh()).next().is_none() {
+        return Err(TreeError::Unknown {
+            what: settings.machine.what(),
+            name: settings.machine.name().to_owned(),
+        });
+    }
+    let mut access = SshAccess::of(&snapshot, &keys)?;
+    if access.host_keys.is_empty()
+        && let Some(entry) = snapshot.get(&keys.runtime_config())
+    {
+        access.host_keys = RuntimeConfig::parse(&entry.key, &entry.value)?.ssh_host_keys;
+    }
+    let record = match snapshot.get(&own) {
+        None => None,
+        Some(entry) => Some((record::parse(&own, &entry.value)?, entry.clone())),
+    };
+    Ok(Before {
+        access,
+        record,
+        epoch: Epoch(snapshot.number(&keys.epoch())?.unwrap_or(0)),
+        epoch_entry: snapshot.get(&keys.epoch()).cloned(),
+    })
+}
+
+/// Writes the record, if there is one to write, compared with what was read and with the epoch: a
+/// vote for a host that was reset meanwhile must not appear in its new life.
+///
+/// # Errors
+/// Consul did not answer; the write may have happened, which the next run's read shows.
+pub async fn write(
+    store: &dyn Store,
+    settings: &Settings,
+    before: &Before,
+    next: &Next,
+) -> Result<Written, StoreError> {
+    let Some(new) = &next.record else { return Ok(Written::Done) };
+    let keys = settings.machine.keys();
+    let ops = [
+        Op::replace(
+            keys.observer(&settings.observer),
+            record::bytes(new),
+            before.record.as_ref().map(|(_, entry)| entry),
+        ),
+        Op::unchanged(keys.epoch(), before.epoch_entry.as_ref()),
+    ];
+    match store.transact(&ops).await? {
+        TxnOutcome::Committed(_) => Ok(Written::Done),
+        TxnOutcome::Refused(refusals) => {
+            tracing::warn!(?refusals, "the tree moved under the probe");
+            Ok(Written::Moved)
+        }
+    }
+}

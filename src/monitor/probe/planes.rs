@@ -1,0 +1,98 @@
+//! Looking: the login and the TCP checks, all at once.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::JoinSet;
+
+use super::args::Settings;
+use super::decide::{Finding, Findings};
+use crate::secret::SecretRef;
+use crate::ssh::{self, Credential, Login, Outcome, PinnedKey, Target};
+use crate::tree::machine::SshAccess;
+use crate::tree::observer::PlaneAnswer;
+
+/// Asks every plane, each within `deadline`.
+pub async fn look(settings: &Settings, access: &SshAccess, deadline: Duration) -> Findings {
+    let address = settings
+        .address
+        .clone()
+        .or_else(|| access.address.clone())
+        .unwrap_or_else(|| settings.machine.name().to_owned());
+    let mut asked = JoinSet::new();
+    let (plane, place) = (settings.plane.clone(), format!("{address}:{}", access.port));
+    match login(settings, access, &address) {
+        Ok(login) => {
+            asked.spawn(async move { (plane, finding(&place, ssh::log_in(login, deadline).await)) });
+        }
+        Err(why) => {
+            asked.spawn(async move { (plane, Finding { answer: PlaneAnswer::CannotTell, why }) });
+        }
+    }
+    for check in settings.tcp.iter().cloned() {
+        let address = check.address.unwrap_or_else(|| address.clone());
+        asked.spawn(async move {
+            let outcome = ssh::port_answers(&address, check.port, deadline).await;
+            (check.plane, finding(&format!("{address}:{}", check.port), outcome))
+        });
+    }
+    let mut findings = Findings::new();
+    while let Some(answer) = asked.join_next().await {
+        // A task that panicked has no answer: its plane must not look healthy.
+        let (plane, found) = answer.unwrap_or_else(|error| {
+            (settings.plane.clone(), Finding { answer: PlaneAnswer::CannotTell, why: error.to_string() })
+        });
+        let worst = match findings.remove(&plane) {
+            Some(present) if badness(present.answer) >= badness(found.answer) => present,
+            Some(_) | None => found,
+        };
+        findings.insert(plane, worst);
+    }
+    findings
+}
+
+/// Checks that share a plane: the worst answer counts.
+fn badness(answer: PlaneAnswer) -> u8 {
+    match answer {
+        PlaneAnswer::Healthy => 0,
+        PlaneAnswer::CannotTell => 1,
+        PlaneAnswer::Failed => 2,
+    }
+}
+
+fn finding(place: &str, outcome: Outcome) -> Finding {
+    let (answer, why) = match outcome {
+        Outcome::Alive => (PlaneAnswer::Healthy, String::new()),
+        Outcome::Failed(why) => (PlaneAnswer::Failed, format!("{place} {why}")),
+        Outcome::CannotTell(why) => (PlaneAnswer::CannotTell, format!("{place} {why}")),
+    };
+    Finding { answer, why }
+}
+
+/// What to log in with. Everything missing here is ours, so nothing is known about the machine.
+fn login(settings: &Settings, access: &SshAccess, address: &str) -> Result<Login, String> {
+    let keys = settings.machine.keys();
+    let pins = PinnedKey::parse_all(&access.host_keys)
+        .map_err(|e| format!("{}: {e}", keys.ssh_field("host_key")))?;
+    let user = access.user.clone().ok_or_else(|| format!("{} is missing", keys.ssh_field("user")))?;
+    let resolve = |field: &str, stored: &str| {
+        SecretRef::parse(stored).and_then(|reference| reference.resolve()).map_err(|error| {
+            tracing::error!(key = keys.ssh_field(field), %error, "the secret cannot be had");
+            format!("{}: {error}", keys.ssh_field(field))
+        })
+    };
+    let credential = match (&access.private_key, &access.password) {
+        (Some(stored), _) => {
+            // Reading a key of the tree trims it, and a PEM text ends with a line end.
+            let key = resolve("private_key", stored)?;
+            Credential::PrivateKey(SecretString::from(format!("{}\n", key.expose_secret().trim_end())))
+        }
+        (None, Some(stored)) => Credential::Password(resolve("password", stored)?),
+        (None, None) => {
+            let (password, key) = (keys.ssh_field("password"), keys.ssh_field("private_key"));
+            return Err(format!("neither {password} nor {key} is set"));
+        }
+    };
+    let target = Target { address: address.to_owned(), port: access.port, pins };
+    Ok(Login { target, user, credential, command: settings.command.clone() })
+}

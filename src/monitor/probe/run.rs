@@ -1,0 +1,129 @@
+//! One run: read, look, decide, record, say.
+
+use std::time::{Duration, Instant};
+
+use super::args::Settings;
+use super::decide::{Context, Next, Verdict, decide};
+use super::evidence::{self, Written};
+use super::report::Report;
+use super::run_dir::RunDir;
+use super::{count, planes};
+use crate::clock::{self, BootInstant, Clock};
+use crate::store::{Store, StoreError};
+use crate::tree::TreeError;
+use crate::tree::observer::ObserverLife;
+
+/// Part of the deadline kept for recording what was found: a machine that uses up the whole of it
+/// is exactly the one whose failure must be written down.
+const KEPT_FOR_WRITING: u32 = 4;
+
+/// Probes one machine once. Ends at the deadline: Consul kills what it thinks hangs, and reports it
+/// as critical.
+pub async fn run(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Report {
+    let name = settings.machine.name();
+    let report = match tokio::time::timeout(settings.deadline, probe(store, clock, settings)).await {
+        Ok(report) => report,
+        Err(_) => Report::fault(Some(name), &format!("Consul took longer than {:?}", settings.deadline)),
+    };
+    tracing::info!(host = name, exit = report.exit, written = report.written, "{}", report.line);
+    report
+}
+
+async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Report {
+    let name = settings.machine.name();
+    let began = Instant::now();
+    let run_dir = RunDir::at(&settings.run_dir);
+    let boot_id = match clock::boot_id() {
+        Ok(id) => id.to_string(),
+        Err(error) => return Report::fault(Some(name), &error.to_string()),
+    };
+    let boottime_ms = || {
+        let up = clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO));
+        u64::try_from(up.as_millis()).unwrap_or(u64::MAX)
+    };
+    let before = match evidence::read(store, settings).await {
+        Ok(before) => before,
+        Err(error) => {
+            if let TreeError::Read { source, .. } = &error {
+                note_lost_leader(source, &run_dir, &boot_id, boottime_ms());
+            }
+            return Report::fault(Some(name), &explain(&error));
+        }
+    };
+    let kept = settings.deadline / KEPT_FOR_WRITING;
+    let time = settings.deadline.saturating_sub(kept).saturating_sub(began.elapsed());
+    let findings = planes::look(settings, &before.access, time).await;
+    let context = Context {
+        observer: &settings.observer,
+        epoch: before.epoch,
+        threshold: settings.threshold,
+        interval: settings.interval,
+        life: ObserverLife {
+            seen_healthy: run_dir.has_seen(&settings.machine, &boot_id),
+            boot_id: boot_id.clone(),
+            boottime_ms: boottime_ms(),
+        },
+        at: clock.wall(),
+    };
+    let next = decide(&findings, before.record.as_ref().map(|(record, entry)| (record, entry)), &context);
+    if next.verdict == Verdict::Healthy
+        && let Err(error) = run_dir.saw(&settings.machine, before.epoch, &boot_id)
+    {
+        // It costs this observer's vote during its first minutes, not the host's health.
+        tracing::warn!(host = name, %error, "cannot leave the mark of a healthy host");
+    }
+    match evidence::write(store, settings, &before, &next).await {
+        Ok(Written::Done) => {}
+        Ok(Written::Moved) => {
+            return unrecorded(name, &findings, &next, settings, "the tree changed meanwhile");
+        }
+        Err(error) => {
+            note_lost_leader(&error, &run_dir, &boot_id, boottime_ms());
+            return unrecorded(name, &findings, &next, settings, &error.to_string());
+        }
+    }
+    if next.record.is_some()
+        && let Err(error) = count::follow(store, settings, before.epoch).await
+    {
+        tracing::warn!(host = name, error = explain(&error), "number_fails was not brought up to date");
+    }
+    Report::found(name, &findings, &next, settings.threshold)
+}
+
+/// What was found but could not be recorded is no evidence, and must not wake anyone to judge it.
+fn unrecorded(
+    name: &str,
+    findings: &super::decide::Findings,
+    next: &Next,
+    settings: &Settings,
+    why: &str,
+) -> Report {
+    let found = Report::found(name, findings, next, settings.threshold);
+    tracing::warn!(host = name, "found, but not recorded: {}", found.line);
+    Report { planes: next.planes.clone(), ..Report::fault(Some(name), &format!("not recorded: {why}")) }
+}
+
+fn note_lost_leader(error: &StoreError, run_dir: &RunDir, boot_id: &str, boottime_ms: u64) {
+    if matches!(error, StoreError::NoLeader { .. })
+        && let Err(error) = run_dir.leader_lost(boot_id, boottime_ms)
+    {
+        tracing::warn!(%error, "cannot leave the mark of a lost leader");
+    }
+}
+
+/// The error, its cause (the useful half of *cannot read*), and the next command.
+fn explain(error: &TreeError) -> String {
+    let text = match error {
+        TreeError::Read { source, .. } => source.to_string(),
+        TreeError::NoMeta
+        | TreeError::NotAFlag { .. }
+        | TreeError::Malformed { .. }
+        | TreeError::Newer { .. }
+        | TreeError::Missing { .. }
+        | TreeError::Unknown { .. } => error.to_string(),
+    };
+    match error.hint() {
+        Some(hint) => format!("{text}; {hint}"),
+        None => text,
+    }
+}
