@@ -13,6 +13,7 @@ pub mod names;
 pub mod nova;
 pub mod policy;
 pub mod program;
+pub mod runtime_info;
 pub mod secret;
 pub mod ssh;
 pub mod store;

@@ -1,0 +1,61 @@
+//! `nova-ha-runtime-info`: see [`nova_ha::runtime_info`].
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use nova_ha::clock::{Clock, SystemClock};
+use nova_ha::consul::Consul;
+use nova_ha::exit::probe::{PASSING, WARNING};
+use nova_ha::names::HostName;
+use nova_ha::runtime_info::{Args, Report, publish};
+
+/// Below the 30 s after which Consul kills a check that has no timeout of its own.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // As a check, a usage error is a warning: clap's own exit code 2 would be critical.
+            let _nobody_reads = error.print();
+            return ExitCode::from(if error.use_stderr() { WARNING } else { PASSING });
+        }
+    };
+    nova_ha::logging::init();
+    let report = run(&args);
+    let shown = match (&report.document, args.json || args.dry_run) {
+        (Some(document), true) => {
+            eprintln!("{}", report.line);
+            serde_json::to_string(document).unwrap_or_else(|_| report.line.clone())
+        }
+        (Some(_), false) | (None, _) => report.line.clone(),
+    };
+    let _nobody_reads = writeln!(std::io::stdout(), "{shown}");
+    ExitCode::from(report.exit)
+}
+
+fn run(args: &Args) -> Report {
+    let name = args.host.clone().unwrap_or_else(Args::machine_name);
+    let host: HostName = match name.parse() {
+        Ok(host) => host,
+        Err(error) => return Report::fault("nova-ha-runtime-info", &format!("--host: {error}")),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Report::fault(&name, &format!("cannot start: {error}")),
+    };
+    let report = runtime.block_on(async {
+        let consul = match Consul::from_env() {
+            Ok(consul) => consul,
+            Err(error) => return Report::fault(&name, &error.to_string()),
+        };
+        match tokio::time::timeout(DEADLINE, publish(&consul, args, &host, SystemClock.wall())).await {
+            Ok(report) => report,
+            Err(_) => Report::fault(&name, &format!("Consul took longer than {DEADLINE:?}")),
+        }
+    });
+    runtime.shutdown_background();
+    report
+}

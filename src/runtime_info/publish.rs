@@ -1,0 +1,93 @@
+//! One run: read the published document, look at the machine, write by compare-and-set if due.
+
+use jiff::Timestamp;
+
+use super::args::Args;
+use super::collect::collect;
+use super::merge::{is_due, merge};
+use crate::exit::probe::{PASSING, WARNING};
+use crate::keys;
+use crate::names::HostName;
+use crate::store::{Op, Store, TxnOutcome};
+use crate::tree::meta::Meta;
+use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::{Snapshot, TreeError};
+
+/// The result of one run; good as a Consul check.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// 0, or 1 when something could not be read, written or understood.
+    pub exit: u8,
+    /// One line for people.
+    pub line: String,
+    /// The document as it is (or with `--dry-run` would be) published.
+    pub document: Option<RuntimeConfig>,
+}
+
+impl Report {
+    /// Nothing was published.
+    pub fn fault(host: &str, why: &str) -> Self {
+        let line = format!("WARNING {host}: runtime info not published: {why}");
+        Self { exit: WARNING, line: line.replace(['\n', '\r'], " "), document: None }
+    }
+}
+
+/// Publishes, or says why not.
+pub async fn publish(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) -> Report {
+    match run(store, args, host, now).await {
+        Ok(report) => report,
+        Err(error) => {
+            let text = match &error {
+                TreeError::Read { source, .. } => source.to_string(),
+                other => other.to_string(),
+            };
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            Report::fault(host.as_str(), &format!("{text}{hint}"))
+        }
+    }
+}
+
+async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) -> Result<Report, TreeError> {
+    let keys = keys::host(host);
+    let key = keys.runtime_config();
+    let wanted = [keys::META.to_owned(), keys.general(), key.clone()];
+    let snapshot = Snapshot::read(store, &key, &wanted).await?;
+    Meta::of(&snapshot)?;
+    // The original creates both keys with a host; one that has neither was never added.
+    if snapshot.get(&keys.general()).is_none() && snapshot.get(&key).is_none() {
+        return Err(TreeError::Unknown { what: "host", name: host.to_string() });
+    }
+    let entry = snapshot.get(&key);
+    let present = match entry {
+        Some(entry) => RuntimeConfig::parse(&key, &entry.value)?,
+        None => RuntimeConfig::default(),
+    };
+    let found = collect(args);
+    let next = merge(&present, &found, now);
+    let due = is_due(&present, &next, now);
+    if due && !args.dry_run {
+        let bytes = serde_json::to_vec(&next)
+            .map_err(|e| TreeError::Malformed { key: key.clone(), why: e.to_string() })?;
+        let outcome = store
+            .transact(&[Op::replace(key.clone(), bytes, entry)])
+            .await
+            .map_err(|source| TreeError::Read { what: key.clone(), source })?;
+        if let TxnOutcome::Refused(_) = outcome {
+            return Ok(Report::fault(host.as_str(), "it changed meanwhile, the next run tries again"));
+        }
+    }
+    let done = match (due, args.dry_run) {
+        (true, false) => "published",
+        (true, true) => "would be published",
+        (false, _) => "unchanged",
+    };
+    tracing::info!(host = host.as_str(), done, unread = found.unread.join("; "), "runtime info");
+    let (exit, line) = match found.unread.is_empty() {
+        true => (PASSING, format!("OK {host}: runtime info {done}")),
+        false => {
+            let unread = found.unread.join("; ").replace(['\n', '\r'], " ");
+            (WARNING, format!("WARNING {host}: runtime info {done}, but could not read {unread}"))
+        }
+    };
+    Ok(Report { exit, line, document: Some(if due { next } else { present }) })
+}
