@@ -130,3 +130,118 @@ fn why(findings: &Findings) -> String {
         .collect();
     parts.join("; ").chars().take(400).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PlaneAnswer::{CannotTell, Failed, Healthy};
+
+    fn findings(planes: &[(&str, PlaneAnswer)]) -> Findings {
+        let one = |(name, answer): &(&str, PlaneAnswer)| {
+            ((*name).to_owned(), Finding { answer: *answer, why: "why".to_owned() })
+        };
+        planes.iter().map(one).collect()
+    }
+
+    /// Runs a probe after another in one tree, each write at the next index.
+    struct Tree {
+        record: Option<(ObserverRecord, Entry)>,
+        epoch: Epoch,
+        index: u64,
+    }
+
+    impl Tree {
+        fn new() -> Self {
+            Self { record: None, epoch: Epoch(0), index: 100 }
+        }
+
+        fn probe(&mut self, planes: &[(&str, PlaneAnswer)]) -> (Verdict, bool) {
+            let observer = "ha1".parse().unwrap();
+            let context = Context {
+                observer: &observer,
+                epoch: self.epoch,
+                threshold: 3,
+                interval: Duration::from_secs(10),
+                life: ObserverLife { boot_id: "b".into(), boottime_ms: 1, seen_healthy: true },
+                at: jiff::Timestamp::UNIX_EPOCH,
+            };
+            let before = self.record.as_ref().map(|(r, e)| (r, e));
+            let next = decide(&findings(planes), before, &context);
+            let wrote = next.record.is_some();
+            if let Some(record) = next.record {
+                self.index += 10;
+                let entry = Entry { key: "k".into(), value: vec![], modify_index: self.index, session: None };
+                self.record = Some((record, entry));
+            }
+            (next.verdict, wrote)
+        }
+
+        fn record(&self) -> &ObserverRecord {
+            &self.record.as_ref().unwrap().0
+        }
+    }
+
+    #[test]
+    fn a_healthy_machine_writes_nothing_and_one_reset_after_a_failure() {
+        let mut tree = Tree::new();
+        assert_eq!(tree.probe(&[("m", Healthy)]), (Verdict::Healthy, false));
+        assert_eq!(tree.probe(&[("m", Failed)]), (Verdict::Failing, true));
+        assert_eq!(tree.probe(&[("m", Healthy)]), (Verdict::Healthy, true));
+        assert_eq!((tree.record().fails, tree.record().sequence), (0, 2));
+        assert_eq!(tree.probe(&[("m", Healthy)]), (Verdict::Healthy, false));
+    }
+
+    #[test]
+    fn the_threshold_makes_it_critical_and_the_own_indices_are_kept() {
+        let mut tree = Tree::new();
+        let seen: Vec<Verdict> = (0..6).map(|_| tree.probe(&[("m", Failed)]).0).collect();
+        use Verdict::{Critical, Failing};
+        assert_eq!(seen, [Failing, Failing, Critical, Critical, Critical, Critical]);
+        assert_eq!(tree.record().fails, 6);
+        assert_eq!(
+            tree.record().indices,
+            [120, 130, 140, 150],
+            "of the writes before this one, oldest first"
+        );
+    }
+
+    #[test]
+    fn cannot_tell_neither_raises_nor_clears_nor_writes() {
+        let mut tree = Tree::new();
+        assert_eq!(tree.probe(&[("m", CannotTell)]), (Verdict::CannotTell, false));
+        for _ in 0..3 {
+            tree.probe(&[("m", Failed)]);
+        }
+        assert_eq!(tree.probe(&[("m", CannotTell)]), (Verdict::CannotTell, false), "never critical");
+        assert_eq!(tree.probe(&[("m", Failed)]), (Verdict::Critical, true));
+        assert_eq!(tree.record().fails, 4);
+    }
+
+    #[test]
+    fn planes_are_counted_apart() {
+        let mut tree = Tree::new();
+        tree.probe(&[("m", Failed), ("s", Healthy)]);
+        tree.probe(&[("m", Failed), ("s", Failed)]);
+        let fails = |tree: &Tree, name: &str| tree.record().planes[name].fails;
+        assert_eq!((fails(&tree, "m"), fails(&tree, "s"), tree.record().fails), (2, 1, 2));
+        // A plane that recovers beside one that we cannot ask must not keep its count.
+        assert_eq!(tree.probe(&[("m", Healthy), ("s", CannotTell)]), (Verdict::CannotTell, true));
+        assert_eq!((fails(&tree, "m"), fails(&tree, "s"), tree.record().fails), (0, 1, 0));
+        // A plane that is no longer probed is gone.
+        tree.probe(&[("m", Failed)]);
+        assert_eq!(tree.record().planes.len(), 1);
+    }
+
+    #[test]
+    fn a_reset_host_begins_without_fails() {
+        let mut tree = Tree::new();
+        for _ in 0..3 {
+            tree.probe(&[("m", Failed)]);
+        }
+        tree.epoch = Epoch(1);
+        assert_eq!(tree.probe(&[("m", Failed)]), (Verdict::Failing, true));
+        let record = tree.record();
+        assert_eq!((record.fails, record.sequence, record.epoch), (1, 4, Epoch(1)));
+        assert!(record.indices.is_empty(), "writes of an earlier epoch are no yardstick");
+    }
+}

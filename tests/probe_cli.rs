@@ -1,0 +1,249 @@
+//! `nova-ha-probe` as Consul runs it: against a real Consul and a real sshd.
+
+mod support {
+    pub(crate) mod consul_agent;
+    pub(crate) mod sshd;
+}
+
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use nova_ha::keys::{self, MachineKeys};
+use nova_ha::store::{Op, Store, TxnOutcome};
+use nova_ha::tree::meta::Meta;
+use nova_ha::tree::observer::ObserverRecord;
+use nova_ha::tree::record;
+use serde_json::json;
+use support::consul_agent::Agent;
+use support::sshd::{Sshd, closed_port};
+
+const BIN: &str = env!("CARGO_BIN_EXE_nova-ha-probe");
+
+struct World {
+    agent: Agent,
+    run: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let world = Self { agent: Agent::start(json!({})).await, run: tempfile::tempdir().unwrap() };
+        let meta = Meta { version: 1, generation: "g".into(), created_at: jiff::Timestamp::UNIX_EPOCH };
+        world.set(keys::META, record::bytes(&meta)).await;
+        for node in ["ha1", "ha2", "ha3"] {
+            world.set(&keys::ha_node(&node.parse().unwrap()).general(), "").await;
+        }
+        world
+    }
+
+    async fn set(&self, key: &str, value: impl Into<Vec<u8>>) {
+        let done = self.agent.client().transact(&[Op::Set(key.to_owned(), value.into())]).await.unwrap();
+        assert!(matches!(done, TxnOutcome::Committed(_)));
+    }
+
+    async fn text(&self, key: &str) -> Option<String> {
+        let entry = self.agent.client().get(key).await.unwrap()?;
+        Some(String::from_utf8(entry.value).unwrap())
+    }
+
+    async fn add(&self, keys: &MachineKeys, user: &str, private_key: &str, port: u16, host_key: &str) {
+        self.set(&keys.general(), "").await;
+        for (field, value) in [
+            ("user", user),
+            ("private_key", private_key),
+            ("port", &port.to_string()),
+            ("host_key", host_key),
+            ("address", "127.0.0.1"),
+        ] {
+            self.set(&keys.ssh_field(field), value).await;
+        }
+    }
+
+    async fn add_host(&self, name: &str, sshd: &Sshd) -> MachineKeys {
+        let keys = keys::host(&name.parse().unwrap());
+        self.add(&keys, &sshd.user, &sshd.private_key, sshd.port, &sshd.host_key).await;
+        keys
+    }
+
+    fn probe(&self, observer: &str, args: &[&str]) -> (i32, String) {
+        let address = format!("127.0.0.1:{}", self.agent.port);
+        let args = [&["--ha-node", observer, "--deadline", "4s"], args].concat();
+        run(&[("CONSUL_HTTP_ADDR", &address), ("NOVA_HA_RUN_DIR", self.run.path().to_str().unwrap())], &args)
+    }
+
+    async fn record(&self, keys: &MachineKeys, observer: &str) -> Option<ObserverRecord> {
+        let key = keys.observer(&observer.parse().unwrap());
+        self.text(&key).await.map(|text| record::parse(&key, text.as_bytes()).unwrap())
+    }
+}
+
+/// Exit code and stdout, which must be one line.
+fn run(env: &[(&str, &str)], args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(BIN);
+    command.env_clear().env("NOVA_HA_LOG", "debug").args(args).timeout(Duration::from_secs(20));
+    for (name, value) in env {
+        command.env(name, value);
+    }
+    let output = command.output().unwrap();
+    let line = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(line.lines().count(), 1, "{line:?} {}", String::from_utf8_lossy(&output.stderr));
+    (output.status.code().unwrap(), line.trim_end().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_host_passes_and_nothing_is_written() {
+    let (world, sshd) = (World::new().await, Sshd::start("ed25519"));
+    let keys = world.add_host("compute1", &sshd).await;
+    assert_eq!(world.probe("ha1", &["compute1"]), (0, "OK compute1: management healthy".to_owned()));
+    assert!(world.agent.client().list(&keys.internal()).await.unwrap().is_empty());
+    let seen = std::fs::read_to_string(world.run.path().join("seen/compute1")).unwrap();
+    assert!(seen.starts_with("0 "), "{seen}");
+    let port = sshd.port.to_string();
+    let (exit, line) = world.probe("ha1", &["compute1", "--tcp", &port, "--command", "true", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((exit, &json["exit"], &json["written"]), (0, &json!(0), &json!(false)));
+    assert_eq!(json["planes"]["management"]["answer"], "healthy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_host_is_counted_to_critical_and_reset_when_it_is_back() {
+    let (world, sshd) = (World::new().await, Sshd::start("ed25519"));
+    let keys = world.add_host("compute1", &sshd).await;
+    assert_eq!(world.probe("ha1", &["compute1"]).0, 0);
+    let dead = closed_port();
+    world.set(&keys.ssh_field("port"), dead.to_string()).await;
+    let why = format!("(127.0.0.1:{dead} connection refused)");
+    for (fails, exit, word) in [(1, 1, "WARNING"), (2, 1, "WARNING"), (3, 2, "CRITICAL")] {
+        let expected = format!("{word} compute1: management failed {fails} of 3 {why}");
+        assert_eq!(world.probe("ha1", &["compute1"]), (exit, expected));
+    }
+    let record = world.record(&keys, "ha1").await.unwrap();
+    assert_eq!((record.fails, record.sequence, record.indices.len()), (3, 3, 2));
+    assert!(record.life.seen_healthy && record.indices.is_sorted());
+    assert_eq!(world.text(&keys.number_fails()).await, None, "one of three is no quorum");
+    world.probe("ha2", &["compute1"]);
+    world.probe("ha2", &["compute1"]);
+    assert_eq!(world.text(&keys.number_fails()).await.as_deref(), Some("2"), "two of three agree on 2");
+    world.set(&keys.ssh_field("port"), sshd.port.to_string()).await;
+    assert_eq!(world.probe("ha1", &["compute1"]).0, 0);
+    let record = world.record(&keys, "ha1").await.unwrap();
+    assert_eq!((record.fails, record.sequence), (0, 4));
+    assert_eq!(world.text(&keys.number_fails()).await.as_deref(), Some("0"));
+    world.probe("ha1", &["compute1"]);
+    assert_eq!(world.record(&keys, "ha1").await.unwrap(), record, "one reset write");
+    world.set(&keys.epoch(), "1").await;
+    world.set(&keys.ssh_field("port"), dead.to_string()).await;
+    assert_eq!(world.probe("ha2", &["compute1"]).0, 1, "two old fails and one new are one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_ha_node_is_probed_under_its_own_keys() {
+    let (world, sshd) = (World::new().await, Sshd::start("ed25519"));
+    let keys = keys::ha_node(&"ha2".parse().unwrap());
+    world.add(&keys, &sshd.user, &sshd.private_key, closed_port(), &sshd.host_key).await;
+    assert_eq!(world.probe("ha1", &["ha2", "--peer"]).0, 1);
+    assert_eq!(world.record(&keys, "ha1").await.unwrap().fails, 1);
+    assert_eq!(world.probe("ha2", &["ha2", "--peer"]).0, 1, "not by itself");
+    assert_eq!(world.record(&keys, "ha2").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_own_faults_are_warnings_and_write_nothing() {
+    let (world, sshd) = (World::new().await, Sshd::start("ed25519"));
+    let keys = world.add_host("compute1", &sshd).await;
+    let expect = |wanted: &str, (exit, line): (i32, String)| {
+        assert_eq!(exit, 1, "{line}");
+        assert!(line.starts_with("WARNING ") && line.contains(wanted), "{wanted:?}: {line}");
+        assert!(line.chars().count() <= 150, "{line}");
+    };
+    expect("nova-ha host add ghost", world.probe("ha1", &["ghost"]));
+    assert!(world.agent.client().list("ha_cluster/compute_nodes/ghost/").await.unwrap().is_empty());
+    expect("node1 is not configured", world.probe("ha1", &["node1"]));
+    let other = Sshd::start("ed25519");
+    for (field, value, wanted) in [
+        ("port", "x", "config/ssh/port cannot be understood"),
+        ("host_key", other.host_key.as_str(), "host key is not the pinned one"),
+        ("host_key", "nonsense", "is no OpenSSH public key"),
+        ("user", "", "config/ssh/user is missing"),
+        ("private_key", "", "is set"),
+        ("private_key", "file:/nonexistent", "cannot read the secret"),
+        ("private_key", "nonsense", "the private key cannot be used"),
+        ("private_key", other.private_key.as_str(), "rejected"),
+        ("address", "no-such-name.invalid", "cannot look up"),
+    ] {
+        let key = keys.ssh_field(field);
+        let kept = world.text(&key).await.unwrap();
+        world.set(&key, value).await;
+        expect(wanted, world.probe("ha1", &["compute1"]));
+        world.set(&key, kept).await;
+    }
+    assert!(world.agent.client().list(&keys.internal()).await.unwrap().is_empty(), "nothing was written");
+    let own = keys.observer(&"ha1".parse().unwrap());
+    world.set(&own, r#"{"version":99}"#).await;
+    expect("version 99", world.probe("ha1", &["compute1"]));
+    assert_eq!(world.text(&own).await.as_deref(), Some(r#"{"version":99}"#));
+    world.set(&own, "{").await;
+    expect("cannot be understood", world.probe("ha1", &["compute1"]));
+    world.agent.client().transact(&[Op::Delete(keys::META.into())]).await.unwrap();
+    expect("nova-ha init", world.probe("ha1", &["compute1"]));
+}
+
+#[test]
+fn bad_arguments_and_an_absent_consul_are_warnings() {
+    let absent = format!("127.0.0.1:{}", closed_port());
+    let good = ["c", "--ha-node", "h"];
+    for (args, wanted) in [
+        (&[][..], "<HOST>"),
+        (&["a/b", "--ha-node", "h"], "is no host name"),
+        (&["c", "--ha-node", "h/h"], "--ha-node"),
+        (&["c", "--threshold", "0"], "--threshold"),
+        (&["c", "--interval", "soon"], "--interval"),
+        (&["c", "--ha-node", "h", "--deadline", "10s"], "--deadline must be below"),
+        (&["c", "--tcp", "x"], "--tcp"),
+        (&["c", "--plane", "a b"], "--plane"),
+        (&["c", "--no-such-option"], "--no-such-option"),
+        (&["h", "--peer", "--ha-node", "h"], "probed by the others"),
+        (&good, "cannot reach Consul"),
+    ] {
+        let (exit, line) = run(&[("CONSUL_HTTP_ADDR", &absent)], args);
+        assert_eq!(exit, 1, "{args:?}: {line}");
+        assert!(line.starts_with("WARNING ") && line.contains(wanted), "{args:?}: {line}");
+    }
+    assert_eq!(run(&[("CONSUL_HTTP_ADDR", "ftp://x")], &good).0, 1);
+    Command::new(BIN).arg("--help").assert().code(0);
+}
+
+#[test]
+fn a_consul_that_hangs_ends_at_the_deadline() {
+    let port = support::sshd::server(|stream| {
+        std::thread::spawn(move || (std::thread::sleep(Duration::from_secs(30)), drop(stream)));
+    });
+    let began = Instant::now();
+    let address = format!("127.0.0.1:{port}");
+    let (exit, line) = run(&[("CONSUL_HTTP_ADDR", &address)], &["c", "--ha-node", "h", "--deadline", "2s"]);
+    assert_eq!(exit, 1, "{line}");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_lost_leader_leaves_a_mark() {
+    use std::io::{Read, Write};
+    // Consul 1.8's own answer without a leader.
+    let port = support::sshd::server(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let body = "No cluster leader";
+        let _ = write!(
+            stream,
+            "HTTP/1.1 500 Internal Server Error\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let env = [
+        ("CONSUL_HTTP_ADDR", &*format!("127.0.0.1:{port}")),
+        ("NOVA_HA_RUN_DIR", folder.path().to_str().unwrap()),
+    ];
+    let (exit, line) = run(&env, &["c", "--ha-node", "h"]);
+    assert_eq!(exit, 1, "{line}");
+    assert!(line.contains("no leader"), "{line}");
+    assert!(folder.path().join("leader-lost").is_file());
+}
