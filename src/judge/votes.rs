@@ -93,7 +93,11 @@ pub fn vote(
         return Vote::None(NoVote::DoubtsItself);
     }
     let threshold = record.threshold.max(policy.threshold);
-    let mut fewest = u64::MAX;
+    if rule.planes.is_empty() {
+        // "All of no planes failed" would be true; the original shot hosts that way.
+        return Vote::None(NoVote::PlaneUnknown { plane: "(the rule names none)".into() });
+    }
+    let mut fewest = record.fails;
     for name in &rule.planes {
         match record.planes.get(name) {
             Some(plane) => match plane.answer {
