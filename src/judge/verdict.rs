@@ -72,6 +72,12 @@ pub fn electors<'a>(
     observers.iter().filter(|(name, _)| !name.same_ignoring_case(subject_name)).collect()
 }
 
+/// Votes needed among so many electors. Where several may vote, one is never a quorum, whatever
+/// the policy says: an observer alone has rules of its own.
+pub(super) fn votes_needed(policy: &Policy, electors: usize) -> usize {
+    policy.quorum_of(electors).max(electors.min(2)).max(1)
+}
+
 /// The verdict on one machine. `doubtful` are the observers that doubt themselves.
 pub fn judge(
     scene: &Scene,
@@ -107,12 +113,12 @@ fn by_rule(
         .collect();
     let voters: Vec<HaNodeName> =
         votes.iter().filter(|(_, v)| *v == Vote::Dead).map(|(name, _)| name.clone()).collect();
-    let need = scene.policy.quorum_of(electors.len());
-    if voters.len() >= need.max(1) && voters.len() > 1 {
+    let need = votes_needed(&scene.policy, electors.len());
+    if voters.len() >= need && voters.len() > 1 {
         return with_agent(subject, rule, voters, need, false);
     }
     // One voter, or fewer than a quorum.
-    match lone_observer(&scene.policy, &electors, &scene.anchor, voters.len(), need) {
+    match lone_observer(scene, &electors, voters.len()) {
         Lone::May => with_agent(subject, rule, voters, 1, true),
         Lone::MayNot(why) => Verdict::CannotTell(CannotTell::LoneObserver(why)),
         Lone::Several => {
@@ -131,31 +137,26 @@ enum Lone {
     Several,
 }
 
-/// Where one observer alone remains (one elector, or one left of two), policy and an anchor
-/// decide. With more electors the quorum never shrinks by itself.
-fn lone_observer(
-    policy: &Policy,
-    electors: &[(&HaNodeName, &Observer)],
-    anchor: &Anchor,
-    votes: usize,
-    need: usize,
-) -> Lone {
-    if votes != 1 || electors.len() > 2 || policy.quorum.is_some_and(|quorum| quorum > 1) {
+/// Where one observer alone remains (one configured, or one left of two), policy and an anchor
+/// decide. With more the quorum never shrinks by itself. What counts is how many are configured
+/// and not how many may vote: of two HA nodes, the one that judges the other is one left of two.
+fn lone_observer(scene: &Scene, electors: &[(&HaNodeName, &Observer)], votes: usize) -> Lone {
+    let policy = &scene.policy;
+    let configured = scene.observers.len();
+    if votes != 1 || configured > 2 || policy.quorum.is_some_and(|quorum| quorum > 1) {
         return Lone::Several;
     }
     let passing = electors.iter().filter(|(_, o)| o.serf == Some(SerfHealth::Passing)).count();
-    let allowed = match electors.len() {
-        1 => policy.single_observer.unwrap_or(true),
-        _ if passing == 1 => policy.single_observer.unwrap_or(false),
+    let allowed = match (configured, passing) {
+        (1, _) => policy.single_observer.unwrap_or(true),
+        (_, 1) => policy.single_observer.unwrap_or(false),
         // Two observers live and one of them does not agree.
         _ => return Lone::Several,
     };
     if !allowed {
-        return Lone::MayNot(format!(
-            "one observer alone ({need} votes needed) may not decide: policy single_observer"
-        ));
+        return Lone::MayNot("one observer alone may not decide here: policy single_observer".into());
     }
-    match anchor {
+    match &scene.anchor {
         Anchor::Reached(_) => Lone::May,
         Anchor::NotReached(what) => {
             Lone::MayNot(format!("one observer alone, and it reaches no anchor ({what})"))
