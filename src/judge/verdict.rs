@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::freshness::Freshness;
 use super::scene::{Anchor, Observer, Scene, Subject};
 use super::votes::{Vote, absentees, vote};
 use crate::names::HaNodeName;
@@ -51,6 +52,15 @@ pub enum CannotTell {
 }
 
 impl CannotTell {
+    /// How much a person needs to know it.
+    fn weight(&self) -> u8 {
+        match self {
+            CannotTell::Votes { .. } => 0,
+            CannotTell::LoneObserver(_) => 1,
+            CannotTell::AgentAbsent => 2,
+        }
+    }
+
     /// For people.
     pub fn text(&self) -> String {
         match self {
@@ -79,20 +89,36 @@ pub(super) fn votes_needed(policy: &Policy, electors: usize) -> usize {
 }
 
 /// The verdict on one machine. `doubtful` are the observers that doubt themselves.
+///
+/// Any rule may say *dead*; *alive* needs all of them, because a host that answers on the plane of
+/// one rule may be short of a vote under another. Of several *cannot tell*, the one that a person
+/// must know wins.
 pub fn judge(
     scene: &Scene,
     subject_name: &str,
     subject: &Subject,
     doubtful: &BTreeSet<HaNodeName>,
 ) -> Verdict {
-    let mut first_no = None;
+    let mut alive = None;
+    let mut cannot_tell: Option<CannotTell> = None;
     for rule in &scene.policy.rules {
         match by_rule(scene, subject_name, subject, doubtful, rule) {
             Verdict::Dead(proof) => return Verdict::Dead(proof),
-            no => first_no = first_no.or(Some(no)),
+            Verdict::Alive(why) => alive = alive.or(Some(why)),
+            Verdict::CannotTell(why) => {
+                if cannot_tell.as_ref().is_none_or(|known| why.weight() > known.weight()) {
+                    cannot_tell = Some(why);
+                }
+            }
         }
     }
-    first_no.unwrap_or(Verdict::CannotTell(CannotTell::Votes { have: 0, need: 1, absent: "no rule".into() }))
+    match (cannot_tell, alive) {
+        (Some(why), _) => Verdict::CannotTell(why),
+        (None, Some(why)) => Verdict::Alive(why),
+        (None, None) => {
+            Verdict::CannotTell(CannotTell::Votes { have: 0, need: 1, absent: "no rule".into() })
+        }
+    }
 }
 
 fn by_rule(
@@ -122,13 +148,33 @@ fn by_rule(
         Lone::May => with_agent(subject, rule, voters, 1, true),
         Lone::MayNot(why) => Verdict::CannotTell(CannotTell::LoneObserver(why)),
         Lone::Several => {
-            if voters.is_empty() && votes.iter().any(|(_, v)| *v == Vote::Healthy) {
+            if voters.is_empty() && is_seen_to_answer(&votes, subject) {
                 return Verdict::Alive(absentees(&votes));
+            }
+            if subject.has_agent && subject.serf.is_none() {
+                return Verdict::CannotTell(CannotTell::AgentAbsent);
             }
             let absent = absentees(&votes);
             Verdict::CannotTell(CannotTell::Votes { have: voters.len(), need, absent })
         }
     }
+}
+
+/// Whether somebody saw it answer after the last failure that anybody holds. The record that says
+/// *healthy again* is written once and stays: one from last week must not outvote failures of now
+/// whose age the reader happens not to be able to tell.
+fn is_seen_to_answer(votes: &[(HaNodeName, Vote)], subject: &Subject) -> bool {
+    let of = |healthy: bool| {
+        votes
+            .iter()
+            .filter(move |(_, vote)| (*vote == Vote::Healthy) == healthy)
+            .filter_map(|(name, _)| subject.testimonies.get(name))
+    };
+    let last_failure = of(false)
+        .filter(|t| t.record.epoch == subject.epoch && t.record.fails > 0)
+        .map(|t| t.modify_index)
+        .max();
+    of(true).any(|t| t.freshness == Freshness::Fresh || Some(t.modify_index) > last_failure)
 }
 
 enum Lone {

@@ -82,8 +82,8 @@ pub fn vote(
         return Vote::None(NoVote::OtherEpoch);
     }
     if record.fails == 0 {
-        // The one write that says *healthy again*; it ages, but nothing fails since, or there
-        // would be a newer record.
+        // The one write that says *healthy again*. It ages: the verdict compares its index with
+        // those of the failures.
         return Vote::Healthy;
     }
     if *freshness != Freshness::Fresh {
