@@ -62,10 +62,15 @@ fn suspects_of(scene: &Scene, observer: &HaNodeName) -> BTreeSet<HostName> {
         .collect()
 }
 
-/// Hosts in maintenance, and hosts whose case is known (open: counted as incident; ended: it is
-/// off and stays so until an administrator resets it) are no suspects.
+/// Hosts that nobody configured (a mistyped probe leaves records too), hosts in maintenance, and
+/// hosts whose case is known (open: counted as incident; ended: it is off and stays so until an
+/// administrator resets it) are no suspects. A known case includes one that was withdrawn or
+/// abandoned: it cannot be marked before a reset, and counted for as long as it stays unreset it
+/// would leave a small site unprotected.
 fn counts(scene: &Scene, host: &HostName, subject: &Subject) -> bool {
-    subject.maintenance.is_none() && !scene.is_known_case(host, subject.epoch)
+    scene.hosts.contains(host)
+        && subject.maintenance.is_none()
+        && !scene.is_known_case(host, subject.epoch)
 }
 
 /// A record whose age nobody can tell counts here: the guard errs to the side of not shooting.
