@@ -194,6 +194,7 @@ impl Policy {
         demand(self.rules.iter().all(|r| !r.planes.is_empty()), "rules: each names at least one plane");
         demand(self.quorum != Some(0), "quorum: at least 1");
         demand(self.storm_limit != Some(0), "storm_limit: at least 1; to pause everything use maintenance");
+        demand(self.domains.iter().all(|d| d.limit >= 1), "domains: each limit at least 1");
         demand((1..=256).contains(&self.evacuation_parallel), "evacuation_parallel: 1 to 256");
         demand(self.evacuation_poll >= Duration::from_millis(100), "evacuation_poll: at least 100ms");
         demand(self.proof_max_age >= Duration::from_secs(5), "proof_max_age: at least 5s");

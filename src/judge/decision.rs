@@ -143,8 +143,7 @@ pub fn decide_with(scene: &Scene, guards: &Guards, host: &HostName) -> Decision 
     if let Some(storm) = &guards.storm {
         return no(No::Storm(storm.clone()));
     }
-    // One host alone over the limit (a small site within the hour after another incident).
-    if guards.counted() > guards.limit {
+    if guards.one_alone.is_some() {
         match &scene.anchor {
             Anchor::Reached(_) => {}
             Anchor::NotReached(why) => return no(No::NoAnchor(why.clone())),

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use super::freshness::Freshness;
 use super::scene::{Scene, Subject, Testimony};
+use super::verdict::{electors, votes_needed};
 use crate::names::{HaNodeName, HostName};
 use crate::store::SerfHealth;
 
@@ -18,14 +19,18 @@ pub const SUSPECT_FAILS: u64 = 2;
 pub struct Guards {
     /// Observers that see more suspects than the limit: their records do not count.
     pub doubtful: BTreeSet<HaNodeName>,
-    /// Hosts suspected by an observer that can be believed, or by all the doubtful ones together.
+    /// Hosts suspected by an observer that can be believed; where those are fewer than a quorum,
+    /// by anybody.
     pub suspects: BTreeSet<HostName>,
     /// Open incidents and those opened in the last hour.
     pub incidents: BTreeSet<HostName>,
     /// The limit.
     pub limit: usize,
-    /// What is over its limit, if anything is.
+    /// What is over its limit, if anything is and more than one host is at stake.
     pub storm: Option<Storm>,
+    /// What is over its limit while exactly one host is suspect and nothing is open: that one may
+    /// always be marked, given the anchor, so that small sites are protected too.
+    pub one_alone: Option<Storm>,
 }
 
 /// The storm guard's *no*.
@@ -43,12 +48,6 @@ impl Guards {
     /// Hosts counted against the site's limit.
     pub fn counted(&self) -> usize {
         self.suspects.union(&self.incidents).count()
-    }
-
-    /// Whether exactly one host is suspect and nothing is open: it may always be marked, given the
-    /// anchor, so that small sites are protected too.
-    pub fn is_one_alone(&self, scene: &Scene) -> bool {
-        self.doubtful.is_empty() && self.suspects.len() == 1 && !scene.incidents.iter().any(|i| i.open)
     }
 }
 
@@ -68,9 +67,7 @@ fn suspects_of(scene: &Scene, observer: &HaNodeName) -> BTreeSet<HostName> {
 /// abandoned: it cannot be marked before a reset, and counted for as long as it stays unreset it
 /// would leave a small site unprotected.
 fn counts(scene: &Scene, host: &HostName, subject: &Subject) -> bool {
-    scene.hosts.contains(host)
-        && subject.maintenance.is_none()
-        && !scene.is_known_case(host, subject.epoch)
+    scene.hosts.contains(host) && subject.maintenance.is_none() && !scene.is_known_case(host, subject.epoch)
 }
 
 /// A record whose age nobody can tell counts here: the guard errs to the side of not shooting.
@@ -93,11 +90,17 @@ pub fn guards(scene: &Scene) -> Guards {
     let doubtful: BTreeSet<HaNodeName> =
         seen.iter().filter(|(_, hosts)| hosts.len() > limit).map(|(name, _)| (*name).clone()).collect();
     let believed = || seen.iter().filter(|(name, _)| !doubtful.contains(**name));
-    // When nobody can be believed, it is a storm and not one ill observer: count what they see.
-    let suspects: BTreeSet<HostName> = if !doubtful.is_empty() && believed().count() == 0 {
+    // Where those that can be believed are too few to mark anything, it is a storm and not one ill
+    // observer: count what anybody sees.
+    let quorum = votes_needed(&scene.policy, scene.observers.len());
+    let suspects: BTreeSet<HostName> = if believed().count() < quorum {
         seen.values().flatten().cloned().collect()
     } else {
-        believed().flat_map(|(_, hosts)| hosts).cloned().collect()
+        believed()
+            .flat_map(|(_, hosts)| hosts)
+            .filter(|host| may_be_voted_dead(scene, host))
+            .cloned()
+            .collect()
     };
     let hour_ago = scene.now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(scene.now);
     let incidents: BTreeSet<HostName> = scene
@@ -106,18 +109,38 @@ pub fn guards(scene: &Scene) -> Guards {
         .filter(|incident| incident.open || incident.opened_at >= hour_ago)
         .map(|incident| incident.id.host().clone())
         .collect();
-    let mut guards = Guards { doubtful, suspects, incidents, limit, storm: None };
-    guards.storm = storm(scene, &guards);
+    let mut guards = Guards { doubtful, suspects, incidents, limit, storm: None, one_alone: None };
+    let over = over_a_limit(scene, &guards);
+    if guards.suspects.len() == 1 && !scene.incidents.iter().any(|incident| incident.open) {
+        guards.one_alone = over;
+    } else {
+        guards.storm = over;
+    }
     guards
 }
 
-fn storm(scene: &Scene, guards: &Guards) -> Option<Storm> {
+/// Whether a suspect may still be voted dead. Where so many passing observers report no failure at
+/// all that the rest are no quorum, the path between is at fault and not the host, and a lasting
+/// fault of one path must not use up the site's limit. In a real storm nobody stays at no failure:
+/// where one has counted two, the others have counted one.
+fn may_be_voted_dead(scene: &Scene, host: &HostName) -> bool {
+    let electors = electors(&scene.observers, host.as_str());
+    let testimonies = scene.subjects.get(host).map(|subject| &subject.testimonies);
+    let may_vote = electors.iter().filter(|(name, observer)| {
+        observer.serf != Some(SerfHealth::Passing)
+            || testimonies.and_then(|all| all.get(*name)).is_some_and(|t| t.record.fails > 0)
+    });
+    may_vote.count() >= votes_needed(&scene.policy, electors.len())
+}
+
+fn over_a_limit(scene: &Scene, guards: &Guards) -> Option<Storm> {
     let all: BTreeSet<&HostName> = guards.suspects.union(&guards.incidents).collect();
-    if !guards.is_one_alone(scene) && all.len() > guards.limit {
+    if all.len() > guards.limit {
         return Some(Storm { domain: None, counted: all.len(), limit: guards.limit });
     }
     scene.policy.domains.iter().find_map(|domain| {
-        let counted = all.iter().filter(|host| domain.hosts.iter().any(|d| host.as_str() == d)).count();
+        let counted =
+            all.iter().filter(|host| domain.hosts.iter().any(|d| host.same_ignoring_case(d))).count();
         (counted > domain.limit).then(|| Storm {
             domain: Some(domain.name.clone()),
             counted,

@@ -115,9 +115,7 @@ pub fn judge(
     match (cannot_tell, alive) {
         (Some(why), _) => Verdict::CannotTell(why),
         (None, Some(why)) => Verdict::Alive(why),
-        (None, None) => {
-            Verdict::CannotTell(CannotTell::Votes { have: 0, need: 1, absent: "no rule".into() })
-        }
+        (None, None) => Verdict::CannotTell(CannotTell::Votes { have: 0, need: 1, absent: "no rule".into() }),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::freshness::Freshness;
+use super::guard::SUSPECT_FAILS;
 use super::scene::{Observer, Subject, Testimony};
 use crate::names::HaNodeName;
 use crate::policy::{Policy, Rule};
@@ -92,7 +93,8 @@ pub fn vote(
     if doubts {
         return Vote::None(NoVote::DoubtsItself);
     }
-    let threshold = record.threshold.max(policy.threshold);
+    // At least the guard's number: whoever votes has a suspect, or the storm guard would miss it.
+    let threshold = record.threshold.max(policy.threshold).max(SUSPECT_FAILS);
     if rule.planes.is_empty() {
         // "All of no planes failed" would be true; the original shot hosts that way.
         return Vote::None(NoVote::PlaneUnknown { plane: "(the rule names none)".into() });
