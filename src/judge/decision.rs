@@ -135,13 +135,15 @@ pub fn decide_with(scene: &Scene, guards: &Guards, host: &HostName) -> Decision 
         }
         (Verdict::CannotTell(why), _) => return no(No::CannotTell(why)),
     };
-    if let Some(cooldown) = &scene.cooldown
-        && let Some(left) = cooldown.left(scene.now)
-    {
-        return no(No::Cooldown { left, cause: format!("{:?}", cooldown.cause) });
-    }
+    // The storm first: while it lasts it is said, and its cool-down begins anew.
     if let Some(storm) = &guards.storm {
         return no(No::Storm(storm.clone()));
+    }
+    if let Some(cooldown) = &scene.cooldown
+        && cooldown.cause.silences().is_none()
+        && let Some(left) = cooldown.left(scene.now)
+    {
+        return no(No::Cooldown { left, cause: cooldown.text(scene.now) });
     }
     if guards.one_alone.is_some() {
         match &scene.anchor {

@@ -17,7 +17,8 @@ pub const SUSPECT_FAILS: u64 = 2;
 /// What the guards found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guards {
-    /// Observers that see more suspects than the limit: their records do not count.
+    /// Observers that see more suspects than the limit, or did within the cool-down: their
+    /// records do not count.
     pub doubtful: BTreeSet<HaNodeName>,
     /// Hosts suspected by an observer that can be believed; where those are fewer than a quorum,
     /// by anybody.
@@ -87,8 +88,13 @@ pub fn guards(scene: &Scene) -> Guards {
         .filter(|(_, observer)| observer.serf == Some(SerfHealth::Passing))
         .map(|(name, _)| (name, suspects_of(scene, name)))
         .collect();
-    let doubtful: BTreeSet<HaNodeName> =
-        seen.iter().filter(|(_, hosts)| hosts.len() > limit).map(|(name, _)| (*name).clone()).collect();
+    let silenced = scene.cooldown.as_ref().filter(|c| c.left(scene.now).is_some());
+    let silenced = silenced.and_then(|c| c.cause.silences());
+    let doubtful: BTreeSet<HaNodeName> = seen
+        .iter()
+        .filter(|(name, hosts)| hosts.len() > limit || silenced == Some(**name))
+        .map(|(name, _)| (*name).clone())
+        .collect();
     let believed = || seen.iter().filter(|(name, _)| !doubtful.contains(**name));
     // Where those that can be believed are too few to mark anything, it is a storm and not one ill
     // observer: count what anybody sees.

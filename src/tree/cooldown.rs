@@ -19,13 +19,33 @@ pub enum Cause {
         /// The limit they passed.
         limit: usize,
     },
-    /// One observer sees more failing than can be believed.
+    /// One observer sees more failing than can be believed. Only its own votes rest: were
+    /// everybody's to rest, one ill HA node would leave the whole site unprotected.
     SelfDoubt {
         /// The observer.
         observer: HaNodeName,
     },
     /// Consul had no leader.
     LeaderLost,
+}
+
+impl Cause {
+    /// The one observer whose votes rest; `None` when nobody is marked.
+    pub fn silences(&self) -> Option<&HaNodeName> {
+        match self {
+            Cause::SelfDoubt { observer } => Some(observer),
+            Cause::Storm { .. } | Cause::LeaderLost => None,
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        match self {
+            Cause::Storm { counted, limit } => format!("storm: {counted} hosts at once, limit {limit}"),
+            Cause::SelfDoubt { observer } => format!("{observer} saw too much failing"),
+            Cause::LeaderLost => "Consul had no leader".into(),
+        }
+    }
 }
 
 /// A cool-down, by wall clock.
@@ -53,6 +73,17 @@ impl Cooldown {
         let length = SignedDuration::from_secs(i64::try_from(self.seconds).unwrap_or(i64::MAX));
         let passed = now.duration_since(self.began_at);
         Duration::try_from(length.saturating_sub(passed)).ok().filter(|left| !left.is_zero())
+    }
+
+    /// Its cause for people, who must also know of a beginning in the future: with a clock far
+    /// off, nobody would be protected for as long.
+    pub fn text(&self, now: Timestamp) -> String {
+        let cause = self.cause.text();
+        if self.began_at > now {
+            format!("{cause}; it begins at {}, which is yet to come: a clock is wrong", self.began_at)
+        } else {
+            cause
+        }
     }
 }
 
