@@ -53,6 +53,12 @@ impl FenceLevels {
         &self.machine
     }
 
+    /// Keeps only the levels that may be used, by position; a level that nobody vouched for goes.
+    pub fn keep(&mut self, usable: &[bool]) {
+        let mut usable = usable.iter().copied();
+        self.levels.retain(|_| usable.next().unwrap_or(false));
+    }
+
     /// The levels, in order.
     pub fn levels(&self) -> &[Level] {
         &self.levels

@@ -97,8 +97,10 @@ pub struct GuestEntry {
     pub term: u64,
     /// How often an evacuation was asked for.
     pub attempts: u32,
+    /// Highest id of an evacuation of this guest that Nova had before our first POST: history.
+    pub before: i64,
     /// Nova's migration, once seen.
-    pub migration: Option<u64>,
+    pub migration: Option<i64>,
     /// vm_state that it had and must have again.
     pub vm_state: String,
     /// Where it stands.

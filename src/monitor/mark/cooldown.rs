@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::evidence::Seen;
 use crate::judge::guard::{Guards, Storm};
 use crate::keys;
+use crate::names::HaNodeName;
 use crate::store::{Op, Store, StoreError, TxnOutcome};
 use crate::tree::cooldown::{Cause, Cooldown};
 use crate::tree::record::{Record, bytes};
@@ -15,16 +16,19 @@ use crate::tree::record::{Record, bytes};
 pub const LEADER_LOST: &str = "leader-lost";
 
 /// What the guards call for, if anything.
-pub fn cause(guards: &Guards, leader_was_lost: bool) -> Option<Cause> {
+pub fn cause(guards: &Guards, me: Option<&HaNodeName>, leader_was_lost: bool) -> Option<Cause> {
     if let Some(Storm { counted, limit, .. }) = guards.storm {
         return Some(Cause::Storm { counted, limit });
     }
-    leader_was_lost.then_some(Cause::LeaderLost)
+    if leader_was_lost {
+        return Some(Cause::LeaderLost);
+    }
+    me.filter(|me| guards.doubtful.contains(*me)).map(|me| Cause::SelfDoubt { observer: me.clone() })
 }
 
 /// Writes the cool-down, compared with what was read: of two writers one wins, and either is right.
-/// A storm that goes on is written anew only when half of its cool-down has passed, so that a storm
-/// does not become a storm of writes.
+/// One in force is written anew only when half of it has passed, so that a storm does not become a
+/// storm of writes; and one observer's doubt never takes the place of a cool-down for all.
 pub async fn begin(
     store: &dyn Store,
     clock: &dyn Clock,
@@ -33,9 +37,13 @@ pub async fn begin(
 ) -> Result<bool, StoreError> {
     let length = seen.scene.policy.cooldown;
     if let Some(present) = &seen.scene.cooldown
-        && present.left(clock.wall()).is_some_and(|left| left > length / 2)
+        && let Some(left) = present.left(clock.wall())
     {
-        return Ok(false);
+        let weaker = cause.silences().is_some() && present.cause.silences().is_none();
+        let as_strong = cause.silences().is_some() || present.cause.silences().is_none();
+        if weaker || (as_strong && left > length / 2) {
+            return Ok(false);
+        }
     }
     let cooldown =
         Cooldown { version: Cooldown::VERSION, cause, began_at: clock.wall(), seconds: length.as_secs() };

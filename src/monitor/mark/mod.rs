@@ -4,6 +4,7 @@
 //! judged by pure rules ([`crate::judge`]) and written in one transaction ([`open`]). [`run`] puts
 //! them in order and prints one line per host, also for *no, because*.
 
+pub mod args;
 pub mod cooldown;
 pub mod hint;
 pub mod open;
@@ -11,4 +12,5 @@ pub mod order;
 pub mod report;
 pub mod run;
 
+pub use args::Args;
 pub use run::{MarkError, Request, run};

@@ -94,16 +94,18 @@ pub async fn run(witness: &Witness<'_>, request: &Request) -> Result<Vec<Line>, 
     Ok(marked)
 }
 
-/// Begins a cool-down where one is due. Says whether this very run must not mark: a cool-down that
-/// could not be written holds all the same.
+/// Begins a cool-down where one is due. Says whether this very run must not mark: what it judged on
+/// does not know of a cool-down that begins now, and one that could not be written holds all the
+/// same. (An observer's doubt only rests its own votes, which the guards know already.)
 async fn keep_cool(witness: &Witness<'_>, request: &Request, seen: &Seen, guards: &Guards) -> bool {
     let lost = cooldown::marker_is_there(&request.run_dir);
-    let Some(cause) = cooldown::cause(guards, lost) else { return false };
+    let Some(cause) = cooldown::cause(guards, witness.me.as_ref(), lost) else { return false };
+    let for_all = cause.silences().is_none();
     match cooldown::begin(witness.store, witness.clock, seen, cause).await {
         Ok(_) => cooldown::remove_marker(&request.run_dir),
         Err(error) => tracing::warn!(%error, "cannot write the cool-down; this run marks nobody"),
     }
-    true
+    for_all
 }
 
 async fn round(

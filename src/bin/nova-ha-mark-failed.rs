@@ -1,0 +1,123 @@
+//! `nova-ha-mark-failed`: see [`nova_ha::monitor::mark`].
+
+use std::io::{IsTerminal, Read, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use nova_ha::clock::{Clock, SystemClock, boot_id};
+use nova_ha::confirm;
+use nova_ha::consul::Consul;
+use nova_ha::evidence::{TcpAnchors, Witness};
+use nova_ha::exit;
+use nova_ha::incident::record::Order;
+use nova_ha::monitor::mark::{Args, MarkError, Request, hint, report::Line, run};
+use nova_ha::names::{HaNodeName, HostName};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    nova_ha::logging::init();
+    match judge(&args) {
+        Ok(lines) => ExitCode::from(print(&args, &lines)),
+        Err(error) => {
+            eprintln!("nova-ha-mark-failed: {error:#}");
+            if let Some(hint) = next_command(&error) {
+                eprintln!("next: {hint}");
+            }
+            if args.sweep {
+                // What Consul shows of the sweep's check is stdout.
+                say(&format!("cannot judge, nothing was marked: {error:#}"));
+            }
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}
+
+fn judge(args: &Args) -> anyhow::Result<Vec<Line>> {
+    let hosts: Vec<HostName> = args.hosts.iter().map(|h| h.parse()).collect::<Result<_, _>>()?;
+    let clock = SystemClock;
+    let order = match &args.by {
+        None => None,
+        Some(by) => {
+            for host in &hosts {
+                let yes = args.yes.iter().find(|y| y.as_str() == host.as_str()).or(args.yes.first());
+                let what = format!("{host} will be powered off, whatever the observers see.");
+                if let Err(why) = confirm::typed(host.as_str(), yes.map(String::as_str), &what) {
+                    bail!("not confirmed: {why}; nova-ha-mark-failed {host} --by {by} --yes {host}");
+                }
+            }
+            Some(Order { by: by.trim().to_owned(), at: clock.wall() })
+        }
+    };
+    if hosts.is_empty() && !args.sweep {
+        read_hint()?;
+    }
+    let machine = machine_name(args)?;
+    let request = Request {
+        hosts,
+        order,
+        sweep: args.sweep,
+        run_dir: args.run_dir.clone(),
+        machine: machine.to_string(),
+    };
+    let consul = Consul::from_env().context("cannot use Consul")?;
+    let boot_id = boot_id()?.to_string();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let anchors = TcpAnchors;
+    let witness = Witness { store: &consul, clock: &clock, anchors: &anchors, me: Some(machine), boot_id };
+    let lines = runtime.block_on(run(&witness, &request));
+    // A look-up that hangs in the resolver must not hold up the end.
+    runtime.shutdown_background();
+    Ok(lines?)
+}
+
+fn machine_name(args: &Args) -> anyhow::Result<HaNodeName> {
+    let text = match &args.ha_node {
+        Some(name) => name.clone(),
+        None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
+    text.parse().with_context(|| format!("{text:?} cannot be this HA node's name: give --ha-node NAME"))
+}
+
+/// The watch's view: bounded, parsed, and not believed.
+fn read_hint() -> anyhow::Result<()> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(hint::MAX_BYTES)? + 1;
+    stdin.lock().take(limit).read_to_end(&mut bytes).context("cannot read stdin")?;
+    let checks = hint::parse(&bytes).context("nothing was marked: this is not wired to a checks watch")?;
+    tracing::debug!(checks, "the watch's view; the truth is read again");
+    Ok(())
+}
+
+fn print(args: &Args, lines: &[Line]) -> u8 {
+    if args.json {
+        say(&serde_json::to_string(lines).unwrap_or_default());
+    } else if lines.is_empty() {
+        say("nobody is suspect: nothing to judge");
+    } else {
+        for line in lines {
+            say(&line.text());
+        }
+    }
+    match (lines.iter().any(|line| line.attention), args.sweep) {
+        (false, _) => exit::OK,
+        (true, true) => exit::probe::WARNING,
+        (true, false) => exit::ATTENTION,
+    }
+}
+
+fn next_command(error: &anyhow::Error) -> Option<String> {
+    match error.downcast_ref::<MarkError>()? {
+        MarkError::Evidence { source } => source.hint(),
+        MarkError::Open { .. } | MarkError::Order { .. } => Some("consul members; then run it again".into()),
+    }
+}
+
+fn say(line: &str) {
+    // A closed stdout changes nothing about what was judged.
+    let _nobody_reads = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,40 @@
+//! The command line of `nova-ha-mark-failed`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Judges whether hosts are dead by the votes of all HA nodes, and opens an incident for each.
+///
+/// Run by a Consul `checks` watch (its JSON on stdin is only a hint), by a periodic sweep, or by
+/// hand. Prints one line per host, also for *no, because*. It can power nothing off.
+///
+/// Exit codes: 0 judged; 1 could not judge, nothing was marked; 3 judged, and something needs a
+/// person (with --sweep: 1, which Consul shows as a warning).
+#[derive(Debug, Parser)]
+#[command(name = "nova-ha-mark-failed", version)]
+pub struct Args {
+    /// Hosts to judge; none means all on which an observer reports.
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// A person's own order: the hosts are marked without votes, and the order stands in for them
+    /// right before the shot too. It is recorded.
+    #[arg(long, value_name = "NAME", requires = "hosts", conflicts_with = "sweep")]
+    pub by: Option<String>,
+    /// Confirms an order without a terminal: the host's name once more (repeat it for each host).
+    #[arg(long, value_name = "HOST", requires = "by")]
+    pub yes: Vec<String>,
+    /// Look at every host: say what is unprotected, and open incidents for a `failed` that was
+    /// written by hand.
+    #[arg(long, conflicts_with = "hosts")]
+    pub sweep: bool,
+    /// This HA node's name in the tree; by default the machine's host name.
+    #[arg(long, env = "NOVA_HA_NODE", value_name = "NAME")]
+    pub ha_node: Option<String>,
+    /// Where marks of this boot lie.
+    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
+    pub run_dir: PathBuf,
+    /// JSON instead of lines.
+    #[arg(long)]
+    pub json: bool,
+}
