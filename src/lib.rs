@@ -14,6 +14,7 @@ pub mod names;
 pub mod nova;
 pub mod policy;
 pub mod program;
+pub mod recovery;
 pub mod runtime_info;
 pub mod secret;
 pub mod ssh;

@@ -1,0 +1,96 @@
+//! `nova-ha-recover`: see [`nova_ha::recovery`].
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use nova_ha::clock::{SystemClock, boot_id};
+use nova_ha::consul::Consul;
+use nova_ha::evidence::TcpAnchors;
+use nova_ha::exit;
+use nova_ha::names::{HaNodeName, HostName};
+use nova_ha::recovery::run::Report;
+use nova_ha::recovery::single::{Single, SingleError};
+use nova_ha::recovery::stop::Stop;
+use nova_ha::recovery::world::{ConfiguredClouds, ConfiguredFences, SshReach};
+use nova_ha::recovery::{Args, Options, World, run};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    nova_ha::logging::init();
+    match recover(&args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("nova-ha-recover: {error:#}");
+            if let Some(Stop::Tree { source }) = error.downcast_ref::<Stop>()
+                && let Some(hint) = source.hint()
+            {
+                eprintln!("next: {hint}");
+            }
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}
+
+fn recover(args: &Args) -> anyhow::Result<u8> {
+    let only: Option<HostName> = args.host.as_deref().map(str::parse).transpose()?;
+    let text = match &args.ha_node {
+        Some(name) => name.clone(),
+        None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
+    let me: HaNodeName = text
+        .parse()
+        .with_context(|| format!("{text:?} cannot be this HA node's name: give --ha-node NAME"))?;
+    // Held until the end; a plan changes nothing and needs no lock.
+    let _lock = match (args.plan, Single::take(&args.run_dir)) {
+        (true, _) => None,
+        (false, Ok(lock)) => Some(lock),
+        (false, Err(busy @ SingleError::Busy { .. })) => {
+            say(&format!("nothing to do here: {busy}; it looks for work again before it ends"));
+            return Ok(exit::OK);
+        }
+        (false, Err(error)) => return Err(error.into()),
+    };
+    let world = World {
+        store: Box::new(Consul::from_env().context("cannot use Consul")?),
+        clock: Box::new(SystemClock),
+        anchors: Box::new(TcpAnchors),
+        fences: Box::new(ConfiguredFences),
+        clouds: Box::new(ConfiguredClouds),
+        reach: Box::new(SshReach),
+        me,
+        boot_id: boot_id()?.to_string(),
+        run_dir: args.run_dir.clone(),
+    };
+    let options = Options { only, plan_only: args.plan, patience: args.patience };
+    // Two threads: the lease is renewed while an SSH handshake or a resolver is slow.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let reports = runtime.block_on(run(&world, &options));
+    runtime.shutdown_background();
+    Ok(print(args, &reports?))
+}
+
+fn print(args: &Args, reports: &[Report]) -> u8 {
+    if args.json {
+        say(&serde_json::to_string(reports).unwrap_or_default());
+    } else if reports.is_empty() {
+        say(&match &args.host {
+            Some(host) => format!("{host}: no open incident, nothing to do"),
+            None => "no open incident: nothing to do".into(),
+        });
+    } else {
+        for report in reports {
+            say(&format!("{}: {}", report.incident, report.text));
+            for next in report.next.iter().filter(|_| report.needs_attention()) {
+                say(&format!("  next: {next}"));
+            }
+        }
+    }
+    if reports.iter().any(Report::needs_attention) { exit::ATTENTION } else { exit::OK }
+}
+
+fn say(line: &str) {
+    // A closed stdout changes nothing about what was done.
+    let _nobody_reads = writeln!(std::io::stdout(), "{line}");
+}

@@ -1,0 +1,43 @@
+//! The command line of `nova-ha-recover`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Recovers the guests of dead hosts: claims an incident, fences the host, evacuates every guest,
+/// proves each one, and closes. Loops until nothing is claimable.
+///
+/// Safe to run at any time, anywhere, again: it resumes what an earlier run of this HA node began,
+/// and adopts what a dead HA node left.
+///
+/// Exit codes: 0 all recovered or nothing to do; 1 nothing could be read or done; 3 something
+/// waits, is held, or was recovered in part: the line says what, and the next command.
+#[derive(Debug, Parser)]
+#[command(name = "nova-ha-recover", version)]
+pub struct Args {
+    /// This host's incident only.
+    #[arg(value_name = "HOST")]
+    pub host: Option<String>,
+    /// Print what would be done, and do nothing.
+    #[arg(long)]
+    pub plan: bool,
+    /// How long one run goes on trying an incident that it has claimed and that waits.
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "TIME")]
+    pub patience: Duration,
+    /// This HA node's name in the tree; by default the machine's host name.
+    #[arg(long, env = "NOVA_HA_NODE", value_name = "NAME")]
+    pub ha_node: Option<String>,
+    /// Where the lock of this boot lies.
+    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
+    pub run_dir: PathBuf,
+    /// JSON instead of lines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("{text:?} is no time like 30s or 5m"))?;
+    Duration::try_from(signed).map_err(|_| format!("{text:?} is negative"))
+}

@@ -1,0 +1,236 @@
+//! Taking an incident, and giving it back: one transaction each, all or nothing.
+
+use super::facts::Case;
+use super::journal::{Journal, index_of, next};
+use super::lease::Lease;
+use super::note;
+use super::plan::Plan;
+use super::queue::Pending;
+use super::stop::Stop;
+use super::world::World;
+use crate::incident::IncidentRecord;
+use crate::incident::journal::{AdoptionGround, Event};
+use crate::incident::record::Holder;
+use crate::keys;
+use crate::names::HaNodeName;
+use crate::store::{MAX_OPS, Op, Refusal, TxnOutcome};
+use crate::tree::record::{Record, bytes};
+use crate::tree::{Snapshot, flag};
+
+/// A chunk of the plan: with base64 well below a value's limit, and several below a transaction's.
+const CHUNK_BYTES: usize = 96 * 1024;
+
+/// Chunks that fit into the claim beside its other operations, in bytes and in number.
+const MOST_CHUNKS: usize = 3;
+
+/// What became of a try.
+pub enum Taken<'a> {
+    /// It is ours.
+    Yes(Box<Journal<'a>>),
+    /// Somebody else was faster, or something changed: look again.
+    No(Vec<Refusal>),
+}
+
+/// FNV-1a: to notice a plan whose chunks do not belong together, not to keep out an attacker (who
+/// can write the journal itself).
+fn hash(bytes: &[u8]) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    format!("{hash:016x}-{}", bytes.len())
+}
+
+/// The plan in chunks; what does not fit is left out of the tree (it is for people: each guest is
+/// decided again on fresh facts when its turn comes), and the hash says so by its length.
+fn plan_ops(case: &Case, plan: &Plan) -> (Vec<Op>, String) {
+    let stored = bytes(plan);
+    let keys = keys::incident(&case.id);
+    let ops = stored
+        .chunks(CHUNK_BYTES)
+        .take(MOST_CHUNKS)
+        .enumerate()
+        .map(|(number, chunk)| Op::Set(keys.plan(number), chunk.to_vec()))
+        .collect();
+    (ops, hash(&stored))
+}
+
+fn holder_value(world: &World, lease: &Lease<'_>, term: u64) -> Vec<u8> {
+    bytes(&Holder {
+        version: Holder::VERSION,
+        node: world.me.clone(),
+        session: lease.session().to_string(),
+        term,
+        since: world.clock.wall(),
+    })
+}
+
+fn next_term(case: &Case) -> Result<u64, Stop> {
+    let key = keys::incident(&case.id).term();
+    Ok(case.tree.number::<u64>(&key).map_err(|source| Stop::Tree { source })?.unwrap_or(0) + 1)
+}
+
+/// Claims: `failed` is True at the index that was read, `recovered` goes False to True, this HA
+/// node's `in_use` goes False to True, the lock is ours, the term is raised, plan and first journal
+/// entry are written.
+pub async fn claim<'a>(
+    world: &'a World,
+    lease: &'a Lease<'a>,
+    case: &Case,
+    plan: &Plan,
+) -> Result<Taken<'a>, Stop> {
+    let host = keys::host(case.id.host());
+    let own = keys::ha_node(&world.me);
+    let incident = keys::incident(&case.id);
+    let seen = |key: &str| case.tree.get(key);
+    let is_true = |key: &str| case.tree.flag(key).map_err(|source| Stop::Tree { source });
+    if !is_true(&host.failed())? || is_true(&host.recovered())? || is_true(&own.in_use())? {
+        return Ok(Taken::No(vec![Refusal {
+            key: host.status(),
+            what: "failed, recovered or in_use is not as a claim needs it".into(),
+        }]));
+    }
+    let term = next_term(case)?;
+    let (plan_ops, plan_hash) = plan_ops(case, plan);
+    let claimed = IncidentRecord { holder: Some(world.me.clone()), ..case.record.clone() };
+    let (record, entry) =
+        next(&claimed, Event::Claimed { plan_hash }, term, world.me.as_str(), world.clock.as_ref())?;
+    let mut ops = vec![
+        Op::unchanged(host.failed(), seen(&host.failed())),
+        Op::replace(host.recovered(), flag::text(true), seen(&host.recovered())),
+        Op::replace(own.in_use(), flag::text(true), seen(&own.in_use())),
+        Op::replace(own.in_use_by(), case.id.to_string(), seen(&own.in_use_by())),
+        Op::Lock(incident.lock(), holder_value(world, lease, term), lease.session().clone()),
+        Op::replace(incident.term(), term.to_string(), seen(&incident.term())),
+        Op::replace(incident.incident(), bytes(&record), seen(&incident.incident())),
+        Op::replace(incident.journal_entry(entry.sequence), bytes(&entry), None),
+        note::removed(world, &case.id),
+    ];
+    ops.extend(plan_ops);
+    finish(world, lease, ops, record, term).await
+}
+
+/// Adopts an incident that this HA node or another one held. With our own earlier session on the
+/// lock, unlocking and locking in one transaction needs no lock-delay (seen); a session that ended
+/// leaves the lock closed for the lock-delay, and Consul refuses until it is over.
+pub async fn adopt<'a>(
+    world: &'a World,
+    lease: &'a Lease<'a>,
+    case: &Case,
+    pending: &Pending,
+    plan: &Plan,
+    ground: AdoptionGround,
+) -> Result<Taken<'a>, Stop> {
+    let own = keys::ha_node(&world.me);
+    let incident = keys::incident(&case.id);
+    let from = case.record.holder.clone();
+    let term = next_term(case)?;
+    let value = holder_value(world, lease, term);
+    let mut ops = Vec::new();
+    match (&pending.locked_by, &ground) {
+        (None, _) => {}
+        // Our own earlier process: the file lock proves that it is gone.
+        (Some(old), AdoptionGround::SameNode) => {
+            ops.push(Op::Unlock(incident.lock(), value.clone(), old.clone()));
+        }
+        (Some(_), AdoptionGround::HolderDead { .. } | AdoptionGround::NobodyHeld) => {
+            return Ok(Taken::No(vec![Refusal {
+                key: incident.lock(),
+                what: "its holder's session has not ended yet".into(),
+            }]));
+        }
+    }
+    let (plan_ops, _) = plan_ops(case, plan);
+    let adopted = IncidentRecord { holder: Some(world.me.clone()), ..case.record.clone() };
+    let event = Event::Adopted { from: from.clone(), ground };
+    let (record, entry) = next(&adopted, event, term, world.me.as_str(), world.clock.as_ref())?;
+    ops.extend([
+        Op::Lock(incident.lock(), value, lease.session().clone()),
+        Op::replace(incident.term(), term.to_string(), case.tree.get(&incident.term())),
+        Op::replace(incident.incident(), bytes(&record), case.tree.get(&incident.incident())),
+        Op::replace(incident.journal_entry(entry.sequence), bytes(&entry), None),
+        Op::replace(own.in_use(), flag::text(true), case.tree.get(&own.in_use())),
+        Op::replace(own.in_use_by(), case.id.to_string(), case.tree.get(&own.in_use_by())),
+        note::removed(world, &case.id),
+    ]);
+    ops.extend(plan_ops);
+    if let Some(before) = from.filter(|node| *node != world.me) {
+        ops.extend(freed(world, &before, case).await?);
+    }
+    finish(world, lease, ops, record, term).await
+}
+
+/// The earlier holder is not in use for this incident any more (storage `shared` consumes nothing).
+async fn freed(world: &World, node: &HaNodeName, case: &Case) -> Result<Vec<Op>, Stop> {
+    let keys = keys::ha_node(node);
+    let snapshot =
+        Snapshot::read(world.store.as_ref(), "the earlier holder", &[keys.in_use(), keys.in_use_by()])
+            .await
+            .map_err(|source| Stop::Tree { source })?;
+    let holds = snapshot.text(&keys.in_use_by()).map_err(|source| Stop::Tree { source })?;
+    if holds.as_deref() != Some(case.id.to_string().as_str()) {
+        return Ok(Vec::new());
+    }
+    Ok(released(&keys, &snapshot))
+}
+
+/// `in_use` falls back to False, with its `in_use_by`.
+fn released(keys: &keys::MachineKeys, snapshot: &Snapshot) -> Vec<Op> {
+    let mut ops = vec![Op::replace(keys.in_use(), flag::text(false), snapshot.get(&keys.in_use()))];
+    if let Some(entry) = snapshot.get(&keys.in_use_by()) {
+        ops.push(Op::DeleteCas(keys.in_use_by(), entry.modify_index));
+    }
+    ops
+}
+
+async fn finish<'a>(
+    world: &'a World,
+    lease: &'a Lease<'a>,
+    ops: Vec<Op>,
+    record: IncidentRecord,
+    term: u64,
+) -> Result<Taken<'a>, Stop> {
+    debug_assert!(ops.len() <= MAX_OPS);
+    use crate::fence::off::Permission;
+    lease.check()?;
+    let outcome = world
+        .store
+        .transact(&ops)
+        .await
+        .map_err(|source| Stop::Store { doing: "take the incident", source })?;
+    match outcome {
+        TxnOutcome::Committed(entries) => {
+            let index = index_of(&entries, &keys::incident(&record.id).incident())?;
+            let (store, clock) = (world.store.as_ref(), world.clock.as_ref());
+            tracing::info!(incident = %record.id, host = %record.id.host(), term, "taken");
+            Ok(Taken::Yes(Box::new(Journal::continued(
+                store,
+                clock,
+                lease,
+                world.me.clone(),
+                term,
+                record,
+                index,
+            ))))
+        }
+        TxnOutcome::Refused(why) => Ok(Taken::No(why)),
+    }
+}
+
+/// The operations that give an incident back, for the transaction that ends or holds it: the lock
+/// is unlocked, and this HA node is free again (nothing is consumed with storage `shared`).
+pub async fn give_back(
+    world: &World,
+    lease: &Lease<'_>,
+    record: &IncidentRecord,
+    term: u64,
+) -> Result<Vec<Op>, Stop> {
+    let own = keys::ha_node(&world.me);
+    let snapshot = Snapshot::read(world.store.as_ref(), "this HA node", &[own.in_use(), own.in_use_by()])
+        .await
+        .map_err(|source| Stop::Tree { source })?;
+    let mut ops = released(&own, &snapshot);
+    let lock = keys::incident(&record.id).lock();
+    ops.push(Op::Unlock(lock, holder_value(world, lease, term), lease.session().clone()));
+    Ok(ops)
+}

@@ -1,0 +1,89 @@
+//! The ledger: one small key per guest, made when needed, each write under our lock.
+
+use std::collections::BTreeMap;
+
+use crate::incident::guest::{GuestEntry, GuestState};
+use crate::nova::Server;
+use crate::recovery::executor::Context;
+use crate::recovery::stop::Stop;
+use crate::store::{Op, TxnOutcome};
+use crate::tree::record::{Record, bytes, parse};
+
+/// One guest's entry with its index.
+pub struct Line {
+    /// The entry.
+    pub entry: GuestEntry,
+    /// Consul's index of it.
+    pub index: u64,
+}
+
+/// All entries of an incident, by server id.
+pub async fn read(context: &Context<'_>) -> Result<BTreeMap<String, Line>, Stop> {
+    let prefix = context.journal.keys().guests();
+    let entries = context
+        .world
+        .store
+        .list(&prefix)
+        .await
+        .map_err(|source| Stop::Store { doing: "read the guest ledger", source })?;
+    entries
+        .into_iter()
+        .map(|stored| {
+            let entry: GuestEntry =
+                parse(&stored.key, &stored.value).map_err(|source| Stop::Tree { source })?;
+            Ok((entry.server.clone(), Line { entry, index: stored.modify_index }))
+        })
+        .collect()
+}
+
+/// A new entry for a guest as Nova shows it.
+pub fn fresh(context: &Context<'_>, server: &Server, state: GuestState) -> GuestEntry {
+    GuestEntry {
+        version: GuestEntry::VERSION,
+        server: server.id.to_string(),
+        name: server.name.chars().take(255).collect(),
+        from: context.case.nova_host.to_string(),
+        term: context.journal.term(),
+        attempts: 0,
+        before: 0,
+        migration: None,
+        vm_state: server.vm_state.to_string(),
+        state,
+        at: context.world.clock.wall(),
+    }
+}
+
+/// Writes one entry: our session must hold the lock, and the entry must be as we last saw it.
+pub async fn write(context: &Context<'_>, entry: &GuestEntry, seen: Option<u64>) -> Result<u64, Stop> {
+    let mut entry = entry.clone();
+    entry.term = context.journal.term();
+    entry.at = context.world.clock.wall();
+    if let GuestState::Excluded { why }
+    | GuestState::Refused { why }
+    | GuestState::Failed { why }
+    | GuestState::Held { why } = &mut entry.state
+    {
+        *why = why.chars().take(400).collect();
+    }
+    let key = context.journal.keys().guest(&entry.server);
+    let ops = [context.journal.guard(), Op::Cas(key.clone(), bytes(&entry), seen.unwrap_or(0))];
+    let outcome = context
+        .retrying("write the guest ledger", || async { context.world.store.transact(&ops).await })
+        .await?;
+    match outcome {
+        TxnOutcome::Committed(entries) => crate::recovery::journal::index_of(&entries, &key),
+        TxnOutcome::Refused(_) => {
+            // A try without an answer may have been taken: then our own entry is what is there.
+            let stored = context
+                .world
+                .store
+                .get(&key)
+                .await
+                .map_err(|source| Stop::Store { doing: "read the guest ledger", source })?;
+            match stored {
+                Some(stored) if stored.value == bytes(&entry) => Ok(stored.modify_index),
+                _ => Err(Stop::Moved { what: format!("guest ledger entry {}", entry.server) }),
+            }
+        }
+    }
+}

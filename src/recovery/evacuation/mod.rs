@@ -1,0 +1,8 @@
+//! Guests: what is to be done with each ([`treatment`], pure), its ledger entry ([`ledger`]), and
+//! the loop that asks Nova and waits for each one ([`engine`]), with one guest's next move decided
+//! by [`next`], which is pure too.
+
+pub mod engine;
+pub mod ledger;
+pub mod next;
+pub mod treatment;

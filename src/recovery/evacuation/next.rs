@@ -1,0 +1,180 @@
+//! One guest's next move: pure, from its ledger entry, Nova's migrations and Nova's server.
+
+use std::time::Duration;
+
+use crate::incident::guest::{GuestEntry, GuestState};
+use crate::nova::migrations::MigrationOutcome;
+use crate::nova::{Migration, NovaHost, Server, VmState};
+
+/// What to do with one guest now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Move {
+    /// Ask Nova to evacuate it.
+    Post,
+    /// Wait: an evacuation is under way, or may be.
+    Wait,
+    /// Look at the server itself: its migration says that it arrived, or that nobody can tell.
+    Look,
+    /// Accounted for.
+    Done(GuestState),
+}
+
+/// How often an evacuation that is known to have failed is asked for again.
+pub const MOST_ATTEMPTS: u32 = 2;
+
+/// The evacuation that counts for one guest: with an entry of ours the newest since before our
+/// first POST; without one only what is under way, whoever asked for it. Anything older is history.
+pub fn relevant<'a>(
+    migrations: &'a [Migration],
+    server: &str,
+    entry: Option<&GuestEntry>,
+) -> Option<&'a Migration> {
+    migrations
+        .iter()
+        .filter(|m| m.server.as_str() == server)
+        .filter(|m| match entry {
+            Some(entry) => m.id > entry.before,
+            None => m.status.outcome() == MigrationOutcome::InFlight,
+        })
+        .max_by_key(|m| m.id)
+}
+
+/// How long things have been going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed {
+    /// Since the ledger entry last changed, or since this process took over, whichever is shorter.
+    pub since_change: Duration,
+    /// Whether a POST of an earlier holder may still be on its way: no new one until it is gone.
+    pub earlier_holder_may_act: bool,
+}
+
+/// Limits of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a POST without an answer is looked for before it is repeated.
+    pub settle: Duration,
+    /// How long an evacuation may take.
+    pub deadline: Duration,
+}
+
+/// Decides by the migration list, which costs one request for all guests.
+pub fn by_migration(
+    entry: Option<&GuestEntry>,
+    migration: Option<&Migration>,
+    elapsed: Elapsed,
+    limits: Limits,
+) -> Move {
+    if let Some(entry) = entry
+        && entry.state.is_final()
+    {
+        return Move::Done(entry.state.clone());
+    }
+    let attempts = entry.map_or(0, |entry| entry.attempts);
+    match migration.map(|m| (m, m.status.outcome())) {
+        Some((m, MigrationOutcome::InFlight)) if elapsed.since_change > limits.deadline => Move::Done(GuestState::Held {
+            why: format!("migration {} is {:?} for longer than {:?}; its target may be dead", m.id, m.status, limits.deadline),
+        }),
+        Some((_, MigrationOutcome::InFlight)) => Move::Wait,
+        Some((_, MigrationOutcome::Arrived | MigrationOutcome::CannotTell)) => Move::Look,
+        // A migration that gave up belongs to an attempt of ours only if we made one.
+        Some((m, MigrationOutcome::GaveUp)) if attempts >= MOST_ATTEMPTS => Move::Done(GuestState::Failed {
+            why: format!("migration {} ended {:?} after {attempts} attempts", m.id, m.status),
+        }),
+        Some((_, MigrationOutcome::GaveUp)) => Move::Look,
+        None => match entry.map(|entry| &entry.state) {
+            None => Move::Look,
+            Some(GuestState::Posting) if elapsed.earlier_holder_may_act => Move::Done(GuestState::Held {
+                why: "an evacuation was being asked for by an HA node that is not proved off, and Nova shows none".into(),
+            }),
+            // Nova makes the migration while it answers the POST: after the settle time it never came.
+            Some(GuestState::Posting) if elapsed.since_change > limits.settle => Move::Look,
+            Some(GuestState::Posting) => Move::Wait,
+            // Accepted, and its migration is not in the list: never post again on a list's word.
+            Some(_) if elapsed.since_change > limits.settle => Move::Look,
+            Some(_) => Move::Wait,
+        },
+    }
+}
+
+/// Decides by the server itself, after [`by_migration`] asked for a look.
+pub fn by_server(
+    entry: Option<&GuestEntry>,
+    migration: Option<&Migration>,
+    server: Option<&Server>,
+    source: &NovaHost,
+    elapsed: Elapsed,
+    limits: Limits,
+) -> Move {
+    let Some(server) = server else {
+        return Move::Done(GuestState::Excluded { why: "deleted meanwhile".into() });
+    };
+    let outcome = migration.map(|m| m.status.outcome());
+    let here = server.host.as_ref() == Some(source);
+    match (&server.host, outcome) {
+        (Some(host), _) if !here => {
+            let expected = match migration.and_then(|m| m.dest.as_ref()) {
+                Some(dest) => dest == host,
+                None => true,
+            };
+            if !expected {
+                return Move::Done(GuestState::Held {
+                    why: format!("it is on {host}, its migration says another host"),
+                });
+            }
+            arrived(entry, migration, server, host, elapsed, limits)
+        }
+        (None, _) => Move::Done(GuestState::Excluded { why: "it is on no host any more".into() }),
+        // Still on the source.
+        (Some(_), Some(MigrationOutcome::Arrived)) if elapsed.since_change > limits.settle => {
+            Move::Done(GuestState::Held {
+                why: "its migration is done, yet Nova has it on the dead host".into(),
+            })
+        }
+        (Some(_), Some(MigrationOutcome::Arrived | MigrationOutcome::InFlight)) => Move::Wait,
+        (Some(_), Some(MigrationOutcome::CannotTell)) => {
+            Move::Done(GuestState::Held { why: "nobody can tell what became of its migration".into() })
+        }
+        (Some(_), Some(MigrationOutcome::GaveUp)) | (Some(_), None) => {
+            let accepted = matches!(entry.map(|e| &e.state), Some(GuestState::Accepted { .. }));
+            if accepted && migration.is_none() {
+                return Move::Done(GuestState::Held {
+                    why: "Nova accepted its evacuation and shows no migration".into(),
+                });
+            }
+            if entry.is_some_and(|e| e.attempts >= MOST_ATTEMPTS) {
+                return Move::Done(GuestState::Failed {
+                    why: format!("{MOST_ATTEMPTS} attempts without success"),
+                });
+            }
+            Move::Post
+        }
+    }
+}
+
+/// On another host: recovered when Nova is finished with it.
+fn arrived(
+    entry: Option<&GuestEntry>,
+    migration: Option<&Migration>,
+    server: &Server,
+    host: &NovaHost,
+    elapsed: Elapsed,
+    limits: Limits,
+) -> Move {
+    let in_flight = migration.is_some_and(|m| m.status.outcome() == MigrationOutcome::InFlight);
+    let settled = server.task_state.is_none() && !in_flight;
+    let was_stopped = entry.is_some_and(|e| e.vm_state == "stopped");
+    match (&server.vm_state, settled) {
+        (VmState::Active, true) if !was_stopped => Move::Done(GuestState::Recovered { to: host.to_string() }),
+        (VmState::Stopped, true) => Move::Done(GuestState::Recovered { to: host.to_string() }),
+        (VmState::Error, true) => Move::Done(GuestState::Failed {
+            why: format!(
+                "on {host}, in ERROR{}",
+                server.fault.as_ref().map_or_else(String::new, |f| format!(": {f}"))
+            ),
+        }),
+        (state, _) if elapsed.since_change > limits.deadline => Move::Done(GuestState::Held {
+            why: format!("on {host}, {state} with task {:?} for too long", server.task_state),
+        }),
+        _ => Move::Wait,
+    }
+}

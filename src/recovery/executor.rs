@@ -1,0 +1,120 @@
+//! Drives one claimed incident through the table, step by step.
+//!
+//! The order is [`crate::incident::step::RECOVERY`]; this file adds nothing to it. Which value a
+//! step demands is in its signature: everything after the fence takes a [`KnownOff`], which only a
+//! fresh reading of the power makes, also when the journal says *fenced*.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::facts::Case;
+use super::journal::Journal;
+use super::lease::Lease;
+use super::plan::Plan;
+use super::proof::KnownOff;
+use super::steps;
+use super::stop::Stop;
+use super::world::World;
+use crate::fence::FenceLevels;
+use crate::fence::off::Permission;
+use crate::incident::journal::{Event, Outcome};
+use crate::incident::step::Step;
+use crate::nova::Cloud;
+use crate::store::StoreError;
+
+/// What a step works with.
+pub struct Context<'a> {
+    /// The seams.
+    pub world: &'a World,
+    /// The right to act.
+    pub lease: &'a Lease<'a>,
+    /// The journal.
+    pub journal: Journal<'a>,
+    /// What the tree says.
+    pub case: &'a Case,
+    /// What was decided, on facts of this run.
+    pub plan: &'a Plan,
+    /// Nova.
+    pub cloud: &'a dyn Cloud,
+    /// Fence levels that answered as this host's own in this run.
+    pub levels: &'a FenceLevels,
+    /// Whether the HA node that held the incident before us may still be acting.
+    pub earlier_holder_may_act: bool,
+}
+
+/// What a precheck found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing is to be done.
+    AlreadySo(Vec<String>),
+    /// It is to be done.
+    Ready(Vec<String>),
+}
+
+impl Context<'_> {
+    /// *Started*: an effect may happen from here on. Written once per step, also over a resume.
+    pub async fn started(&mut self, step: Step, facts: Vec<String>) -> Result<(), Stop> {
+        if self.journal.status().started == Some(step) {
+            return Ok(());
+        }
+        self.journal.append(Event::Started { step, facts }, Vec::new()).await
+    }
+
+    /// *Finished*: confirmed.
+    pub async fn finished(&mut self, step: Step, outcome: Outcome, facts: Vec<String>) -> Result<(), Stop> {
+        self.journal.append(Event::Finished { step, outcome, facts }, Vec::new()).await
+    }
+
+    /// A read or an idempotent write of the tree, tried for as long as the lease allows.
+    pub async fn retrying<T, F, Fut>(&self, doing: &'static str, call: F) -> Result<T, Stop>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            self.lease.check()?;
+            match call().await {
+                Ok(value) => return Ok(value),
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(%error, doing, "Consul did not answer, trying again");
+                    self.world.clock.sleep(Duration::from_millis(500)).await;
+                }
+                Err(source) => return Err(Stop::Store { doing, source }),
+            }
+        }
+    }
+}
+
+/// Goes on from wherever the journal is until every guest is accounted for. Leaves the incident in
+/// phase *verified*; closing it is the caller's transaction.
+pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
+    let mut off: Option<KnownOff<'_>> = None;
+    while let Some(step) = context.journal.status().next_step() {
+        tracing::info!(incident = %context.case.id, host = %context.case.id.host(), step = step.name(), "begins");
+        if step == Step::Fence {
+            off = Some(steps::fence::run(context).await?);
+            continue;
+        }
+        if step == Step::ReadyTarget {
+            steps::ready_target::run(context).await?;
+            continue;
+        }
+        if step == Step::Verify {
+            steps::verify::run(context).await?;
+            continue;
+        }
+        // The journal may say *fenced*; the power is read again all the same.
+        let known = match off.take() {
+            Some(known) => known,
+            None => steps::fence::prove_again(context).await?,
+        };
+        let known = off.insert(known);
+        match step {
+            Step::DeclareDown => steps::declare_down::run(context, known).await?,
+            Step::TakeStorage => steps::take_storage::run(context, known).await?,
+            Step::Evacuate => steps::evacuate::run(context, known).await?,
+            Step::Fence | Step::ReadyTarget | Step::Verify => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! Looking, before anything is decided: one case, its devices, its cloud. Changes nothing.
+
+use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
+use super::stop::Stop;
+use super::world::{World, chain};
+use crate::fence::identity::compare;
+use crate::fence::{FenceLevels, Identity, Machine, PowerState, Privilege, Verdict};
+use crate::incident::IncidentRecord;
+use crate::keys;
+use crate::names::{HaNodeName, IncidentId};
+use crate::nova::{Cloud, NovaHost};
+use crate::policy::Policy;
+use crate::ssh::PinnedKey;
+use crate::tree::machine::{OtherNames, SshAccess, Targets};
+use crate::tree::meta::Meta;
+use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::{Snapshot, TreeError};
+
+/// One incident with everything the tree knows about its host and about this HA node.
+pub struct Case {
+    /// The incident.
+    pub id: IncidentId,
+    /// The settings.
+    pub policy: Policy,
+    /// The entries, for compare-and-set.
+    pub tree: Snapshot,
+    /// The incident record as read.
+    pub record: IncidentRecord,
+    /// How to reach the host.
+    pub ssh: SshAccess,
+    /// Host keys that it is known by: set by hand, or published by itself.
+    pub pins: Vec<PinnedKey>,
+    /// What the host's BMC must say it is.
+    pub expected: Identity,
+    /// What Nova calls the host.
+    pub nova_host: NovaHost,
+    /// Where this HA node sends guests.
+    pub targets: Targets,
+    /// What Nova calls this HA node.
+    pub own_nova_host: NovaHost,
+    /// `config/storage` of this HA node.
+    pub storage: String,
+    /// `config/os_cloud` of this HA node.
+    pub os_cloud: Option<String>,
+}
+
+fn tree(source: TreeError) -> Stop {
+    Stop::Tree { source }
+}
+
+/// Reads a case. Secrets are read here, and only by a recovery.
+pub async fn load(world: &World, id: &IncidentId) -> Result<Case, Stop> {
+    let host = keys::host(id.host());
+    let own = keys::ha_node(&world.me);
+    let incident = keys::incident(id);
+    let prefixes = [
+        keys::META.to_owned(),
+        keys::POLICY.to_owned(),
+        host.config(),
+        host.status(),
+        host.epoch(),
+        host.runtime_config(),
+        own.config(),
+        own.status(),
+        own.in_use_by(),
+        incident.incident(),
+        incident.lock(),
+        incident.term(),
+    ];
+    let snapshot =
+        Snapshot::read(world.store.as_ref(), &format!("incident {id}"), &prefixes).await.map_err(tree)?;
+    Meta::of(&snapshot).map_err(tree)?;
+    let policy = Policy::of(&snapshot).map_err(tree)?;
+    let record: IncidentRecord = snapshot
+        .record(&incident.incident())
+        .map_err(tree)?
+        .ok_or_else(|| tree(TreeError::Missing { key: incident.incident() }))?;
+    let ssh = SshAccess::of(&snapshot, &host).map_err(tree)?;
+    let runtime = match snapshot.get(&host.runtime_config()) {
+        Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value).map_err(tree)?,
+        None => RuntimeConfig::default(),
+    };
+    let names: OtherNames = snapshot.record(&host.names()).map_err(tree)?.unwrap_or_default();
+    let own_names: OtherNames = snapshot.record(&own.names()).map_err(tree)?.unwrap_or_default();
+    let nova_host = names.nova_host.or(runtime.nova_host.clone()).unwrap_or_else(|| id.host().to_string());
+    let own_nova_host = own_names.nova_host.unwrap_or_else(|| world.me.to_string());
+    let key_lines = if ssh.host_keys.is_empty() { &runtime.ssh_host_keys } else { &ssh.host_keys };
+    let pins = PinnedKey::parse_all(key_lines)
+        .map_err(|why| tree(TreeError::Malformed { key: host.ssh_field("host_key"), why: chain(&why) }))?;
+    let expected = match snapshot.text(&host.bmc_field("identity")).map_err(tree)? {
+        Some(pinned) => Identity::pinned(&pinned),
+        None => Identity { uuid: runtime.system_uuid, serial: runtime.system_serial },
+    };
+    Ok(Case {
+        id: id.clone(),
+        targets: Targets::of(&snapshot, &own).map_err(tree)?,
+        storage: snapshot.text(&own.storage()).map_err(tree)?.unwrap_or_else(|| "md".to_owned()),
+        os_cloud: snapshot.text(&own.os_cloud()).map_err(tree)?,
+        nova_host: nova_name(&nova_host, &host.names())?,
+        own_nova_host: nova_name(&own_nova_host, &own.names())?,
+        policy,
+        record,
+        ssh,
+        pins,
+        expected,
+        tree: snapshot,
+    })
+}
+
+fn nova_name(text: &str, key: &str) -> Result<NovaHost, Stop> {
+    text.parse().map_err(|why| tree(TreeError::Malformed { key: key.to_owned(), why: chain(&why) }))
+}
+
+/// A client for this HA node's cloud.
+pub fn cloud(world: &World, case: &Case) -> Result<Box<dyn Cloud>, Stop> {
+    world.clouds.open(case.os_cloud.as_deref()).map_err(|why| {
+        let name = case.os_cloud.as_deref().unwrap_or("OS_* variables");
+        Stop::waiting(
+            format!("cloud {name} cannot be used: {why}"),
+            format!("look at clouds.yaml on {}, and config/os_cloud of this HA node", world.me),
+        )
+    })
+}
+
+/// The fence levels of a machine that answered just now as its own; the others are left out, so
+/// that a device that nobody has identified cannot be used later in the same run.
+pub struct Armed {
+    /// What each configured level answered.
+    pub facts: Vec<LevelFact>,
+    /// Those that may be used.
+    pub levels: FenceLevels,
+}
+
+/// Asks every fence level who it is, whether it answers and whether it may switch off.
+pub async fn arm(world: &World, case: &Case) -> Armed {
+    let machine = Machine::Host(case.id.host().clone());
+    let host = keys::host(case.id.host());
+    arm_machine(world, machine, &case.tree, &host, &case.expected, case.policy.allow_unidentified_bmc).await
+}
+
+/// As [`arm`], for any machine.
+pub async fn arm_machine(
+    world: &World,
+    machine: Machine,
+    snapshot: &Snapshot,
+    keys: &keys::MachineKeys,
+    expected: &Identity,
+    allow_unidentified: bool,
+) -> Armed {
+    let mut levels = match world.fences.levels(machine.clone(), snapshot, keys) {
+        Ok(levels) => levels,
+        Err(error) => {
+            let state = LevelState::NoAnswer { why: chain(&error) };
+            let facts = vec![LevelFact { device: "fence configuration".into(), state }];
+            return Armed { facts, levels: FenceLevels::new(machine, Vec::new()) };
+        }
+    };
+    let mut facts = Vec::new();
+    for level in levels.levels() {
+        let switch = level.switch();
+        let state = match (switch.read().await, switch.identity().await, switch.can_switch_off().await) {
+            (Err(error), _, _) => LevelState::NoAnswer { why: chain(&error) },
+            (Ok(power), identity, privilege) => {
+                let identity = match identity {
+                    Ok(Some(found)) => compare(expected, &found),
+                    Ok(None) => match level.identity_confirmed_by() {
+                        Some(_) => Verdict::Matches,
+                        None => Verdict::CannotTell("the device cannot say which machine it powers".into()),
+                    },
+                    Err(error) => Verdict::CannotTell(chain(&error)),
+                };
+                let privilege = privilege.unwrap_or_else(|error| Privilege::CannotTell(chain(&error)));
+                LevelState::Answers { power, identity, privilege }
+            }
+        };
+        facts.push(LevelFact { device: switch.describe(), state });
+    }
+    let usable: Vec<bool> = facts.iter().map(|fact| fact.state.is_usable(allow_unidentified)).collect();
+    levels.keep(&usable);
+    Armed { facts, levels }
+}
+
+/// Everything that a plan is made from.
+pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud) -> Result<Facts, Stop> {
+    let confirmed_off_by = super::proof::confirmed(world, &case.id).await?.map(|proof| proof.by().to_owned());
+    Ok(Facts {
+        id: case.id.clone(),
+        me: world.me.clone(),
+        is_self: is_self(&world.me, case),
+        levels: armed.facts.clone(),
+        allow_unidentified_bmc: case.policy.allow_unidentified_bmc,
+        confirmed_off_by,
+        storage: case.storage.clone(),
+        nova: nova(case, cloud).await,
+    })
+}
+
+/// Whether the host is this very HA node: nobody shoots itself.
+fn is_self(me: &HaNodeName, case: &Case) -> bool {
+    me.same_ignoring_case(case.id.host().as_str()) || case.nova_host == case.own_nova_host
+}
+
+async fn nova(case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts, String> {
+    let fail = |error: crate::nova::NovaError| chain(&error);
+    cloud.ping().await.map_err(fail)?;
+    let service = cloud.service(&case.nova_host).await.map_err(fail)?;
+    let servers = match &service {
+        Some(_) => cloud.servers_on(&case.nova_host).await.map_err(fail)?,
+        None => Vec::new(),
+    };
+    let named = |hosts: Vec<NovaHost>| async move {
+        let mut found = Vec::new();
+        for host in hosts {
+            let service = cloud.service(&host).await.map_err(fail)?;
+            found.push((host, service));
+        }
+        Ok::<_, String>(TargetFacts::Named(found))
+    };
+    let targets = match &case.targets {
+        Targets::Scheduler => TargetFacts::Scheduler,
+        Targets::ThisHaNode => named(vec![case.own_nova_host.clone()]).await?,
+        Targets::Hosts { hosts } => {
+            let parsed: Result<Vec<NovaHost>, _> = hosts.iter().map(|h| h.parse::<NovaHost>()).collect();
+            named(parsed.map_err(|why| chain(&why))?).await?
+        }
+    };
+    Ok(NovaFacts { host: case.nova_host.clone(), service, targets, servers })
+}
+
+impl LevelState {
+    /// Whether this level may be used to power the host off.
+    pub fn is_usable(&self, allow_unidentified: bool) -> bool {
+        match self {
+            LevelState::NoAnswer { .. } => false,
+            LevelState::Answers { identity, privilege, .. } => {
+                let known = match identity {
+                    Verdict::Matches => true,
+                    Verdict::Differs { .. } => false,
+                    Verdict::CannotTell(_) => allow_unidentified,
+                };
+                known && !matches!(privilege, Privilege::Denied(_))
+            }
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        match self {
+            LevelState::NoAnswer { why } => why.clone(),
+            LevelState::Answers { power, identity, privilege } => {
+                let power = match power {
+                    PowerState::On => "on".to_owned(),
+                    PowerState::Off => "off".to_owned(),
+                    PowerState::Unknown(said) => format!("neither on nor off ({said})"),
+                };
+                let identity = match identity {
+                    Verdict::Matches => "identity matches".to_owned(),
+                    Verdict::Differs { expected, found } => {
+                        format!("it is ANOTHER machine's: expected {expected}, found {found}")
+                    }
+                    Verdict::CannotTell(why) => format!("identity unknown ({why})"),
+                };
+                let privilege = match privilege {
+                    Privilege::Allowed => String::new(),
+                    Privilege::Denied(why) => format!(", may NOT switch off: {why}"),
+                    Privilege::CannotTell(why) => format!(", may switch off: cannot tell ({why})"),
+                };
+                format!("power {power}, {identity}{privilege}")
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Writing the journal: each entry in a transaction that also checks that our session still holds
+//! the lock, that the term is ours and that the incident is as we last saw it.
+
+use std::time::Duration;
+
+use super::lease::Lease;
+use super::stop::Stop;
+use crate::clock::Clock;
+use crate::fence::off::Permission;
+use crate::incident::journal::{Event, JournalEntry, bounded};
+use crate::incident::{IncidentRecord, Status};
+use crate::keys::{self, IncidentKeys};
+use crate::names::HaNodeName;
+use crate::store::{Entry, Op, Store, TxnOutcome};
+use crate::tree::record::{Record, bytes, parse};
+
+/// The incident as we last saw it, and the right to write it.
+pub struct Journal<'a> {
+    store: &'a dyn Store,
+    clock: &'a dyn Clock,
+    lease: &'a Lease<'a>,
+    me: HaNodeName,
+    term: u64,
+    record: IncidentRecord,
+    index: u64,
+}
+
+/// Pause between two tries of a write that Consul did not take; an election takes 2 to 4 s.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+impl<'a> Journal<'a> {
+    /// Continues a journal that was just claimed or adopted: `entry` is the incident key as that
+    /// transaction left it.
+    pub fn continued(
+        store: &'a dyn Store,
+        clock: &'a dyn Clock,
+        lease: &'a Lease<'a>,
+        me: HaNodeName,
+        term: u64,
+        record: IncidentRecord,
+        index: u64,
+    ) -> Self {
+        Self { store, clock, lease, me, term, record, index }
+    }
+
+    /// Where the incident stands.
+    pub fn status(&self) -> &Status {
+        &self.record.status
+    }
+
+    /// The incident.
+    pub fn record(&self) -> &IncidentRecord {
+        &self.record
+    }
+
+    /// The term under which we write.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// The incident's keys.
+    pub fn keys(&self) -> IncidentKeys {
+        keys::incident(&self.record.id)
+    }
+
+    /// The check that belongs into every transaction of ours.
+    pub fn guard(&self) -> Op {
+        Op::CheckSession(self.keys().lock(), self.lease.session().clone())
+    }
+
+    /// Appends an event, with more operations in the same transaction.
+    pub async fn append(&mut self, event: Event, more: Vec<Op>) -> Result<(), Stop> {
+        let (record, entry) = next(&self.record, event, self.term, self.me.as_str(), self.clock)?;
+        let keys = self.keys();
+        let mut ops = vec![
+            self.guard(),
+            Op::Cas(keys.incident(), bytes(&record), self.index),
+            Op::Cas(keys.journal_entry(entry.sequence), bytes(&entry), 0),
+        ];
+        ops.extend(more);
+        let index = self.commit(&ops, &entry).await?;
+        tracing::info!(incident = %record.id, host = %record.id.host(), sequence = entry.sequence, what = ?entry.what, "journal");
+        self.record = record;
+        self.index = index;
+        Ok(())
+    }
+
+    /// Tries until Consul takes it or refuses it, for as long as the lease allows. A try without an
+    /// answer may have been taken: the next one is then refused by its own success, which is told
+    /// apart by reading our entry back.
+    async fn commit(&self, ops: &[Op], entry: &JournalEntry) -> Result<u64, Stop> {
+        let key = self.keys().incident();
+        let mut unsure = false;
+        loop {
+            self.lease.check()?;
+            match self.store.transact(ops).await {
+                Ok(TxnOutcome::Committed(entries)) => return index_of(&entries, &key),
+                Ok(TxnOutcome::Refused(refusals)) => {
+                    if unsure && let Some(index) = self.is_written(entry).await? {
+                        return Ok(index);
+                    }
+                    let what = refusals
+                        .first()
+                        .map_or_else(|| "no reason".to_owned(), |r| format!("{}: {}", r.key, r.what));
+                    return Err(Stop::Moved { what });
+                }
+                Err(error) if error.is_retryable() => {
+                    unsure |= error.effect_may_have_happened();
+                    tracing::warn!(%error, incident = %self.record.id, "Consul did not take a journal entry, trying again");
+                    self.clock.sleep(RETRY_PAUSE).await;
+                }
+                Err(source) => return Err(Stop::Store { doing: "write its journal", source }),
+            }
+        }
+    }
+
+    /// Whether exactly this entry is in the journal, written by us: then the incident's index now.
+    async fn is_written(&self, entry: &JournalEntry) -> Result<Option<u64>, Stop> {
+        let read = |source| Stop::Store { doing: "read its journal", source };
+        let stored = self.store.get(&self.keys().journal_entry(entry.sequence)).await.map_err(read)?;
+        if stored.is_none_or(|stored| stored.value != bytes(entry)) {
+            return Ok(None);
+        }
+        let incident = self.store.get(&self.keys().incident()).await.map_err(read)?;
+        let Some(incident) = incident else { return Ok(None) };
+        let record: IncidentRecord =
+            parse(&incident.key, &incident.value).map_err(|source| Stop::Tree { source })?;
+        Ok((record.head == entry.sequence).then_some(incident.modify_index))
+    }
+}
+
+/// The index at which a transaction left a key.
+pub(super) fn index_of(entries: &[Entry], key: &str) -> Result<u64, Stop> {
+    entries.iter().rev().find(|entry| entry.key == key).map(|entry| entry.modify_index).ok_or_else(|| {
+        Stop::Journal {
+            incident: key.to_owned(),
+            why: "Consul's answer to a transaction does not say where it left this key".into(),
+        }
+    })
+}
+
+/// The record and the entry that follow from an event.
+pub(super) fn next(
+    record: &IncidentRecord,
+    event: Event,
+    term: u64,
+    by: &str,
+    clock: &dyn Clock,
+) -> Result<(IncidentRecord, JournalEntry), Stop> {
+    let event = cut(event);
+    let status = record
+        .status
+        .after(&event)
+        .map_err(|why| Stop::Journal { incident: record.id.to_string(), why: why.to_string() })?;
+    let at = clock.wall();
+    let sequence = record.head + 1;
+    let entry =
+        JournalEntry { version: JournalEntry::VERSION, sequence, term, by: by.to_owned(), at, what: event };
+    let record = IncidentRecord { status, head: sequence, changed_at: at, ..record.clone() };
+    Ok((record, entry))
+}
+
+/// An event that fits into an entry, whatever a BMC or Nova said.
+fn cut(event: Event) -> Event {
+    let short = |text: String| -> String { text.chars().take(1000).collect() };
+    match event {
+        Event::Started { step, facts } => Event::Started { step, facts: bounded(facts) },
+        Event::Finished { step, outcome, facts } => Event::Finished { step, outcome, facts: bounded(facts) },
+        Event::Held { reason } => Event::Held { reason: short(reason) },
+        Event::Withdrawn { reason } => Event::Withdrawn { reason: short(reason) },
+        Event::Closed { summary } => Event::Closed { summary: short(summary) },
+        Event::Claimed { .. } | Event::Adopted { .. } | Event::Resumed { .. } | Event::Abandoned { .. } => {
+            event
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The half that acts: fence, take the storage, evacuate every guest, prove each one, close.
+//!
+//! Start reading at [`run`] (what one execution does), then [`queue`] (what is there to do),
+//! [`facts`] and [`plan`] (look, then decide; `--plan` stops here), [`claim`] (one transaction),
+//! [`executor`] (the table of [`crate::incident::step`], step by step) and [`steps`].
+//!
+//! What keeps it safe: [`lease`] bounds every effect; [`journal`] writes intent before it and
+//! refuses when anybody else wrote; [`proof`] makes the later steps demand a fresh reading of
+//! *off*; the world is reached through the seams of [`world`] only, so that a simulated one can
+//! stand there. It never imports the monitor half.
+
+pub mod args;
+pub mod claim;
+pub mod evacuation;
+pub mod executor;
+pub mod facts;
+pub mod journal;
+pub mod lease;
+pub mod note;
+pub mod plan;
+pub mod proof;
+pub mod queue;
+pub mod run;
+pub mod single;
+pub mod steps;
+pub mod stop;
+pub mod world;
+
+pub use args::Args;
+pub use run::{Options, Report, run};
+pub use world::World;

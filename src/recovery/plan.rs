@@ -1,0 +1,291 @@
+//! Deciding: from facts to a plan, or to the reasons why not. Pure; `--plan` prints what it says.
+
+use serde::{Deserialize, Serialize};
+
+use super::evacuation::treatment::{Target, Treatment, treat};
+use crate::fence::{PowerState, Privilege, Verdict};
+use crate::incident::step::RECOVERY;
+use crate::names::{HaNodeName, IncidentId};
+use crate::nova::{ComputeService, NovaHost, Server, ServiceState, ServiceStatus};
+use crate::tree::record::Record;
+
+/// What one fence level answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LevelFact {
+    /// Kind and address.
+    pub device: String,
+    /// What it said.
+    pub state: LevelState,
+}
+
+/// What one fence level answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LevelState {
+    /// Nothing that can be used.
+    NoAnswer {
+        /// Why.
+        why: String,
+    },
+    /// It answered.
+    Answers {
+        /// The power now.
+        power: PowerState,
+        /// Whether it is this machine's.
+        identity: Verdict,
+        /// Whether it would switch off.
+        privilege: Privilege,
+    },
+}
+
+/// What Nova said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NovaFacts {
+    /// What Nova calls the host.
+    pub host: NovaHost,
+    /// Its service.
+    pub service: Option<ComputeService>,
+    /// Where guests may go.
+    pub targets: TargetFacts,
+    /// Its guests.
+    pub servers: Vec<Server>,
+}
+
+/// Where guests may go.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TargetFacts {
+    /// Wherever the scheduler says.
+    Scheduler,
+    /// To the first of these that is up.
+    Named(Vec<(NovaHost, Option<ComputeService>)>),
+}
+
+/// Everything that a plan is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The incident.
+    pub id: IncidentId,
+    /// This HA node.
+    pub me: HaNodeName,
+    /// Whether the host is this HA node itself.
+    pub is_self: bool,
+    /// Fence levels, in order.
+    pub levels: Vec<LevelFact>,
+    /// Policy.
+    pub allow_unidentified_bmc: bool,
+    /// A person's word that is valid now.
+    pub confirmed_off_by: Option<String>,
+    /// `config/storage`.
+    pub storage: String,
+    /// What Nova said, or why it said nothing.
+    pub nova: Result<NovaFacts, String>,
+}
+
+/// Why this HA node cannot recover this host now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Blocker {
+    /// The reason.
+    pub reason: String,
+    /// The operator's next command.
+    pub next: String,
+}
+
+/// One guest as planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedGuest {
+    /// Nova's server id.
+    pub server: String,
+    /// Its name.
+    pub name: String,
+    /// vm_state now.
+    pub vm_state: String,
+    /// What will be done, and why, in one line.
+    pub treatment: String,
+}
+
+/// What would be, or is being, done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Format version.
+    pub version: u64,
+    /// The incident.
+    pub incident: IncidentId,
+    /// Who would do it.
+    pub by: HaNodeName,
+    /// Steps in order.
+    pub steps: Vec<String>,
+    /// Fence levels in order, with what each said.
+    pub fence: Vec<String>,
+    /// Where the guests go.
+    pub target: Target,
+    /// Storage strategy.
+    pub storage: String,
+    /// Guests.
+    pub guests: Vec<PlannedGuest>,
+}
+
+impl Record for Plan {
+    const VERSION: u64 = 1;
+}
+
+/// Marks that other HA systems leave in `disabled_reason`: two systems that fence one host are one
+/// too many (field notes: InstanceHA and masakari both write there).
+const FOREIGN_MARKS: [&str; 3] = ["instanceha", "masakari", "nova-evacuate"];
+
+/// Decides.
+pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
+    let host = facts.id.host();
+    let mut blockers = Vec::new();
+    let mut block = |reason: String, next: String| blockers.push(Blocker { reason, next });
+    if facts.is_self {
+        block(
+            format!("{host} is this very HA node: nobody shoots itself"),
+            format!("nova-ha host show {host}"),
+        );
+    }
+    fence_blockers(facts, &mut block);
+    if facts.storage != "shared" {
+        block(
+            format!("storage strategy {:?} is not in this build (shared is)", facts.storage),
+            format!("nova-ha ha-node add {} --replace --storage shared", facts.me),
+        );
+    }
+    let target = match &facts.nova {
+        Err(why) => {
+            block(
+                format!("Nova cannot be asked: {why}"),
+                format!("openstack compute service list   (on {})", facts.me),
+            );
+            None
+        }
+        Ok(nova) => nova_blockers(facts, nova, &mut block),
+    };
+    match (target, &facts.nova) {
+        (Some(target), Ok(nova)) if blockers.is_empty() => Ok(Plan {
+            version: Plan::VERSION,
+            incident: facts.id.clone(),
+            by: facts.me.clone(),
+            steps: RECOVERY.iter().map(|row| row.step.name().to_owned()).collect(),
+            fence: facts
+                .levels
+                .iter()
+                .map(|fact| format!("{}: {}", fact.device, fact.state.text()))
+                .collect(),
+            guests: nova.servers.iter().map(|server| planned(server, &target)).collect(),
+            target,
+            storage: facts.storage.clone(),
+        }),
+        _ => Err(blockers),
+    }
+}
+
+fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
+    let host = facts.id.host();
+    for fact in &facts.levels {
+        if let LevelState::Answers { identity: Verdict::Differs { .. }, .. } = &fact.state {
+            block(
+                format!("{}: {}", fact.device, fact.state.text()),
+                format!(
+                    "compare with: nova-ha host show {host}; then nova-ha host add {host} --replace --bmc-ip ..."
+                ),
+            );
+        }
+    }
+    let usable = facts.levels.iter().any(|fact| fact.state.is_usable(facts.allow_unidentified_bmc));
+    if !usable && facts.confirmed_off_by.is_none() {
+        let said: Vec<String> =
+            facts.levels.iter().map(|f| format!("{}: {}", f.device, f.state.text())).collect();
+        block(
+            format!("no fence level of {host} can be used: {}", said.join("; ")),
+            format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m"),
+        );
+    }
+}
+
+fn nova_blockers(facts: &Facts, nova: &NovaFacts, block: &mut impl FnMut(String, String)) -> Option<Target> {
+    let host = facts.id.host();
+    match &nova.service {
+        None => block(
+            format!("Nova knows no nova-compute on host {}", nova.host),
+            format!("nova-ha host add {host} --replace --nova-host NAME   (openstack compute service list)"),
+        ),
+        Some(service) => {
+            let reason = service.disabled_reason.as_deref().unwrap_or("").to_ascii_lowercase();
+            if let Some(mark) = FOREIGN_MARKS.iter().find(|mark| reason.contains(*mark)) {
+                block(
+                    format!("another HA system has its mark on {} ({mark}): {reason:?}", nova.host),
+                    format!("end the other system's recovery, or nova-ha maintenance on {host}"),
+                );
+            }
+        }
+    }
+    let target = choose(&nova.targets, &nova.host);
+    if target.is_none() {
+        block(
+            format!("no target can take guests: {}", said_of(&nova.targets)),
+            "openstack compute service list; start nova-compute on a target".into(),
+        );
+    }
+    target
+}
+
+/// The first named target that is up and is not the host itself.
+fn choose(targets: &TargetFacts, source: &NovaHost) -> Option<Target> {
+    match targets {
+        TargetFacts::Scheduler => Some(Target::Scheduler),
+        TargetFacts::Named(candidates) => candidates.iter().find_map(|(host, service)| {
+            let service = service.as_ref()?;
+            let able = host != source && service.state == ServiceState::Up && !service.forced_down;
+            able.then(|| Target::Host {
+                host: host.clone(),
+                reserved: service.status == ServiceStatus::Disabled,
+            })
+        }),
+    }
+}
+
+fn said_of(targets: &TargetFacts) -> String {
+    match targets {
+        TargetFacts::Scheduler => "scheduler".into(),
+        TargetFacts::Named(candidates) => candidates
+            .iter()
+            .map(|(host, service)| match service {
+                None => format!("{host}: Nova knows no nova-compute there"),
+                Some(s) if s.forced_down => format!("{host}: forced down"),
+                Some(s) => format!("{host}: {:?}", s.state).to_lowercase(),
+            })
+            .collect::<Vec<_>>()
+            .join("; "),
+    }
+}
+
+fn planned(server: &Server, target: &Target) -> PlannedGuest {
+    let treatment = match treat(server, target) {
+        Treatment::Evacuate { why, .. } => format!("evacuate: {why}"),
+        Treatment::Exclude { why } => format!("exclude: {why}"),
+        Treatment::Refuse { why } => format!("refuse: {why}"),
+    };
+    PlannedGuest {
+        server: server.id.to_string(),
+        name: server.name.clone(),
+        vm_state: server.vm_state.to_string(),
+        treatment,
+    }
+}
+
+impl Plan {
+    /// As a person reads it.
+    pub fn text(&self) -> String {
+        let mut lines = vec![
+            format!("incident {}, by {}", self.incident, self.by),
+            format!("steps    {}", self.steps.join(" -> ")),
+            format!("target   {}", self.target),
+            format!("storage  {}", self.storage),
+        ];
+        lines.extend(self.fence.iter().map(|level| format!("fence    {level}")));
+        lines.extend(
+            self.guests.iter().map(|g| format!("guest    {:<20} {:<8} {}", g.name, g.vm_state, g.treatment)),
+        );
+        lines.push(format!("{} guests; nothing was done (--plan)", self.guests.len()));
+        lines.join("\n")
+    }
+}

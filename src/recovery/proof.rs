@@ -1,0 +1,88 @@
+//! *Off*, kept fresh: evidence rots, so the power is read again before it is relied on.
+
+use super::stop::Stop;
+use super::world::World;
+use crate::fence::off::{Settings, prove_off};
+use crate::fence::proof::ConfirmOff;
+use crate::fence::{FenceLevels, PoweredOff};
+use crate::keys;
+use crate::names::IncidentId;
+use crate::policy::Policy;
+use crate::tree::record::parse;
+
+/// The proof that a recovery stands on. Made from a [`PoweredOff`] only, and asked anew when old.
+pub struct KnownOff<'a> {
+    world: &'a World,
+    policy: &'a Policy,
+    levels: &'a FenceLevels,
+    incident: &'a IncidentId,
+    proof: PoweredOff,
+}
+
+impl<'a> KnownOff<'a> {
+    /// From a proof that was just made.
+    pub fn from_proof(
+        world: &'a World,
+        policy: &'a Policy,
+        levels: &'a FenceLevels,
+        incident: &'a IncidentId,
+        proof: PoweredOff,
+    ) -> Self {
+        Self { world, policy, levels, incident, proof }
+    }
+
+    /// By reading the power now: what a resumed recovery does.
+    pub async fn read(
+        world: &'a World,
+        policy: &'a Policy,
+        levels: &'a FenceLevels,
+        incident: &'a IncidentId,
+    ) -> Result<Self, Stop> {
+        let proof = read(world, policy, levels, incident).await?;
+        Ok(Self { world, policy, levels, incident, proof })
+    }
+
+    /// The proof, read again if it is older than the policy allows.
+    pub async fn fresh(&mut self) -> Result<&PoweredOff, Stop> {
+        if self.proof.demand_fresh(self.world.clock.boottime(), self.policy.proof_max_age).is_err() {
+            self.proof = read(self.world, self.policy, self.levels, self.incident).await?;
+        }
+        Ok(&self.proof)
+    }
+}
+
+/// Reads the power, or takes a person's word that is still valid.
+async fn read(
+    world: &World,
+    policy: &Policy,
+    levels: &FenceLevels,
+    incident: &IncidentId,
+) -> Result<PoweredOff, Stop> {
+    let not_off = match prove_off(levels, world.clock.as_ref(), &Settings::of(policy)).await {
+        Ok(proof) => return Ok(proof),
+        Err(not_off) => not_off,
+    };
+    if let Some(proof) = confirmed(world, incident).await? {
+        return Ok(proof);
+    }
+    Err(Stop::waiting(
+        format!("{} was off and cannot be proved so now: {not_off}", incident.host()),
+        format!("make the BMC answer, or: nova-ha confirm-off {} --by NAME --ttl 10m", incident.host()),
+    ))
+}
+
+/// A person's word, if one counts now.
+pub async fn confirmed(world: &World, incident: &IncidentId) -> Result<Option<PoweredOff>, Stop> {
+    let key = keys::incident(incident).confirm_off();
+    let entry =
+        world.store.get(&key).await.map_err(|source| Stop::Store { doing: "read confirm_off", source })?;
+    let Some(entry) = entry else { return Ok(None) };
+    let word: ConfirmOff = parse(&entry.key, &entry.value).map_err(|source| Stop::Tree { source })?;
+    match word.proof(incident, world.clock.as_ref()) {
+        Ok(proof) => Ok(Some(proof)),
+        Err(why) => {
+            tracing::info!(%incident, %why, "a person's confirmation does not count");
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What is there to do for this HA node, by one look at the incidents.
+
+use super::stop::Stop;
+use super::world::World;
+use crate::incident::record::Holder;
+use crate::incident::status::State;
+use crate::incident::{IncidentRecord, Phase};
+use crate::keys;
+use crate::names::{HaNodeName, HostName, IncidentId};
+use crate::store::SessionId;
+use crate::tree::meta::Meta;
+use crate::tree::record::parse;
+use crate::tree::{Snapshot, TreeError};
+
+/// One incident that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The incident.
+    pub record: IncidentRecord,
+    /// Who holds it, by its lock's value.
+    pub holder: Option<Holder>,
+    /// The session that holds its lock now.
+    pub locked_by: Option<SessionId>,
+}
+
+/// What this HA node may do with a pending incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Claim it.
+    Claim,
+    /// It is ours: go on.
+    Resume,
+    /// Another HA node has it: adopt it, if that node is dead.
+    Adopt(HaNodeName),
+    /// Only a person leads on.
+    Held(String),
+}
+
+impl Pending {
+    /// What may be done with it.
+    pub fn work(&self, me: &HaNodeName) -> Work {
+        match (&self.record.status.state, &self.record.holder) {
+            (State::Held { reason }, _) => Work::Held(reason.clone()),
+            (State::Active | State::Withdrawn | State::Abandoned | State::Closed, None) => Work::Claim,
+            (_, Some(holder)) if holder == me => Work::Resume,
+            (_, Some(holder)) => Work::Adopt(holder.clone()),
+        }
+    }
+
+    /// The incident.
+    pub fn id(&self) -> &IncidentId {
+        &self.record.id
+    }
+}
+
+/// What was found.
+pub struct Queue {
+    /// Incidents that have not ended, oldest first.
+    pub pending: Vec<Pending>,
+    /// The incident that this HA node is in use for.
+    pub in_use_by: Option<IncidentId>,
+    /// `status/in_use` of this HA node.
+    pub in_use: bool,
+}
+
+fn tree(source: TreeError) -> Stop {
+    Stop::Tree { source }
+}
+
+/// Looks. With a host, at its incidents only.
+pub async fn look(world: &World, only: Option<&HostName>) -> Result<Queue, Stop> {
+    let own = keys::ha_node(&world.me);
+    let folders = world
+        .store
+        .keys(keys::INCIDENTS, true)
+        .await
+        .map_err(|source| Stop::Store { doing: "list the incidents", source })?;
+    let ids: Vec<IncidentId> = folders
+        .iter()
+        .filter_map(|folder| keys::incident_of(folder))
+        .filter(|id| only.is_none_or(|host| host == id.host()))
+        .collect();
+    let mut prefixes =
+        vec![keys::META.to_owned(), own.status(), own.in_use_by(), own.general(), own.config() + "os_cloud"];
+    prefixes.extend(ids.iter().flat_map(|id| {
+        let incident = keys::incident(id);
+        [incident.incident(), incident.lock()]
+    }));
+    let snapshot = Snapshot::read(world.store.as_ref(), "the incidents", &prefixes).await.map_err(tree)?;
+    Meta::of(&snapshot).map_err(tree)?;
+    if snapshot.get(&own.general()).is_none() {
+        return Err(tree(TreeError::Unknown { what: "HA node", name: world.me.to_string() }));
+    }
+    let mut pending = Vec::new();
+    for id in &ids {
+        let keys = keys::incident(id);
+        let Some(record) = snapshot.record::<IncidentRecord>(&keys.incident()).map_err(tree)? else {
+            continue;
+        };
+        if record.status.is_over() {
+            continue;
+        }
+        let lock = snapshot.get(&keys.lock());
+        let holder = lock.map(|entry| parse::<Holder>(&entry.key, &entry.value)).transpose().map_err(tree)?;
+        pending.push(Pending { record, holder, locked_by: lock.and_then(|entry| entry.session.clone()) });
+    }
+    pending.sort_by(|a, b| (a.record.opened_at, &a.record.id).cmp(&(b.record.opened_at, &b.record.id)));
+    let in_use_by = snapshot.text(&own.in_use_by()).map_err(tree)?;
+    let in_use_by = in_use_by
+        .map(|text| {
+            text.parse::<IncidentId>()
+                .map_err(|why| tree(TreeError::Malformed { key: own.in_use_by(), why: why.to_string() }))
+        })
+        .transpose()?;
+    Ok(Queue { pending, in_use_by, in_use: snapshot.flag(&own.in_use()).map_err(tree)? })
+}
+
+/// Whether anything of an incident was ever claimed.
+pub fn was_claimed(record: &IncidentRecord) -> bool {
+    record.status.phase > Phase::Open
+}

@@ -1,0 +1,444 @@
+//! One execution of `nova-ha-recover`: until nothing is claimable.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::claim::{self, Taken};
+use super::executor::{Context, drive};
+use super::facts::{self, Armed, Case};
+use super::journal::Journal;
+use super::lease::Lease;
+use super::note;
+use super::plan::{Blocker, Plan, plan};
+use super::queue::{self, Pending, Work};
+use super::stop::Stop;
+use super::world::{World, chain};
+use crate::evidence::{About, look};
+use crate::fence::off::{Settings, prove_off};
+use crate::fence::{Identity, Machine};
+use crate::incident::journal::{AdoptionGround, Event};
+use crate::judge::guard::guards;
+use crate::judge::{Verdict, judge};
+use crate::keys;
+use crate::names::{HaNodeName, HostName, IncidentId};
+use crate::recovery::evacuation::ledger;
+use crate::recovery::steps::verify::summary;
+use crate::tree::Snapshot;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// This host's incident only.
+    pub only: Option<HostName>,
+    /// Print what would be done, and do nothing.
+    pub plan_only: bool,
+    /// How long one execution goes on trying an incident that it has claimed and that waits.
+    pub patience: Duration,
+}
+
+/// What became of one incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Result {
+    /// Every guest accounted for.
+    Closed,
+    /// Closed, and not every guest runs.
+    Partial,
+    /// The host came back before the point of no return.
+    Withdrawn,
+    /// Only a person leads on.
+    Held,
+    /// Something must change first; the next run tries again.
+    Waiting,
+    /// Another HA node has it.
+    Elsewhere,
+    /// What would be done (`--plan`).
+    Planned,
+    /// The lease or Consul was lost; the next run resumes.
+    Interrupted,
+}
+
+/// One incident's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Which.
+    pub incident: IncidentId,
+    /// What became of it.
+    pub result: Result,
+    /// Why, in one line (several for a plan).
+    pub text: String,
+    /// The operator's next commands.
+    pub next: Vec<String>,
+}
+
+impl Report {
+    /// Whether a person should look.
+    pub fn needs_attention(&self) -> bool {
+        match self.result {
+            Result::Closed | Result::Elsewhere | Result::Planned => false,
+            Result::Partial | Result::Withdrawn | Result::Held | Result::Waiting | Result::Interrupted => {
+                true
+            }
+        }
+    }
+}
+
+/// Pause between two tries of an incident that waits.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Incidents that one execution works on; above any storm limit.
+const MOST_CASES: usize = 256;
+
+/// Works until nothing is claimable; a line per pending incident.
+pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Report>, Stop> {
+    let mut reports: Vec<Report> = Vec::new();
+    let mut tried: BTreeSet<IncidentId> = BTreeSet::new();
+    for _ in 0..MOST_CASES {
+        let queue = queue::look(world, options.only.as_ref()).await?;
+        // What this node holds already comes first: it is in use for it.
+        let mine = |pending: &&Pending| pending.work(&world.me) == Work::Resume;
+        let left = || queue.pending.iter().filter(|pending| !tried.contains(pending.id()));
+        let Some(pending) = left().find(mine).or_else(|| left().next()) else { break };
+        tried.insert(pending.id().clone());
+        let report = match pending.work(&world.me) {
+            Work::Held(reason) => Report {
+                incident: pending.id().clone(),
+                result: Result::Held,
+                text: format!("held: {reason}"),
+                next: vec![format!("nova-ha incident show {}", pending.id())],
+            },
+            Work::Claim if queue.in_use && !options.plan_only => {
+                let by = queue
+                    .in_use_by
+                    .as_ref()
+                    .map_or_else(|| "an unknown incident".to_owned(), ToString::to_string);
+                waiting(
+                    world,
+                    pending.id(),
+                    vec![format!("HA node {} is in use for {by}", world.me)],
+                    vec![format!("nova-ha incident show {by}")],
+                )
+                .await
+            }
+            work @ (Work::Claim | Work::Resume | Work::Adopt(_)) => one(world, options, pending, work).await,
+        };
+        tracing::info!(incident = %report.incident, result = ?report.result, "{}", report.text.lines().next().unwrap_or(""));
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+async fn waiting(world: &World, id: &IncidentId, reasons: Vec<String>, next: Vec<String>) -> Report {
+    note::write(world, id, &reasons, &next).await;
+    Report {
+        incident: id.clone(),
+        result: Result::Waiting,
+        text: format!("waiting: {}", reasons.join("; ")),
+        next,
+    }
+}
+
+async fn stopped(world: &World, id: &IncidentId, stop: Stop) -> Report {
+    match stop {
+        Stop::Waiting { reasons, next } => waiting(world, id, reasons, next).await,
+        Stop::Held { reason } => Report {
+            incident: id.clone(),
+            result: Result::Held,
+            text: format!("held: {reason}"),
+            next: vec![format!("nova-ha incident show {id}")],
+        },
+        Stop::Withdrawn { reason } => Report {
+            incident: id.clone(),
+            result: Result::Withdrawn,
+            text: format!("withdrawn: {reason}"),
+            next: vec![format!("nova-ha reset {}", id.host())],
+        },
+        other @ (Stop::Lease { .. }
+        | Stop::Moved { .. }
+        | Stop::Store { .. }
+        | Stop::Tree { .. }
+        | Stop::Journal { .. }) => Report {
+            incident: id.clone(),
+            result: Result::Interrupted,
+            text: format!("interrupted: {}", chain(&other)),
+            next: vec![format!("nova-ha incident show {id}; the next run resumes")],
+        },
+    }
+}
+
+/// One incident, from wherever it is.
+async fn one(world: &World, options: &Options, pending: &Pending, work: Work) -> Report {
+    let id = pending.id();
+    match attempt(world, options, pending, work).await {
+        Ok(report) => report,
+        Err(stop) => stopped(world, id, stop).await,
+    }
+}
+
+/// Facts and plan; a plan that is blocked is a wait.
+async fn prepare(
+    world: &World,
+    case: &Case,
+) -> std::result::Result<(Box<dyn crate::nova::Cloud>, Armed, std::result::Result<Plan, Vec<Blocker>>), Stop>
+{
+    let cloud = facts::cloud(world, case)?;
+    let armed = facts::arm(world, case).await;
+    let facts = facts::gather(world, case, &armed, cloud.as_ref()).await?;
+    let plan = plan(&facts);
+    Ok((cloud, armed, plan))
+}
+
+async fn attempt(
+    world: &World,
+    options: &Options,
+    pending: &Pending,
+    work: Work,
+) -> std::result::Result<Report, Stop> {
+    let id = pending.id();
+    let mut earlier_holder_may_act = false;
+    let ground = match &work {
+        Work::Adopt(holder) if !options.plan_only => match holder_is_dead(world, holder).await? {
+            Ok(verdict) => {
+                earlier_holder_may_act = !holder_is_off(world, holder).await?;
+                Some(AdoptionGround::HolderDead { verdict })
+            }
+            Err(why) => {
+                return Ok(Report {
+                    incident: id.clone(),
+                    result: Result::Elsewhere,
+                    text: format!("HA node {holder} has it ({why})"),
+                    next: vec![format!("nova-ha incident show {id}")],
+                });
+            }
+        },
+        Work::Resume => Some(AdoptionGround::SameNode),
+        Work::Claim | Work::Adopt(_) | Work::Held(_) => None,
+    };
+    let case = facts::load(world, id).await?;
+    let (cloud, armed, plan) = prepare(world, &case).await?;
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(blockers) => {
+            return Err(Stop::Waiting {
+                reasons: blockers.iter().map(|b| b.reason.clone()).collect(),
+                next: blockers.into_iter().map(|b| b.next).collect(),
+            });
+        }
+    };
+    if options.plan_only {
+        return Ok(Report {
+            incident: id.clone(),
+            result: Result::Planned,
+            text: plan.text(),
+            next: Vec::new(),
+        });
+    }
+    let name = format!("nova-ha {id} on {}", world.me);
+    let lease = Lease::take(world.store.as_ref(), world.clock.as_ref(), &case.policy, name)
+        .await
+        .map_err(|source| Stop::Store { doing: "make a session", source })?;
+    let worked = tokio::select! {
+        biased;
+        lost = lease.keep() => Err(Stop::Lease { source: lost }),
+        worked = hold(world, options, pending, &case, &plan, &armed, cloud.as_ref(), &lease, ground, earlier_holder_may_act) => worked,
+    };
+    lease.release().await;
+    worked
+}
+
+/// Everything that happens under the lease.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "all of it is what a lease is held for; a struct of it would be Context"
+)]
+async fn hold(
+    world: &World,
+    options: &Options,
+    pending: &Pending,
+    case: &Case,
+    plan: &Plan,
+    armed: &Armed,
+    cloud: &dyn crate::nova::Cloud,
+    lease: &Lease<'_>,
+    ground: Option<AdoptionGround>,
+    earlier_holder_may_act: bool,
+) -> std::result::Result<Report, Stop> {
+    let id = &case.id;
+    let journal = match ground {
+        None => match claim::claim(world, lease, case, plan).await? {
+            Taken::Yes(journal) => journal,
+            Taken::No(why) => return Ok(elsewhere(id, &why)),
+        },
+        Some(ground) => match adopt(world, options, pending, case, plan, lease, ground).await? {
+            Taken::Yes(journal) => journal,
+            Taken::No(why) => return Ok(elsewhere(id, &why)),
+        },
+    };
+    let mut context = Context {
+        world,
+        lease,
+        journal: *journal,
+        case,
+        plan,
+        cloud,
+        levels: &armed.levels,
+        earlier_holder_may_act,
+    };
+    let began = world.clock.boottime();
+    loop {
+        let stop = match drive(&mut context).await {
+            Ok(()) => return close(&mut context).await,
+            Err(stop) => stop,
+        };
+        match stop {
+            Stop::Waiting { reasons, next } => {
+                note::write(world, id, &reasons, &next).await;
+                tracing::warn!(incident = %id, host = %id.host(), "waiting: {}", reasons.join("; "));
+                if world.clock.boottime().saturating_duration_since(began) >= options.patience {
+                    return Err(Stop::Waiting { reasons, next });
+                }
+                world.clock.sleep(PAUSE).await;
+            }
+            Stop::Held { reason } => {
+                end(&mut context, Event::Held { reason: reason.clone() }).await?;
+                return Err(Stop::Held { reason });
+            }
+            Stop::Withdrawn { reason } => {
+                end(&mut context, Event::Withdrawn { reason: reason.clone() }).await?;
+                return Err(Stop::Withdrawn { reason });
+            }
+            other @ (Stop::Lease { .. }
+            | Stop::Moved { .. }
+            | Stop::Store { .. }
+            | Stop::Tree { .. }
+            | Stop::Journal { .. }) => {
+                return Err(other);
+            }
+        }
+    }
+}
+
+fn elsewhere(id: &IncidentId, why: &[crate::store::Refusal]) -> Report {
+    let why = why.first().map_or_else(|| "it moved".to_owned(), |r| format!("{}: {}", r.key, r.what));
+    Report {
+        incident: id.clone(),
+        result: Result::Elsewhere,
+        text: format!("not taken: {why}"),
+        next: Vec::new(),
+    }
+}
+
+/// Tries until the earlier holder's session has ended and its lock-delay is over.
+async fn adopt<'a>(
+    world: &'a World,
+    options: &Options,
+    pending: &Pending,
+    case: &Case,
+    plan: &Plan,
+    lease: &'a Lease<'a>,
+    ground: AdoptionGround,
+) -> std::result::Result<Taken<'a>, Stop> {
+    let began = world.clock.boottime();
+    let mut pending = pending.clone();
+    loop {
+        let taken = claim::adopt(world, lease, case, &pending, plan, ground.clone()).await?;
+        let Taken::No(why) = taken else { return Ok(taken) };
+        let lock = keys::incident(&case.id).lock();
+        let only_the_lock = why.iter().all(|refusal| refusal.key == lock);
+        let patience = options.patience.max(case.policy.session_ttl * 2 + case.policy.lock_delay * 2);
+        if !only_the_lock || world.clock.boottime().saturating_duration_since(began) >= patience {
+            return Ok(Taken::No(why));
+        }
+        world.clock.sleep(PAUSE).await;
+        let queue = queue::look(world, Some(case.id.host())).await?;
+        match queue.pending.into_iter().find(|now| now.id() == &case.id) {
+            Some(now) if now.record == case.record => pending = now,
+            Some(_) | None => return Ok(Taken::No(why)),
+        }
+    }
+}
+
+/// Ends or holds: the event, the lock given back and this HA node free again, in one transaction.
+async fn end(context: &mut Context<'_>, event: Event) -> std::result::Result<(), Stop> {
+    let (record, term) = (context.journal.record().clone(), context.journal.term());
+    let mut ops = claim::give_back(context.world, context.lease, &record, term).await?;
+    ops.push(note::removed(context.world, &record.id));
+    append(&mut context.journal, event, ops).await
+}
+
+async fn append(
+    journal: &mut Journal<'_>,
+    event: Event,
+    ops: Vec<crate::store::Op>,
+) -> std::result::Result<(), Stop> {
+    journal.append(event, ops).await
+}
+
+async fn close(context: &mut Context<'_>) -> std::result::Result<Report, Stop> {
+    let lines = ledger::read(context).await?;
+    let summary = summary(lines.values().map(|line| &line.entry.state));
+    end(context, Event::Closed { summary: summary.clone() }).await?;
+    let result = if summary.starts_with("PARTIAL") { Result::Partial } else { Result::Closed };
+    let next = vec![format!("nova-ha incident show {}", context.case.id)];
+    Ok(Report { incident: context.case.id.clone(), result, text: format!("closed: {summary}"), next })
+}
+
+/// Whether the HA node that holds an incident is dead by the same rules as any host: the verdict,
+/// or why it is not. An HA node on which `recover` merely crashed is alive, and resumes itself.
+async fn holder_is_dead(
+    world: &World,
+    holder: &HaNodeName,
+) -> std::result::Result<std::result::Result<String, String>, Stop> {
+    let seen = look(&world.witness(), About::Suspects, true).await.map_err(|error| {
+        Stop::waiting(
+            format!("cannot judge HA node {holder}: {}", chain(&error)),
+            error.hint().unwrap_or_default(),
+        )
+    })?;
+    let Some(subject) = seen.ha_subjects.get(holder) else {
+        return Ok(Err("nobody configured it; nova-ha ha-node list".into()));
+    };
+    let doubtful = guards(&seen.scene).doubtful;
+    Ok(match judge(&seen.scene, holder.as_str(), subject, &doubtful) {
+        Verdict::Dead(proof) => {
+            let voters: Vec<&str> = proof.voters.iter().map(|v| v.as_str()).collect();
+            Ok(format!(
+                "{} of {} votes ({}), serfHealth {}",
+                voters.len(),
+                proof.quorum,
+                voters.join(", "),
+                proof.serf
+            ))
+        }
+        Verdict::Alive(why) => Err(format!("it is alive: {why}")),
+        Verdict::CannotTell(why) => Err(format!("cannot tell whether it is dead: {}", why.text())),
+    })
+}
+
+/// Whether the earlier holder is proved off: then nothing it started can still be on its way.
+/// Reads only; with storage `shared` nobody needs to shoot it.
+async fn holder_is_off(world: &World, holder: &HaNodeName) -> std::result::Result<bool, Stop> {
+    let keys = keys::ha_node(holder);
+    let tree = |source| Stop::Tree { source };
+    let prefixes = [keys::META.to_owned(), keys::POLICY.to_owned(), keys.config(), keys.runtime_config()];
+    let snapshot =
+        Snapshot::read(world.store.as_ref(), "the earlier holder", &prefixes).await.map_err(tree)?;
+    let policy = crate::policy::Policy::of(&snapshot).map_err(tree)?;
+    let expected = match snapshot.text(&keys.bmc_field("identity")).map_err(tree)? {
+        Some(pinned) => Identity::pinned(&pinned),
+        None => match snapshot.get(&keys.runtime_config()) {
+            Some(entry) => {
+                let published = crate::tree::runtime_config::RuntimeConfig::parse(&entry.key, &entry.value)
+                    .map_err(tree)?;
+                Identity { uuid: published.system_uuid, serial: published.system_serial }
+            }
+            None => Identity::default(),
+        },
+    };
+    let machine = Machine::HaNode(holder.clone());
+    let armed =
+        facts::arm_machine(world, machine, &snapshot, &keys, &expected, policy.allow_unidentified_bmc).await;
+    Ok(prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&policy)).await.is_ok())
+}

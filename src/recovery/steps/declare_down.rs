@@ -1,0 +1,99 @@
+//! Nova: forced down first, then disabled with our reason. Not the other way round: since Train
+//! disabling calls the host, and a dead host does not answer.
+
+use crate::fence::off::Permission;
+use crate::incident::journal::Outcome;
+use crate::incident::step::Step;
+use crate::nova::{ComputeService, ServiceStatus};
+use crate::recovery::executor::{Context, Found};
+use crate::recovery::proof::KnownOff;
+use crate::recovery::stop::Stop;
+use crate::recovery::world::chain;
+
+/// Begins every `disabled_reason` that we write.
+pub const MARK: &str = "nova-ha: incident ";
+
+/// Declares the host down. The proof of *off* is demanded because Nova lets guests be rebuilt
+/// elsewhere from then on.
+pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
+    let before = service(context).await?;
+    match precheck(&before) {
+        Found::AlreadySo(facts) => {
+            context.started(Step::DeclareDown, facts.clone()).await?;
+            context.finished(Step::DeclareDown, Outcome::AlreadySo, facts).await
+        }
+        Found::Ready(facts) => {
+            // The state before is journaled: rejoin restores it.
+            context.started(Step::DeclareDown, facts).await?;
+            act(context, off, &before).await?;
+            let after = service(context).await?;
+            match precheck(&after) {
+                Found::AlreadySo(facts) => context.finished(Step::DeclareDown, Outcome::Changed, facts).await,
+                Found::Ready(_) => Err(Stop::waiting(
+                    format!("Nova still says {}", described(&after)),
+                    format!("openstack compute service list --host {}", after.host),
+                )),
+            }
+        }
+    }
+}
+
+fn precheck(service: &ComputeService) -> Found {
+    let facts = vec![format!("Nova says {}", described(service))];
+    if service.forced_down && service.status == ServiceStatus::Disabled {
+        Found::AlreadySo(facts)
+    } else {
+        Found::Ready(facts)
+    }
+}
+
+async fn act(context: &Context<'_>, off: &mut KnownOff<'_>, before: &ComputeService) -> Result<(), Stop> {
+    off.fresh().await?;
+    if !before.forced_down {
+        context.lease.check()?;
+        effect(context.cloud.set_forced_down(&before.id, true).await)?;
+    }
+    // A host that somebody had disabled keeps the reason they gave.
+    if before.status == ServiceStatus::Enabled {
+        context.lease.check()?;
+        let reason = format!("{MARK}{}", context.case.id);
+        effect(context.cloud.disable(&before.id, &reason).await)?;
+    }
+    Ok(())
+}
+
+/// Reading back decides; an error that may have had its effect is only logged.
+fn effect(result: Result<(), crate::nova::NovaError>) -> Result<(), Stop> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) if error.effect_may_have_happened() => {
+            tracing::warn!(%error, "Nova did not answer clearly, reading back");
+            Ok(())
+        }
+        Err(error) => {
+            Err(Stop::waiting(format!("Nova refuses: {}", chain(&error)), "look at Nova's policy and log"))
+        }
+    }
+}
+
+async fn service(context: &Context<'_>) -> Result<ComputeService, Stop> {
+    let host = &context.case.nova_host;
+    let found = context.cloud.service(host).await.map_err(|error| {
+        Stop::waiting(
+            format!("Nova does not say how {host} is: {}", chain(&error)),
+            "openstack compute service list",
+        )
+    })?;
+    found.ok_or_else(|| Stop::held(format!("Nova no longer knows a nova-compute on {host}")))
+}
+
+fn described(service: &ComputeService) -> String {
+    format!(
+        "{}: {:?}, {:?}, forced_down={}, reason {:?}",
+        service.host,
+        service.state,
+        service.status,
+        service.forced_down,
+        service.disabled_reason.as_deref().unwrap_or("")
+    )
+}

@@ -1,0 +1,20 @@
+//! Every guest, in parallel within limits; see [`crate::recovery::evacuation`].
+
+use crate::incident::journal::Outcome;
+use crate::incident::step::Step;
+use crate::recovery::evacuation::engine;
+use crate::recovery::executor::Context;
+use crate::recovery::proof::KnownOff;
+use crate::recovery::stop::Stop;
+
+/// Asks for every evacuation and waits for each.
+pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
+    off.fresh().await?;
+    let to = context.plan.target.to_string();
+    context
+        .started(Step::Evacuate, vec![format!("{} guests planned, to {to}", context.plan.guests.len())])
+        .await?;
+    let counts = engine::run(context, off).await?;
+    let outcome = if counts.posted > 0 { Outcome::Changed } else { Outcome::AlreadySo };
+    context.finished(Step::Evacuate, outcome, vec![counts.text()]).await
+}

@@ -1,0 +1,8 @@
+//! The steps, one file each: precheck, act, confirm.
+
+pub mod declare_down;
+pub mod evacuate;
+pub mod fence;
+pub mod ready_target;
+pub mod take_storage;
+pub mod verify;

@@ -1,0 +1,84 @@
+//! Why a recovery does not go on.
+
+use crate::fence::off::LeaseLost;
+use crate::store::StoreError;
+use crate::tree::TreeError;
+
+/// Why a recovery does not go on. None of these undoes anything.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// Something must change first; it is said aloud and tried again.
+    #[error("waiting: {}", reasons.join("; "))]
+    Waiting {
+        /// For what.
+        reasons: Vec<String>,
+        /// The operator's next commands.
+        next: Vec<String>,
+    },
+    /// Only a person leads on.
+    #[error("held: {reason}")]
+    Held {
+        /// Why.
+        reason: String,
+    },
+    /// The host came back before the point of no return.
+    #[error("withdrawn: {reason}")]
+    Withdrawn {
+        /// What was seen.
+        reason: String,
+    },
+    /// The lease is gone: another may be acting. Nothing more is done.
+    #[error("stopped")]
+    Lease {
+        /// What happened.
+        #[source]
+        source: LeaseLost,
+    },
+    /// Somebody else wrote the incident: a person, or an adopter.
+    #[error("the incident was changed by somebody else: {what}")]
+    Moved {
+        /// Consul's words.
+        what: String,
+    },
+    /// Consul did not answer.
+    #[error("Consul did not let the recovery {doing}")]
+    Store {
+        /// What was being attempted.
+        doing: &'static str,
+        /// The cause.
+        source: StoreError,
+    },
+    /// The tree cannot be used.
+    #[error("the tree cannot be used")]
+    Tree {
+        /// The cause.
+        #[source]
+        source: TreeError,
+    },
+    /// The journal does not follow from itself: written by another version, or damaged.
+    #[error("the journal of {incident} cannot be continued: {why}")]
+    Journal {
+        /// Which.
+        incident: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Stop {
+    /// Waiting for one thing.
+    pub fn waiting(reason: impl Into<String>, next: impl Into<String>) -> Self {
+        Stop::Waiting { reasons: vec![reason.into()], next: vec![next.into()] }
+    }
+
+    /// Only a person leads on.
+    pub fn held(reason: impl Into<String>) -> Self {
+        Stop::Held { reason: reason.into() }
+    }
+}
+
+impl From<LeaseLost> for Stop {
+    fn from(source: LeaseLost) -> Self {
+        Stop::Lease { source }
+    }
+}

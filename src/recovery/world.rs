@@ -1,0 +1,127 @@
+//! The seams through which a recovery reaches the world.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::Clock;
+use crate::evidence::{Anchors, Witness};
+use crate::fence::{ConfigError, FenceConfig, FenceLevels, Machine};
+use crate::keys::MachineKeys;
+use crate::names::HaNodeName;
+use crate::nova::{Cloud, CloudSettings, Environment, NovaClient, Timing};
+use crate::ssh::{Answer, PinnedKey, answers_with_pinned_key};
+use crate::store::Store;
+use crate::tree::Snapshot;
+
+/// Fence devices by configuration.
+pub trait Fences: Send + Sync {
+    /// The devices that can cut this machine's power.
+    fn levels(
+        &self,
+        machine: Machine,
+        tree: &Snapshot,
+        keys: &MachineKeys,
+    ) -> Result<FenceLevels, ConfigError>;
+}
+
+/// Clouds by name.
+pub trait Clouds: Send + Sync {
+    /// A client for the cloud of this name in clouds.yaml (`None`: `OS_*` variables).
+    fn open(&self, name: Option<&str>) -> Result<Box<dyn Cloud>, String>;
+}
+
+/// Whether a machine answers with the host key that it is known by.
+#[async_trait]
+pub trait Reach: Send + Sync {
+    /// A handshake only; no credentials are sent.
+    async fn answers(&self, address: &str, port: u16, pins: &[PinnedKey]) -> Answer;
+}
+
+/// Everything outside this process.
+pub struct World {
+    /// The tree.
+    pub store: Box<dyn Store>,
+    /// Clocks.
+    pub clock: Box<dyn Clock>,
+    /// Anchors.
+    pub anchors: Box<dyn Anchors>,
+    /// Fence devices.
+    pub fences: Box<dyn Fences>,
+    /// Clouds.
+    pub clouds: Box<dyn Clouds>,
+    /// Host keys.
+    pub reach: Box<dyn Reach>,
+    /// The HA node we are.
+    pub me: HaNodeName,
+    /// This boot.
+    pub boot_id: String,
+    /// Where the lock of this boot lies, usually `/run/nova-ha`.
+    pub run_dir: PathBuf,
+}
+
+impl World {
+    /// As a witness for the judge.
+    pub fn witness(&self) -> Witness<'_> {
+        Witness {
+            store: self.store.as_ref(),
+            clock: self.clock.as_ref(),
+            anchors: self.anchors.as_ref(),
+            me: Some(self.me.clone()),
+            boot_id: self.boot_id.clone(),
+        }
+    }
+}
+
+/// The configured devices.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConfiguredFences;
+
+impl Fences for ConfiguredFences {
+    fn levels(
+        &self,
+        machine: Machine,
+        tree: &Snapshot,
+        keys: &MachineKeys,
+    ) -> Result<FenceLevels, ConfigError> {
+        FenceConfig::of(tree, keys)?.build(machine)
+    }
+}
+
+/// Clouds of clouds.yaml and the environment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConfiguredClouds;
+
+impl Clouds for ConfiguredClouds {
+    fn open(&self, name: Option<&str>) -> Result<Box<dyn Cloud>, String> {
+        let settings =
+            CloudSettings::load(name, &Environment::of_process()).map_err(|error| chain(&error))?;
+        Ok(Box::new(NovaClient::new(settings, Timing::default())))
+    }
+}
+
+/// Handshakes over the network.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SshReach;
+
+/// A host that is off does not answer; a link that is down takes the kernel 5 s to say so.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
+
+#[async_trait]
+impl Reach for SshReach {
+    async fn answers(&self, address: &str, port: u16, pins: &[PinnedKey]) -> Answer {
+        answers_with_pinned_key(address, port, pins, HANDSHAKE_DEADLINE).await
+    }
+}
+
+/// An error with its causes, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
