@@ -88,10 +88,7 @@ fn login(settings: &Settings, access: &SshAccess, address: &str) -> Result<Login
             Credential::PrivateKey(SecretString::from(format!("{}\n", key.expose_secret().trim_end())))
         }
         (None, Some(stored)) => Credential::Password(resolve("password", stored)?),
-        (None, None) => {
-            let (password, key) = (keys.ssh_field("password"), keys.ssh_field("private_key"));
-            return Err(format!("neither {password} nor {key} is set"));
-        }
+        (None, None) => return Err(format!("no password or private_key in {}", keys.ssh())),
     };
     let target = Target { address: address.to_owned(), port: access.port, pins };
     Ok(Login { target, user, credential, command: settings.command.clone() })

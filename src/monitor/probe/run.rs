@@ -115,8 +115,12 @@ fn note_lost_leader(error: &StoreError, run_dir: &RunDir, boot_id: &str, boottim
 fn explain(error: &TreeError) -> String {
     let text = match error {
         TreeError::Read { source, .. } => source.to_string(),
-        TreeError::NoMeta
-        | TreeError::NotAFlag { .. }
+        // Its own words and hint are longer than the line.
+        TreeError::NoMeta => {
+            return "ha_cluster/meta is not readable: nova-ha init for a new tree, else check the token"
+                .to_owned();
+        }
+        TreeError::NotAFlag { .. }
         | TreeError::Malformed { .. }
         | TreeError::Newer { .. }
         | TreeError::Missing { .. }
