@@ -1,4 +1,11 @@
 //! `nova-ha-probe` as Consul runs it: against a real Consul and a real sshd.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic too"
+)]
 
 mod support {
     pub(crate) mod consul_agent;
@@ -164,7 +171,7 @@ async fn our_own_faults_are_warnings_and_write_nothing() {
         ("host_key", other.host_key.as_str(), "host key is not the pinned one"),
         ("host_key", "nonsense", "is no OpenSSH public key"),
         ("user", "", "config/ssh/user is missing"),
-        ("private_key", "", "is set"),
+        ("private_key", "", "no password or private_key in"),
         ("private_key", "file:/nonexistent", "cannot read the secret"),
         ("private_key", "nonsense", "the private key cannot be used"),
         ("private_key", other.private_key.as_str(), "rejected"),

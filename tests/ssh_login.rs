@@ -1,4 +1,11 @@
 //! Logins against a real sshd, and against servers that no machine should be taken for.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic too"
+)]
 
 mod support {
     pub(crate) mod sshd;
