@@ -5,6 +5,7 @@ pub mod consul;
 pub mod evidence;
 pub mod exit;
 pub mod fence;
+pub mod generate;
 pub mod incident;
 pub mod judge;
 pub mod keys;

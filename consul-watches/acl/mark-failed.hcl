@@ -1,0 +1,72 @@
+# nova-ha-mark-failed: judges on the observers' records and opens incidents.
+# No secret of any machine; it cannot power anything off.
+
+key "ha_cluster/meta" {
+  policy = "read"
+}
+key "ha_cluster/policy" {
+  policy = "read"
+}
+key "ha_cluster/cooldown" {
+  policy = "write"
+}
+key "ha_cluster/recovery_queue" {
+  policy = "write"
+}
+key_prefix "ha_cluster/incidents/" {
+  policy = "write"
+}
+
+# serfHealth of all nodes, and the agent's own name.
+node_prefix "" {
+  policy = "read"
+}
+agent_prefix "" {
+  policy = "read"
+}
+
+# Host @HOST@. Only `failed` is written; the others are compared in the same transaction.
+key "ha_cluster/compute_nodes/@HOST@/general" {
+  policy = "read"
+}
+key "ha_cluster/compute_nodes/@HOST@/status/failed" {
+  policy = "write"
+}
+key "ha_cluster/compute_nodes/@HOST@/status/recovered" {
+  policy = "read"
+}
+key "ha_cluster/compute_nodes/@HOST@/internal/epoch" {
+  policy = "read"
+}
+key_prefix "ha_cluster/compute_nodes/@HOST@/internal/observers/" {
+  policy = "read"
+}
+key "ha_cluster/compute_nodes/@HOST@/config/maintenance" {
+  policy = "read"
+}
+key "ha_cluster/compute_nodes/@HOST@/config/agent" {
+  policy = "read"
+}
+key "ha_cluster/compute_nodes/@HOST@/config/names" {
+  policy = "read"
+}
+
+# HA node @ANY_HA_NODE@, whose vote is counted.
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/general" {
+  policy = "read"
+}
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/config/names" {
+  policy = "read"
+}
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/config/agent" {
+  policy = "read"
+}
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/config/maintenance" {
+  policy = "read"
+}
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/internal/epoch" {
+  policy = "read"
+}
+key_prefix "ha_cluster/ha_nodes/@ANY_HA_NODE@/internal/observers/" {
+  policy = "read"
+}

@@ -1,0 +1,36 @@
+# nova-ha-recover on HA node @HA_NODE@: the one that may read how to power a machine off.
+# Give its token file to root alone.
+
+key_prefix "ha_cluster/" {
+  policy = "read"
+}
+key_prefix "ha_cluster/incidents/" {
+  policy = "write"
+}
+key "ha_cluster/recovery_queue" {
+  policy = "write"
+}
+
+# The lock's session belongs to this node; serfHealth of all nodes for the look before the shot.
+session "@CONSUL_NODE@" {
+  policy = "write"
+}
+node_prefix "" {
+  policy = "read"
+}
+agent_prefix "" {
+  policy = "read"
+}
+
+# The claim of host @HOST@. `failed` is never written here: only an administrator takes it back.
+key "ha_cluster/compute_nodes/@HOST@/status/recovered" {
+  policy = "write"
+}
+
+# Claim and release of HA node @ANY_HA_NODE@: an adopter releases another's.
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/status/in_use" {
+  policy = "write"
+}
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/internal/in_use_by" {
+  policy = "write"
+}

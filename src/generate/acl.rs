@@ -1,0 +1,60 @@
+//! One least-privilege policy per executable, and per Consul agent.
+
+use super::File;
+use super::consul_config::{names, peers};
+use super::site::Site;
+use super::template::{self, Fill, TemplateError};
+
+const PROBE: &str = include_str!("../../consul-watches/acl/probe.hcl");
+const MARK_FAILED: &str = include_str!("../../consul-watches/acl/mark-failed.hcl");
+const RECOVER: &str = include_str!("../../consul-watches/acl/recover.hcl");
+const RUNTIME_INFO: &str = include_str!("../../consul-watches/acl/runtime-info.hcl");
+const OPERATOR: &str = include_str!("../../consul-watches/acl/operator.hcl");
+const AGENT_HA_NODE: &str = include_str!("../../consul-watches/acl/agent-ha-node.hcl");
+const AGENT_HOST: &str = include_str!("../../consul-watches/acl/agent-host.hcl");
+
+/// All of them. A file's name without `.hcl` is the policy's name: `nova-ha-probe-ha1`.
+///
+/// They name every host, because ACL prefixes do not glob over the host in the middle of a key:
+/// a host that is added later is invisible to the old policies, and they must be made anew.
+pub fn policies(site: &Site) -> Result<Vec<File>, TemplateError> {
+    let mut files = vec![
+        fill("acl/operator.hcl", OPERATOR, "operator", &[])?,
+        fill(
+            "acl/mark-failed.hcl",
+            MARK_FAILED,
+            "mark-failed",
+            &[("@HOST@", names(&site.hosts)), ("@ANY_HA_NODE@", names(&site.ha_nodes))],
+        )?,
+    ];
+    for node in &site.ha_nodes {
+        let me = &node.name;
+        let fills = [
+            ("@HA_NODE@", Fill::One(me.to_string())),
+            ("@CONSUL_NODE@", Fill::One(node.consul_node.clone())),
+            ("@HOST@", names(&site.hosts)),
+            ("@PEER@", Fill::Each(peers(site, me).map(ToString::to_string).collect())),
+            ("@ANY_HA_NODE@", names(&site.ha_nodes)),
+        ];
+        files.push(fill("acl/probe.hcl", PROBE, &format!("probe-{me}"), &fills)?);
+        files.push(fill("acl/recover.hcl", RECOVER, &format!("recover-{me}"), &fills)?);
+        files.push(fill("acl/agent-ha-node.hcl", AGENT_HA_NODE, &format!("agent-{me}"), &fills)?);
+    }
+    for host in &site.hosts {
+        let me = &host.name;
+        let fills =
+            [("@SELF@", Fill::One(me.to_string())), ("@CONSUL_NODE@", Fill::One(host.consul_node.clone()))];
+        files.push(fill("acl/runtime-info.hcl", RUNTIME_INFO, &format!("runtime-info-{me}"), &fills)?);
+        files.push(fill("acl/agent-host.hcl", AGENT_HOST, &format!("agent-{me}"), &fills)?);
+    }
+    Ok(files)
+}
+
+fn fill(
+    name: &'static str,
+    text: &str,
+    policy: &str,
+    fills: &template::Fills<'_>,
+) -> Result<File, TemplateError> {
+    Ok(File { name: format!("nova-ha-{policy}.hcl"), text: template::text(name, text, fills)? })
+}
