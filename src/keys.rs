@@ -210,6 +210,10 @@ impl IncidentKeys {
     pub fn preflight(&self, node: &HaNodeName) -> String {
         format!("{}preflight/{node}", self.root)
     }
+    /// Who declared the host good again afterwards.
+    pub fn reset(&self) -> String {
+        format!("{}reset", self.root)
+    }
     /// A person's word, with a time limit, that the host is off.
     pub fn confirm_off(&self) -> String {
         format!("{}confirm_off", self.root)

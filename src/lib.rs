@@ -13,6 +13,7 @@ pub mod logging;
 pub mod monitor;
 pub mod names;
 pub mod nova;
+pub mod operator;
 pub mod policy;
 pub mod program;
 pub mod recovery;

@@ -1,0 +1,55 @@
+//! `nova-ha`: what people do to the tree, and what it shows them. See [`nova_ha::operator`].
+
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use nova_ha::consul::Consul;
+use nova_ha::operator::{Answer, Cli, OperatorError, cli};
+use nova_ha::{exit, logging};
+
+fn main() -> ExitCode {
+    logging::init();
+    let Cli { json, command } = Cli::parse();
+    let consul = match Consul::from_env() {
+        Ok(consul) => consul,
+        Err(error) => return fail(&error, Some("check the CONSUL_* variables")),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, None),
+    };
+    match runtime.block_on(cli::run(command, &consul)) {
+        Ok(answer) => print(&answer, json),
+        Err(error) => {
+            let hint = OperatorError::hint(&error);
+            fail(&error, hint.as_deref())
+        }
+    }
+}
+
+fn print(answer: &Answer, json: bool) -> ExitCode {
+    let text = if json { format!("{:#}\n", answer.json) } else { answer.text.clone() };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::from(answer.code),
+        // A reader that had enough (`| head`) is no fault of ours.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(answer.code),
+        Err(error) => fail(&error, None),
+    }
+}
+
+/// The chain once, then what to type.
+fn fail(error: &dyn Error, hint: Option<&str>) -> ExitCode {
+    let mut text = format!("nova-ha: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    eprintln!("{text}");
+    if let Some(hint) = hint {
+        eprintln!("next: {hint}");
+    }
+    ExitCode::from(exit::FAILED)
+}

@@ -1,0 +1,26 @@
+//! The one place where an operator's command writes: one transaction, all or nothing.
+
+use super::OperatorError;
+use crate::store::{MAX_OPS, Op, Store, TxnOutcome};
+
+/// Writes; `doing` completes *could not ...*.
+pub async fn commit(store: &dyn Store, doing: &str, ops: &[Op]) -> Result<(), OperatorError> {
+    if ops.len() > MAX_OPS {
+        return Err(OperatorError::TooLarge { doing: doing.into(), operations: ops.len() });
+    }
+    let outcome =
+        store.transact(ops).await.map_err(|source| OperatorError::Write { doing: doing.into(), source })?;
+    let refusals = match outcome {
+        TxnOutcome::Committed(_) => return Ok(()),
+        TxnOutcome::Refused(refusals) => refusals,
+    };
+    let (key, what) = refusals
+        .into_iter()
+        .next()
+        .map_or_else(|| ("a key".to_owned(), "refused".to_owned()), |r| (r.key, r.what));
+    // Consul words a denial inside a transaction as a refusal of one operation.
+    if what.to_ascii_lowercase().contains("permission denied") {
+        return Err(OperatorError::Denied { doing: doing.into(), key });
+    }
+    Err(OperatorError::Moved { doing: doing.into(), key, what })
+}

@@ -1,0 +1,249 @@
+//! `nova-ha host`: the hosts that are protected.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::OperatorError;
+use super::answer::{Answer, Outcome, done};
+use super::cluster::{Catalog, Cluster};
+use super::commit::commit;
+use super::confirm::confirm;
+use super::error::tree;
+use super::machine_options::{MachineOptions, Setting};
+use super::machine_view::{HostView, MachineDetails, faults_text, hosts_table};
+use crate::keys::{self, MachineKeys};
+use crate::names::HostName;
+use crate::store::{Op, Store};
+use crate::tree::flag;
+use crate::tree::machine::OtherNames;
+use crate::tree::record::{Record, bytes};
+
+/// What can be done with hosts.
+#[derive(Debug, Subcommand)]
+pub enum HostCommand {
+    /// Add a host, or change one with --replace. Nothing else ever creates one.
+    Add(Box<AddArgs>),
+    /// All hosts and their flags.
+    List,
+    /// Everything about one host; of secrets only whether they are set.
+    Show {
+        /// The host.
+        name: String,
+    },
+    /// Remove a host and all its keys.
+    Remove(RemoveArgs),
+}
+
+/// `nova-ha host add`.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// The host, as it shall be called in the tree; best its Consul node name.
+    pub name: HostName,
+    /// How to reach it, and how to power it off.
+    #[command(flatten)]
+    pub options: MachineOptions,
+    /// Whether the host runs a Consul agent.
+    #[arg(long, value_enum)]
+    pub agent: Option<Agent>,
+}
+
+/// `nova-ha host remove`, `nova-ha ha-node remove`.
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The machine.
+    pub name: String,
+    /// The same name once more, instead of typing it when asked.
+    #[arg(long, value_name = "NAME")]
+    pub yes: Option<String>,
+}
+
+/// `config/agent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Agent {
+    /// It runs one (the default).
+    Consul,
+    /// It runs none: its serfHealth is never asked for.
+    None,
+}
+
+/// Runs one of them.
+pub async fn run(command: HostCommand, store: &dyn Store) -> Result<Answer, OperatorError> {
+    match command {
+        HostCommand::Add(args) => add(*args, store).await,
+        HostCommand::List => list(store).await,
+        HostCommand::Show { name } => show(&name, store).await,
+        HostCommand::Remove(args) => remove(args, store).await,
+    }
+}
+
+async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+    let keys = keys::host(&args.name);
+    let mut settings = args.options.settings(&keys)?;
+    settings.extend(args.agent.map(|agent| {
+        let text = match agent {
+            Agent::Consul => "consul",
+            Agent::None => "none",
+        };
+        (keys.agent(), text.into())
+    }));
+    let doing = format!("add host {}", args.name);
+    let cluster = Cluster::read(store, &doing).await?;
+    may_be_added("host", args.name.as_str(), args.options.replace, &cluster)?;
+    write(store, &cluster, &doing, &keys, &args.options, settings, &skeleton(&keys)).await?.answer(
+        "host add",
+        args.name.as_str(),
+        args.options.replace,
+    )
+}
+
+/// The keys that every host has: the original's, and of ours those that the marking transaction
+/// compares. A token may compare an absent key only if it may also write it (Consul asks `write`
+/// for `check-not-exists`), and the monitor's token shall not.
+fn skeleton(keys: &MachineKeys) -> Vec<Setting> {
+    vec![
+        (keys.failed(), flag::text(false).into()),
+        (keys.recovered(), flag::text(false).into()),
+        (keys.number_fails(), "0".into()),
+        (keys.runtime_config(), "{}".into()),
+        (keys.general(), Vec::new()),
+        (keys.epoch(), "0".into()),
+        (keys.maintenance(), flag::text(false).into()),
+    ]
+}
+
+/// A name is new, or there and to be changed; and no other machine has it in another case.
+pub(super) fn may_be_added(
+    what: &'static str,
+    name: &str,
+    replace: bool,
+    cluster: &Cluster,
+) -> Result<(), OperatorError> {
+    let hosts = cluster.hosts.iter().map(|host| ("host", host.to_string()));
+    let ha_nodes = cluster.ha_nodes.iter().map(|node| ("HA node", node.to_string()));
+    let mut same = false;
+    for (kind, other) in hosts.chain(ha_nodes) {
+        if kind == what && other == name {
+            same = true;
+        } else if other == name {
+            return Err(OperatorError::Exists { what: kind, name: name.into() });
+        } else if other.eq_ignore_ascii_case(name) {
+            return Err(OperatorError::CaseClash { name: name.into(), what: kind, other });
+        }
+    }
+    match (same, replace) {
+        (true, false) => Err(OperatorError::Exists { what, name: name.into() }),
+        (false, true) => Err(OperatorError::Unknown { what, name: name.into(), like: None }),
+        (true, true) | (false, false) => Ok(()),
+    }
+}
+
+/// What was written.
+pub(super) struct Written(usize);
+
+impl Written {
+    pub(super) fn answer(self, action: &str, name: &str, replace: bool) -> Result<Answer, OperatorError> {
+        let (outcome, text) = match (self.0, replace) {
+            (0, _) => (Outcome::AlreadySo, format!("{name}: already so, nothing was written")),
+            (keys, true) => (Outcome::Changed, format!("{name}: changed, {keys} keys written")),
+            (keys, false) => (Outcome::Changed, format!("{name}: added, {keys} keys written")),
+        };
+        done(outcome, action, name, text)
+    }
+}
+
+/// One transaction: what is named, compared with what was read, and what every machine of its
+/// kind has and this one lacks.
+pub(super) async fn write(
+    store: &dyn Store,
+    cluster: &Cluster,
+    doing: &str,
+    keys: &MachineKeys,
+    options: &MachineOptions,
+    mut settings: Vec<Setting>,
+    skeleton: &[Setting],
+) -> Result<Written, OperatorError> {
+    if options.has_names() {
+        let before: Option<OtherNames> = cluster.snapshot.record(&keys.names()).map_err(tree(doing))?;
+        let before = before.unwrap_or_default();
+        let names = OtherNames {
+            version: OtherNames::VERSION,
+            consul_node: options.consul_node.clone().or(before.consul_node),
+            nova_host: options.nova_host.clone().or(before.nova_host),
+            hypervisor_hostname: options.hypervisor.clone().or(before.hypervisor_hostname),
+        };
+        settings.push((keys.names(), bytes(&names)));
+    }
+    let lacking = skeleton.iter().filter(|(key, _)| cluster.snapshot.get(key).is_none()).cloned();
+    let mut ops = vec![cluster.meta_unchanged()];
+    for (key, value) in settings.into_iter().chain(lacking) {
+        let seen = cluster.snapshot.get(&key);
+        if seen.is_none_or(|entry| entry.value != value) {
+            ops.push(Op::replace(key, value, seen));
+        }
+    }
+    let written = ops.len() - 1;
+    if written > 0 {
+        commit(store, doing, &ops).await?;
+    }
+    Ok(Written(written))
+}
+
+async fn list(store: &dyn Store) -> Result<Answer, OperatorError> {
+    #[derive(serde::Serialize)]
+    struct Hosts<'a> {
+        hosts: &'a [HostView],
+    }
+    let cluster = Cluster::read(store, "list the hosts").await?;
+    let catalog = Catalog::read(store).await;
+    let hosts: Vec<HostView> =
+        cluster.hosts.iter().map(|host| HostView::of(&cluster, &catalog, host)).collect();
+    let text = match hosts.is_empty() {
+        true => "no hosts yet; add one: nova-ha host add NAME ...".to_owned(),
+        false => hosts.iter().fold(hosts_table(&hosts), |text, one| text + &faults_text(&one.faults)),
+    };
+    let faulty = hosts.iter().any(|host| !host.faults.is_empty());
+    Ok(Answer::new(text, &Hosts { hosts: &hosts })?.with_code(super::answer::code(faulty, false)))
+}
+
+async fn show(name: &str, store: &dyn Store) -> Result<Answer, OperatorError> {
+    #[derive(serde::Serialize)]
+    struct Host<'a> {
+        host: &'a HostView,
+        config: &'a MachineDetails,
+    }
+    let cluster = Cluster::read(store, &format!("show host {name}")).await?;
+    let host = cluster.host(name)?;
+    let catalog = Catalog::read(store).await;
+    let view = HostView::of(&cluster, &catalog, &host);
+    let details = MachineDetails::of(&cluster.snapshot, &keys::host(&host));
+    let text = format!("{}{}", view.text(), details.text());
+    let faulty = !view.faults.is_empty() || !details.faults.is_empty();
+    Ok(Answer::new(text, &Host { host: &view, config: &details })?
+        .with_code(super::answer::code(faulty, false)))
+}
+
+async fn remove(args: RemoveArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+    let doing = format!("remove host {}", args.name);
+    let cluster = Cluster::read(store, &doing).await?;
+    let host = cluster.host(&args.name)?;
+    if let Some(id) = cluster.open_incident(&host).map_err(tree(&doing))? {
+        return Err(OperatorError::OpenIncident { host, id, doing: "removed" });
+    }
+    confirm(
+        host.as_str(),
+        args.yes.as_deref(),
+        &format!("This removes host {host} with all its keys; it will not be protected any more."),
+        &format!("nova-ha host remove {host}"),
+    )?;
+    let keys = keys::host(&host);
+    let mut ops = vec![cluster.meta_unchanged()];
+    // Whoever opens an incident meanwhile writes `failed` in the same transaction.
+    ops.push(Op::unchanged(keys.failed(), cluster.snapshot.get(&keys.failed())));
+    ops.push(Op::DeleteTree(keys.all()));
+    commit(store, &doing, &ops).await?;
+    done(
+        Outcome::Changed,
+        "host remove",
+        host.as_str(),
+        format!("{host}: removed\nnow generate anew: nova-ha generate consul-config, nova-ha generate acl"),
+    )
+}

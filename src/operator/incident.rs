@@ -1,0 +1,263 @@
+//! `nova-ha incident`: looking at incidents, and a person's word in them.
+//!
+//! A person's event is appended as the recovery appends its own: in one transaction that compares
+//! the record, so that a `recover` at work finds at its next entry that it may not go on. What it
+//! had started before is not taken back.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::OperatorError;
+use super::answer::{Answer, Outcome, code, done};
+use super::cluster::Cluster;
+use super::commit::commit;
+use super::confirm::confirm;
+use super::error::tree;
+use super::incident_view::{IncidentLine, IncidentView, incidents_table};
+use super::machine_options::{checked, line};
+use super::machine_view::{Fault, faults_text};
+use crate::incident::IncidentRecord;
+use crate::incident::journal::{Event, JournalEntry};
+use crate::incident::status::State;
+use crate::keys;
+use crate::names::IncidentId;
+use crate::store::{Op, Store};
+use crate::tree::Snapshot;
+use crate::tree::record::{Record, bytes};
+
+/// What can be done with incidents.
+#[derive(Debug, Subcommand)]
+pub enum IncidentCommand {
+    /// All incidents in the tree, newest first.
+    List,
+    /// The journal as a person reads it, and every guest with its outcome.
+    Show {
+        /// The incident, HOST@EPOCH.
+        id: IncidentId,
+    },
+    /// Nobody goes on with it until it is resumed.
+    Hold(HoldArgs),
+    /// Lead it out of a hold: from now on it is worked on again.
+    Resume(ResumeArgs),
+    /// End it as it stands: what was not recovered stays so.
+    Abandon(AbandonArgs),
+}
+
+/// `nova-ha incident hold`.
+#[derive(Debug, Args)]
+pub struct HoldArgs {
+    /// The incident, HOST@EPOCH.
+    pub id: IncidentId,
+    /// Why, for those who find it.
+    #[arg(long)]
+    pub reason: String,
+    /// Who says so.
+    #[arg(long)]
+    pub by: String,
+}
+
+/// `nova-ha incident resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The incident, HOST@EPOCH.
+    pub id: IncidentId,
+    /// Who says so.
+    #[arg(long)]
+    pub by: String,
+}
+
+/// `nova-ha incident abandon`.
+#[derive(Debug, Args)]
+pub struct AbandonArgs {
+    /// The incident, HOST@EPOCH.
+    pub id: IncidentId,
+    /// Who says so.
+    #[arg(long)]
+    pub by: String,
+    /// The host's name, instead of typing it when asked.
+    #[arg(long, value_name = "HOST")]
+    pub yes: Option<String>,
+}
+
+/// Runs one of them.
+pub async fn run(command: IncidentCommand, store: &dyn Store) -> Result<Answer, OperatorError> {
+    match command {
+        IncidentCommand::List => list(store).await,
+        IncidentCommand::Show { id } => show(&id, store).await,
+        IncidentCommand::Hold(args) => hold(args, store).await,
+        IncidentCommand::Resume(args) => resume(args, store).await,
+        IncidentCommand::Abandon(args) => abandon(args, store).await,
+    }
+}
+
+async fn list(store: &dyn Store) -> Result<Answer, OperatorError> {
+    #[derive(Serialize)]
+    struct Incidents {
+        incidents: Vec<IncidentLine>,
+        faults: Vec<Fault>,
+    }
+    let cluster = Cluster::read(store, "list the incidents").await?;
+    let mut incidents = Vec::new();
+    let mut faults = Vec::new();
+    for id in &cluster.incidents {
+        match IncidentLine::of(store, &cluster, id).await {
+            Ok(line) => incidents.push(line),
+            Err(error) => faults.push(Fault::from(error)),
+        }
+    }
+    incidents.sort_by_key(|line| std::cmp::Reverse(line.opened_at));
+    let mut text = match incidents.is_empty() {
+        true => "no incidents\n".to_owned(),
+        false => incidents_table(&incidents),
+    };
+    text += &faults_text(&faults);
+    let code = code(!faults.is_empty(), incidents.iter().any(IncidentLine::needs_a_person));
+    Ok(Answer::new(text, &Incidents { incidents, faults })?.with_code(code))
+}
+
+async fn show(id: &IncidentId, store: &dyn Store) -> Result<Answer, OperatorError> {
+    let doing = format!("show incident {id}");
+    let cluster = Cluster::read(store, &doing).await?;
+    let record = cluster.incident(id)?;
+    let below = [keys::incident(id).all()];
+    let read = Snapshot::read(store, &format!("incident {id}"), &below).await.map_err(tree(&doing))?;
+    // The journal is read later than the record: take the record that goes with it.
+    let record = read.record(&keys::incident(id).incident()).map_err(tree(&doing))?.unwrap_or(record);
+    let view = IncidentView::of(record, &read);
+    let code = code(!view.faults.is_empty(), view.summary.needs_a_person());
+    Ok(Answer::new(view.text(), &view)?.with_code(code))
+}
+
+async fn hold(args: HoldArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+    let reason = checked("--reason", Some(&args.reason), line)?.unwrap_or_default();
+    let by = person(&args.by)?;
+    let doing = format!("hold incident {}", args.id);
+    let open = Open::read(store, &args.id, &doing).await?;
+    if let State::Held { reason } = &open.record.status.state {
+        let text = format!("{}: already so, held: {reason}", args.id);
+        return done(Outcome::AlreadySo, "incident hold", &args.id.to_string(), text);
+    }
+    let ops = open.append(Event::Held { reason: format!("{reason} (by {by})") }, &by)?;
+    commit(store, &doing, &ops).await?;
+    let text = format!(
+        "{}: held; what was started before may still finish\nlater: nova-ha incident resume {} --by NAME",
+        args.id, args.id
+    );
+    done(Outcome::Changed, "incident hold", &args.id.to_string(), text)
+}
+
+async fn resume(args: ResumeArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+    let by = person(&args.by)?;
+    let doing = format!("resume incident {}", args.id);
+    let open = Open::read(store, &args.id, &doing).await?;
+    match open.record.status.state {
+        State::Held { .. } => {}
+        State::Active | State::Withdrawn | State::Abandoned | State::Closed => {
+            let text = format!("{}: already so, it is not held", args.id);
+            return done(Outcome::AlreadySo, "incident resume", &args.id.to_string(), text);
+        }
+    }
+    let mut ops = open.append(Event::Resumed { by: by.clone() }, &by)?;
+    ops.push(open.wake());
+    commit(store, &doing, &ops).await?;
+    let text = format!("{}: resumed; an HA node goes on with it", args.id);
+    done(Outcome::Changed, "incident resume", &args.id.to_string(), text)
+}
+
+async fn abandon(args: AbandonArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+    let by = person(&args.by)?;
+    let doing = format!("abandon incident {}", args.id);
+    let open = Open::read(store, &args.id, &doing).await?;
+    let host = args.id.host();
+    let lock = keys::incident(&args.id).lock();
+    if open.tree.get(&lock).is_some_and(|entry| entry.session.is_some()) {
+        return Err(OperatorError::NotNow {
+            name: args.id.to_string(),
+            doing: "abandoned",
+            why: "an HA node holds its lock and works on it".into(),
+            next: Some(format!("nova-ha incident hold {} --reason WHY --by {}", args.id, args.by)),
+        });
+    }
+    confirm(
+        host.as_str(),
+        args.yes.as_deref(),
+        &format!("This ends the recovery of {host} as it stands; guests not yet recovered stay down."),
+        &format!("nova-ha incident abandon {} --by {}", args.id, quoted(&args.by)),
+    )?;
+    let mut ops = open.append(Event::Abandoned { by: by.clone() }, &by)?;
+    // Nobody took it up meanwhile.
+    ops.push(Op::unchanged(lock.clone(), open.tree.get(&lock)));
+    commit(store, &doing, &ops).await?;
+    let text = format!("{}: abandoned\nonce {host} is repaired: nova-ha reset {host} --by NAME", args.id);
+    done(Outcome::Changed, "incident abandon", &args.id.to_string(), text)
+}
+
+/// An incident that has not ended, as it was read for one transaction.
+pub(super) struct Open {
+    pub(super) record: IncidentRecord,
+    pub(super) tree: Snapshot,
+}
+
+impl Open {
+    /// Reads what a person's event compares; one that has ended is refused.
+    pub(super) async fn read(store: &dyn Store, id: &IncidentId, doing: &str) -> Result<Self, OperatorError> {
+        let cluster = Cluster::read(store, doing).await?;
+        let record = cluster.incident(id)?;
+        if record.status.is_over() {
+            return Err(OperatorError::NotNow {
+                name: id.to_string(),
+                doing: "open",
+                why: "it has ended".into(),
+                next: Some(format!("nova-ha incident show {id}")),
+            });
+        }
+        let keys = keys::incident(id);
+        let more = [keys.lock(), keys.term(), keys.confirm_off()];
+        let more = Snapshot::read(store, "the incident", &more).await.map_err(tree(doing))?;
+        let mut tree = cluster.snapshot;
+        tree.extend(more.below(&keys.all()).cloned());
+        Ok(Self { record, tree })
+    }
+
+    /// The operations that append a person's event to the journal.
+    fn append(&self, event: Event, by: &str) -> Result<Vec<Op>, OperatorError> {
+        let id = &self.record.id;
+        let keys = keys::incident(id);
+        let status = self.record.status.after(&event).map_err(|illegal| OperatorError::NotNow {
+            name: id.to_string(),
+            doing: "led on",
+            why: illegal.to_string(),
+            next: Some(format!("nova-ha incident show {id}")),
+        })?;
+        let at = jiff::Timestamp::now();
+        let term = self.tree.number(&keys.term()).map_err(tree("read the incident's term"))?.unwrap_or(0);
+        let sequence = self.record.head + 1;
+        let entry =
+            JournalEntry { version: JournalEntry::VERSION, sequence, term, by: by.into(), at, what: event };
+        let record = IncidentRecord { changed_at: at, head: sequence, status, ..self.record.clone() };
+        Ok(vec![
+            Op::unchanged(keys::META, self.tree.get(keys::META)),
+            Op::replace(keys.incident(), bytes(&record), self.tree.get(&keys.incident())),
+            Op::replace(keys.journal_entry(sequence), bytes(&entry), None),
+        ])
+    }
+
+    /// Writes the key that the HA nodes watch, so that they look at once and not at the next sweep.
+    pub(super) fn wake(&self) -> Op {
+        Op::replace(keys::RECOVERY_QUEUE, self.record.id.to_string(), self.tree.get(keys::RECOVERY_QUEUE))
+    }
+}
+
+/// Who says so.
+pub(super) fn person(by: &str) -> Result<String, OperatorError> {
+    Ok(checked("--by", Some(by), line)?.unwrap_or_default())
+}
+
+/// A word for a shell.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-@/:".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}

@@ -1,0 +1,372 @@
+//! An incident as a person reads it: where it stands, what happened when, and every guest.
+
+use serde::Serialize;
+
+use super::cluster::Cluster;
+use super::machine_view::{Fault, faults_text, look, next_text, when};
+use super::table::{Table, field, wrap};
+use crate::fence::ConfirmOff;
+use crate::incident::evidence::Evidence;
+use crate::incident::guest::{GuestEntry, GuestState};
+use crate::incident::journal::{AdoptionGround, Event, JournalEntry, Outcome};
+use crate::incident::note::WaitingNote;
+use crate::incident::record::{Holder, Origin};
+use crate::incident::status::State;
+use crate::incident::timeline::{Milestone, milestones};
+use crate::incident::{IncidentRecord, Status};
+use crate::keys;
+use crate::names::IncidentId;
+use crate::store::Store;
+use crate::tree::record::parse;
+use crate::tree::{Snapshot, TreeError};
+
+/// One incident in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct IncidentLine {
+    /// Its id, `HOST@EPOCH`.
+    pub id: String,
+    /// Its host.
+    pub host: String,
+    /// The last guarantee reached.
+    pub phase: String,
+    /// *active*, *waiting*, *held*, *withdrawn*, *abandoned*, *closed*.
+    pub state: &'static str,
+    /// The step under way.
+    pub step: Option<&'static str>,
+    /// The HA node that claimed it.
+    pub holder: Option<String>,
+    /// Whether a session holds its lock now.
+    pub locked: bool,
+    /// Why it is held, or what it waits for.
+    pub reasons: Vec<String>,
+    /// Wall clock.
+    pub opened_at: jiff::Timestamp,
+}
+
+impl IncidentLine {
+    /// Reads what one line needs.
+    pub async fn of(store: &dyn Store, cluster: &Cluster, id: &IncidentId) -> Result<Self, TreeError> {
+        let keys = keys::incident(id);
+        let key = keys.incident();
+        let record: IncidentRecord =
+            cluster.snapshot.record(&key)?.ok_or(TreeError::Missing { key: key.clone() })?;
+        let beside = [keys.lock(), keys.preflights()];
+        let more = Snapshot::read(store, "an incident's lock and notes", &beside).await?;
+        let locked = more.get(&keys.lock()).is_some_and(|entry| entry.session.is_some());
+        let notes: Vec<WaitingNote> =
+            more.below(&keys.preflights()).filter_map(|entry| parse(&entry.key, &entry.value).ok()).collect();
+        Ok(Self::from(&record, locked, &notes))
+    }
+
+    fn from(record: &IncidentRecord, locked: bool, notes: &[WaitingNote]) -> Self {
+        let waits = |note: &WaitingNote| {
+            note.reasons.iter().map(|reason| format!("{}: {reason}", note.node)).collect::<Vec<_>>()
+        };
+        let (state, reasons) = match &record.status.state {
+            State::Active if !locked && !notes.is_empty() => {
+                ("waiting", notes.iter().flat_map(waits).collect())
+            }
+            State::Active => ("active", Vec::new()),
+            State::Held { reason } => ("held", vec![reason.clone()]),
+            State::Withdrawn => ("withdrawn", Vec::new()),
+            State::Abandoned => ("abandoned", Vec::new()),
+            State::Closed => ("closed", Vec::new()),
+        };
+        Self {
+            id: record.id.to_string(),
+            host: record.id.host().to_string(),
+            phase: record.status.phase.name().into(),
+            state,
+            step: record.status.started.map(|step| step.name()),
+            holder: record.holder.as_ref().map(ToString::to_string),
+            locked,
+            reasons,
+            opened_at: record.opened_at,
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, "withdrawn" | "abandoned" | "closed")
+    }
+
+    /// Whether it waits for a person or for time.
+    pub fn needs_a_person(&self) -> bool {
+        matches!(self.state, "held" | "waiting")
+    }
+}
+
+/// Incidents as a table.
+pub fn incidents_table(lines: &[IncidentLine]) -> String {
+    let mut table = Table::new(["INCIDENT", "STATE", "PHASE", "HOLDER", "OPENED / WHY"]);
+    for line in lines {
+        let holder = match (&line.holder, line.locked) {
+            (Some(node), true) => node.clone(),
+            (Some(node), false) => format!("({node})"),
+            (None, _) => String::new(),
+        };
+        let mut why = vec![when(line.opened_at)];
+        why.extend(line.step.map(|step| format!("at: {step}")));
+        why.extend(line.reasons.iter().cloned());
+        let state = if line.needs_a_person() { line.state.to_uppercase() } else { line.state.to_owned() };
+        table.row([line.id.clone(), state, line.phase.clone(), holder, why.join("; ")]);
+    }
+    table.text(0)
+}
+
+/// Everything about one incident.
+#[derive(Debug, Serialize)]
+pub struct IncidentView {
+    /// Where it stands, in one line.
+    pub summary: IncidentLine,
+    /// The record as stored.
+    pub incident: IncidentRecord,
+    /// Who holds the lock now.
+    pub holder: Option<Holder>,
+    /// What it was judged on.
+    pub evidence: Option<Evidence>,
+    /// When each guarantee was reached.
+    pub phases: Vec<Milestone>,
+    /// The journal as stored.
+    pub journal: Vec<JournalEntry>,
+    /// Every guest in the ledger.
+    pub guests: Vec<GuestView>,
+    /// Why HA nodes wait.
+    pub waiting: Vec<WaitingNote>,
+    /// A person's word that the host is off.
+    pub confirm_off: Option<ConfirmOff>,
+    /// Keys that cannot be understood.
+    pub faults: Vec<Fault>,
+}
+
+/// One guest.
+#[derive(Debug, Serialize)]
+pub struct GuestView {
+    /// Nova's server id.
+    pub server: String,
+    /// Nova's server name.
+    pub name: String,
+    /// Where it stands, in one word.
+    pub outcome: &'static str,
+    /// Why, where there is a why.
+    pub why: Option<String>,
+    /// Nova host it ran on.
+    pub from: String,
+    /// Nova host it runs on now.
+    pub to: Option<String>,
+    /// How often an evacuation was asked for.
+    pub attempts: u32,
+    /// Nova's migration.
+    pub migration: Option<u64>,
+}
+
+impl IncidentView {
+    /// Puts together what was read below the incident's folder.
+    pub fn of(record: IncidentRecord, tree: &Snapshot) -> Self {
+        let keys = keys::incident(&record.id);
+        let mut faults = Vec::new();
+        let evidence = look(&mut faults, tree.record(&keys.evidence())).flatten();
+        let lock = tree.get(&keys.lock()).filter(|entry| entry.session.is_some());
+        let holder = lock.and_then(|entry| look(&mut faults, parse::<Holder>(&entry.key, &entry.value)));
+        let journal: Vec<JournalEntry> = tree
+            .below(&keys.journal())
+            .filter_map(|entry| look(&mut faults, parse(&entry.key, &entry.value)))
+            .collect();
+        let guests = tree
+            .below(&keys.guests())
+            .filter_map(|entry| look(&mut faults, parse::<GuestEntry>(&entry.key, &entry.value)))
+            .map(GuestView::from)
+            .collect();
+        let waiting: Vec<WaitingNote> = tree
+            .below(&keys.preflights())
+            .filter_map(|entry| look(&mut faults, parse(&entry.key, &entry.value)))
+            .collect();
+        let confirm_off = look(&mut faults, tree.record(&keys.confirm_off())).flatten();
+        let gaps = journal_gap(&record, &journal);
+        faults.extend(gaps.map(|why| TreeError::Malformed { key: keys.journal(), why }.into()));
+        Self {
+            summary: IncidentLine::from(&record, lock.is_some(), &waiting),
+            phases: milestones(&record, evidence.as_ref(), &journal),
+            incident: record,
+            holder,
+            evidence,
+            journal,
+            guests,
+            waiting,
+            confirm_off,
+            faults,
+        }
+    }
+
+    /// For a terminal of 80 columns.
+    pub fn text(&self) -> String {
+        let record = &self.incident;
+        let mut text = field("incident", Some(&self.summary.id), AT);
+        text += &field("stands", Some(&stands(&record.status)), AT);
+        let origin = match &record.origin {
+            Origin::Observers => "the observers' votes".to_owned(),
+            Origin::Person { by } => format!("{by}'s order"),
+            Origin::Key => "status/failed, written by hand".to_owned(),
+        };
+        let opened = format!("{} by {}, on {origin}", when(record.opened_at), record.opened_by);
+        text += &field("opened", Some(&opened), AT);
+        if let Some(order) = &record.order {
+            text += &field("ordered", Some(&format!("{} by {}", when(order.at), order.by)), AT);
+        }
+        let holder = match (&self.holder, &record.holder) {
+            (Some(holder), _) => {
+                Some(format!("{}, term {}, since {}", holder.node, holder.term, when(holder.since)))
+            }
+            (None, Some(node)) => Some(format!("{node} claimed it; nobody holds its lock now")),
+            (None, None) => None,
+        };
+        text += &field("holder", holder.as_deref(), AT);
+        if let Some(evidence) = &self.evidence {
+            text += &field("verdict", Some(&evidence.verdict), AT);
+            for vote in &evidence.votes {
+                let line = format!("{}: {} fails, {}", vote.observer, vote.fails, vote.why);
+                text += &field("  vote", Some(&line), AT);
+            }
+        }
+        for note in &self.waiting {
+            let line = format!("{} since {}: {}", note.node, when(note.since), note.reasons.join("; "));
+            text += &field("WAITING", Some(&line), AT);
+            for next in &note.next {
+                text += &next_text(next);
+            }
+        }
+        if let Some(word) = &self.confirm_off {
+            let line = format!("by {} at {}, for {} s", word.by, when(word.at), word.ttl_seconds);
+            text += &field("confirmed off", Some(&line), AT);
+        }
+        text += &self.journal_text();
+        text += &self.guests_text();
+        text + &faults_text(&self.faults)
+    }
+
+    /// Detected and judged, then each entry: the time, the seconds since the line before, who and what.
+    fn journal_text(&self) -> String {
+        let mut text = "\nTIME (UTC)        +SECONDS  WHAT\n".to_owned();
+        let detected = self.evidence.as_ref().map(|evidence| evidence.detected_at);
+        let mut before = None;
+        let mut line = |at: jiff::Timestamp, what: String| {
+            let gap = before.map_or(0.0, |before| at.duration_since(before).as_secs_f64());
+            before = Some(at);
+            let time = at.strftime("%m-%d %H:%M:%S%.3f");
+            text += &format!("{time:<18}{gap:>8.3}  {}\n", wrap(&what, 28));
+        };
+        if let Some(at) = detected {
+            line(at, "detected: the first probe failed about here".into());
+        }
+        line(self.incident.opened_at, format!("judged dead by {}", self.incident.opened_by));
+        for entry in &self.journal {
+            line(entry.at, format!("{} ({})", event(&entry.what), entry.by));
+        }
+        text
+    }
+
+    fn guests_text(&self) -> String {
+        if self.guests.is_empty() {
+            return "\nno guests in the ledger\n".into();
+        }
+        let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+        for guest in &self.guests {
+            *counts.entry(guest.outcome).or_default() += 1;
+        }
+        let counts: Vec<String> = counts.iter().map(|(outcome, n)| format!("{n} {outcome}")).collect();
+        let mut table = Table::new(["GUEST", "OUTCOME", "FROM", "TO", "WHY"]);
+        for guest in &self.guests {
+            table.row([
+                if guest.name.is_empty() { guest.server.clone() } else { guest.name.clone() },
+                guest.outcome.into(),
+                guest.from.clone(),
+                guest.to.clone().unwrap_or_default(),
+                guest.why.clone().unwrap_or_default(),
+            ]);
+        }
+        format!("\n{} guests: {}\n{}", self.guests.len(), counts.join(", "), table.text(0))
+    }
+}
+
+/// Column of the values.
+const AT: usize = 16;
+
+impl From<GuestEntry> for GuestView {
+    fn from(entry: GuestEntry) -> Self {
+        let to = match &entry.state {
+            GuestState::Recovered { to } => Some(to.clone()),
+            GuestState::Posting
+            | GuestState::Accepted { .. }
+            | GuestState::Excluded { .. }
+            | GuestState::Refused { .. }
+            | GuestState::Failed { .. }
+            | GuestState::Held { .. } => None,
+        };
+        Self {
+            outcome: entry.state.word(),
+            why: entry.state.why().map(str::to_owned),
+            to,
+            server: entry.server,
+            name: entry.name,
+            from: entry.from,
+            attempts: entry.attempts,
+            migration: entry.migration,
+        }
+    }
+}
+
+fn stands(status: &Status) -> String {
+    let mut text = status.phase.name().to_owned();
+    if let Some(step) = status.started {
+        text += &format!(", started: {}", step.name());
+    }
+    if status.past_no_return {
+        text += ", past the point of no return";
+    }
+    match &status.state {
+        State::Active => text,
+        State::Held { reason } => format!("HELD: {reason} (at: {text})"),
+        State::Withdrawn => format!("withdrawn (at: {text})"),
+        State::Abandoned => format!("abandoned (at: {text})"),
+        State::Closed => text,
+    }
+}
+
+fn event(event: &Event) -> String {
+    let with = |head: String, facts: &[String]| match facts.is_empty() {
+        true => head,
+        false => format!("{head}: {}", facts.join("; ")),
+    };
+    match event {
+        Event::Claimed { .. } => "claimed".into(),
+        Event::Adopted { from, ground } => {
+            let from = from.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+            let ground = match ground {
+                AdoptionGround::SameNode => "its earlier process is gone".to_owned(),
+                AdoptionGround::HolderDead { verdict } => format!("the holder is dead: {verdict}"),
+                AdoptionGround::NobodyHeld => "nobody held it".to_owned(),
+            };
+            format!("adopted from {from}: {ground}")
+        }
+        Event::Started { step, facts } => with(format!("started: {}", step.name()), facts),
+        Event::Finished { step, outcome, facts } => {
+            let outcome = match outcome {
+                Outcome::Changed => "changed",
+                Outcome::AlreadySo => "already so",
+            };
+            with(format!("finished: {}, {outcome}", step.name()), facts)
+        }
+        Event::Held { reason } => format!("HELD: {reason}"),
+        Event::Resumed { by } => format!("resumed by {by}"),
+        Event::Withdrawn { reason } => format!("withdrawn: {reason}"),
+        Event::Abandoned { by } => format!("abandoned by {by}"),
+        Event::Closed { summary } => format!("closed: {summary}"),
+    }
+}
+
+/// What the record says of its journal and the journal does not show.
+fn journal_gap(record: &IncidentRecord, journal: &[JournalEntry]) -> Option<String> {
+    let last = journal.last().map_or(0, |entry| entry.sequence);
+    (last != record.head)
+        .then(|| format!("its last readable entry is {last}, the record says {}", record.head))
+}

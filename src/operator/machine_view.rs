@@ -1,0 +1,360 @@
+//! What is shown of a machine. One key that cannot be understood becomes a fault of its own and
+//! never hides the others; a value that is not known is `null`, never a guess.
+
+use serde::Serialize;
+
+use super::cluster::{Catalog, Cluster, ConsulSays};
+use super::secret_input::shown;
+use super::table::{Table, field};
+use crate::keys::{self, MachineKeys};
+use crate::names::{HaNodeName, HostName};
+use crate::tree::machine::OtherNames;
+use crate::tree::maintenance::Maintenance;
+use crate::tree::observer::ObserverRecord;
+use crate::tree::{Snapshot, TreeError};
+
+/// A key that cannot be understood, and what to type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// Names the key.
+    pub what: String,
+    /// The operator's next command.
+    pub next: Option<String>,
+}
+
+impl From<TreeError> for Fault {
+    fn from(error: TreeError) -> Self {
+        let next = error.hint();
+        let mut what = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            what = format!("{what}: {cause}");
+            source = cause.source();
+        }
+        Self { what, next }
+    }
+}
+
+/// Keeps what can be read, and notes what cannot.
+pub(super) fn look<T>(faults: &mut Vec<Fault>, read: Result<T, TreeError>) -> Option<T> {
+    read.map_err(|error| faults.push(error.into())).ok()
+}
+
+/// One host as status and list show it.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostView {
+    /// Its name.
+    pub name: String,
+    /// What Consul's catalog says.
+    pub consul_says: Option<ConsulSays>,
+    /// `status/failed`.
+    pub failed: Option<bool>,
+    /// `status/recovered`.
+    pub recovered: Option<bool>,
+    /// `internal/number_fails`: for people, never evidence.
+    pub number_fails: Option<u64>,
+    /// `internal/epoch`.
+    pub epoch: Option<u64>,
+    /// `config/maintenance`.
+    pub maintenance: Option<Maintenance>,
+    /// Its open incident.
+    pub incident: Option<String>,
+    /// Why it would not be recovered if it died now; empty for a protected host.
+    pub unprotected: Vec<String>,
+    /// Keys that cannot be understood.
+    pub faults: Vec<Fault>,
+}
+
+impl HostView {
+    /// Looks at one host.
+    pub fn of(cluster: &Cluster, catalog: &Catalog, host: &HostName) -> Self {
+        let keys = keys::host(host);
+        let tree = &cluster.snapshot;
+        let mut faults = Vec::new();
+        let incident = look(&mut faults, cluster.open_incident(host)).flatten().map(|id| id.to_string());
+        let mut view = Self {
+            name: host.to_string(),
+            consul_says: look(&mut faults, catalog.says(tree, &keys, host.as_str())),
+            failed: look(&mut faults, tree.flag(&keys.failed())),
+            recovered: look(&mut faults, tree.flag(&keys.recovered())),
+            number_fails: look(&mut faults, tree.number(&keys.number_fails())).map(|n| n.unwrap_or(0)),
+            epoch: look(&mut faults, tree.number(&keys.epoch())).map(|n| n.unwrap_or(0)),
+            maintenance: look(&mut faults, Maintenance::of(tree, &keys)),
+            incident,
+            unprotected: Vec::new(),
+            faults,
+        };
+        view.unprotected = view.why_unprotected(tree, &keys);
+        view
+    }
+
+    fn why_unprotected(&self, tree: &Snapshot, keys: &MachineKeys) -> Vec<String> {
+        let has = |key: &str| tree.get(key).is_some_and(|entry| !entry.value.trim_ascii().is_empty());
+        let mut why = Vec::new();
+        let mut note = |applies: bool, text: &str| {
+            if applies {
+                why.push(text.to_owned());
+            }
+        };
+        note(tree.get(&keys.general()).is_none(), "nobody added it (no key `general`): nova-ha host add");
+        note(!self.faults.is_empty(), "a key of it cannot be understood");
+        note(self.maintenance.as_ref().is_some_and(|m| m.on), "in maintenance");
+        note(self.consul_says == Some(ConsulSays::Absent), "its Consul agent left or never joined");
+        let flagged = self.failed == Some(true) || self.recovered == Some(true);
+        note(flagged && self.incident.is_none(), "flagged from an earlier failure: nova-ha reset");
+        note(!has(&keys.ssh_field("user")), "no SSH access to probe it with");
+        note(
+            !has(&keys.bmc_field("ip")) && !has(&keys.fence()),
+            "no way to power it off (no BMC, no fence levels)",
+        );
+        why
+    }
+
+    /// The whole view, one field a line.
+    pub fn text(&self) -> String {
+        let mut text = field("host", Some(&self.name), AT);
+        text += &field("Consul says", self.consul_says.map(ConsulSays::word), AT);
+        text += &field("failed", flag_word(self.failed), AT);
+        text += &field("recovered", flag_word(self.recovered), AT);
+        text += &field("number_fails", self.number_fails.map(|n| n.to_string()).as_deref(), AT);
+        text += &field("epoch", self.epoch.map(|n| n.to_string()).as_deref(), AT);
+        text += &field("maintenance", self.maintenance.as_ref().map(maintenance_text).as_deref(), AT);
+        text += &field("open incident", self.incident.as_deref(), AT);
+        if !self.unprotected.is_empty() {
+            text += &field("UNPROTECTED", Some(&self.unprotected.join("; ")), AT);
+        }
+        text + &faults_text(&self.faults)
+    }
+}
+
+/// Column of the values.
+const AT: usize = 20;
+
+/// One HA node as status and list show it.
+#[derive(Debug, Clone, Serialize)]
+pub struct HaNodeView {
+    /// Its name.
+    pub name: String,
+    /// What Consul's catalog says.
+    pub consul_says: Option<ConsulSays>,
+    /// `status/in_use`.
+    pub in_use: Option<bool>,
+    /// The incident that holds it.
+    pub in_use_by: Option<String>,
+    /// `config/maintenance`.
+    pub maintenance: Option<Maintenance>,
+    /// Keys that cannot be understood.
+    pub faults: Vec<Fault>,
+}
+
+impl HaNodeView {
+    /// Looks at one HA node.
+    pub fn of(cluster: &Cluster, catalog: &Catalog, node: &HaNodeName) -> Self {
+        let keys = keys::ha_node(node);
+        let tree = &cluster.snapshot;
+        let mut faults = Vec::new();
+        Self {
+            name: node.to_string(),
+            consul_says: look(&mut faults, catalog.says(tree, &keys, node.as_str())),
+            in_use: look(&mut faults, tree.flag(&keys.in_use())),
+            in_use_by: look(&mut faults, tree.text(&keys.in_use_by())).flatten(),
+            maintenance: look(&mut faults, Maintenance::of(tree, &keys)),
+            faults,
+        }
+    }
+
+    /// The whole view, one field a line.
+    pub fn text(&self) -> String {
+        let mut text = field("HA node", Some(&self.name), AT);
+        text += &field("Consul says", self.consul_says.map(ConsulSays::word), AT);
+        text += &field("in use", flag_word(self.in_use), AT);
+        text += &field("in use by", self.in_use_by.as_deref(), AT);
+        text += &field("maintenance", self.maintenance.as_ref().map(maintenance_text).as_deref(), AT);
+        text + &faults_text(&self.faults)
+    }
+}
+
+/// Configuration of a machine; secrets are shown as `(set)` or by their reference.
+#[derive(Debug, Clone, Serialize)]
+pub struct MachineDetails {
+    /// `config/bmc/*`, `config/ssh/*` and the others by their path below `config/`.
+    pub settings: std::collections::BTreeMap<String, String>,
+    /// What others call it.
+    pub names: Option<OtherNames>,
+    /// What the observers say.
+    pub observers: Vec<ObserverView>,
+    /// Keys that cannot be understood.
+    pub faults: Vec<Fault>,
+}
+
+/// One observer's record, shortened.
+#[derive(Debug, Clone, Serialize)]
+pub struct ObserverView {
+    /// The HA node.
+    pub observer: String,
+    /// Consecutive fails.
+    pub fails: u64,
+    /// Fails that make a vote.
+    pub threshold: u64,
+    /// Epoch of the host that it is about.
+    pub epoch: u64,
+    /// Wall clock of the observer.
+    pub at: jiff::Timestamp,
+    /// The probe's words.
+    pub why: String,
+}
+
+impl MachineDetails {
+    /// Reads what is configured.
+    pub fn of(tree: &Snapshot, keys: &MachineKeys) -> Self {
+        let mut faults = Vec::new();
+        let mut settings = std::collections::BTreeMap::new();
+        for entry in tree.below(&keys.config()) {
+            let Some(name) = entry.key.strip_prefix(&keys.config()) else { continue };
+            if matches!(name, "names" | "maintenance") {
+                continue;
+            }
+            let Some(Some(text)) = look(&mut faults, tree.text(&entry.key)) else { continue };
+            settings.insert(name.to_owned(), public(name, &text));
+        }
+        let names = look(&mut faults, tree.record(&keys.names())).flatten();
+        let observers = tree
+            .below(&keys.observers())
+            .filter_map(|entry| look(&mut faults, tree.record::<ObserverRecord>(&entry.key)).flatten())
+            .map(|record| ObserverView {
+                observer: record.observer.to_string(),
+                fails: record.fails,
+                threshold: record.threshold,
+                epoch: record.epoch.0,
+                at: record.at,
+                why: record.why,
+            })
+            .collect();
+        Self { settings, names, observers, faults }
+    }
+
+    /// One setting a line.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.settings {
+            let value = value.replace('\n', " ");
+            text += &field(name, Some(&value), AT);
+        }
+        if let Some(names) = &self.names {
+            for (label, name) in [
+                ("Consul calls it", &names.consul_node),
+                ("Nova's host", &names.nova_host),
+                ("Nova's hypervisor", &names.hypervisor_hostname),
+            ] {
+                if let Some(name) = name {
+                    text += &field(label, Some(name), AT);
+                }
+            }
+        }
+        for seen in &self.observers {
+            let line = format!(
+                "{} of {} fails, epoch {}, {}: {}",
+                seen.fails,
+                seen.threshold,
+                seen.epoch,
+                when(seen.at),
+                seen.why
+            );
+            text += &field(&format!("seen by {}", seen.observer), Some(&line), AT);
+        }
+        text + &faults_text(&self.faults)
+    }
+}
+
+/// What may be shown of a setting. A name that nobody here knows may hold a secret: its value is
+/// not shown. Fence levels hold passwords: only that they are there.
+fn public(name: &str, text: &str) -> String {
+    match name {
+        "bmc/ip" | "bmc/port" | "bmc/user" | "bmc/driver" | "bmc/cipher" | "bmc/identity" | "ssh/user"
+        | "ssh/port" | "ssh/address" | "ssh/host_key" | "agent" | "os_cloud" | "nova_mountpoint"
+        | "targets" | "storage" => text.to_owned(),
+        _ => shown(Some(text)).unwrap_or_default(),
+    }
+}
+
+/// The hosts as a table.
+pub fn hosts_table(hosts: &[HostView]) -> String {
+    let mut table = Table::new(["HOST", "CONSUL SAYS", "FAILED", "RECOVERED", "FAILS", "REMARKS"]);
+    for host in hosts {
+        let mut remarks: Vec<String> = host.incident.iter().map(|id| format!("incident {id}")).collect();
+        if let Some(m) = host.maintenance.as_ref().filter(|m| m.on) {
+            remarks.push(format!("maintenance: {}", maintenance_text(m)));
+        }
+        remarks.extend((!host.faults.is_empty()).then(|| "BAD DATA".to_owned()));
+        table.row([
+            host.name.clone(),
+            host.consul_says.map_or("?", ConsulSays::word).into(),
+            flag_word(host.failed).unwrap_or("?").into(),
+            flag_word(host.recovered).unwrap_or("?").into(),
+            host.number_fails.map_or_else(|| "?".into(), |n| n.to_string()),
+            remarks.join("; "),
+        ]);
+    }
+    table.text(0)
+}
+
+/// The HA nodes as a table.
+pub fn ha_nodes_table(nodes: &[HaNodeView]) -> String {
+    let mut table = Table::new(["HA NODE", "CONSUL SAYS", "IN USE", "REMARKS"]);
+    for node in nodes {
+        let mut remarks: Vec<String> = node.in_use_by.iter().map(|id| format!("by {id}")).collect();
+        if let Some(m) = node.maintenance.as_ref().filter(|m| m.on) {
+            remarks.push(format!("maintenance: {}", maintenance_text(m)));
+        }
+        remarks.extend((!node.faults.is_empty()).then(|| "BAD DATA".to_owned()));
+        table.row([
+            node.name.clone(),
+            node.consul_says.map_or("?", ConsulSays::word).into(),
+            flag_word(node.in_use).unwrap_or("?").into(),
+            remarks.join("; "),
+        ]);
+    }
+    table.text(0)
+}
+
+/// `True`, `False`, as the tree spells it.
+fn flag_word(value: Option<bool>) -> Option<&'static str> {
+    value.map(crate::tree::flag::text)
+}
+
+/// Maintenance in one line.
+pub(super) fn maintenance_text(m: &Maintenance) -> String {
+    if !m.on {
+        return "off".into();
+    }
+    let mut text = "on".to_owned();
+    if let Some(reason) = &m.reason {
+        text += &format!(", {reason}");
+    }
+    if let Some(by) = &m.by {
+        text += &format!(" (by {by}{})", m.at.map(|at| format!(", {}", when(at))).unwrap_or_default());
+    }
+    text
+}
+
+/// A time as people read it, to the second, in UTC.
+pub(super) fn when(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// Faults, each with what to type.
+pub(super) fn faults_text(faults: &[Fault]) -> String {
+    let mut text = String::new();
+    for fault in faults {
+        text += &field("BAD DATA", Some(&fault.what), AT);
+        if let Some(next) = &fault.next {
+            text += &next_text(next);
+        }
+    }
+    text
+}
+
+/// What to type, never broken: a broken command cannot be copied.
+pub(super) fn next_text(next: &str) -> String {
+    format!("  next: {next}\n")
+}

@@ -1,0 +1,34 @@
+//! The `nova-ha` commands: what people do to the tree, and what it shows them.
+//!
+//! Every command reads what it decides on in one view ([`cluster`]), decides, and writes in one
+//! transaction that compares everything it read ([`commit`]): it happened, or nothing changed. A
+//! tree whose sentinel is not visible is never taken for an empty one.
+//!
+//! Secrets come in through [`secret_input`] (a file or standard input) and go nowhere but into
+//! their key. Start at [`cli`].
+
+pub mod answer;
+pub mod cli;
+pub mod cluster;
+pub mod commit;
+pub mod confirm;
+pub mod confirm_off;
+pub mod error;
+pub mod generate;
+pub mod ha_node;
+pub mod host;
+pub mod incident;
+pub mod incident_view;
+pub mod init;
+pub mod machine_options;
+pub mod machine_view;
+pub mod maintenance;
+pub mod policy;
+pub mod reset;
+pub mod secret_input;
+pub mod status;
+pub mod table;
+
+pub use answer::Answer;
+pub use cli::Cli;
+pub use error::OperatorError;

@@ -1,0 +1,250 @@
+//! `nova-ha reset HOST`: the administrator's one word for *this host is good again*.
+//!
+//! Flags back to False, the HA node released, the observers' records gone and the epoch raised, in
+//! one transaction that compares everything it was decided on: a host that was reset is not shot
+//! again on yesterday's votes.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::OperatorError;
+use super::answer::{Answer, Outcome, done};
+use super::cluster::{Catalog, Cluster, ConsulSays};
+use super::commit::commit;
+use super::confirm::confirm;
+use super::error::tree;
+use super::incident::{person, quoted};
+use super::maintenance;
+use crate::keys;
+use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
+use crate::store::{Op, Store};
+use crate::tree::TreeError;
+use crate::tree::flag;
+use crate::tree::maintenance::Maintenance;
+use crate::tree::observer::ObserverRecord;
+use crate::tree::record::{Record, bytes};
+
+/// `nova-ha reset`.
+#[derive(Debug, Args)]
+pub struct ResetArgs {
+    /// The host.
+    pub host: String,
+    /// Who says so.
+    #[arg(long)]
+    pub by: String,
+    /// Put it into maintenance in the same transaction: for a host that is still off.
+    #[arg(long)]
+    pub maintenance: bool,
+    /// The host's name, instead of typing it when asked.
+    #[arg(long, value_name = "HOST")]
+    pub yes: Option<String>,
+}
+
+/// `incidents/{id}/reset`: who declared the host good again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResetNote {
+    /// Format version.
+    pub version: u64,
+    /// Who.
+    pub by: String,
+    /// Wall clock.
+    pub at: jiff::Timestamp,
+}
+
+impl Record for ResetNote {
+    const VERSION: u64 = 1;
+}
+
+/// Resets one host.
+pub async fn run(args: ResetArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+    let by = person(&args.by)?;
+    let doing = format!("reset host {}", args.host);
+    let cluster = Cluster::read(store, &doing).await?;
+    let host = cluster.host(&args.host)?;
+    let scene = Scene::of(&cluster, host).map_err(tree(&doing))?;
+    if let Some(id) = scene.open.clone() {
+        return Err(OperatorError::OpenIncident { host: scene.host, id, doing: "reset" });
+    }
+    if scene.is_already_so(args.maintenance) {
+        let text = format!("{}: already so, nothing was written", scene.host);
+        return done(Outcome::AlreadySo, "reset", scene.host.as_str(), text);
+    }
+    if !args.maintenance
+        && !scene.maintenance.on
+        && let Some(why) =
+            scene.why_not_healthy(&cluster, &Catalog::read(store).await).map_err(tree(&doing))?
+    {
+        let next = format!("nova-ha reset {} --by {} --maintenance", scene.host, quoted(&args.by));
+        return Err(OperatorError::NotNow {
+            name: scene.host.to_string(),
+            doing: "reset",
+            why: format!("{why}; it would be taken for dead at once"),
+            next: Some(format!("repair it first, or keep it in maintenance: {next}")),
+        });
+    }
+    confirm(
+        scene.host.as_str(),
+        args.yes.as_deref(),
+        &format!("This makes {} a healthy host again, to be recovered at its next failure.", scene.host),
+        &format!(
+            "nova-ha reset {} --by {}{}",
+            scene.host,
+            quoted(&args.by),
+            if args.maintenance { " --maintenance" } else { "" }
+        ),
+    )?;
+    let ops = scene.transaction(&cluster, &by, args.maintenance)?;
+    commit(store, &doing, &ops).await?;
+    scene.answer(args.maintenance)
+}
+
+/// What a reset is decided on.
+struct Scene {
+    host: HostName,
+    open: Option<IncidentId>,
+    failed: bool,
+    recovered: bool,
+    epoch: Epoch,
+    maintenance: Maintenance,
+    observers: Vec<ObserverRecord>,
+    /// HA nodes that an incident of this host holds.
+    held: Vec<HaNodeName>,
+}
+
+impl Scene {
+    fn of(cluster: &Cluster, host: HostName) -> Result<Self, TreeError> {
+        let tree = &cluster.snapshot;
+        let keys = keys::host(&host);
+        let observers = tree
+            .below(&keys.observers())
+            .map(|entry| crate::tree::record::parse(&entry.key, &entry.value))
+            .collect::<Result<_, _>>()?;
+        let mut held = Vec::new();
+        for node in &cluster.ha_nodes {
+            let key = keys::ha_node(node).in_use_by();
+            let Some(text) = tree.text(&key)? else { continue };
+            let id: IncidentId = text.parse().map_err(|error: crate::names::NameError| {
+                TreeError::Malformed { key, why: error.to_string() }
+            })?;
+            if *id.host() == host {
+                held.push(node.clone());
+            }
+        }
+        Ok(Self {
+            open: cluster.open_incident(&host)?,
+            failed: tree.flag(&keys.failed())?,
+            recovered: tree.flag(&keys.recovered())?,
+            epoch: Epoch(tree.number(&keys.epoch())?.unwrap_or(0)),
+            maintenance: Maintenance::of(tree, &keys)?,
+            observers,
+            held,
+            host,
+        })
+    }
+
+    /// The incident that this epoch had, if any: it has ended, and no other can be opened in it.
+    fn incident(&self, cluster: &Cluster) -> Option<IncidentId> {
+        let id = IncidentId::new(self.host.clone(), self.epoch);
+        cluster.incidents.contains(&id).then_some(id)
+    }
+
+    fn is_already_so(&self, maintenance: bool) -> bool {
+        let flags = self.failed || self.recovered;
+        !flags && self.held.is_empty() && (!maintenance || self.maintenance.on)
+    }
+
+    /// Why the host would be taken for dead again. *Cannot tell* is a why.
+    fn why_not_healthy(&self, cluster: &Cluster, catalog: &Catalog) -> Result<Option<String>, TreeError> {
+        let keys = keys::host(&self.host);
+        let says = catalog.says(&cluster.snapshot, &keys, self.host.as_str())?;
+        let agent = match says {
+            ConsulSays::Passing => None,
+            ConsulSays::Critical => Some("its serfHealth is critical".to_owned()),
+            ConsulSays::Absent => Some("its Consul agent is not in the catalog".to_owned()),
+            ConsulSays::NoAgent => {
+                Some("it runs no Consul agent, so nothing says that it is alive".to_owned())
+            }
+            ConsulSays::CannotTell => Some("Consul cannot tell whether its agent lives".to_owned()),
+        };
+        let voters: Vec<String> = self
+            .observers
+            .iter()
+            .filter(|record| record.fails >= record.threshold)
+            .map(|record| record.observer.to_string())
+            .collect();
+        let votes = (!voters.is_empty()).then(|| format!("{} still see it fail", voters.join(", ")));
+        let why: Vec<String> = agent.into_iter().chain(votes).collect();
+        Ok((!why.is_empty()).then(|| why.join("; ")))
+    }
+
+    fn transaction(&self, cluster: &Cluster, by: &str, maintain: bool) -> Result<Vec<Op>, OperatorError> {
+        let tree = &cluster.snapshot;
+        let keys = keys::host(&self.host);
+        let replace = |key: String, value: String| {
+            let seen = tree.get(&key);
+            Op::replace(key, value, seen)
+        };
+        let mut ops = vec![
+            cluster.meta_unchanged(),
+            replace(keys.failed(), flag::text(false).into()),
+            replace(keys.recovered(), flag::text(false).into()),
+            replace(keys.number_fails(), "0".into()),
+            replace(keys.epoch(), Epoch(self.epoch.0 + 1).to_string()),
+        ];
+        ops.push(match maintain {
+            true => {
+                let reason = Some("reset while it is not healthy");
+                let record = maintenance::record(true, reason, by)?;
+                Op::replace(keys.maintenance(), bytes(&record), tree.get(&keys.maintenance()))
+            }
+            false => Op::unchanged(keys.maintenance(), tree.get(&keys.maintenance())),
+        });
+        for node in &self.held {
+            let node = keys::ha_node(node);
+            ops.push(replace(node.in_use(), flag::text(false).into()));
+            ops.extend(tree.get(&node.in_use_by()).map(|e| Op::DeleteCas(e.key.clone(), e.modify_index)));
+        }
+        if let Some(id) = self.incident(cluster) {
+            let incident = keys::incident(&id);
+            ops.push(Op::unchanged(incident.incident(), tree.get(&incident.incident())));
+            let note = ResetNote { version: ResetNote::VERSION, by: by.into(), at: jiff::Timestamp::now() };
+            ops.push(Op::Set(incident.reset(), bytes(&note)));
+        }
+        // Compared one by one, so that a vote cast after our look is not swept away unseen.
+        ops.extend(tree.below(&keys.observers()).map(|e| Op::DeleteCas(e.key.clone(), e.modify_index)));
+        Ok(ops)
+    }
+
+    fn answer(&self, maintain: bool) -> Result<Answer, OperatorError> {
+        #[derive(Serialize)]
+        struct Reset<'a> {
+            outcome: Outcome,
+            action: &'static str,
+            name: &'a HostName,
+            epoch: Epoch,
+            released: &'a [HaNodeName],
+            maintenance: bool,
+        }
+        let epoch = Epoch(self.epoch.0 + 1);
+        let mut text = format!("{}: reset, epoch {epoch}", self.host);
+        for node in &self.held {
+            text += &format!("\n{node}: released");
+        }
+        if maintain {
+            text += &format!("\nonce it is repaired: nova-ha maintenance off {}", self.host);
+        }
+        let maintenance = maintain || self.maintenance.on;
+        Answer::new(
+            text,
+            &Reset {
+                outcome: Outcome::Changed,
+                action: "reset",
+                name: &self.host,
+                epoch,
+                released: &self.held,
+                maintenance,
+            },
+        )
+    }
+}

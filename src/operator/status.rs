@@ -1,0 +1,187 @@
+//! `nova-ha status`: what Consul says, what the tree says, and what is in the way.
+
+use serde::Serialize;
+
+use super::OperatorError;
+use super::answer::{Answer, code};
+use super::cluster::{Catalog, Cluster, ConsulSays};
+use super::incident_view::{IncidentLine, incidents_table};
+use super::machine_view::{
+    Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, when,
+};
+use super::table::{field, wrap};
+use crate::keys;
+use crate::policy::Policy;
+use crate::store::Store;
+use crate::tree::TreeError;
+use crate::tree::cooldown::{Cause, Cooldown};
+
+/// Everything on one screen.
+#[derive(Debug, Serialize)]
+struct Status {
+    generation: String,
+    hosts: Vec<HostView>,
+    ha_nodes: Vec<HaNodeView>,
+    /// Incidents that have not ended.
+    open_incidents: Vec<IncidentLine>,
+    cooldown: Option<CooldownView>,
+    /// Votes needed, and HA nodes whose own agent passes.
+    quorum: Option<Quorum>,
+    /// What keeps the cluster as a whole from being protected.
+    warnings: Vec<String>,
+    /// Keys that belong to no machine; keys of the cluster that cannot be understood.
+    faults: Vec<Fault>,
+}
+
+#[derive(Debug, Serialize)]
+struct Quorum {
+    needed: usize,
+    passing: usize,
+    configured: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct CooldownView {
+    cause: String,
+    began_at: jiff::Timestamp,
+    seconds_left: u64,
+}
+
+/// Shows it.
+pub async fn run(store: &dyn Store) -> Result<Answer, OperatorError> {
+    let cluster = Cluster::read(store, "show the status").await?;
+    let catalog = Catalog::read(store).await;
+    let status = Status::of(store, &cluster, &catalog).await;
+    let faulty = !status.faults.is_empty()
+        || status.hosts.iter().any(|host| !host.faults.is_empty())
+        || status.ha_nodes.iter().any(|node| !node.faults.is_empty());
+    let attention = status.open_incidents.iter().any(IncidentLine::needs_a_person);
+    Ok(Answer::new(status.text(), &status)?.with_code(code(faulty, attention)))
+}
+
+impl Status {
+    async fn of(store: &dyn Store, cluster: &Cluster, catalog: &Catalog) -> Self {
+        let tree = &cluster.snapshot;
+        let mut faults: Vec<Fault> = cluster
+            .strays
+            .iter()
+            .map(|key| {
+                let why = "its name is neither a machine's nor an incident's".to_owned();
+                TreeError::Malformed { key: key.clone(), why }.into()
+            })
+            .collect();
+        let policy = look(&mut faults, Policy::of(tree));
+        let cooldown: Option<Cooldown> = look(&mut faults, tree.record(keys::COOLDOWN)).flatten();
+        let now = jiff::Timestamp::now();
+        let cooldown = cooldown.and_then(|cooldown| {
+            let left = cooldown.left(now)?;
+            Some(CooldownView {
+                cause: cause(&cooldown.cause),
+                began_at: cooldown.began_at,
+                seconds_left: left.as_secs(),
+            })
+        });
+        let mut open_incidents = Vec::new();
+        for id in &cluster.incidents {
+            match IncidentLine::of(store, cluster, id).await {
+                Ok(line) if line.is_over() => {}
+                Ok(line) => open_incidents.push(line),
+                Err(error) => faults.push(error.into()),
+            }
+        }
+        let hosts: Vec<HostView> =
+            cluster.hosts.iter().map(|host| HostView::of(cluster, catalog, host)).collect();
+        let ha_nodes: Vec<HaNodeView> =
+            cluster.ha_nodes.iter().map(|node| HaNodeView::of(cluster, catalog, node)).collect();
+        let quorum = policy.as_ref().map(|policy| Quorum {
+            needed: policy.quorum_of(ha_nodes.len()),
+            passing: ha_nodes.iter().filter(|node| node.consul_says == Some(ConsulSays::Passing)).count(),
+            configured: ha_nodes.len(),
+        });
+        let warnings = warnings(catalog, quorum.as_ref(), cooldown.as_ref());
+        Self {
+            generation: cluster.meta.generation.clone(),
+            hosts,
+            ha_nodes,
+            open_incidents,
+            cooldown,
+            quorum,
+            warnings,
+            faults,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if self.hosts.is_empty() {
+            text += "no hosts yet; add one: nova-ha host add NAME ...\n";
+        } else {
+            text += &hosts_table(&self.hosts);
+        }
+        text.push('\n');
+        if self.ha_nodes.is_empty() {
+            text += "no HA nodes yet; add one: nova-ha ha-node add NAME ...\n";
+        } else {
+            text += &ha_nodes_table(&self.ha_nodes);
+        }
+        text.push('\n');
+        if self.open_incidents.is_empty() {
+            text += "no open incidents\n";
+        } else {
+            text += &incidents_table(&self.open_incidents);
+        }
+        let unprotected: Vec<&HostView> =
+            self.hosts.iter().filter(|host| !host.unprotected.is_empty()).collect();
+        if !unprotected.is_empty() {
+            text += "\nUNPROTECTED\n";
+            for host in unprotected {
+                text += &field(&format!("  {}", host.name), Some(&host.unprotected.join("; ")), 20);
+            }
+        }
+        if !self.warnings.is_empty() {
+            text.push('\n');
+            for warning in &self.warnings {
+                text += &format!("WARNING  {}\n", wrap(warning, 9));
+            }
+        }
+        let all: Vec<Fault> = self
+            .hosts
+            .iter()
+            .flat_map(|host| host.faults.clone())
+            .chain(self.ha_nodes.iter().flat_map(|node| node.faults.clone()))
+            .chain(self.faults.clone())
+            .collect();
+        if !all.is_empty() {
+            text.push('\n');
+            text += &faults_text(&all);
+        }
+        text
+    }
+}
+
+fn warnings(catalog: &Catalog, quorum: Option<&Quorum>, cooldown: Option<&CooldownView>) -> Vec<String> {
+    let mut warnings: Vec<String> = catalog.doubt.iter().cloned().collect();
+    if let Some(q) = quorum.filter(|q| q.passing < q.needed) {
+        warnings.push(format!(
+            "{} of {} HA nodes pass in Consul, {} votes are needed: nobody can be marked now",
+            q.passing, q.configured, q.needed
+        ));
+    }
+    if let Some(c) = cooldown {
+        warnings.push(format!(
+            "cool-down since {}: nobody is marked for another {} s ({})",
+            when(c.began_at),
+            c.seconds_left,
+            c.cause
+        ));
+    }
+    warnings
+}
+
+fn cause(cause: &Cause) -> String {
+    match cause {
+        Cause::Storm { counted, limit } => format!("storm: {counted} hosts suspect or open, limit {limit}"),
+        Cause::SelfDoubt { observer } => format!("{observer} doubted itself"),
+        Cause::LeaderLost => "Consul had no leader".into(),
+    }
+}
