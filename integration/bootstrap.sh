@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# What the lab needs from outside, fetched once into $CACHE. Sourced by `lab`; every function is a no-op when its
+# part is already there, so that a warm start costs milliseconds. Nothing here names a host: apt and pip know theirs.
+
+# The pinned Redfish emulator; a newer one may change the driver interface that novalab/redfish_app.py extends.
+SUSHY_TOOLS=2.2.0
+
+say() { printf 'lab: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# apt_packages: prints the packages of which the program is missing.
+missing_packages() {
+  local pair
+  for pair in \
+    ip:iproute2 nft:nftables sshd:openssh-server ssh-keygen:openssh-client unshare:util-linux mount:mount \
+    ipmi_sim:openipmi ipmitool:ipmitool fence_ipmilan:fence-agents jq:jq curl:curl openssl:openssl \
+    pkg-config:pkg-config cc:gcc make:make ping:iputils-ping; do
+    command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
+  done
+  [ -e /usr/include/openssl/ssl.h ] || echo libssl-dev
+  /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+}
+
+apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 "$@"; }
+
+# The package lists are refreshed at most once per call of the lab.
+apt_update_once() {
+  [ -z "${APT_UPDATED:-}" ] || return 0
+  say "apt-get update"
+  apt_get update >&2 || say "apt-get update failed; going on with the lists that are there"
+  APT_UPDATED=1
+}
+
+install_packages() {
+  local packages
+  packages=$(missing_packages)
+  [ -n "$packages" ] || return 0
+  command -v apt-get >/dev/null || die "missing, and there is no apt-get: $packages"
+  apt_update_once
+  say "installing: $(echo "$packages" | tr '\n' ' ')"
+  # A policy that starts no service: the lab runs its own sshd and wants no other.
+  local policy=/usr/sbin/policy-rc.d made=
+  if [ ! -e $policy ]; then printf '#!/bin/sh\nexit 101\n' > $policy; chmod 755 $policy; made=1; fi
+  # shellcheck disable=SC2086
+  apt_get install --no-install-recommends $packages >&2 || { [ -z "$made" ] || rm -f $policy; die "apt-get install failed"; }
+  [ -z "$made" ] || rm -f $policy
+  packages=$(missing_packages)
+  [ -z "$packages" ] || die "still missing after the install: $packages"
+}
+
+# Consul from PATH, else the cache, else bullseye's package: Debian 12 has none. Sets CONSUL.
+find_consul() {
+  CONSUL=$(command -v consul) && return 0
+  CONSUL=$CACHE/consul/usr/bin/consul
+  [ ! -x "$CONSUL" ] || return 0
+  say "fetching consul (Debian bullseye's package)"
+  local work=$CACHE/consul.partial repo
+  rm -rf "$work"; mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/root"
+  repo=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' 'Created-By: Packages' | sort -u | head -1)
+  [ -n "$repo" ] || { apt_update_once
+    repo=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' 'Created-By: Packages' | sort -u | head -1); }
+  [ -n "$repo" ] || die "no consul in PATH, and apt knows no bookworm archive to take bullseye's from"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $repo bullseye main" > "$work/sources.list"
+  local options=(-o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists"
+    -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root -o Acquire::Check-Valid-Until=false)
+  apt_get "${options[@]}" update >&2 || die "cannot read bullseye's package list"
+  (cd "$work" && apt_get "${options[@]}" download consul >&2) || die "cannot download consul"
+  dpkg -x "$work"/consul_*.deb "$work/root"
+  rm -rf "$CACHE/consul"; mv "$work/root" "$CACHE/consul"; rm -rf "$work"
+}
+
+# A venv with the Redfish emulator. Sets VENV. The marker is written last, so that an interrupted install is redone.
+make_venv() {
+  VENV=$CACHE/venv
+  [ "$(cat "$VENV/.made" 2>/dev/null)" != "$SUSHY_TOOLS" ] || return 0
+  say "making a venv with sushy-tools $SUSHY_TOOLS"
+  rm -rf "$VENV"
+  /usr/bin/python3 -m venv "$VENV" || die "cannot make a venv"
+  "$VENV/bin/pip" install --quiet "sushy-tools==$SUSHY_TOOLS" >&2 || die "cannot install sushy-tools"
+  echo "$SUSHY_TOOLS" > "$VENV/.made"
+}
+
+# The product, without LTO. Sets BIN_DIR. `NOVA_HA_LAB_NO_BUILD=1` takes what is there.
+build_product() {
+  local target=${CARGO_TARGET_DIR:-$REPO/target}
+  BIN_DIR=$target/lab
+  [ -z "${NOVA_HA_LAB_NO_BUILD:-}" ] || return 0
+  command -v cargo >/dev/null || die "cargo is missing: install Rust (rustup) first"
+  (cd "$REPO" && cargo build --quiet --profile lab --bins >&2) || die "cargo build failed"
+}

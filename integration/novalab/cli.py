@@ -1,0 +1,177 @@
+"""The commands of `integration/lab`, after the bootstrap."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+
+from novalab import demo, paths, quick, runner, scenario, wait
+from novalab.cluster import Lab, Shape, stale_runs
+
+TIERS = ("quick", "lab")
+PENDING = ("cloud", "disks", "faults", "operators")
+
+
+def parser():
+    """The command line."""
+    top = argparse.ArgumentParser(prog="integration/lab", description="Real Consul, sshd and BMCs on one machine.")
+    commands = top.add_subparsers(dest="command", required=True)
+    show = commands.add_parser("demo", help="a host dies and its guests run elsewhere: watch it happen")
+    show.add_argument("--json", metavar="FILE", help="write the result for programs")
+    test = commands.add_parser("test", help="run tiers of tests; all that exist where none is named")
+    test.add_argument("tiers", nargs="*", metavar="TIER", help=f"{', '.join(TIERS)}")
+    test.add_argument("--only", metavar="NAME", help="scenarios whose name contains this")
+    test.add_argument("--jobs", type=int, default=1, help="scenarios at a time")
+    up = commands.add_parser("up", help="bring a lab up and leave it running")
+    up.add_argument("--bare", action="store_true", help="without the product: Consul, machines, BMCs, cloud")
+    up.add_argument("--acl", action="store_true", help="with ACLs, default deny")
+    up.add_argument("--hosts", type=int, default=3)
+    up.add_argument("--ha-nodes", type=int, default=3)
+    up.add_argument("--guests", type=int, default=12)
+    down = commands.add_parser("down", help="take down the lab that `up` left, and runs that were killed")
+    down.add_argument("--all", action="store_true", help="every run on this machine, running tests too")
+    shell = commands.add_parser("shell", help="a shell, or a command, inside a machine")
+    shell.add_argument("machine")
+    shell.add_argument("words", nargs=argparse.REMAINDER)
+    logs = commands.add_parser("logs", help="the logs of a machine, or of everything")
+    logs.add_argument("machine", nargs="?")
+    once = commands.add_parser("run", help="run one scenario")
+    once.add_argument("name")
+    play = commands.add_parser("_play")
+    play.add_argument("name")
+    play.add_argument("run")
+    return top
+
+
+def main(argv):
+    """Runs a command; returns the exit code."""
+    args = parser().parse_args(argv)
+    try:
+        return COMMANDS[args.command](args)
+    except (wait.Timeout, RuntimeError, LookupError, AssertionError, ValueError) as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def test(args):
+    """Runs tiers; the last line says how many tests of the lab itself passed and failed."""
+    for tier in args.tiers:
+        if tier not in TIERS:
+            why = "has no tests yet" if tier in PENDING else f"is no tier: there are {', '.join(TIERS + PENDING)}"
+            raise ValueError(f"{tier} {why}")
+    clear_stale()
+    tiers = args.tiers or TIERS
+    passed = failed = 0
+    for tier in tiers:
+        started = time.monotonic()
+        if tier == "quick":
+            good, bad = quick.run()
+        else:
+            found = scenario.discover(args.only)
+            if not found:
+                raise LookupError(f"no scenario's name contains {args.only}")
+            good, bad = runner.run_all(found, args.jobs)
+        print(f"tier {tier}: {good} passed, {bad} failed in {time.monotonic() - started:.0f} s", flush=True)
+        passed, failed = passed + good, failed + bad
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+def run(args):
+    """Runs one scenario by its name or a part of it that only it has."""
+    clear_stale()
+    found = scenario.discover(args.name)
+    exact = [s for s in found if s.name == args.name]
+    found = exact or found
+    if len(found) != 1:
+        names = ", ".join(s.name for s in (found or scenario.discover()))
+        raise LookupError(f"{args.name} names {len(found)} scenarios: {names}")
+    passed, failed = runner.run_all(found)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+def up(args):
+    """Brings a lab up that outlives this process."""
+    if standing():
+        raise RuntimeError(f"a lab is up already (run {standing()}): `integration/lab down` first")
+    clear_stale()
+    lab = Lab.create(Shape(hosts=args.hosts, ha_nodes=args.ha_nodes, guests=args.guests, acl=args.acl,
+                           product=not args.bare))
+    try:
+        stages = lab.up()
+    except BaseException:
+        print(f"lab: it does not come up; logs: {lab.keep_logs('up')}", file=sys.stderr)
+        lab.down()
+        raise
+    print(f"run {lab.run_name} is up after {max(stages.values()):.1f} s: machines {', '.join(lab.machines)}; "
+          f"Consul leads at {lab.consul.leader()}")
+    return 0
+
+
+def down(args):
+    """Takes labs down."""
+    runs = paths.runs() if args.all else stale_runs() + [r for r in [standing()] if r]
+    for name in runs:
+        Lab.attach(name).down()
+        print(f"run {name} is down")
+    return 0
+
+
+def shell(args):
+    """Runs a command inside a machine, or a shell."""
+    machine = attached().machine(args.machine)
+    argv = machine.enter(args.words or ["bash", "--norc"])
+    return subprocess.run(argv, env={**machine.spec()["env"], "TERM": os.environ.get("TERM", "dumb")}, check=False).returncode
+
+
+def logs(args):
+    """Prints the logs of one machine, or the names and ends of all."""
+    lab = attached()
+    folders = [lab.machine(args.machine).folder / "log"] if args.machine else \
+        [lab.state / "log", *(m.folder / "log" for m in lab.machines.values())]
+    for folder in folders:
+        for file in sorted(folder.glob("*.log")):
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            print(f"==> {file.relative_to(lab.state)} ({len(lines)} lines)")
+            print("\n".join(lines if args.machine else lines[-3:]))
+    return 0
+
+
+def standing():
+    """The run that `up` left, else None."""
+    for name in paths.runs():
+        if (paths.state_dir(name) / "lab.json").exists() and '"owner": null' in \
+                (paths.state_dir(name) / "lab.json").read_text(encoding="utf-8"):
+            return name
+    return None
+
+
+def attached():
+    """The lab that `shell` and `logs` mean: the standing one, else the newest run (a test that is under way)."""
+    name = standing() or next(iter(reversed(paths.runs())), None)
+    if name is None:
+        raise LookupError("no lab is up: `integration/lab up` first")
+    return Lab.attach(name)
+
+
+def clear_stale():
+    """Takes away what a killed test run left."""
+    for name in stale_runs():
+        print(f"lab: clearing run {name}, whose owner is gone", file=sys.stderr)
+        Lab.attach(name).down()
+
+
+COMMANDS = {
+    "demo": lambda args: demo.main(args.json),
+    "test": test,
+    "run": run,
+    "up": up,
+    "down": down,
+    "shell": shell,
+    "logs": logs,
+    "_play": lambda args: runner.play(args.name, args.run),
+}

@@ -1,0 +1,298 @@
+"""A whole lab: what it consists of, bringing it up, taking it down.
+
+    lab = Lab.create(Shape(hosts=3)); lab.up(); ...; lab.down()
+
+Everything about a run is in its state folder, so that another process can take hold of it again (`Lab.attach`).
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from novalab import bmc, cloud, consul, events, net, paths, processes, redfish, sshd, wait
+from novalab.faults import Faults
+from novalab.machine import Machine, services_env
+from novalab.product import Product
+
+# Ports of the bridge: servers 201.., the cloud 210, machines by their index, BMCs 100 above their machine.
+SERVER_PORTS, CLOUD_PORT, BMC_PORTS = 200, 210, 100
+
+
+@dataclass
+class Shape:
+    """What a lab consists of. A scenario overrides fields by its `SHAPE` dict."""
+
+    # Numbers name them compute1.., ha1..; lists name them as they say.
+    hosts: object = 3
+    ha_nodes: object = 3
+    # Guests vm-01.. spread over the hosts in turn.
+    guests: int = 12
+    acl: bool = False
+    # False: no nova-compute heartbeats and no cloud; for scenarios of Consul and BMCs alone.
+    cloud: bool = True
+    # Whether the product is configured and its generated checks and watches run.
+    product: bool = True
+    # How a host is fenced: ipmi, redfish or agent. Hosts that are not named: ipmi.
+    fences: dict = field(default_factory=lambda: {"compute2": "redfish", "compute3": "agent"})
+    # Where recoveries send guests: the product's targets JSON, `hosts` filled with HA nodes where empty.
+    targets: dict = field(default_factory=lambda: {"mode": "scheduler"})
+    # Overrides of the policy that product.py sets.
+    policy: dict = field(default_factory=dict)
+    # More of the simulated cloud's seed.
+    cloud_seed: dict = field(default_factory=dict)
+
+    def host_names(self):
+        """The compute hosts' names."""
+        return [f"compute{i}" for i in range(1, self.hosts + 1)] if isinstance(self.hosts, int) else list(self.hosts)
+
+    def ha_names(self):
+        """The HA nodes' names."""
+        return [f"ha{i}" for i in range(1, self.ha_nodes + 1)] if isinstance(self.ha_nodes, int) else list(self.ha_nodes)
+
+    def guest_seeds(self):
+        """The guests as the cloud's seed wants them."""
+        hosts = self.host_names()
+        return [{"name": f"vm-{i + 1:02d}", "host": hosts[i % len(hosts)]} for i in range(self.guests)]
+
+
+class Lab(Faults, Product):
+    """One run. Its methods for scenarios are in faults.py, product.py and here."""
+
+    def __init__(self, run, shape):
+        self.run_name = run
+        self.shape = shape
+        self.state = paths.state_dir(run)
+        self.network = net.Network(run)
+        self.registry = processes.Registry(self.state)
+        self.consul = consul.Consul(self.state, self.network, self.registry, consul.Acl(run) if shape.acl else None)
+        self.cloud = cloud.Cloud(self.state, self.network, self.registry) if shape.cloud else None
+        self.authority = self.state / "authority"
+        self.login_key = self.state / "login_key"
+        hosts, ha_nodes = shape.host_names(), shape.ha_names()
+        kinds = [(name, "host") for name in hosts] + [(name, "ha") for name in ha_nodes]
+        self.machines = {name: Machine(self.state, run, name, kind, index)
+                         for index, (name, kind) in enumerate(kinds, start=1)}
+        self.hosts = [self.machines[name] for name in hosts]
+        self.ha_nodes = [self.machines[name] for name in ha_nodes]
+        self.allowed_shots = set()
+        self.allowed_alive = set()
+
+    @classmethod
+    def create(cls, shape, owner=None):
+        """A new run. `owner` is a pid with whose end the run is stale; None: it stays until `down`."""
+        run = secrets.token_hex(2)
+        paths.state_dir(run).mkdir(parents=True)
+        lab = cls(run, shape)
+        record = {"shape": asdict(shape), "owner": [owner, processes.start_time(owner)] if owner else None}
+        (lab.state / "lab.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+        return lab
+
+    @classmethod
+    def attach(cls, run):
+        """Takes hold of a run that is up."""
+        record = json.loads((paths.state_dir(run) / "lab.json").read_text(encoding="utf-8"))
+        return cls(run, Shape(**record["shape"]))
+
+    # Finding things
+
+    def machine(self, name):
+        """A host or HA node by name."""
+        if name not in self.machines:
+            raise LookupError(f"no machine {name}: there are {', '.join(self.machines)}")
+        return self.machines[name]
+
+    def port(self, node):
+        """The bridge port number of a node: a machine, bmc-NAME, s1.., cloud."""
+        if node in consul.SERVERS:
+            return SERVER_PORTS + consul.SERVERS.index(node) + 1
+        if node == cloud.NODE:
+            return CLOUD_PORT
+        if node.startswith("bmc-"):
+            return BMC_PORTS + self.machine(node[4:]).index
+        return self.machine(node).index
+
+    def fence_of(self, name):
+        """ipmi, redfish or agent."""
+        return self.shape.fences.get(name, "ipmi")
+
+    # Up
+
+    def up(self):
+        """Brings everything up and waits until Consul sees every machine; returns the seconds of each stage."""
+        stages, started = {}, time.monotonic()
+
+        def done(stage):
+            stages[stage] = round(time.monotonic() - started, 2)
+
+        self._lay_out()
+        done("laid out")
+        for server in consul.SERVERS:
+            self.consul.start(server)
+        if self.cloud:
+            self.cloud.start()
+        for machine in self.machines.values():
+            self.start_bmc(machine)
+        done("started")
+        if self.shape.acl:
+            # Agents whose token is unknown would try again only after a while.
+            self.consul.wait_for_leader()
+            self.consul.make_agent_token()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda m: m.latch.on("lab up"), self.machines.values()))
+        done("machines booted")
+        self.consul.wait_for_leader()
+        done("Consul has a leader")
+        if self.cloud:
+            self.cloud.wait_ready()
+        for machine in self.machines.values():
+            self.wait_for_agent(machine.name)
+        done("agents passing")
+        for machine in self.machines.values():
+            self.wait_for_bmc(machine)
+        done("BMCs answer")
+        if self.shape.product:
+            self.configure()
+            done("product configured")
+        events.record(self.state, "up", stages=stages)
+        return stages
+
+    def _lay_out(self):
+        self.network.create()
+        nodes = [(s, SERVER_PORTS + i, self.consul.address(s)) for i, s in enumerate(consul.SERVERS, start=1)]
+        nodes += [(bmc.node(m), BMC_PORTS + m.index, m.bmc_address) for m in self.machines.values()]
+        if self.cloud:
+            nodes.append((cloud.NODE, CLOUD_PORT, cloud.ADDRESS))
+            self.cloud.install(self._cloud_seed())
+        for name, port, address in nodes:
+            self.network.add_node(name, port, address)
+        self.consul.install()
+        sshd.make_key(self.login_key, "nova-ha")
+        if "redfish" in [self.fence_of(name) for name in self.machines]:
+            redfish.make_authority(self.authority)
+        for machine in self.machines.values():
+            self._install(machine)
+
+    def _install(self, machine):
+        services = [sshd.service(), consul.agent_service()]
+        if self.cloud:
+            services.append({"name": "nova-compute", "argv": [
+                paths.PYTHON, "-I", "-S", str(paths.HERE / "heartbeat.py"), machine.name, cloud.ADDRESS, str(cloud.PORT)]})
+        machine.install(self.network, services, services_env(), self._hosts_file())
+        sshd.install(machine, self.login_key)
+        consul.install_agent(machine, self.consul.acl)
+        self.install_product(machine)
+        if self.fence_of(machine.name) == "redfish":
+            redfish.install(machine, self.authority)
+        else:
+            bmc.install(machine)
+
+    def _hosts_file(self):
+        lines = ["127.0.0.1 localhost", f"{cloud.ADDRESS} {cloud.NODE}", f"{net.ANCHOR} anchor"]
+        lines += [f"{m.address} {m.name}" for m in self.machines.values()]
+        lines += [f"{m.bmc_address} {bmc.node(m)}" for m in self.machines.values()]
+        lines += [f"{self.consul.address(s)} {s}" for s in consul.SERVERS]
+        return "\n".join(lines) + "\n"
+
+    def _cloud_seed(self):
+        seed = {"hosts": self.shape.host_names(), "ha_nodes": self.shape.ha_names(), "guests": self.shape.guest_seeds(),
+                "heartbeats": "manual", "service_down_seconds": 6, "evacuate_seconds": 1.5}
+        seed.update(self.shape.cloud_seed)
+        return seed
+
+    def start_bmc(self, machine):
+        """Starts a machine's BMC."""
+        (redfish if self.fence_of(machine.name) == "redfish" else bmc).start(machine, self.registry, self.network)
+
+    def wait_for_bmc(self, machine):
+        """Until a machine's BMC answers a power reading."""
+        wait.until(f"the BMC of {machine.name} answers", lambda: self.reads_on(machine.name) is not None, 20)
+
+    def wait_for_agent(self, name, status="passing", timeout=30):
+        """Until Consul gives a machine's serfHealth this status (None: the node is unknown)."""
+        wait.until(f"serfHealth of {name} is {status}", lambda: (self.consul.serf_health(name) == status) or None, timeout)
+
+    # Looking
+
+    def shots(self, machine=None):
+        """The commands to take power away (off, reset) that BMCs received, from the chassis program's own record.
+
+        Each with `bmc` (who was asked), `machine` (whose power it moves), `via`, `obeyed`, `at`.
+        """
+        found = [e for e in events.read(self.state, "command") if e["what"] in ("off", "reset")]
+        return [e for e in found if machine in (None, e["machine"])]
+
+    def is_powered(self, name):
+        """Whether the machine's latch is on: the truth, whatever its BMC says."""
+        return self.machine(name).latch.is_on()
+
+    def lives(self, name):
+        """Whether the machine's PID 1 lives."""
+        return self.machine(name).latch.lives()
+
+    def assert_power(self, name, expected):
+        """Fails unless the machine's latch is `on` or `off`."""
+        assert expected in ("on", "off"), expected
+        found = "on" if self.is_powered(name) else "off"
+        assert found == expected, f"the power of {name} is {found}, expected {expected}"
+
+    def may_be_shot(self, *names):
+        """Tells the safety check at the end that these machines may lose their power by a BMC's command."""
+        self.allowed_shots.update(names)
+
+    def may_be_evacuated_alive(self, *names):
+        """Tells it that these machines' guests may be evacuated with the power on (a BMC that lies cannot be caught)."""
+        self.allowed_alive.update(names)
+
+    # Down
+
+    def down(self):
+        """Kills what is in this run's namespaces and what its registry started, deletes both and the state."""
+        for machine in self.machines.values():
+            if machine.latch.lives():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(machine.latch.identity()[0], signal.SIGKILL)
+        self.registry.kill_all()
+        deadline = time.monotonic() + 5
+        # Whatever else still lives in a namespace that only this run has, is this run's.
+        while left := [pid for pids in self.network.pids().values() for pid in pids]:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"processes of run {self.run_name} survive SIGKILL: {left}")
+            time.sleep(0.01)
+        self.network.destroy()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def keep_logs(self, name):
+        """Copies every log of the run (no secrets' files, no disks) to a folder that outlives it; returns it."""
+        target = Path(paths.KEPT_LOGS) / f"{name}-{self.run_name}"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(self.state / "log", target / "services")
+        for machine in self.machines.values():
+            if (machine.folder / "log").is_dir():
+                shutil.copytree(machine.folder / "log", target / machine.name)
+        for extra in (self.state / "events.jsonl", self.state / "cloud" / "requests.jsonl"):
+            if extra.exists():
+                shutil.copy(extra, target / extra.name)
+        return target
+
+
+def stale_runs():
+    """Runs whose owner is gone: a test run that was killed."""
+    found = []
+    for run in paths.runs():
+        try:
+            record = json.loads((paths.state_dir(run) / "lab.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            continue
+        if record["owner"] and not processes.alive(tuple(record["owner"])):
+            found.append(run)
+    return found

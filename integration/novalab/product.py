@@ -1,0 +1,228 @@
+"""The product inside a lab: its executables on the machines, its tree in Consul, its checks and watches on the agents.
+
+Everything goes through the product's own commands, as an administrator's would; only a token for each executable
+(with ACLs on) is made here, as Consul's administrator makes them.
+"""
+
+import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from novalab import bmc, cloud, paths, redfish, sshd, wait
+
+FOLDER = "/opt/nova-ha/bin"
+SECRETS = "/etc/nova-ha"
+EXECUTABLES = ("nova-ha", "nova-ha-probe", "nova-ha-mark-failed", "nova-ha-runtime-info", "nova-ha-recover")
+
+# What the lab needs to be quick: a dead host is voted dead after about 3 * 2 s. Session TTL 10 s is the least that
+# Consul takes; the lock-delay of 5 s bounds how long an adoption has to wait.
+POLICY = {
+    "probe_deadline": "1500ms",
+    "probe_interval": "2s",
+    "threshold": "3",
+    "session_ttl": "10s",
+    "lock_delay": "5s",
+}
+
+
+class Product:
+    """The part of a Lab that knows the product."""
+
+    def install_product(self, machine):
+        """Puts the executables, the credentials and the cloud's address on a machine's disk; nothing is configured."""
+        folder = machine.folder / "disk" / FOLDER.lstrip("/")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in EXECUTABLES:
+            (folder / name).symlink_to(paths.BIN_DIR / name)
+        (folder / "start-recover").symlink_to(paths.REPO / "consul-watches" / "start-recover")
+        machine.install_file(f"{SECRETS}/login_key", Path(self.login_key).read_bytes(), 0o600)
+        machine.install_file(f"{SECRETS}/bmc_password", bmc.PASSWORD, 0o600)
+        machine.install_file(f"{SECRETS}/ssh_password", sshd.PASSWORD, 0o600)
+        if (self.authority / "ca.pem").exists():
+            machine.install_file(f"{SECRETS}/bmc-ca.pem", (self.authority / "ca.pem").read_bytes())
+        for other in self.machines.values():
+            key = other.folder / "host_key.pub"
+            if key.exists():
+                machine.install_file(f"{SECRETS}/host_keys/{other.name}.pub", key.read_bytes())
+        machine.install_file("/etc/openstack/clouds.yaml", cloud.CLOUDS, 0o600)
+
+    def configure(self):
+        """Writes the tree by the product's commands from the first HA node, then gives every agent its checks."""
+        admin = self.ha_nodes[0].name
+        for machine in self.machines.values():
+            # Each machine learns the host keys of those that were made after it.
+            self._install_host_keys(machine)
+        self.admin("nova-ha", "init")
+        for key, value in {**POLICY, **self.shape.policy}.items():
+            self.admin("nova-ha", "policy", "set", key, value)
+        for machine in self.hosts:
+            self.add_host(machine.name)
+        for machine in self.ha_nodes:
+            self.add_ha_node(machine.name)
+        if self.shape.acl:
+            self._make_tokens(admin)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(self.deploy, self.machines))
+
+    def _install_host_keys(self, machine):
+        for other in self.machines.values():
+            machine.install_file(f"{SECRETS}/host_keys/{other.name}.pub", (other.folder / "host_key.pub").read_bytes())
+
+    def add_host(self, name, *more):
+        """`nova-ha host add` with what the lab knows about a host; `more` are further words of the command."""
+        return self.admin("nova-ha", "host", "add", name, *self._ways_in(name), *more)
+
+    def add_ha_node(self, name, *more):
+        """`nova-ha ha-node add` likewise."""
+        return self.admin("nova-ha", "ha-node", "add", name, "--os-cloud", "lab", "--targets",
+                          json.dumps(self.shape.targets), "--storage", "shared", *self._ways_in(name), *more)
+
+    def _ways_in(self, name):
+        machine = self.machine(name)
+        words = ["--bmc-ip", machine.bmc_address, "--bmc-port", bmc.PORT, "--bmc-user", bmc.USER,
+                 "--bmc-password-file", f"{SECRETS}/bmc_password", "--bmc-cipher", bmc.CIPHER,
+                 "--bmc-identity", machine.uuid,
+                 "--ssh-user", sshd.USER, "--ssh-private-key-file", f"{SECRETS}/login_key", "--ssh-port", sshd.PORT,
+                 "--ssh-address", machine.address, "--ssh-host-key-file", f"{SECRETS}/host_keys/{name}.pub"]
+        level = self.fence_level(name)
+        if level is not None:
+            path = f"{SECRETS}/fence-{name}.json"
+            for node in self.ha_nodes:
+                node.install_file(path, json.dumps(level), 0o600)
+            words += ["--fence-file", path]
+        return words
+
+    def fence_level(self, name):
+        """The fence levels of a host that is not fenced by IPMI alone; None for those that are."""
+        machine, kind = self.machine(name), self.fence_of(name)
+        if kind == "redfish":
+            return {"version": 1, "levels": [{"driver": "redfish", "url": redfish.url(machine), "user": bmc.USER,
+                                              "password": f"file:{SECRETS}/bmc_password", "ca": f"{SECRETS}/bmc-ca.pem"}]}
+        if kind == "agent":
+            return {"version": 1, "levels": [{"driver": "agent", "agent": "fence_ipmilan", "options": {
+                "ip": machine.bmc_address, "ipport": str(bmc.PORT), "username": bmc.USER, "lanplus": "1",
+                "cipher": str(bmc.CIPHER)}, "password": f"file:{SECRETS}/bmc_password"}]}
+        return None
+
+    def deploy(self, name):
+        """Generates the Consul config of one machine from the tree, puts it into its agent and reloads the agent."""
+        machine = self.machine(name)
+        kind = "--host" if machine.kind == "host" else "--ha-node"
+        out = f"/var/lib/nova-ha/generated/{name}"
+        self.admin("nova-ha", "generate", "consul-config", kind, name, "--bin-dir", FOLDER, "--out", out)
+        made = self.admin_machine().path(out)
+        for file in sorted(made.rglob("*.json")):
+            machine.install_file(f"/etc/consul.d/{file.name}", file.read_bytes(), 0o600)
+        self.reload(name)
+
+    def reload(self, name):
+        """The machine's Consul agent reads its config again."""
+        self.machine(name).exec(paths.CONSUL, "reload", env=self._token(), check=True)
+
+    def _make_tokens(self, admin):
+        """One policy and one token for each executable, from the policies that the product generates."""
+        out = "/var/lib/nova-ha/generated/acl"
+        self.admin("nova-ha", "generate", "acl", "--out", out)
+        for file in sorted(self.machine(admin).path(out).rglob("*.hcl")):
+            token = str(uuid.uuid5(uuid.UUID(self.consul.acl.agent), file.stem))
+            self.consul.make_policy_and_token(file.stem, file.read_text(encoding="utf-8"), token)
+            for machine in self.machines.values():
+                machine.install_file(f"{SECRETS}/tokens/{file.stem}", token, 0o600)
+
+    # Running it
+
+    def admin_machine(self):
+        """The HA node that an administrator uses: the first that lives."""
+        return next(m for m in self.ha_nodes if m.latch.lives())
+
+    def admin(self, *argv, check=True, **options):
+        """Runs a command as the administrator on a living HA node."""
+        return self.admin_machine().exec(*argv, check=check, env=self._token(), **options)
+
+    def product(self, name, *argv, check=False, env=None, **options):
+        """Runs one of the product's executables on a machine; with ACLs on, with that executable's own token."""
+        token = {}
+        if self.shape.acl:
+            token = {"CONSUL_HTTP_TOKEN_FILE": f"{SECRETS}/tokens/{argv[0]}"}
+        return self.machine(name).exec(*argv, check=check, env={**token, **(env or {})}, **options)
+
+    def _token(self):
+        return {"CONSUL_HTTP_TOKEN": self.consul.acl.bootstrap} if self.consul.acl else {}
+
+    # Looking at it
+
+    def flag(self, host, flag):
+        """A host's `failed` or `recovered`, read from Consul: True, False, or None where the key is absent."""
+        text = self.consul.get(f"ha_cluster/compute_nodes/{host}/status/{flag}")
+        return None if text is None else text.strip().lower() in ("true", "t", "yes", "1")
+
+    def incidents(self):
+        """`nova-ha incident list --json`."""
+        answer = self.admin("nova-ha", "incident", "list", "--json").json()
+        return answer["incidents"] if isinstance(answer, dict) else answer
+
+    def incident(self, incident):
+        """`nova-ha incident show ID --json`."""
+        return self.admin("nova-ha", "incident", "show", incident, "--json").json()
+
+    def incidents_of(self, host):
+        """The ids of a host's incidents, `{host}@{epoch}`, read from Consul's keys (works without the product too)."""
+        found = {key.split("/")[2] for key in self.consul.keys("ha_cluster/incidents/")}
+        return sorted(i for i in found if i.rpartition("@")[0] == host)
+
+    def wait_incident(self, host, status=None, timeout=60):
+        """Waits until a host has an incident, with this status where one is given; returns what `incident show` says."""
+        def look():
+            for incident in reversed(self.incidents_of(host)):
+                shown = self.incident(incident)
+                if status is None or incident_status(shown) == status:
+                    return shown
+                last["seen"] = incident_status(shown)
+            return None
+
+        last = {}
+        try:
+            return wait.until(f"{host} has an incident{f' that is {status}' if status else ''}", look, timeout, 0.3)
+        except wait.Timeout as error:
+            raise wait.Timeout(f"{error}; last status: {last.get('seen', 'no incident')}") from None
+
+    def guests(self):
+        """The cloud's guests by name."""
+        return self.cloud.guests()
+
+    def evacuations(self):
+        """Every evacuate POST that the cloud saw."""
+        return self.cloud.evacuations()
+
+    def wait_observed(self, timeout=20):
+        """Until every observer's check of every machine that it watches is passing."""
+        def missing():
+            bad = []
+            for node in self.ha_nodes:
+                if not node.latch.lives():
+                    continue
+                checks = {i: c for i, c in self.consul.checks(node.name).items() if i != "serfHealth"}
+                bad += [f"{node.name}/{i}: {status}" for i, (status, _) in checks.items() if status != "passing"]
+                if not checks:
+                    bad.append(f"{node.name}: no checks")
+            return bad
+
+        last = []
+
+        def all_pass():
+            last[:] = missing()
+            return not last
+
+        try:
+            wait.until("every probe is passing", all_pass, timeout, 0.2)
+        except wait.Timeout:
+            raise wait.Timeout(f"not within {timeout} s passing: {last}") from None
+
+
+def incident_status(shown):
+    """The status word of `incident show --json`, lower case."""
+    status = shown.get("status") or shown.get("incident", {}).get("status")
+    if isinstance(status, dict):
+        status = status.get("status") or next(iter(status))
+    return str(status).lower()

@@ -1,0 +1,61 @@
+"""Machines whose BMC speaks Redfish over https instead of IPMI: sushy-emulator moving the same latch."""
+
+import json
+import subprocess
+
+from novalab import bmc, paths
+
+PORT = 443
+# How long a power command takes to show, in seconds: a client that reads at once must see the old state.
+DELAY = 0.5
+# htpasswd -bnB admin Bmc-secret.1 (cost 4: each request pays for it)
+AUTH = "$2b$04$7NNOQX7IliNbrr20TMMPmOP.ofDZEMaXRvr9rnLyWXL8iRZNl4QS2"
+
+
+def make_authority(folder):
+    """One certificate for all Redfish BMCs of a run, signed by a CA of its own; `ca.pem` is what clients trust."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=20)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *key, "-days", "30", "-subj", "/CN=nova-ha lab CA", "-keyout", "ca.key", "-out", "ca.pem")
+    openssl("req", *key, "-subj", "/CN=redfish", "-keyout", "bmc.key", "-out", "bmc.csr")
+    names = ",".join(f"IP:10.77.2.{i}" for i in range(1, 101))
+    (folder / "san.cnf").write_text(f"subjectAltName={names}\nbasicConstraints=CA:FALSE\n", encoding="utf-8")
+    openssl("x509", "-req", "-in", "bmc.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30",
+            "-extfile", "san.cnf", "-out", "bmc.pem")
+
+
+def install(machine, authority):
+    """Writes the emulator's settings."""
+    place = bmc.folder(machine)
+    (place / "state").mkdir(parents=True)
+    (place / "htpasswd").write_text(f"{bmc.USER}:{AUTH}\n", encoding="utf-8")
+    (place / "redfish.json").write_text(json.dumps({
+        "uuid": machine.uuid, "mac": "02:77:00:00:00:%02x" % machine.index, "machine_address": machine.address,
+        "address": machine.bmc_address, "port": PORT, "state_dir": str(place / "state"),
+        "auth_file": str(place / "htpasswd"), "certificate": str(authority / "bmc.pem"),
+        "key": str(authority / "bmc.key"), "delay": DELAY}), encoding="utf-8")
+
+
+def start(machine, registry, network):
+    """Starts it in its namespace, which exists already. It listens about a second later."""
+    registry.start(bmc.node(machine), [paths.VENV / "bin" / "python", "-I", paths.HERE / "redfish_app.py",
+                                       machine.state, machine.name],
+                   namespace=network.namespace(bmc.node(machine)))
+
+
+def url(machine):
+    """Where its one system is."""
+    return f"https://{machine.bmc_address}:{PORT}/redfish/v1/Systems/{machine.uuid}"
+
+
+def curl(machine, authority, namespace, *words, timeout=5):
+    """curl against the BMC with its credentials; returns (exit code, output)."""
+    done = subprocess.run(
+        ["nsenter", f"--net=/run/netns/{namespace}", "curl", "-sS", "-m", str(timeout), "--cacert",
+         str(authority / "ca.pem"), "-u", f"{bmc.USER}:{bmc.PASSWORD}", *words],
+        capture_output=True, text=True, timeout=timeout + 5, check=False)
+    return done.returncode, (done.stdout + done.stderr).strip()

@@ -1,0 +1,79 @@
+"""Scenarios: how they are found, and what one run of one consists of.
+
+A scenario is a file `../scenarios/NN_name.py`:
+
+    \"\"\"What it proves, in the first paragraph.\"\"\"
+    SHAPE = {"guests": 4}              # optional: fields of cluster.Shape that differ
+    MAY_BE_SHOT = ["compute1"]         # optional: whose power BMCs may be told to take
+    TIME_LIMIT = 120                   # optional: seconds, bring-up and safety checks included
+    def run(lab): ...                  # raises, as `assert` and `wait.until` do, where it does not hold
+"""
+
+import ast
+import importlib.util
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from novalab import paths, verdict
+from novalab.cluster import Lab, Shape
+
+DEFAULT_LIMIT = 120
+
+
+@dataclass
+class Scenario:
+    """One scenario file, read but not run."""
+
+    name: str
+    path: Path
+    proves: str
+    time_limit: int
+
+    @classmethod
+    def read(cls, path):
+        """Reads the docstring and the time limit without running the file. Raises ValueError where it says nothing."""
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        proves = ast.get_docstring(tree)
+        if not proves:
+            raise ValueError(f"{path.name} does not open by saying what it proves")
+        limit = DEFAULT_LIMIT
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "TIME_LIMIT":
+                limit = ast.literal_eval(node.value)
+        return cls(path.stem, path, " ".join(proves.split("\n\n")[0].split()), limit)
+
+    def module(self):
+        """Imports the file."""
+        spec = importlib.util.spec_from_file_location(f"scenario_{self.name}", self.path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+def discover(only=None):
+    """All scenarios in the order of their numbers; `only` takes those whose name contains it."""
+    found = [Scenario.read(p) for p in sorted(paths.SCENARIOS.glob("[0-9]*.py"))]
+    return [s for s in found if only is None or only in s.name]
+
+
+def create(scenario, owner):
+    """A lab of the shape that the scenario wants, not yet up."""
+    return Lab.create(Shape(**getattr(scenario.module(), "SHAPE", {})), owner=owner)
+
+
+def play(scenario, lab):
+    """Brings the lab up, runs the scenario and judges. Returns the sentences of what went wrong; empty is a pass."""
+    module = scenario.module()
+    lab.may_be_shot(*getattr(module, "MAY_BE_SHOT", []))
+    wrong = []
+    try:
+        lab.up()
+        module.run(lab)
+    except Exception:  # Whatever a scenario raises is its failure, never the runner's.
+        wrong.append(traceback.format_exc())
+    try:
+        wrong += verdict.violations(lab)
+    except OSError as error:
+        wrong.append(f"the safety checks could not be made: {error}")
+    return wrong

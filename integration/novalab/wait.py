@@ -1,0 +1,36 @@
+"""Bounded polling: the lab waits for stated conditions and never sleeps and hopes."""
+
+import time
+
+
+class Timeout(AssertionError):
+    """A condition did not come true in time. An assertion: in a scenario it is a failed expectation."""
+
+
+def until(what, condition, timeout, interval=0.1):
+    """Polls `condition` until it returns something true, and returns that.
+
+    An exception of the condition counts as *not yet* and is told in the Timeout. `timeout` and `interval` in seconds.
+    """
+    deadline = time.monotonic() + timeout
+    last = None
+    while True:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (OSError, ValueError, KeyError, LookupError, AssertionError) as error:
+            last = f"{type(error).__name__}: {error}"
+        if time.monotonic() >= deadline:
+            raise Timeout(f"not within {timeout:g} s: {what} (last seen: {last!r})")
+        time.sleep(interval)
+
+
+def never(what, condition, seconds, interval=0.2):
+    """Watches for `seconds` that `condition` stays false."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        seen = condition()
+        if seen:
+            raise AssertionError(f"happened although it must not: {what} ({seen!r})")
+        time.sleep(interval)
