@@ -13,7 +13,8 @@ from novalab import paths
 
 PORT = 623
 USER, PASSWORD = "admin", "Bmc-secret.1"
-# May read the power and not change it: a preflight that only reads does not prove the right to switch off.
+# A session of privilege USER may read the power and not change it. The simulator limits the session to what was asked
+# for (`ipmitool -L USER`) and not to what the account may: without -L this account gets an administrator's session.
 VIEWER, VIEWER_PASSWORD = "viewer", "Viewer-only.1"
 # The only cipher suite of the simulator that is not broken; modern BMCs want 17, it offers none.
 CIPHER = 3
@@ -72,10 +73,10 @@ def start(machine, registry, network):
                                    "-s", place / "state"], namespace=network.namespace(node(machine)))
 
 
-def ipmitool(machine, *words, user=USER, password=PASSWORD, namespace, retries=2):
+def ipmitool(machine, *words, user=USER, password=PASSWORD, namespace, level="ADMINISTRATOR", retries=2):
     """Runs ipmitool against a machine's BMC from a namespace; returns (exit code, output)."""
     done = subprocess.run(
         ["nsenter", f"--net=/run/netns/{namespace}", "ipmitool", "-I", "lanplus", "-H", machine.bmc_address, "-p",
-         str(PORT), "-U", user, "-E", "-C", str(CIPHER), "-N", "1", "-R", str(retries), *words],
+         str(PORT), "-U", user, "-E", "-C", str(CIPHER), "-L", level, "-N", "1", "-R", str(retries), *words],
         env={**os.environ, "IPMI_PASSWORD": password}, capture_output=True, text=True, timeout=30, check=False)
     return done.returncode, (done.stdout + done.stderr).strip()

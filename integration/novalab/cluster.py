@@ -18,6 +18,7 @@ from pathlib import Path
 
 from novalab import bmc, cloud, consul, events, net, paths, processes, redfish, sshd, wait
 from novalab.faults import Faults
+from novalab.incidents import Incidents
 from novalab.machine import Machine, services_env
 from novalab.product import Product
 
@@ -62,8 +63,8 @@ class Shape:
         return [{"name": f"vm-{i + 1:02d}", "host": hosts[i % len(hosts)]} for i in range(self.guests)]
 
 
-class Lab(Faults, Product):
-    """One run. Its methods for scenarios are in faults.py, product.py and here."""
+class Lab(Faults, Product, Incidents):
+    """One run. Its methods for scenarios are in faults.py, product.py, incidents.py and here."""
 
     def __init__(self, run, shape):
         self.run_name = run

@@ -157,36 +157,6 @@ class Product:
         text = self.consul.get(f"ha_cluster/compute_nodes/{host}/status/{flag}")
         return None if text is None else text.strip().lower() in ("true", "t", "yes", "1")
 
-    def incidents(self):
-        """`nova-ha incident list --json`."""
-        answer = self.admin("nova-ha", "incident", "list", "--json").json()
-        return answer["incidents"] if isinstance(answer, dict) else answer
-
-    def incident(self, incident):
-        """`nova-ha incident show ID --json`."""
-        return self.admin("nova-ha", "incident", "show", incident, "--json").json()
-
-    def incidents_of(self, host):
-        """The ids of a host's incidents, `{host}@{epoch}`, read from Consul's keys (works without the product too)."""
-        found = {key.split("/")[2] for key in self.consul.keys("ha_cluster/incidents/")}
-        return sorted(i for i in found if i.rpartition("@")[0] == host)
-
-    def wait_incident(self, host, status=None, timeout=60):
-        """Waits until a host has an incident, with this status where one is given; returns what `incident show` says."""
-        def look():
-            for incident in reversed(self.incidents_of(host)):
-                shown = self.incident(incident)
-                if status is None or incident_status(shown) == status:
-                    return shown
-                last["seen"] = incident_status(shown)
-            return None
-
-        last = {}
-        try:
-            return wait.until(f"{host} has an incident{f' that is {status}' if status else ''}", look, timeout, 0.3)
-        except wait.Timeout as error:
-            raise wait.Timeout(f"{error}; last status: {last.get('seen', 'no incident')}") from None
-
     def guests(self):
         """The cloud's guests by name."""
         return self.cloud.guests()
@@ -194,6 +164,14 @@ class Product:
     def evacuations(self):
         """Every evacuate POST that the cloud saw."""
         return self.cloud.evacuations()
+
+    def kill_recover(self, name):
+        """SIGKILL to every nova-ha-recover on an HA node; returns how many there were."""
+        return self.machine(name).kill_processes("nova-ha-recover")
+
+    def recover(self, name, *words, **options):
+        """Runs nova-ha-recover on an HA node as the sweep would, and waits for its end."""
+        return self.product(name, "nova-ha-recover", *words, **options)
 
     def wait_observed(self, timeout=20):
         """Until every observer's check of every machine that it watches is passing."""
@@ -218,11 +196,3 @@ class Product:
             wait.until("every probe is passing", all_pass, timeout, 0.2)
         except wait.Timeout:
             raise wait.Timeout(f"not within {timeout} s passing: {last}") from None
-
-
-def incident_status(shown):
-    """The status word of `incident show --json`, lower case."""
-    status = shown.get("status") or shown.get("incident", {}).get("status")
-    if isinstance(status, dict):
-        status = status.get("status") or next(iter(status))
-    return str(status).lower()

@@ -1,5 +1,6 @@
 """Runs scenarios: each in a process of its own with a lab of its own, a time limit, and its logs kept where it failed."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from novalab import paths, scenario
 from novalab.cluster import Lab
+
+PR_SET_PDEATHSIG = 1
 
 
 def run_one(found):
@@ -59,7 +62,8 @@ def run_all(scenarios, jobs=1):
 
 
 def play(name, run):
-    """The child's side of run_one."""
+    """The child's side of run_one. It dies with its runner, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     found = next(s for s in scenario.discover() if s.name == name)
     wrong = scenario.play(found, Lab.attach(run))
     for sentence in wrong:

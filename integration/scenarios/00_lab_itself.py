@@ -145,7 +145,9 @@ def ipmi(lab):
 
     code, out = bmc.ipmitool(machine, "mc", "guid", namespace=there)
     assert code == 0 and machine.uuid in out, out
-    assert power("off", user=bmc.VIEWER, password=bmc.VIEWER_PASSWORD)[0] != 0, "a viewer must not switch off"
+    viewer = {"user": bmc.VIEWER, "password": bmc.VIEWER_PASSWORD, "level": "USER"}
+    assert power("status", **viewer)[0] == 0
+    assert power("off", **viewer)[0] != 0, "a session of privilege USER reads and must not switch off"
     assert power("status", password="wrong")[0] != 0
     assert lab.lives("compute1")
     lab.stick_bmc("compute1")

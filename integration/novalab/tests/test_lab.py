@@ -1,0 +1,104 @@
+"""The parts of the lab that need neither root nor a network."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from novalab import events, latch, processes, quick, scenario, wait
+
+
+class Processes(unittest.TestCase):
+    def test_a_pid_that_belongs_to_someone_else_now_is_never_killed(self):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+        try:
+            other = (child.pid, processes.start_time(child.pid) - 1)
+            self.assertFalse(processes.kill(other))
+            self.assertIsNone(child.poll())
+        finally:
+            self.assertTrue(processes.kill((child.pid, processes.start_time(child.pid))))
+            child.wait()
+
+    def test_a_zombie_is_not_alive(self):
+        child = subprocess.Popen([sys.executable, "-c", ""])
+        identity = (child.pid, processes.start_time(child.pid))
+        wait.until("it ends", lambda: not processes.alive(identity), 10, 0.01)
+        child.wait()
+
+
+class Bmc(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.state = self.folder.name
+        for name in ("bmc/a", "machines/a", "machines/b"):
+            os.makedirs(os.path.join(self.state, name))
+        self.bmc = latch.Bmc(self.state, "a")
+
+    def put(self, text, *path):
+        Path(self.state, *path).write_text(text, encoding="utf-8")
+
+    def test_a_latch_that_nobody_moved_is_off(self):
+        self.assertFalse(self.bmc.reads_on())
+
+    def test_a_lying_bmc_reads_off_with_the_power_on(self):
+        self.put("on", "machines", "a", "latch")
+        self.assertTrue(self.bmc.reads_on())
+        self.put("", "bmc", "a", "lies")
+        self.assertFalse(self.bmc.reads_on())
+
+    def test_a_stuck_bmc_says_ok_and_does_nothing_and_the_command_is_recorded(self):
+        self.put("on", "machines", "a", "latch")
+        self.put("", "bmc", "a", "stuck")
+        self.bmc.command("off", "ipmi")
+        self.assertTrue(self.bmc.reads_on())
+        (event,) = events.read(self.state, "command")
+        self.assertEqual((event["bmc"], event["machine"], event["what"], event["obeyed"]), ("a", "a", "off", False))
+
+    def test_a_swapped_bmc_reads_and_moves_the_other_s_power(self):
+        self.put("on", "machines", "b", "latch")
+        self.put("b", "bmc", "a", "victim")
+        self.assertTrue(self.bmc.reads_on())
+        self.assertEqual(self.bmc.latch().machine, "b")
+
+
+class Waiting(unittest.TestCase):
+    def test_a_condition_that_stays_false_says_what_was_seen_last(self):
+        with self.assertRaisesRegex(wait.Timeout, "the thing.*KeyError"):
+            wait.until("the thing", lambda: {}["x"], 0.05, 0.01)
+
+    def test_it_never_waits_much_longer_than_it_says(self):
+        started = time.monotonic()
+        with self.assertRaises(wait.Timeout):
+            wait.until("nothing", lambda: False, 0.2, 0.05)
+        self.assertLess(time.monotonic() - started, 2)
+
+
+class Scenarios(unittest.TestCase):
+    def test_every_scenario_says_what_it_proves(self):
+        found = scenario.discover()
+        self.assertTrue(found)
+        self.assertEqual(len({s.name for s in found}), len(found))
+
+    def test_a_scenario_without_a_word_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "99_silent.py")
+            path.write_text("def run(lab):\n    pass\n", encoding="utf-8")
+            with self.assertRaisesRegex(ValueError, "99_silent"):
+                scenario.Scenario.read(path)
+
+
+class Counting(unittest.TestCase):
+    def test_nextest_cargo_and_unittest_are_counted(self):
+        nextest = ["     Summary [   0.9s] 7 tests run: 5 passed, 2 failed, 0 skipped\n"]
+        self.assertEqual(quick.count(nextest), (5, 2))
+        cargo = ["test result: ok. 3 passed; 0 failed; 0 ignored\n", "test result: FAILED. 1 passed; 1 failed; 0\n"]
+        self.assertEqual(quick.count(cargo), (4, 1))
+        self.assertEqual(quick.count(["Ran 9 tests in 0.1s\n", "FAILED (failures=1, errors=2)\n"]), (6, 3))
+
+
+if __name__ == "__main__":
+    unittest.main()
