@@ -40,11 +40,13 @@ class Shape:
     cloud: bool = True
     # Whether the product is configured and its generated checks and watches run.
     product: bool = True
+    # Whether `up` waits until every observer has seen every machine healthy.
+    observed: bool = True
     # How a host is fenced: ipmi, redfish or agent. Hosts that are not named: ipmi.
     fences: dict = field(default_factory=lambda: {"compute2": "redfish", "compute3": "agent"})
     # Where recoveries send guests: the product's targets JSON, `hosts` filled with HA nodes where empty.
     targets: dict = field(default_factory=lambda: {"mode": "scheduler"})
-    # Overrides of the policy that product.py sets.
+    # Overrides of the policy that product.py sets; None leaves the product's default.
     policy: dict = field(default_factory=dict)
     # More of the simulated cloud's seed.
     cloud_seed: dict = field(default_factory=dict)
@@ -161,6 +163,9 @@ class Lab(Faults, Product, Incidents):
         if self.shape.product:
             self.configure()
             done("product configured")
+            if self.shape.observed:
+                self.wait_observed()
+                done("observers see all healthy")
         events.record(self.state, "up", stages=stages)
         return stages
 

@@ -30,7 +30,6 @@ def main(json_file=None):
         say("Bringing up 3 Consul servers, 3 hosts, 3 HA nodes, their BMCs and a simulated cloud ...")
         stages = lab.up()
         say(f"up after {max(stages.values()):.1f} s")
-        lab.wait_observed()
         healthy(lab)
         result = disaster(lab)
     except (wait.Timeout, AssertionError, RuntimeError, OSError) as error:

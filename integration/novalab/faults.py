@@ -48,6 +48,27 @@ class Faults:
         self._tell("reboot", name)
         self.machine(name).latch.reset("reset by the scenario")
 
+    def cut_site(self):
+        """The whole site loses power: every machine and every Consul server (the BMCs and the cloud live on)."""
+        for name in self.machines:
+            self.cut(name)
+        for server in consul.SERVERS:
+            self._tell("kill_consul", server)
+            self.consul.kill(server)
+
+    def power_on_site(self):
+        """Power returns: the servers with the data they had, then every machine. Returns before anything is elected."""
+        for server in consul.SERVERS:
+            self._tell("start_consul", server)
+            self.consul.start(server)
+        for name in self.machines:
+            self.power_on(name)
+
+    def slow_boot(self, name, seconds):
+        """From its next boot on, the machine takes this long until its first service starts."""
+        self._tell("slow_boot", name, seconds=seconds)
+        self.machine(name).change_spec(lambda spec: spec["services"][0].update(delay=seconds))
+
     def kill_nova_compute(self, name):
         """Only nova-compute dies on the machine; the rest lives, guests too."""
         self._tell("kill_nova_compute", name)

@@ -78,10 +78,9 @@ class Latch:
             _write("off", self.folder, "latch")
             lived = self.lives()
             spec = self._spec()
-            if lived:
+            if was_on or lived:
                 self._ip(spec, "link", "set", f"p{spec['index']}", "down")
                 self._kill()
-            if was_on or lived:
                 events.record(self.state, "off", machine=self.machine, why=why, lived=lived)
 
     def die(self, why):

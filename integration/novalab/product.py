@@ -55,7 +55,8 @@ class Product:
             self._install_host_keys(machine)
         self.admin("nova-ha", "init")
         for key, value in {**POLICY, **self.shape.policy}.items():
-            self.admin("nova-ha", "policy", "set", key, value)
+            if value is not None:
+                self.admin("nova-ha", "policy", "set", key, value)
         for machine in self.hosts:
             self.add_host(machine.name)
         for machine in self.ha_nodes:
