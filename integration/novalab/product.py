@@ -97,14 +97,19 @@ class Product:
     def fence_level(self, name):
         """The fence levels of a host that is not fenced by IPMI alone; None for those that are."""
         machine, kind = self.machine(name), self.fence_of(name)
+        secret = f"file:{SECRETS}/bmc_password"
         if kind == "redfish":
-            return {"version": 1, "levels": [{"driver": "redfish", "url": redfish.url(machine), "user": bmc.USER,
-                                              "password": f"file:{SECRETS}/bmc_password", "ca": f"{SECRETS}/bmc-ca.pem"}]}
-        if kind == "agent":
-            return {"version": 1, "levels": [{"driver": "agent", "agent": "fence_ipmilan", "options": {
-                "ip": machine.bmc_address, "ipport": str(bmc.PORT), "username": bmc.USER, "lanplus": "1",
-                "cipher": str(bmc.CIPHER)}, "password": f"file:{SECRETS}/bmc_password"}]}
-        return None
+            level = {"driver": "redfish", "url": f"https://{machine.bmc_address}:{redfish.PORT}", "user": bmc.USER,
+                     "password": secret, "ca": f"{SECRETS}/bmc-ca.pem"}
+        elif kind == "agent":
+            # An agent cannot say whose power it moves: a person has to have looked.
+            level = {"driver": "agent", "agent": "fence_ipmilan", "identity_confirmed_by": "the lab",
+                     "options": {"ip": machine.bmc_address, "ipport": str(bmc.PORT), "username": bmc.USER, "lanplus": "1",
+                                 "cipher": str(bmc.CIPHER)},
+                     "secret_options": {"password": secret}}
+        else:
+            return None
+        return {"version": 1, "levels": [level]}
 
     def deploy(self, name):
         """Generates the Consul config of one machine from the tree, puts it into its agent and reloads the agent."""
