@@ -5,6 +5,7 @@ Everything goes through the product's own commands, as an administrator's would;
 """
 
 import json
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -178,6 +179,19 @@ class Product:
     def recover(self, name, *words, **options):
         """Runs nova-ha-recover on an HA node as the sweep would, and waits for its end."""
         return self.product(name, "nova-ha-recover", *words, **options)
+
+    def together(self, names, *argv, timeout=60):
+        """Runs a program on several machines in the same instant; returns `{name: exit code}`."""
+        # All wait for one file that they share; what they do after it appears is a loop of a few microseconds.
+        signal_file = f"/dev/shm/nova-ha-lab/{self.run_name}/go-{uuid.uuid4().hex}"
+        script = f'until [ -e {signal_file} ]; do :; done; exec "$@"'
+        started = {name: self.machine(name).spawn("timeout", str(timeout), "sh", "-c", script, "sh", *argv,
+                                                  env=self._token(), log="together.log") for name in names}
+        time.sleep(0.3)
+        Path(signal_file).touch()
+        codes = {name: child.wait(timeout + 5) for name, child in started.items()}
+        Path(signal_file).unlink()
+        return codes
 
     def wait_observed(self, timeout=20):
         """Until every observer's check of every machine that it watches is passing."""
