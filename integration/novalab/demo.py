@@ -71,7 +71,7 @@ def disaster(lab):
     incident = follow(lab, cut_at)
     shown = lab.show(incident.id)
     say(f"\nThe timeline of incident {incident.id}, by `nova-ha incident show`:")
-    phases = shown["timeline"]
+    phases = shown["phases"]
     for phase in phases:
         say(f"  {phase['at']:32} {phase['phase']:14} +{phase['seconds']:.1f} s")
     after = lab.guests()

@@ -58,9 +58,9 @@ class Incident:
         return {node: note["reasons"] for node, note in self.notes.items()}
 
     def is_at(self, word):
-        """Whether a word describes it: a state, a phase, or `waiting` (open, and some HA node said why)."""
+        """Whether a word describes it: a state, a phase, or `waiting`, as `nova-ha` calls it: nobody holds it and some HA node said why."""
         if word == "waiting":
-            return self.state == "active" and self.phase == "open" and bool(self.notes)
+            return self.state == "active" and self.lock_session is None and bool(self.notes)
         return word in (self.state, self.phase)
 
     def events(self, event, step=None):
