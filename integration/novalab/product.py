@@ -125,7 +125,7 @@ class Product:
 
     def reload(self, name):
         """The machine's Consul agent reads its config again."""
-        self.machine(name).exec(paths.CONSUL, "reload", env=self._token(), check=True)
+        self.machine(name).exec(paths.CONSUL, "reload", env=self.admin_env(), check=True)
 
     def _make_tokens(self, admin):
         """One policy and one token for each executable, from the policies that the product generates."""
@@ -145,7 +145,7 @@ class Product:
 
     def admin(self, *argv, check=True, **options):
         """Runs a command as the administrator on a living HA node."""
-        return self.admin_machine().exec(*argv, check=check, env=self._token(), **options)
+        return self.admin_machine().exec(*argv, check=check, env=self.admin_env(), **options)
 
     def product(self, name, *argv, check=False, env=None, **options):
         """Runs one of the product's executables on a machine; with ACLs on, with that executable's own token."""
@@ -154,7 +154,8 @@ class Product:
             token = {"CONSUL_HTTP_TOKEN_FILE": f"{SECRETS}/tokens/{argv[0]}"}
         return self.machine(name).exec(*argv, check=check, env={**token, **(env or {})}, **options)
 
-    def _token(self):
+    def admin_env(self):
+        """The environment of an administrator's command: with ACLs on, the bootstrap token."""
         return {"CONSUL_HTTP_TOKEN": self.consul.acl.bootstrap} if self.consul.acl else {}
 
     # Looking at it
@@ -186,7 +187,7 @@ class Product:
         signal_file = f"/dev/shm/nova-ha-lab/{self.run_name}/go-{uuid.uuid4().hex}"
         script = f'until [ -e {signal_file} ]; do :; done; exec "$@"'
         started = {name: self.machine(name).spawn("timeout", str(timeout), "sh", "-c", script, "sh", *argv,
-                                                  env=self._token(), log="together.log") for name in names}
+                                                  env=self.admin_env(), log="together.log") for name in names}
         time.sleep(0.3)
         Path(signal_file).touch()
         codes = {name: child.wait(timeout + 5) for name, child in started.items()}

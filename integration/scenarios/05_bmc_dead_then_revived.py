@@ -1,0 +1,25 @@
+"""A dead host whose BMC does not answer is left alone, loudly; when the BMC answers again the recovery goes on by itself.
+
+While it waits nothing irreversible has happened: no flag beyond `failed`, no evacuation, no HA node in use.
+"""
+
+from novalab import expect
+
+MAY_BE_SHOT = ["compute1"]
+
+
+def run(lab):
+    lab.kill_bmc("compute1")
+    lab.panic("compute1")
+    incident = lab.wait_incident("compute1", "waiting", 60)
+    assert all(reasons for reasons in incident.waiting.values()), incident
+    assert lab.flag("compute1", "failed") and not lab.flag("compute1", "recovered")
+    assert not lab.evacuations() and not lab.shots()
+    assert not any(expect.in_use(lab, node.name) for node in lab.ha_nodes)
+    shown = lab.admin("nova-ha", "status").out
+    assert "WAITING" in shown and "compute1" in shown, shown
+    lab.revive_bmc("compute1")
+    for node in lab.ha_nodes:
+        # What the periodic sweep does every minute.
+        lab.recover(node.name)
+    expect.recovered(lab, "compute1")

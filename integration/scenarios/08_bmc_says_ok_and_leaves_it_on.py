@@ -1,0 +1,18 @@
+"""A BMC that says OK and leaves the host on is found out: no guest is evacuated while the power reads on."""
+
+from novalab import wait
+
+MAY_BE_SHOT = ["compute1"]
+SHAPE = {"policy": {"fence_deadline": "8s"}}
+
+
+def run(lab):
+    lab.stick_bmc("compute1")
+    lab.panic("compute1")
+    lab.wait_journal("compute1", "started", "fence", 60)
+    wait.until("the BMC was told", lambda: lab.shots("compute1"), 20)
+    wait.never("a guest is evacuated", lab.evacuations, 15)
+    incident = lab.incident_of("compute1")
+    assert not incident.events("finished", "fence"), incident
+    assert incident.state in ("active", "held"), incident
+    assert not lab.cloud.state()["hosts"]["compute1"]["forced_down"]
