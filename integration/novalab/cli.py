@@ -135,8 +135,10 @@ def shell(args):
 def logs(args):
     """Prints the logs of one machine, or the names and ends of all."""
     lab = attached()
-    folders = [lab.machine(args.machine).folder / "log"] if args.machine else \
-        [lab.state / "log", *(m.folder / "log" for m in lab.machines.values())]
+    machines = [lab.machine(args.machine)] if args.machine else lab.machines.values()
+    folders = [] if args.machine else [lab.state / "log"]
+    for machine in machines:
+        folders += [machine.folder / "log", machine.folder / "disk" / "var" / "log" / "nova-ha"]
     for folder in folders:
         for file in sorted(folder.glob("*.log")):
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -285,6 +285,10 @@ class Lab(Faults, Product, Incidents):
         for machine in self.machines.values():
             if (machine.folder / "log").is_dir():
                 shutil.copytree(machine.folder / "log", target / machine.name)
+            # What the product's executables logged there.
+            product = machine.folder / "disk" / "var" / "log" / "nova-ha"
+            if product.is_dir():
+                shutil.copytree(product, target / machine.name / "nova-ha")
         for extra in (self.state / "events.jsonl", self.state / "cloud" / "requests.jsonl"):
             if extra.exists():
                 shutil.copy(extra, target / extra.name)

@@ -54,7 +54,8 @@ def _common(name, address, acl):
     if acl:
         initial = "master" if version() < (1, 11) else "initial_management"
         config["acl"] = {"enabled": True, "default_policy": "deny", "down_policy": "extend-cache",
-                         "tokens": {"agent": acl.agent, "default": ""}}
+                         # What product.py gives an agent later must outlive the agent's restart.
+                         "enable_token_persistence": True, "tokens": {"agent": acl.agent, "default": ""}}
         config["_initial"] = initial
     return config
 

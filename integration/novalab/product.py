@@ -14,7 +14,14 @@ from novalab import bmc, cloud, paths, redfish, sshd, wait
 
 FOLDER = "/opt/nova-ha/bin"
 SECRETS = "/etc/nova-ha"
+TOKENS = f"{SECRETS}/tokens"
 EXECUTABLES = ("nova-ha", "nova-ha-probe", "nova-ha-mark-failed", "nova-ha-runtime-info", "nova-ha-recover")
+# Which generated policy each token file of a machine carries; `{}` is the machine.
+POLICIES = {
+    "ha": {"probe": "nova-ha-probe-{}", "mark-failed": "nova-ha-mark-failed", "recover": "nova-ha-recover-{}",
+           "operator": "nova-ha-operator"},
+    "host": {"runtime-info": "nova-ha-runtime-info-{}"},
+}
 
 # What the lab needs to be quick: a dead host is voted dead after about 3 * 2 s. Session TTL 10 s is the least that
 # Consul takes; the lock-delay of 5 s bounds how long an adoption has to wait.
@@ -50,7 +57,6 @@ class Product:
 
     def configure(self):
         """Writes the tree by the product's commands from the first HA node, then gives every agent its checks."""
-        admin = self.ha_nodes[0].name
         for machine in self.machines.values():
             # Each machine learns the host keys of those that were made after it.
             self._install_host_keys(machine)
@@ -63,9 +69,11 @@ class Product:
         for machine in self.ha_nodes:
             self.add_ha_node(machine.name)
         if self.shape.acl:
-            self._make_tokens(admin)
+            self.make_tokens()
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(self.deploy, self.machines))
+            # Consul runs this check for the first time somewhere in its five minutes.
+            list(pool.map(self.publish, [machine.name for machine in self.hosts]))
 
     def _install_host_keys(self, machine):
         for other in self.machines.values():
@@ -117,25 +125,42 @@ class Product:
         machine = self.machine(name)
         kind = "--host" if machine.kind == "host" else "--ha-node"
         out = f"/var/lib/nova-ha/generated/{name}"
-        self.admin("nova-ha", "generate", "consul-config", kind, name, "--bin-dir", FOLDER, "--out", out)
+        tokens = ["--token-dir", TOKENS] if self.shape.acl else []
+        self.admin("nova-ha", "generate", "consul-config", kind, name, "--bin-dir", FOLDER, *tokens, "--out", out)
         made = self.admin_machine().path(out)
         for file in sorted(made.rglob("*.json")):
             machine.install_file(f"/etc/consul.d/{file.name}", file.read_bytes(), 0o600)
         self.reload(name)
 
+    def publish(self, name):
+        """A host publishes what a recovery of it needs to know, as its own check does."""
+        self.product(name, "nova-ha-runtime-info", "--host", name, check=True)
+
     def reload(self, name):
         """The machine's Consul agent reads its config again."""
         self.machine(name).exec(paths.CONSUL, "reload", env=self.admin_env(), check=True)
 
-    def _make_tokens(self, admin):
-        """One policy and one token for each executable, from the policies that the product generates."""
+    def make_tokens(self):
+        """One policy and one token for each policy that the product generates; every machine gets its own ones.
+
+        To be called again when a machine was added: the policies name every host.
+        """
         out = "/var/lib/nova-ha/generated/acl"
         self.admin("nova-ha", "generate", "acl", "--out", out)
-        for file in sorted(self.machine(admin).path(out).rglob("*.hcl")):
-            token = str(uuid.uuid5(uuid.UUID(self.consul.acl.agent), file.stem))
-            self.consul.make_policy_and_token(file.stem, file.read_text(encoding="utf-8"), token)
-            for machine in self.machines.values():
-                machine.install_file(f"{SECRETS}/tokens/{file.stem}", token, 0o600)
+        for file in sorted(self.admin_machine().path(out).glob("*.hcl")):
+            self.consul.make_policy_and_token(file.stem, file.read_text(encoding="utf-8"), self.token(file.stem))
+        for machine in self.machines.values():
+            for name, policy in POLICIES[machine.kind].items():
+                machine.install_file(f"{TOKENS}/{name}", self.token(policy.format(machine.name)), 0o600)
+            # The agent's own: with it it registers its checks, and its watches look.
+            secret = self.token(f"nova-ha-agent-{machine.name}")
+            for use in ("default", "agent"):
+                machine.exec("curl", "-sSf", "-X", "PUT", "-H", f"X-Consul-Token: {self.consul.acl.bootstrap}", "-d",
+                             json.dumps({"Token": secret}), f"http://127.0.0.1:8500/v1/agent/token/{use}", check=True)
+
+    def token(self, policy):
+        """The token of a generated policy, the same at every call."""
+        return str(uuid.uuid5(uuid.UUID(self.consul.acl.agent), policy))
 
     # Running it
 
@@ -151,7 +176,8 @@ class Product:
         """Runs one of the product's executables on a machine; with ACLs on, with that executable's own token."""
         token = {}
         if self.shape.acl:
-            token = {"CONSUL_HTTP_TOKEN_FILE": f"{SECRETS}/tokens/{argv[0]}"}
+            file = "operator" if argv[0] == "nova-ha" else argv[0].removeprefix("nova-ha-")
+            token = {"CONSUL_HTTP_TOKEN_FILE": f"{TOKENS}/{file}"}
         return self.machine(name).exec(*argv, check=check, env={**token, **(env or {})}, **options)
 
     def admin_env(self):
@@ -201,7 +227,8 @@ class Product:
             for node in self.ha_nodes:
                 if not node.latch.lives():
                     continue
-                checks = {i: c for i, c in self.consul.checks(node.name).items() if i != "serfHealth"}
+                # The sweep and runtime-info run for the first time at a random moment of their long intervals.
+                checks = {i: c for i, c in self.consul.checks(node.name).items() if i.startswith("nova-ha-probe:")}
                 bad += [f"{node.name}/{i}: {status}" for i, (status, _) in checks.items() if status != "passing"]
                 if not checks:
                     bad.append(f"{node.name}: no checks")

@@ -9,7 +9,7 @@ def run(lab):
     assert probe.code == 1 and "compute11" in probe.out + probe.err, probe
     # compute1 is a prefix of it: nothing of compute1 may answer for it.
     for words in (("nova-ha-mark-failed", "compute11"), ("nova-ha", "host", "show", "compute11"),
-                  ("nova-ha", "reset", "compute11", "--yes", "compute11")):
+                  ("nova-ha", "reset", "compute11", "--by", "maria", "--yes", "compute11")):
         done = lab.admin(*words, check=False)
         assert done.code != 0 and "compute11" in done.out + done.err, done
     assert sorted(lab.consul.keys("ha_cluster/compute_nodes/")) == before
