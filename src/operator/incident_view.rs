@@ -157,7 +157,7 @@ pub struct GuestView {
     /// How often an evacuation was asked for.
     pub attempts: u32,
     /// Nova's migration.
-    pub migration: Option<u64>,
+    pub migration: Option<i64>,
 }
 
 impl IncidentView {
