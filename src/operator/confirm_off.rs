@@ -75,12 +75,12 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
         ttl_seconds: args.ttl.as_secs(),
     };
     let keys = keys::incident(&id);
-    let ops = [
+    let mut ops = vec![
         cluster.meta_unchanged(),
         Op::unchanged(keys.incident(), open.tree.get(&keys.incident())),
         Op::replace(keys.confirm_off(), bytes(&word), open.tree.get(&keys.confirm_off())),
-        open.wake(),
     ];
+    ops.extend(open.wake());
     commit(store, &doing, &ops).await?;
     let text = format!("{host}: confirmed off in {id} for {} s", args.ttl.as_secs());
     done(Outcome::Changed, "confirm-off", host.as_str(), text)

@@ -158,7 +158,7 @@ async fn resume(args: ResumeArgs, store: &dyn Store) -> Result<Answer, OperatorE
         }
     }
     let mut ops = open.append(Event::Resumed { by: by.clone() }, &by)?;
-    ops.push(open.wake());
+    ops.extend(open.wake());
     commit(store, &doing, &ops).await?;
     let text = format!("{}: resumed; an HA node goes on with it", args.id);
     done(Outcome::Changed, "incident resume", &args.id.to_string(), text)
@@ -242,9 +242,14 @@ impl Open {
         ])
     }
 
-    /// Writes the key that the HA nodes watch, so that they look at once and not at the next sweep.
-    pub(super) fn wake(&self) -> Op {
-        Op::replace(keys::RECOVERY_QUEUE, self.record.id.to_string(), self.tree.get(keys::RECOVERY_QUEUE))
+    /// Writes the key that the HA nodes watch, so that they look at once and not at the next
+    /// sweep. Consul drops a write that changes nothing (no index, no watch: seen on 1.8.7), so the
+    /// key is deleted and made anew.
+    pub(super) fn wake(&self) -> Vec<Op> {
+        let seen = self.tree.get(keys::RECOVERY_QUEUE);
+        let delete = seen.map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index));
+        let make = Op::replace(keys::RECOVERY_QUEUE, self.record.id.to_string(), None);
+        delete.into_iter().chain([make]).collect()
     }
 }
 

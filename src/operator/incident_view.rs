@@ -246,14 +246,14 @@ impl IncidentView {
 
     /// Detected and judged, then each entry: the time, the seconds since the line before, who and what.
     fn journal_text(&self) -> String {
-        let mut text = "\nTIME (UTC)        +SECONDS  WHAT\n".to_owned();
+        let mut text = "\nTIME (UTC)            +SECONDS  WHAT\n".to_owned();
         let detected = self.evidence.as_ref().map(|evidence| evidence.detected_at);
         let mut before = None;
         let mut line = |at: jiff::Timestamp, what: String| {
             let gap = before.map_or(0.0, |before| at.duration_since(before).as_secs_f64());
             before = Some(at);
             let time = at.strftime("%m-%d %H:%M:%S%.3f");
-            text += &format!("{time:<18}{gap:>8.3}  {}\n", wrap(&what, 28));
+            text += &format!("{time:<18} {gap:>11.3}  {}\n", wrap(&what, 32));
         };
         if let Some(at) = detected {
             line(at, "detected: the first probe failed about here".into());
