@@ -29,7 +29,7 @@ impl Drop for Agent {
 }
 
 /// Never skipped silently: without Consul these tests fail.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let cache = std::env::var_os("NOVA_HA_LAB_CACHE").map(PathBuf::from).or_else(|| {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         cache

@@ -1,0 +1,257 @@
+//! `nova-ha incident`, `confirm-off` and `reset` on a real Consul, with incidents opened by the
+//! transaction that `nova-ha-mark-failed` uses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli_support;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+
+use cli_support::Site;
+use jiff::Timestamp;
+use nova_ha::incident::evidence::Evidence;
+use nova_ha::incident::guest::{GuestEntry, GuestState};
+use nova_ha::incident::journal::{Event, JournalEntry, Outcome};
+use nova_ha::incident::open::{AsSeen, transaction};
+use nova_ha::incident::record::Origin;
+use nova_ha::incident::{IncidentRecord, Status, Step};
+use nova_ha::keys;
+use nova_ha::names::IncidentId;
+use nova_ha::store::{Op, SessionSpec, Store};
+use nova_ha::tree::record::bytes;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_790_000_000 + seconds).unwrap()
+}
+
+async fn open(site: &Site, id: &str) -> IncidentId {
+    let id: IncidentId = id.parse().unwrap();
+    let consul = site.agent.client();
+    let host = keys::host(id.host());
+    let record = IncidentRecord {
+        version: 1,
+        id: id.clone(),
+        origin: Origin::Observers,
+        order: None,
+        opened_by: "ha1".into(),
+        opened_at: at(30),
+        changed_at: at(30),
+        holder: None,
+        head: 0,
+        status: Status::default(),
+    };
+    let evidence = Evidence {
+        version: 1,
+        judged_by: "ha1".into(),
+        at: at(30),
+        detected_at: at(0),
+        verdict: "dead: 2 of 2 votes, serfHealth critical".into(),
+        votes: vec![],
+        quorum: 2,
+        serf: "critical".into(),
+        storm: "1 of 1".into(),
+        anchor: None,
+    };
+    let get = async |key: String| consul.get(&key).await.unwrap();
+    let (failed, recovered) = (get(host.failed()).await, get(host.recovered()).await);
+    let (maintenance, epoch) = (get(host.maintenance()).await, get(host.epoch()).await);
+    let queue = get(keys::RECOVERY_QUEUE.into()).await;
+    let seen = AsSeen {
+        failed: failed.as_ref(),
+        recovered: recovered.as_ref(),
+        maintenance: maintenance.as_ref(),
+        epoch: epoch.as_ref(),
+        recovery_queue: queue.as_ref(),
+    };
+    site.write(&transaction(&record, &evidence, seen)).await;
+    id
+}
+
+/// Appends events as a recovery does, and a guest.
+async fn journal(site: &Site, id: &IncidentId, events: Vec<Event>) {
+    let keys = keys::incident(id);
+    let consul = site.agent.client();
+    let entry = consul.get(&keys.incident()).await.unwrap().unwrap();
+    let mut record: IncidentRecord = serde_json::from_slice(&entry.value).unwrap();
+    let mut ops = Vec::new();
+    for event in events {
+        record.head += 1;
+        record.status = record.status.after(&event).unwrap();
+        record.holder = Some("ha1".parse().unwrap());
+        let at = at(30 + i64::try_from(record.head).unwrap());
+        let line =
+            JournalEntry { version: 1, sequence: record.head, term: 1, by: "ha1".into(), at, what: event };
+        ops.push(Op::Set(keys.journal_entry(record.head), bytes(&line)));
+    }
+    ops.push(Op::Set(keys.incident(), bytes(&record)));
+    let guest = GuestEntry {
+        version: 1,
+        server: "0b8b6c5e-0000-4000-8000-000000000001".into(),
+        name: "web-1".into(),
+        from: id.host().to_string(),
+        term: 1,
+        attempts: 1,
+        before: 0,
+        migration: Some(7),
+        vm_state: "active".into(),
+        state: GuestState::Recovered { to: "node3".into() },
+        at: at(60),
+    };
+    ops.push(Op::Set(keys.guest(&guest.server), bytes(&guest)));
+    site.write(&ops).await;
+}
+
+async fn site() -> Site {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "ha1"]).await.ok();
+    // The agent's own name (passing), and one that Consul does not know.
+    site.run(&["host", "add", "node1"]).await.ok();
+    site.run(&["host", "add", "node2"]).await.ok();
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_leads_an_incident_and_its_journal_says_who() {
+    let site = site().await;
+    let id = open(&site, "node1@0").await;
+    let keys = keys::incident(&id);
+    let step = |outcome| match outcome {
+        None => Event::Started { step: Step::Fence, facts: vec!["power is on".into()] },
+        Some(outcome) => Event::Finished { step: Step::Fence, outcome, facts: vec!["3 reads of off".into()] },
+    };
+    let events = vec![Event::Claimed { plan_hash: "x".into() }, step(None), step(Some(Outcome::Changed))];
+    journal(&site, &id, events).await;
+
+    let shown = site.run(&["incident", "show", "node1@0"]).await.ok();
+    for expected in
+        ["claimed", "started: fence: power is on", "finished: fence, changed", "web-1", "node3", "detected"]
+    {
+        assert!(shown.out.contains(expected), "{expected}: {}", shown.out);
+    }
+    assert!(shown.out.lines().all(|line| line.chars().count() <= 80), "{}", shown.out);
+    let json = site.run(&["incident", "show", "node1@0", "--json"]).await.ok().json();
+    let phases: Vec<&str> =
+        json["phases"].as_array().unwrap().iter().map(|p| p["phase"].as_str().unwrap()).collect();
+    assert_eq!(phases, ["detected", "judged", "claimed", "fenced"]);
+    assert_eq!(json["phases"][1]["seconds"], 30.0);
+    assert_eq!(json["guests"][0]["outcome"], "recovered");
+    assert_eq!(json["guests"][0]["to"], "node3");
+    assert_eq!(json["summary"]["state"], "active");
+    assert_eq!(json["journal"].as_array().unwrap().len(), 3);
+
+    // Held, again held, resumed: the journal says who, and the HA nodes are woken.
+    let hold = ["incident", "hold", "node1@0", "--reason", "wait for the disks", "--by", "ann"];
+    site.run(&hold).await.ok();
+    assert!(site.run(&hold).await.ok().out.contains("already so"));
+    let said = site.run(&["status"]).await;
+    assert!(
+        said.code == 3 && said.out.contains("HELD") && said.out.contains("wait for the disks"),
+        "{}",
+        said.out
+    );
+    let queue = site.agent.client().get(keys::RECOVERY_QUEUE).await.unwrap().unwrap().modify_index;
+    site.run(&["incident", "resume", "node1@0", "--by", "ann"]).await.ok();
+    let woken = site.agent.client().get(keys::RECOVERY_QUEUE).await.unwrap().unwrap().modify_index;
+    assert!(woken > queue);
+    let list = site.run(&["incident", "list", "--json"]).await.ok().json();
+    assert_eq!(list["incidents"][0]["state"], "active");
+    assert_eq!(list["incidents"][0]["phase"], "fenced");
+
+    // Nothing that a person may not do while it is open.
+    site.run(&["host", "remove", "node1", "--yes", "node1"]).await.refused("incident node1@0 is open");
+    site.run(&["reset", "node1", "--by", "ann", "--yes", "node1"]).await.refused("incident node1@0 is open");
+    let word = ["confirm-off", "node1", "--by", "ann", "--ttl", "10m"];
+    site.run(&word).await.refused("typed").next("--yes node1");
+    assert_eq!(site.value(&keys.confirm_off()).await, None);
+    site.run(&[&word[..], &["--yes", "node1"]].concat()).await.ok();
+    let stored: serde_json::Value =
+        serde_json::from_str(&site.value(&keys.confirm_off()).await.unwrap()).unwrap();
+    assert_eq!((&stored["ttl_seconds"], &stored["by"]), (&600.into(), &"ann".into()));
+    assert_eq!(site.run(&["confirm-off", "node1", "--by", "ann", "--ttl", "25h"]).await.code, 2);
+    site.run(&["confirm-off", "node2", "--by", "a", "--yes", "node2"])
+        .await
+        .refused("no incident of it is open");
+
+    // While somebody holds the lock it is not abandoned.
+    let consul = site.agent.client();
+    let spec = SessionSpec {
+        name: "t".into(),
+        ttl: std::time::Duration::from_secs(60),
+        lock_delay: std::time::Duration::ZERO,
+    };
+    let session = consul.create_session(&spec).await.unwrap();
+    site.write(&[Op::Lock(keys.lock(), b"{}".to_vec(), session.clone())]).await;
+    let abandon = ["incident", "abandon", "node1@0", "--by", "ann", "--yes", "node1"];
+    site.run(&abandon).await.refused("holds its lock").next("nova-ha incident hold node1@0");
+    consul.destroy_session(&session).await.unwrap();
+    site.run(&abandon[..5]).await.refused("typed").next("incident abandon node1@0 --by ann --yes node1");
+    site.run(&abandon).await.ok();
+    site.run(&abandon).await.refused("it has ended");
+    let json = site.run(&["incident", "show", "node1@0", "--json"]).await.ok().json();
+    assert_eq!(json["summary"]["state"], "abandoned");
+    assert_eq!(json["journal"][5]["what"]["by"], "ann");
+    assert_eq!(json["faults"], serde_json::json!([]));
+
+    // An entry of a newer version is said, and hides nothing.
+    site.put(&keys.journal_entry(2), r#"{"version":7}"#).await;
+    let said = site.run(&["incident", "show", "node1@0"]).await;
+    assert!(
+        said.code == 1 && said.out.contains("version 7,") && said.out.contains("claimed"),
+        "{}",
+        said.out
+    );
+    site.run(&["incident", "show", "node1@7"]).await.refused("did you mean node1@0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_host_is_good_again_in_one_transaction_or_not_at_all() {
+    let site = site().await;
+    for host in ["node1", "node2"] {
+        let id = open(&site, &format!("{host}@0")).await;
+        journal(&site, &id, vec![Event::Withdrawn { reason: "it came back".into() }]).await;
+        site.put(&keys::host(id.host()).recovered(), "True").await;
+    }
+    let ha1 = keys::ha_node(&"ha1".parse().unwrap());
+    site.put(&ha1.in_use(), "True").await;
+    site.put(&ha1.in_use_by(), "node1@0").await;
+    let node1 = keys::host(&"node1".parse().unwrap());
+    let observer = |fails: u64| {
+        serde_json::json!({ "version": 1, "observer": "ha1", "epoch": 0, "sequence": 5, "fails": fails,
+            "threshold": 3, "planes": {}, "interval_ms": 1000, "indices": [], "at": "2026-11-22T12:00:00Z",
+            "life": { "boot_id": "b", "boottime_ms": 1, "seen_healthy": true }, "why": "timeout" })
+        .to_string()
+    };
+    let record = node1.observer(&"ha1".parse().unwrap());
+    site.put(&record, observer(3)).await;
+    let before = site.tree().await;
+    let reset = ["reset", "node1", "--by", "ann", "--yes", "node1", "--json"];
+    site.run(&reset).await.refused("ha1 still see it fail").next("--maintenance");
+    // A host that Consul does not see cannot be told to be alive.
+    site.run(&["reset", "node2", "--by", "ann", "--yes", "node2"]).await.refused("not in the catalog");
+    site.run(&["reset", "node1", "--by", "ann", "--maintenance"]).await.refused("typed");
+    assert_eq!(site.tree().await, before);
+
+    site.put(&record, observer(0)).await;
+    let json = site.run(&reset).await.ok().json();
+    assert_eq!((&json["outcome"], &json["epoch"]), (&"changed".into(), &1.into()));
+    assert_eq!(json["released"], serde_json::json!(["ha1"]));
+    for (key, expected) in [
+        (node1.failed(), Some("False")),
+        (node1.recovered(), Some("False")),
+        (node1.epoch(), Some("1")),
+        (node1.number_fails(), Some("0")),
+        (record, None),
+        (ha1.in_use(), Some("False")),
+        (ha1.in_use_by(), None),
+    ] {
+        assert_eq!(site.value(&key).await.as_deref(), expected, "{key}");
+    }
+    assert_eq!(site.run(&reset).await.ok().json()["outcome"], "already_so");
+    // The next failure is the next incident.
+    open(&site, "node1@1").await;
+
+    site.run(&["reset", "node2", "--by", "ann", "--yes", "node2", "--maintenance"]).await.ok();
+    let json = site.run(&["host", "show", "node2", "--json"]).await.ok().json();
+    assert_eq!(json["host"]["maintenance"]["on"], true);
+    assert_eq!(json["host"]["epoch"], 1);
+}

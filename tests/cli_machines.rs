@@ -1,0 +1,191 @@
+//! `nova-ha host` and `ha-node` on a real Consul: what is added, what is refused, and that no
+//! secret ever comes back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli_support;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+
+use cli_support::Site;
+
+const SECRET: &str = "hunter2 with spaces";
+
+fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_added_in_one_piece_and_its_secrets_never_come_back() {
+    let site = Site::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n";
+    let private = file(&folder, "key", key);
+    let reference = file(&folder, "reference", "file:/etc/nova-ha/ssh-password\n");
+    let fence = file(
+        &folder,
+        "fence.json",
+        r#"{"version":1,"levels":[{"driver":"ipmi","address":"10.0.0.1","user":"u","password":"hunter3"}]}"#,
+    );
+    site.run(&["init"]).await.ok();
+    let mut args = vec!["host", "add", "node1.example.org", "--bmc-ip", "10.0.0.1", "--bmc-user", "admin"];
+    args.extend(["--bmc-password-file", "-", "--bmc-cipher", "3", "--bmc-identity", "SN-1"]);
+    args.extend(["--ssh-user", "root", "--ssh-port", "2222", "--ssh-private-key-file", &private]);
+    args.extend(["--ssh-password-file", &reference, "--fence-file", &fence, "--nova-host", "nova1"]);
+    let said = site.run_stdin(&args, &format!("{SECRET}\n")).await.ok();
+    assert!(said.out.contains("added"), "{}", said.out);
+
+    // What the original's scripts expect is there, spelled as they spell it.
+    for (key, expected) in [
+        ("status/failed", "False"),
+        ("status/recovered", "False"),
+        ("internal/number_fails", "0"),
+        ("internal/runtime_config", "{}"),
+        ("general", ""),
+        ("config/bmc/ip", "10.0.0.1"),
+        ("config/bmc/password", SECRET),
+        ("config/ssh/password", "file:/etc/nova-ha/ssh-password"),
+        ("config/maintenance", "False"),
+        ("internal/epoch", "0"),
+    ] {
+        let key = format!("ha_cluster/compute_nodes/node1.example.org/{key}");
+        assert_eq!(site.value(&key).await.as_deref(), Some(expected), "{key}");
+    }
+
+    for show in [
+        &["host", "show", "node1.example.org"][..],
+        &["host", "show", "node1.example.org", "--json"],
+        &["host", "list"],
+        &["host", "list", "--json"],
+        &["status"],
+        &["status", "--json"],
+    ] {
+        let said = site.run(show).await.ok();
+        for secret in ["hunter2", "hunter3", "c2VjcmV0"] {
+            assert!(!said.out.contains(secret) && !said.err.contains(secret), "{show:?}: {}", said.out);
+        }
+        if !show.contains(&"--json") {
+            assert!(said.out.lines().all(|line| line.chars().count() <= 80), "{}", said.out);
+        }
+    }
+    let shown = site.run(&["host", "show", "node1.example.org"]).await;
+    assert!(shown.out.contains("(file:/etc/nova-ha/ssh-password)"), "{}", shown.out);
+    let json = site.run(&["host", "show", "node1.example.org", "--json"]).await.json();
+    assert_eq!(json["config"]["settings"]["bmc/password"], "(set)");
+    assert_eq!(json["config"]["settings"]["fence"], "(set)");
+    assert_eq!(json["config"]["names"]["nova_host"], "nova1");
+    assert_eq!(json["host"]["failed"], false);
+
+    // With --replace only what is named changes.
+    let before = site.tree().await;
+    let replace = ["host", "add", "node1.example.org", "--replace", "--bmc-user", "root"];
+    site.run(&replace).await.ok();
+    let after = site.tree().await;
+    let changed: Vec<&str> =
+        after.iter().filter(|entry| !before.contains(entry)).map(|(key, _, _)| key.as_str()).collect();
+    assert_eq!(changed, ["ha_cluster/compute_nodes/node1.example.org/config/bmc/user"]);
+    assert!(site.run(&replace).await.ok().out.contains("already so"));
+
+    site.run(&["host", "remove", "node1.example.org"])
+        .await
+        .refused("no terminal")
+        .next("nova-ha host remove node1.example.org --yes node1.example.org");
+    site.run(&["host", "remove", "node1.example.org", "--yes", "node1"]).await.refused("is not");
+    // On a terminal it asks, and only the whole name is a yes.
+    for (typed, status) in [("node1", 1), ("node1.example.org", 0)] {
+        assert_eq!(on_terminal(&site, "host remove node1.example.org", typed), status, "{typed}");
+    }
+    assert!(site.tree().await.iter().all(|(key, _, _)| key == "ha_cluster/meta"));
+}
+
+/// Runs it on a pseudo-terminal, types one line, and answers its exit code.
+fn on_terminal(site: &Site, args: &str, typed: &str) -> i32 {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let program = assert_cmd::cargo::cargo_bin("nova-ha");
+    let mut child = Command::new("script")
+        .args(["-qec", &format!("{} {args}", program.display()), "/dev/null"])
+        .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", site.agent.port))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(format!("{typed}\n").as_bytes()).unwrap();
+    let status = child.wait().unwrap();
+    drop(stdin);
+    status.code().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_changes_nothing() {
+    let site = Site::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    // Without the sentinel nothing is told and nothing is written.
+    for args in [
+        &["status"][..],
+        &["host", "list"],
+        &["host", "add", "node1"],
+        &["policy", "show"],
+        &["maintenance", "on", "node1", "--by", "me"],
+        &["generate", "acl", "--out", "/nonexistent/out"],
+    ] {
+        site.run(args).await.refused("ha_cluster/meta").next("nova-ha init");
+    }
+    assert!(site.tree().await.is_empty());
+
+    assert_eq!(site.run(&["init", "--json"]).await.ok().json()["outcome"], "changed");
+    assert_eq!(site.run(&["init", "--json"]).await.ok().json()["outcome"], "already_so");
+    site.run(&["ha-node", "add", "ha1", "--targets", "hosts:a,b", "--storage", "shared"]).await.ok();
+    site.run(&["host", "add", "node1"]).await.ok();
+    site.run(&["host", "add", "node10"]).await.ok();
+    let before = site.tree().await;
+
+    site.run(&["host", "add", "node1"]).await.refused("already there").next("--replace");
+    site.run(&["host", "add", "Node1"]).await.refused("nothing but case");
+    site.run(&["host", "add", "HA1"]).await.refused("nothing but case");
+    site.run(&["host", "add", "ha1"]).await.refused("HA node ha1 is already there");
+    site.run(&["ha-node", "add", "NODE10"]).await.refused("nothing but case");
+    site.run(&["host", "add", "node2", "--replace"]).await.refused("not in the tree");
+    assert_eq!(site.run(&["host", "add", "a/b"]).await.code, 2);
+    let bad_fence = file(&folder, "fence", r#"{"version":1,"levels":[]}"#);
+    let newer_fence = file(&folder, "newer", r#"{"version":9,"levels":[]}"#);
+    let missing = folder.path().join("missing");
+    for (option, value, why) in [
+        ("--bmc-ip", "http://bmc", "neither an IP address"),
+        ("--bmc-port", "0", "no port"),
+        ("--bmc-user", "two words", "space"),
+        ("--fence-file", &bad_fence, "no level"),
+        ("--fence-file", &newer_fence, "version 9"),
+        ("--bmc-password-file", missing.to_str().unwrap(), "cannot read"),
+        ("--ssh-private-key-file", &bad_fence, "neither a private key"),
+        ("--ssh-host-key-file", &bad_fence, "no host key"),
+    ] {
+        site.run(&["host", "add", "node2", option, value]).await.refused(why);
+    }
+    site.run(&["host", "add", "node2", "--bmc-password-file", "-"]).await.refused("empty");
+    let both = ["host", "add", "n", "--bmc-password-file", "-", "--ssh-password-file", "-"];
+    site.run(&both).await.refused("only once");
+    // Looking never makes a ghost.
+    for args in [
+        &["host", "show", "node3"][..],
+        &["host", "remove", "node3", "--yes", "node3"],
+        &["maintenance", "on", "node3", "--by", "me"],
+        &["reset", "node3", "--by", "me", "--yes", "node3"],
+        &["confirm-off", "node3", "--by", "me", "--yes", "node3"],
+        &["generate", "consul-config", "--host", "node3", "--out", "/nonexistent/out"],
+    ] {
+        site.run(args).await.refused("node3 is not in the tree");
+    }
+    assert_eq!(site.tree().await, before);
+    let said = site.run(&["host", "show", "node2.example.org"]).await.refused("not in the tree");
+    assert!(said.err.contains("nova-ha host list"), "{}", said.err);
+
+    let json = site.run(&["ha-node", "list", "--json"]).await.ok().json();
+    assert_eq!(json["ha_nodes"][0]["name"], "ha1");
+    site.put("ha_cluster/ha_nodes/ha1/status/in_use", "True").await;
+    site.put("ha_cluster/ha_nodes/ha1/internal/in_use_by", "node1@0").await;
+    let remove = ["ha-node", "remove", "ha1", "--yes", "ha1"];
+    site.run(&remove).await.refused("in use by node1@0").next("nova-ha incident show node1@0");
+}

@@ -1,0 +1,120 @@
+//! `nova-ha status`, `policy`, `maintenance` on a real Consul: bad data hides nothing, and what a
+//! token may not read is never taken for empty.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli_support;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+
+use cli_support::Site;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_key_never_hides_the_others() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "ha1"]).await.ok();
+    // `node1` is the agent's own name: Consul says that it passes.
+    let reachable = ["--bmc-ip", "10.0.0.1", "--ssh-user", "root"];
+    site.run(&[&["host", "add", "node1"][..], &reachable].concat()).await.ok();
+    site.run(&[&["host", "add", "node2"][..], &reachable].concat()).await.ok();
+    site.put("ha_cluster/compute_nodes/node2/status/failed", "Flase").await;
+    site.put("ha_cluster/compute_nodes/a b/status/failed", "False").await;
+    site.put("ha_cluster/incidents/node2@0/incident", r#"{"version":9,"shape":"new"}"#).await;
+
+    let said = site.run(&["status"]).await;
+    assert_eq!(said.code, 1, "{}", said.out);
+    for expected in ["holds \"Flase\"", "a b/status/failed", "format version 9", "upgrade nova-ha", "passing"]
+    {
+        assert!(said.out.contains(expected), "{expected}: {}", said.out);
+    }
+    let json = site.run(&["status", "--json"]).await.json();
+    let host = |n: usize| &json["hosts"][n];
+    assert_eq!(host(0)["name"], "node1");
+    assert_eq!(host(0)["consul_says"], "passing");
+    assert_eq!(host(0)["failed"], false);
+    assert_eq!(host(0)["unprotected"], serde_json::json!([]));
+    assert_eq!(host(1)["consul_says"], "absent");
+    assert!(host(1)["failed"].is_null(), "{}", host(1));
+    assert_eq!(json["quorum"], serde_json::json!({ "needed": 1, "passing": 0, "configured": 1 }));
+    for field in ["cooldown", "generation", "ha_nodes", "open_incidents", "warnings", "faults"] {
+        assert!(json.get(field).is_some(), "{field}");
+    }
+    // What would decide on the bad key refuses instead.
+    for args in [
+        &["reset", "node2", "--by", "me", "--yes", "node2"][..],
+        &["host", "remove", "node2", "--yes", "node2"],
+    ] {
+        site.run(args).await.refused("ha_cluster/");
+    }
+    site.put("ha_cluster/meta", r#"{"version":2}"#).await;
+    site.run(&["status"]).await.refused("format version 2").next("upgrade nova-ha");
+    site.run(&["host", "add", "node3"]).await.refused("format version 2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_token_is_never_told_that_the_tree_is_empty() {
+    let site = Site::with_acl().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["host", "add", "node1"]).await.ok();
+    let before = site.tree().await;
+    let nothing = site.agent.token("nothing", "").await;
+    for args in [&["status"][..], &["host", "list"], &["incident", "list"], &["host", "add", "node2"]] {
+        site.run_with(Some(&nothing), args, "").await.refused("ha_cluster/meta");
+    }
+    site.run_with(Some(&nothing), &["init"], "").await.refused("initialise");
+    site.run_with(Some("00000000-0000-4000-8000-000000000001"), &["status"], "").await.refused("Consul");
+    let reader = r#"key_prefix "ha_cluster/" { policy = "read" }"#;
+    let reader = site.agent.token("reader", reader).await;
+    site.run_with(Some(&reader), &["host", "add", "node2"], "").await.refused("add host node2");
+    // It may read the tree but no node: what Consul says is not known, and said so.
+    let json = site.run_with(Some(&reader), &["status", "--json"], "").await.json();
+    assert_eq!(json["hosts"][0]["consul_says"], "cannot_tell");
+    assert!(json["warnings"][0].as_str().is_some_and(|text| text.contains("agent")), "{json}");
+    assert_eq!(site.tree().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_cannot_work_is_not_written() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "ha1"]).await.ok();
+    site.run(&["host", "add", "node1"]).await.ok();
+    site.run(&["policy", "set", "cooldown", "5m"]).await.ok();
+    site.run(&["policy", "set", "quorum", "2"]).await.ok();
+    assert_eq!(
+        site.value("ha_cluster/policy").await.as_deref(),
+        Some(r#"{"cooldown":"5m","quorum":2,"version":1}"#)
+    );
+    let before = site.tree().await;
+    for (key, value, why) in [
+        ("threshold", "1", "at least 2"),
+        ("treshold", "4", "no such setting"),
+        ("version", "2", "no such setting"),
+        ("session_ttl", "1s", "at least 10s"),
+        ("cooldown", "-5m", "negative"),
+        ("cooldown", "soon", "cooldown"),
+        ("rules", "[]", "at least one way"),
+    ] {
+        site.run(&["policy", "set", key, value]).await.refused(why);
+    }
+    assert_eq!(site.tree().await, before);
+    let json = site.run(&["policy", "show", "--json"]).await.ok().json();
+    assert_eq!(json["policy"]["cooldown"], "5m");
+    assert_eq!(json["policy"]["threshold"], 3);
+    assert_eq!(json["differs"], serde_json::json!(["cooldown", "quorum"]));
+    let said = site.run(&["policy", "check"]).await;
+    assert!(said.code == 1 && said.out.contains("only 1 HA nodes"), "{}", said.out);
+    site.run(&["policy", "unset", "quorum"]).await.ok();
+    site.run(&["policy", "check"]).await.ok();
+    site.put("ha_cluster/policy", r#"{"version":1,"treshold":3}"#).await;
+    site.run(&["policy", "show"]).await.refused("treshold");
+
+    site.run(&["maintenance", "on", "node1", "--reason", "disk swap", "--by", "ann"]).await.ok();
+    let json = site.run(&["host", "list", "--json"]).await.ok().json();
+    assert_eq!(json["hosts"][0]["maintenance"]["reason"], "disk swap");
+    site.put("ha_cluster/compute_nodes/node1/config/maintenance", "True").await;
+    let again = ["maintenance", "on", "node1", "--by", "ann", "--json"];
+    assert_eq!(site.run(&again).await.ok().json()["outcome"], "already_so");
+    site.run(&["maintenance", "off", "node1", "--by", "ann"]).await.ok();
+    assert_eq!(site.run(&["host", "list", "--json"]).await.json()["hosts"][0]["maintenance"]["on"], false);
+}

@@ -1,0 +1,109 @@
+//! `nova-ha` against a real Consul.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::process::Output;
+
+use nova_ha::store::{Op, Store, TxnOutcome};
+use serde_json::Value;
+
+use crate::consul_agent::{Agent, MASTER};
+
+/// A Consul and a token for it.
+pub(crate) struct Site {
+    pub(crate) agent: Agent,
+    token: Option<String>,
+}
+
+/// What a command did.
+pub(crate) struct Said {
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) code: i32,
+}
+
+impl Said {
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+
+    /// Exit 1, and one line that says why.
+    #[track_caller]
+    pub(crate) fn refused(self, why: &str) -> Self {
+        assert_eq!(self.code, 1, "stdout: {}\nstderr: {}", self.out, self.err);
+        assert!(self.err.starts_with("nova-ha: ") && self.err.contains(why), "{}", self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn next(self, command: &str) -> Self {
+        assert!(self.err.contains("next: ") && self.err.contains(command), "{}", self.err);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
+    }
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self { agent: Agent::start(serde_json::json!({})).await, token: None }
+    }
+
+    pub(crate) async fn with_acl() -> Self {
+        let agent = Agent::start_with_acl(serde_json::json!({})).await;
+        Self { agent, token: Some(MASTER.into()) }
+    }
+
+    pub(crate) async fn run(&self, args: &[&str]) -> Said {
+        self.run_with(self.token.as_deref(), args, "").await
+    }
+
+    pub(crate) async fn run_stdin(&self, args: &[&str], stdin: &str) -> Said {
+        self.run_with(self.token.as_deref(), args, stdin).await
+    }
+
+    pub(crate) async fn run_with(&self, token: Option<&str>, args: &[&str], stdin: &str) -> Said {
+        let mut command = assert_cmd::Command::cargo_bin("nova-ha").unwrap();
+        command
+            .env_clear()
+            .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", self.agent.port))
+            .args(args)
+            .write_stdin(stdin.to_owned())
+            .timeout(std::time::Duration::from_secs(60));
+        if let Some(token) = token {
+            command.env("CONSUL_HTTP_TOKEN", token);
+        }
+        let output: Output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        Said {
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code().unwrap(),
+        }
+    }
+
+    pub(crate) async fn put(&self, key: &str, value: impl AsRef<[u8]>) {
+        self.write(&[Op::Set(key.into(), value.as_ref().to_vec())]).await;
+    }
+
+    pub(crate) async fn write(&self, ops: &[Op]) {
+        let outcome = self.agent.client().transact(ops).await.unwrap();
+        assert!(matches!(outcome, TxnOutcome::Committed(_)), "{outcome:?}");
+    }
+
+    pub(crate) async fn value(&self, key: &str) -> Option<String> {
+        let entry = self.agent.client().get(key).await.unwrap();
+        entry.map(|entry| String::from_utf8(entry.value).unwrap())
+    }
+
+    /// All keys and values, to see that nothing changed.
+    pub(crate) async fn tree(&self) -> Vec<(String, Vec<u8>, u64)> {
+        let entries = self.agent.client().list("ha_cluster/").await.unwrap();
+        entries.into_iter().map(|entry| (entry.key, entry.value, entry.modify_index)).collect()
+    }
+}

@@ -1,0 +1,350 @@
+//! Every file under `consul-watches/`: the templates as `nova-ha generate` fills them are taken by
+//! a real Consul, the policies allow what an executable does and nothing more, and the others are
+//! parsed by what reads them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli_support;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use cli_support::Site;
+use nova_ha::store::{Op, Store, StoreError, TxnOutcome};
+use serde_json::Value;
+
+fn watches() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("consul-watches")
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    std::fs::read_to_string(watches().join(path)).unwrap()
+}
+
+async fn site(site: Site) -> Site {
+    site.run(&["init"]).await.ok();
+    for node in ["ha1", "ha2"] {
+        site.run(&["ha-node", "add", node, "--ssh-user", "root"]).await.ok();
+    }
+    for host in ["node1", "node10"] {
+        let args = ["host", "add", host, "--ssh-user", "root", "--bmc-ip", "10.0.0.1"];
+        site.run_stdin(&[&args[..], &["--bmc-password-file", "-"]].concat(), "hunter2").await.ok();
+    }
+    site
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consul_takes_what_is_generated() {
+    let site = site(Site::start().await).await;
+    site.run(&["policy", "set", "probe_deadline", "1500ms"]).await.ok();
+    site.run(&["policy", "set", "probe_interval", "2s"]).await.ok();
+    let out = tempfile::tempdir().unwrap();
+    for (whose, name, tokens) in [
+        ("--ha-node", "ha1", true),
+        ("--ha-node", "ha2", false),
+        ("--host", "node1", true),
+        ("--host", "node10", false),
+    ] {
+        let folder = out.path().join(name);
+        let dir = folder.to_str().unwrap();
+        let mut args = vec!["generate", "consul-config", whose, name, "--out", dir, "--bin-dir", "/opt/bin/"];
+        if tokens {
+            args.extend(["--token-dir", "/etc/nova-ha/tokens", "--tcp", "storage=3260"]);
+        }
+        site.run(&args).await.ok();
+        std::fs::write(folder.join("base.json"), r#"{"data_dir":"/nonexistent"}"#).unwrap();
+        let checked = Command::new(consul_agent::program()).arg("validate").arg(&folder).output().unwrap();
+        assert!(checked.status.success(), "{name}: {}", String::from_utf8_lossy(&checked.stderr));
+    }
+    let config: Value =
+        serde_json::from_str(&std::fs::read_to_string(out.path().join("ha1/nova-ha.json")).unwrap()).unwrap();
+    assert_eq!(config["leave_on_terminate"], false);
+    let ids: Vec<&str> =
+        config["checks"].as_array().unwrap().iter().map(|check| check["id"].as_str().unwrap()).collect();
+    let expected =
+        ["nova-ha-probe:node1", "nova-ha-probe:node10", "nova-ha-probe:ha2", "nova-ha-mark-failed"];
+    assert_eq!(ids, expected);
+    let probe = &config["checks"][0];
+    assert_eq!(
+        (&probe["interval"], &probe["timeout"], &probe["status"]),
+        (&"2s".into(), &"4500ms".into(), &"warning".into())
+    );
+    let args: Vec<&str> = probe["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+    assert_eq!(
+        args[..4],
+        [
+            "/usr/bin/env",
+            "CONSUL_HTTP_TOKEN_FILE=/etc/nova-ha/tokens/probe",
+            "/opt/bin/nova-ha-probe",
+            "node1"
+        ]
+    );
+    assert_eq!(config["watches"][0]["state"], "critical");
+    assert_eq!(config["watches"][1]["key"], "ha_cluster/recovery_queue");
+    let plain = std::fs::read_to_string(out.path().join("ha2/nova-ha.json")).unwrap();
+    assert!(!plain.contains("/usr/bin/env") && !plain.contains("TOKEN"), "{plain}");
+    let unwatched = ["policy", "set", "rules", r#"[{"planes":["management","storage"]}]"#];
+    site.run(&unwatched).await.ok();
+    let again = ["generate", "consul-config", "--ha-node", "ha1", "--out", out.path().to_str().unwrap()];
+    assert!(site.run(&again).await.ok().out.contains("storage"), "a plane that nobody looks at is said");
+}
+
+/// What a token may, by trying.
+struct Tried<'a> {
+    site: &'a Site,
+    token: String,
+}
+
+impl Tried<'_> {
+    async fn reads(&self, key: &str) -> bool {
+        match self.site.agent.client_with_token(&self.token).get(&format!("ha_cluster/{key}")).await {
+            Ok(_) => true,
+            Err(StoreError::Denied { .. }) => false,
+            Err(other) => panic!("{key}: {other}"),
+        }
+    }
+
+    async fn writes(&self, key: &str) -> bool {
+        let op = Op::Set(format!("ha_cluster/{key}"), b"0".to_vec());
+        match self.site.agent.client_with_token(&self.token).transact(&[op]).await {
+            Ok(TxnOutcome::Committed(_)) => true,
+            Err(StoreError::Denied { .. }) => false,
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_token_may_what_its_executable_does_and_nothing_more() {
+    let site = site(Site::with_acl().await).await;
+    let out = tempfile::tempdir().unwrap();
+    site.run(&["generate", "acl", "--out", out.path().to_str().unwrap()]).await.ok();
+    let mut tokens = std::collections::BTreeMap::new();
+    for file in std::fs::read_dir(out.path()).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let rules = std::fs::read_to_string(&path).unwrap();
+        let token = site.agent.token(&name, &rules).await;
+        tokens.insert(name, Tried { site: &site, token });
+    }
+    assert_eq!(tokens.len(), 2 + 3 * 2 + 2 * 2);
+
+    let node = "compute_nodes/node1";
+    // Name, may read, may not read, may write, may not write.
+    type Keys = &'static [&'static str];
+    let table: [(&str, Keys, Keys, Keys, Keys); 4] = [
+        (
+            "nova-ha-probe-ha1",
+            &["meta", "compute_nodes/node1/config/ssh/user", "ha_nodes/ha2/config/ssh/user"],
+            &["compute_nodes/node1/config/bmc/password", "compute_nodes/node1/config/fence", "policy"],
+            &["compute_nodes/node10/internal/observers/ha1", "compute_nodes/node1/internal/number_fails"],
+            &["compute_nodes/node1/status/failed", "compute_nodes/node1/internal/observers/ha2", "meta"],
+        ),
+        (
+            "nova-ha-mark-failed",
+            &["policy", "compute_nodes/node1/internal/epoch", "ha_nodes/ha1/config/names"],
+            &["compute_nodes/node1/config/bmc/password", "compute_nodes/node1/config/ssh/password"],
+            &[
+                "compute_nodes/node1/status/failed",
+                "incidents/node1@0/incident",
+                "recovery_queue",
+                "cooldown",
+            ],
+            &["compute_nodes/node1/status/recovered", "compute_nodes/node1/config/maintenance", "policy"],
+        ),
+        (
+            "nova-ha-recover-ha1",
+            &["compute_nodes/node1/config/bmc/password", "policy"],
+            &[],
+            &["compute_nodes/node1/status/recovered", "ha_nodes/ha2/status/in_use", "incidents/node1@0/lock"],
+            &["compute_nodes/node1/status/failed", "compute_nodes/node1/config/bmc/ip", "policy", "meta"],
+        ),
+        (
+            "nova-ha-runtime-info-node1",
+            &["meta", "compute_nodes/node1/general"],
+            &["compute_nodes/node1/config/bmc/password", "compute_nodes/node10/general"],
+            &["compute_nodes/node1/internal/runtime_config"],
+            &["compute_nodes/node10/internal/runtime_config", "compute_nodes/node1/status/failed"],
+        ),
+    ];
+    for (name, reads, hidden, writes, closed) in table {
+        let tried = &tokens[name];
+        for key in reads {
+            assert!(tried.reads(key).await, "{name} may not read {key}");
+        }
+        for key in hidden {
+            assert!(!tried.reads(key).await, "{name} may read {key}");
+        }
+        for key in closed {
+            assert!(!tried.writes(key).await, "{name} may write {key}");
+        }
+        for key in writes {
+            assert!(tried.writes(key).await, "{name} may not write {key}");
+        }
+    }
+    for host in ["node1", "node10"] {
+        let tried = &tokens[&format!("nova-ha-agent-{host}")];
+        assert!(!tried.reads(&format!("{node}/config/ssh/user")).await && !tried.reads("meta").await);
+    }
+    assert!(tokens["nova-ha-agent-ha1"].reads("recovery_queue").await);
+
+    // A comparison with an absent key needs `write`: the hosts that `host add` makes have them.
+    let unchanged = ["epoch", "maintenance"].map(|key| match key {
+        "epoch" => format!("ha_cluster/{node}/internal/epoch"),
+        _ => format!("ha_cluster/{node}/config/maintenance"),
+    });
+    let mark = site.agent.client_with_token(&tokens["nova-ha-mark-failed"].token);
+    for key in unchanged {
+        let entry = mark.get(&key).await.unwrap();
+        let outcome = mark.transact(&[Op::unchanged(key.clone(), entry.as_ref())]).await;
+        assert!(matches!(outcome, Ok(TxnOutcome::Committed(_))), "{key}: {outcome:?}");
+    }
+    // Names come from listings, and every configured machine is among them.
+    let names = mark.keys("ha_cluster/compute_nodes/", true).await.unwrap();
+    assert_eq!(names, ["ha_cluster/compute_nodes/node1/", "ha_cluster/compute_nodes/node10/"]);
+    assert!(!mark.serf_health().await.unwrap().is_empty());
+    // A tree of the original lacks keys that these policies need: it is said, with the command.
+    site.put("ha_cluster/compute_nodes/old/general", "").await;
+    let said = site.run(&["generate", "acl", "--out", out.path().to_str().unwrap()]).await.ok();
+    assert!(said.out.contains("nova-ha host add old --replace"), "{}", said.out);
+}
+
+#[test]
+fn systemd_takes_the_units() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut units = Vec::new();
+    for entry in std::fs::read_dir(watches().join("systemd")).unwrap() {
+        let path = entry.unwrap().path();
+        // The executables are not installed here; everything else stays as it is.
+        let unit = std::fs::read_to_string(&path).unwrap().replace("=/usr/bin/nova-ha-", "=/bin/true #");
+        let copy = folder.path().join(path.file_name().unwrap());
+        std::fs::write(
+            &copy,
+            unit.replace("/bin/true #recover", "/bin/true").replace("/bin/true #", "/bin/true "),
+        )
+        .unwrap();
+        units.push(copy);
+    }
+    assert_eq!(units.len(), 4);
+    let done = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && !said.contains("nova-ha"), "{said}");
+    let recover = text("systemd/nova-ha-recover.service");
+    assert!(recover.contains("Type=oneshot") && recover.contains("TimeoutStartSec=infinity"));
+}
+
+#[test]
+fn nomad_jobs_sweep_without_overlap() {
+    for (name, program) in [("recover", "nova-ha-recover"), ("mark-failed", "nova-ha-mark-failed")] {
+        let body: Value = hcl::from_str(&text(format!("nomad/nova-ha-{name}.nomad.hcl"))).unwrap();
+        let job = &body["job"][format!("nova-ha-{name}")];
+        assert_eq!(job["periodic"]["prohibit_overlap"], true, "{job}");
+        assert_eq!(job["type"], "sysbatch");
+        let task = &job["group"][name]["task"][name];
+        assert_eq!(task["driver"], "raw_exec");
+        assert_eq!(task["config"]["command"], format!("/usr/bin/{program}"));
+        assert_eq!(task["env"]["CONSUL_HTTP_TOKEN_FILE"], format!("/etc/nova-ha/tokens/{name}"));
+    }
+}
+
+#[test]
+fn cron_lines_have_a_time_a_user_and_a_command_that_sh_takes() {
+    let cron = text("cron/nova-ha");
+    let lines: Vec<&str> = cron.lines().filter(|line| line.starts_with('*')).collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let fields: Vec<&str> = line.splitn(7, ' ').collect();
+        assert_eq!((fields[..5].concat().as_str(), fields[5]), ("*****", "root"), "{line}");
+        assert!(!fields[6].contains('%'), "cron takes % for a newline");
+        assert!(Command::new("sh").args(["-n", "-c", fields[6]]).status().unwrap().success(), "{line}");
+    }
+}
+
+/// `start-recover` in a folder of its own, beside a `nova-ha-recover` that leaves a line and sleeps.
+struct StartRecover {
+    folder: tempfile::TempDir,
+}
+
+impl StartRecover {
+    fn new(systemd: &Path) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let program = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        };
+        let here = folder.path().display();
+        program(
+            "start-recover",
+            text("start-recover").replace("/run/systemd/system", systemd.to_str().unwrap()),
+        );
+        program(
+            "nova-ha-recover",
+            format!("#!/bin/sh\necho \"run $*\" >>{here}/runs\nsleep 1.5\necho done\n"),
+        );
+        program("systemctl", format!("#!/bin/sh\necho \"$*\" >>{here}/asked\n"));
+        Self { folder }
+    }
+
+    fn run(&self) -> Duration {
+        let path = format!("{}:/usr/bin:/bin", self.folder.path().display());
+        let begun = Instant::now();
+        let done = Command::new(self.folder.path().join("start-recover"))
+            .args(["--ha-node", "ha1"])
+            .env_clear()
+            .env("PATH", path)
+            .env("NOVA_HA_RUN_DIR", self.folder.path().join("run"))
+            .env("NOVA_HA_LOG_DIR", self.folder.path().join("log"))
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        begun.elapsed()
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn wait_for(&self, name: &str, count: usize) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.lines(name).len() < count {
+            assert!(Instant::now() < end, "{name}: {:?}", self.lines(name));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+fn start_recover_does_not_wait_and_at_most_one_waits_behind_the_running_one() {
+    let start = StartRecover::new(Path::new("/nonexistent/systemd"));
+    for _ in 0..6 {
+        // `output` reads to the end of both pipes: a child that kept one open would be waited for.
+        let took = start.run();
+        assert!(took < Duration::from_millis(1200), "it waited: {took:?}");
+        // The first has taken its lock before the next comes.
+        start.wait_for("runs", 1);
+    }
+    start.wait_for("log/recover.log", 2);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(start.lines("runs"), ["run --ha-node ha1"; 2]);
+    assert_eq!(start.lines("log/recover.log"), ["done"; 2]);
+    assert!(start.lines("asked").is_empty());
+}
+
+#[test]
+fn start_recover_leaves_it_to_systemd_where_that_runs() {
+    let systemd = tempfile::tempdir().unwrap();
+    let start = StartRecover::new(systemd.path());
+    start.run();
+    assert_eq!(
+        start.lines("asked"),
+        ["cat nova-ha-recover.service", "start --no-block nova-ha-recover.service"]
+    );
+    assert!(start.lines("runs").is_empty());
+    let syntax = Command::new("sh").arg("-n").arg(watches().join("start-recover")).status().unwrap();
+    assert!(syntax.success());
+}
