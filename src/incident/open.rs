@@ -4,6 +4,7 @@
 use super::IncidentRecord;
 use super::evidence::Evidence;
 use crate::keys;
+use crate::names::IncidentId;
 use crate::store::{Entry, Op};
 use crate::tree::flag;
 use crate::tree::record::bytes;
@@ -22,6 +23,15 @@ pub struct AsSeen<'a> {
     /// `recovery_queue`, read **before** the votes: two markers cannot both be the last one
     /// under the limit.
     pub recovery_queue: Option<&'a Entry>,
+}
+
+/// The operations that wake the HA nodes for an incident whose id may be in `recovery_queue`
+/// already: Consul drops a write that changes nothing (no new index, no watch; seen on 1.8.7), so
+/// the key is deleted and made anew in the same transaction.
+pub fn wake(id: &IncidentId, recovery_queue: Option<&Entry>) -> Vec<Op> {
+    let delete = recovery_queue.map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index));
+    let make = Op::replace(keys::RECOVERY_QUEUE, id.to_string(), None);
+    delete.into_iter().chain([make]).collect()
 }
 
 /// The transaction that opens an incident, all or nothing.

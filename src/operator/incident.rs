@@ -18,6 +18,7 @@ use super::machine_options::{checked, line};
 use super::machine_view::{Fault, faults_text};
 use crate::incident::IncidentRecord;
 use crate::incident::journal::{Event, JournalEntry};
+use crate::incident::open::wake;
 use crate::incident::status::State;
 use crate::keys;
 use crate::names::IncidentId;
@@ -242,14 +243,9 @@ impl Open {
         ])
     }
 
-    /// Writes the key that the HA nodes watch, so that they look at once and not at the next
-    /// sweep. Consul drops a write that changes nothing (no index, no watch: seen on 1.8.7), so the
-    /// key is deleted and made anew.
+    /// So that the HA nodes look at once and not at the next sweep.
     pub(super) fn wake(&self) -> Vec<Op> {
-        let seen = self.tree.get(keys::RECOVERY_QUEUE);
-        let delete = seen.map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index));
-        let make = Op::replace(keys::RECOVERY_QUEUE, self.record.id.to_string(), None);
-        delete.into_iter().chain([make]).collect()
+        wake(&self.record.id, self.tree.get(keys::RECOVERY_QUEUE))
     }
 }
 

@@ -177,11 +177,8 @@ pub async fn add_order(
         return Ok(Some(format!("already ordered by {}", before.by)));
     }
     record.order = Some(order.clone());
-    let ops = [
-        Op::replace(key, crate::tree::record::bytes(&record), entry),
-        // Wakes `recover`.
-        Op::replace(keys::RECOVERY_QUEUE, id.to_string(), seen.tree.get(keys::RECOVERY_QUEUE)),
-    ];
+    let mut ops = vec![Op::replace(key, crate::tree::record::bytes(&record), entry)];
+    ops.extend(crate::incident::open::wake(id, seen.tree.get(keys::RECOVERY_QUEUE)));
     match store.transact(&ops).await.map_err(|source| AddOrderError::Write { source })? {
         TxnOutcome::Committed(_) => Ok(None),
         TxnOutcome::Refused(_) => Ok(Some("the incident moved on meanwhile, say it again".into())),
