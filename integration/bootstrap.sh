@@ -83,8 +83,8 @@ make_venv() {
 # The product, without LTO. Sets BIN_DIR. `NOVA_HA_LAB_NO_BUILD=1` takes what is there.
 build_product() {
   local target=${CARGO_TARGET_DIR:-$REPO/target}
-  BIN_DIR=$target/lab
+  BIN_DIR=$target/debug
   [ -z "${NOVA_HA_LAB_NO_BUILD:-}" ] || return 0
   command -v cargo >/dev/null || die "cargo is missing: install Rust (rustup) first"
-  (cd "$REPO" && cargo build --quiet --profile lab --bins >&2) || die "cargo build failed"
+  (cd "$REPO" && cargo build --quiet --bins >&2) || die "cargo build failed"
 }

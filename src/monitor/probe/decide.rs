@@ -104,7 +104,7 @@ pub fn decide(findings: &Findings, before: Option<(&ObserverRecord, &Entry)>, co
         threshold: context.threshold,
         planes: planes.clone(),
         interval_ms: u64::try_from(context.interval.as_millis()).unwrap_or(u64::MAX),
-        indices: indices(current.is_some(), before),
+        indices: indices(current.is_some(), before, context),
         life: context.life.clone(),
         at: context.at,
         why: why(findings),
@@ -112,10 +112,22 @@ pub fn decide(findings: &Findings, before: Option<(&ObserverRecord, &Entry)>, co
     Next { verdict, record, planes }
 }
 
-/// Where our own last writes stand in Consul's order. The write that we read is the youngest; those
-/// of an earlier epoch are no yardstick for this one.
-fn indices(same_epoch: bool, before: Option<(&ObserverRecord, &Entry)>) -> Vec<u64> {
+/// Intervals between two writes that still follow on each other; as in [`crate::judge::freshness`].
+const FOLLOWS_WITHIN_INTERVALS: u32 = 3;
+
+/// Where our own last writes stand in Consul's order. The write that we read is the youngest. They
+/// are a yardstick for *two intervals ago* only while they follow on each other: those of an
+/// earlier epoch, of another boot, from before the machine was healthy, or from before a gap (the
+/// probe could not tell, or did not run) begin anew.
+fn indices(same_epoch: bool, before: Option<(&ObserverRecord, &Entry)>, context: &Context) -> Vec<u64> {
     let Some((record, entry)) = before.filter(|_| same_epoch) else { return Vec::new() };
+    let since = context.life.boottime_ms.checked_sub(record.life.boottime_ms);
+    let interval = u64::try_from(context.interval.as_millis()).unwrap_or(u64::MAX);
+    let follows = record.life.boot_id == context.life.boot_id
+        && since.is_some_and(|since| since <= interval.saturating_mul(u64::from(FOLLOWS_WITHIN_INTERVALS)));
+    if record.fails == 0 || !follows {
+        return Vec::new();
+    }
     let mut all = record.indices.clone();
     all.push(entry.modify_index);
     let surplus = all.len().saturating_sub(KEPT_INDICES);
