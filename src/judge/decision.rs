@@ -63,7 +63,9 @@ impl No {
             No::NotReset { .. } | No::Cooldown { .. } | No::Storm(_) | No::NoAnchor(_) => true,
             No::CannotTell(why) => match why {
                 CannotTell::Votes { .. } => false,
-                CannotTell::AgentAbsent | CannotTell::LoneObserver(_) => true,
+                CannotTell::AgentAbsent | CannotTell::AgentAnswers { .. } | CannotTell::LoneObserver(_) => {
+                    true
+                }
             },
         }
     }

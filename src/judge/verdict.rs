@@ -47,6 +47,12 @@ pub enum CannotTell {
     },
     /// The machine should run an agent and the catalog has none: it left, or was reaped.
     AgentAbsent,
+    /// A quorum votes dead while its agent answers: neither side is to be believed alone, and it is
+    /// not *alive*, or an incident would be withdrawn on one gossip packet.
+    AgentAnswers {
+        /// Votes counted.
+        votes: usize,
+    },
     /// One observer alone may not decide here.
     LoneObserver(String),
 }
@@ -57,7 +63,7 @@ impl CannotTell {
         match self {
             CannotTell::Votes { .. } => 0,
             CannotTell::LoneObserver(_) => 1,
-            CannotTell::AgentAbsent => 2,
+            CannotTell::AgentAbsent | CannotTell::AgentAnswers { .. } => 2,
         }
     }
 
@@ -68,6 +74,9 @@ impl CannotTell {
                 format!("{have} of {need} votes")
             }
             CannotTell::Votes { have, need, absent } => format!("{have} of {need} votes ({absent})"),
+            CannotTell::AgentAnswers { votes } => {
+                format!("{votes} votes say dead, but its Consul agent answers (serfHealth passing)")
+            }
             CannotTell::AgentAbsent => "its Consul agent left: UNPROTECTED until the agent is back".into(),
             CannotTell::LoneObserver(why) => why.clone(),
         }
@@ -215,10 +224,7 @@ fn with_agent(subject: &Subject, rule: &Rule, voters: Vec<HaNodeName>, quorum: u
     let serf = match (subject.has_agent, subject.serf) {
         (true, Some(SerfHealth::Critical)) => "critical",
         (true, Some(SerfHealth::Passing)) if rule.agent_must_be_critical || lone => {
-            return Verdict::Alive(format!(
-                "{} votes, but its Consul agent answers (serfHealth passing)",
-                voters.len()
-            ));
+            return Verdict::CannotTell(CannotTell::AgentAnswers { votes: voters.len() });
         }
         (true, Some(SerfHealth::Passing)) => "passing (the rule allows it)",
         (true, None) => return Verdict::CannotTell(CannotTell::AgentAbsent),
