@@ -188,6 +188,10 @@ impl Policy {
             "session_ttl: at least 10s, Consul takes no less",
         );
         demand(self.lock_delay <= Duration::from_secs(60), "lock_delay: at most 60s, Consul takes no more");
+        demand(
+            self.lock_delay >= Duration::from_secs(2),
+            "lock_delay: at least 2s, an attempt of an effect must fit",
+        );
         demand(self.lease_margin < self.session_ttl, "lease_margin: below session_ttl");
         demand(self.off_reads >= 2, "off_reads: at least 2 consecutive reads of off");
         demand(!self.rules.is_empty(), "rules: at least one way to be dead");

@@ -113,7 +113,9 @@ fn nova_name(text: &str, key: &str) -> Result<NovaHost, Stop> {
 
 /// A client for this HA node's cloud.
 pub fn cloud(world: &World, case: &Case) -> Result<Box<dyn Cloud>, Stop> {
-    world.clouds.open(case.os_cloud.as_deref()).map_err(|why| {
+    // Below the lock-delay: when the lease is lost, an adopter may act that much later.
+    let effects_within = case.policy.lock_delay * 3 / 4;
+    world.clouds.open(case.os_cloud.as_deref(), effects_within).map_err(|why| {
         let name = case.os_cloud.as_deref().unwrap_or("OS_* variables");
         Stop::waiting(
             format!("cloud {name} cannot be used: {why}"),

@@ -19,6 +19,7 @@ pub mod lease;
 pub mod note;
 pub mod plan;
 pub mod proof;
+pub mod prune;
 pub mod queue;
 pub mod run;
 pub mod single;

@@ -12,6 +12,7 @@ use super::journal::Journal;
 use super::lease::Lease;
 use super::note;
 use super::plan::{Blocker, Plan, plan};
+use super::prune::prune;
 use super::queue::{self, Pending, Work};
 use super::stop::Stop;
 use super::world::{World, chain};
@@ -126,6 +127,16 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
         };
         tracing::info!(incident = %report.incident, result = ?report.result, "{}", report.text.lines().next().unwrap_or(""));
         reports.push(report);
+    }
+    if !options.plan_only {
+        // Housekeeping; whatever is wrong with it, the recovery above is what counts.
+        match prune(world).await {
+            Ok(0) => {}
+            Ok(removed) => {
+                tracing::info!(removed, "ended incidents removed, as policy keep_closed_incidents says")
+            }
+            Err(error) => tracing::warn!(error = %chain(&error), "ended incidents cannot be removed"),
+        }
     }
     Ok(reports)
 }

@@ -28,8 +28,9 @@ pub trait Fences: Send + Sync {
 
 /// Clouds by name.
 pub trait Clouds: Send + Sync {
-    /// A client for the cloud of this name in clouds.yaml (`None`: `OS_*` variables).
-    fn open(&self, name: Option<&str>) -> Result<Box<dyn Cloud>, String>;
+    /// A client for the cloud of this name in clouds.yaml (`None`: `OS_*` variables). One attempt of
+    /// an effect ends within `effects_within`.
+    fn open(&self, name: Option<&str>, effects_within: Duration) -> Result<Box<dyn Cloud>, String>;
 }
 
 /// Whether a machine answers with the host key that it is known by.
@@ -94,10 +95,10 @@ impl Fences for ConfiguredFences {
 pub struct ConfiguredClouds;
 
 impl Clouds for ConfiguredClouds {
-    fn open(&self, name: Option<&str>) -> Result<Box<dyn Cloud>, String> {
+    fn open(&self, name: Option<&str>, effects_within: Duration) -> Result<Box<dyn Cloud>, String> {
         let settings =
             CloudSettings::load(name, &Environment::of_process()).map_err(|error| chain(&error))?;
-        Ok(Box::new(NovaClient::new(settings, Timing::default())))
+        Ok(Box::new(NovaClient::new(settings, Timing::default().with_effects_within(effects_within))))
     }
 }
 

@@ -1,0 +1,49 @@
+//! Closed incidents beyond what the policy keeps are removed from the tree.
+
+use super::world::World;
+use crate::incident::IncidentRecord;
+use crate::keys;
+use crate::names::{Epoch, IncidentId};
+use crate::policy::Policy;
+use crate::store::{Op, TxnOutcome};
+use crate::tree::{Snapshot, TreeError};
+
+/// Removes the oldest ended incidents beyond the policy's number; says how many.
+///
+/// Only those whose host was reset since: the incident of a host's present epoch is what says that
+/// this epoch is spent.
+pub async fn prune(world: &World) -> Result<usize, TreeError> {
+    let read = |source| TreeError::Read { what: "the incidents".into(), source };
+    let folders = world.store.keys(keys::INCIDENTS, true).await.map_err(read)?;
+    let ids: Vec<IncidentId> = folders.iter().filter_map(|folder| keys::incident_of(folder)).collect();
+    let mut prefixes = vec![keys::META.to_owned(), keys::POLICY.to_owned()];
+    for id in &ids {
+        prefixes.extend([keys::incident(id).incident(), keys::host(id.host()).epoch()]);
+    }
+    let snapshot = Snapshot::read(world.store.as_ref(), "the incidents", &prefixes).await?;
+    let keep = Policy::of(&snapshot)?.keep_closed_incidents;
+    let mut ended = Vec::new();
+    for id in ids {
+        let key = keys::incident(&id).incident();
+        let Some(record) = snapshot.record::<IncidentRecord>(&key)? else { continue };
+        let epoch = Epoch(snapshot.number(&keys::host(id.host()).epoch())?.unwrap_or(0));
+        if record.status.is_over() && id.epoch() < epoch {
+            ended.push((record.changed_at, id));
+        }
+    }
+    ended.sort();
+    let surplus = ended.len().saturating_sub(keep);
+    let mut removed = 0;
+    for (_, id) in ended.into_iter().take(surplus) {
+        let incident = keys::incident(&id);
+        let ops = [
+            Op::unchanged(incident.incident(), snapshot.get(&incident.incident())),
+            Op::DeleteTree(incident.all()),
+        ];
+        match world.store.transact(&ops).await.map_err(read)? {
+            TxnOutcome::Committed(_) => removed += 1,
+            TxnOutcome::Refused(why) => tracing::info!(incident = %id, ?why, "not removed"),
+        }
+    }
+    Ok(removed)
+}
