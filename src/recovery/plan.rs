@@ -289,3 +289,6 @@ impl Plan {
         lines.join("\n")
     }
 }
+
+#[cfg(test)]
+mod tests;

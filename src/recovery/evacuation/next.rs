@@ -178,3 +178,6 @@ fn arrived(
         _ => Move::Wait,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,3 +102,6 @@ fn request(target: &Target) -> (EvacuateRequest, String) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

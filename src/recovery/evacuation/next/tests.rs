@@ -1,0 +1,214 @@
+//! One guest's next move, as tables: never a second POST while one may be on its way, and *cannot
+//! tell* is held, never failed.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::nova::PowerState;
+use crate::nova::servers::Flavor;
+use crate::tree::record::Record;
+
+const GUEST: &str = "00000000-0000-4000-8000-000000000001";
+const LIMITS: Limits = Limits { settle: Duration::from_secs(30), deadline: Duration::from_secs(600) };
+
+fn source() -> NovaHost {
+    "compute1".parse().unwrap()
+}
+
+fn after(seconds: u64) -> Elapsed {
+    Elapsed { since_change: Duration::from_secs(seconds), earlier_holder_may_act: false }
+}
+
+fn entry(state: GuestState, attempts: u32) -> GuestEntry {
+    GuestEntry {
+        version: GuestEntry::VERSION,
+        server: GUEST.into(),
+        name: "web".into(),
+        from: "compute1".into(),
+        term: 1,
+        attempts,
+        before: 10,
+        migration: None,
+        vm_state: "active".into(),
+        state,
+        at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn accepted(attempts: u32) -> GuestEntry {
+    entry(GuestState::Accepted { request_id: None }, attempts)
+}
+
+fn migration(id: i64, status: &str) -> Migration {
+    Migration {
+        id,
+        uuid: format!("m{id}"),
+        server: GUEST.parse().unwrap(),
+        status: status.to_owned().into(),
+        source: source(),
+        dest: Some("ha1".parse().unwrap()),
+        created_at: "2026-11-22T12:00:00".into(),
+        updated_at: None,
+    }
+}
+
+fn server(host: Option<&str>, vm_state: &str, task_state: Option<&str>) -> Server {
+    Server {
+        id: GUEST.parse().unwrap(),
+        name: "web".into(),
+        host: host.map(|host| host.parse().unwrap()),
+        hypervisor_hostname: None,
+        vm_state: vm_state.to_owned().into(),
+        task_state: task_state.map(str::to_owned),
+        power_state: PowerState::Running,
+        locked: false,
+        locked_reason: None,
+        metadata: BTreeMap::new(),
+        image: None,
+        volumes: vec![],
+        flavor: Flavor::default(),
+        project: None,
+        launched: true,
+        fault: None,
+        server_groups: vec![],
+    }
+}
+
+/// A move in one word, for tables.
+fn word(next: &Move) -> &'static str {
+    match next {
+        Move::Post => "post",
+        Move::Wait => "wait",
+        Move::Look => "look",
+        Move::Done(state) => state.word(),
+    }
+}
+
+#[test]
+fn by_the_migration_list() {
+    let (young, old, ancient) = (after(1), after(31), after(601));
+    for (name, entry, status, elapsed, expected) in [
+        ("nothing known yet", None, None, young, "look"),
+        ("somebody else's is under way", None, Some("accepted"), young, "wait"),
+        ("asked for, no answer yet", Some(entry(GuestState::Posting, 1)), None, young, "wait"),
+        ("asked for, and it never came", Some(entry(GuestState::Posting, 1)), None, old, "look"),
+        ("asked for, and there it is", Some(entry(GuestState::Posting, 1)), Some("accepted"), old, "wait"),
+        ("accepted, not listed yet", Some(accepted(1)), None, young, "wait"),
+        ("accepted, never listed", Some(accepted(1)), None, old, "look"),
+        ("under way", Some(accepted(1)), Some("accepted"), old, "wait"),
+        ("building on the target", Some(accepted(1)), Some("pre-migrating"), old, "wait"),
+        ("under way for too long", Some(accepted(1)), Some("pre-migrating"), ancient, "held"),
+        ("done", Some(accepted(1)), Some("done"), young, "look"),
+        ("completed proves nothing", Some(accepted(1)), Some("completed"), young, "look"),
+        ("cancelled", Some(accepted(1)), Some("cancelled"), young, "look"),
+        ("a status of next year", Some(accepted(1)), Some("quantum"), young, "look"),
+        ("failed once", Some(accepted(1)), Some("failed"), young, "look"),
+        ("no valid host, once", Some(accepted(1)), Some("error"), young, "look"),
+        ("failed as often as we try", Some(accepted(MOST_ATTEMPTS)), Some("failed"), young, "failed"),
+        ("no valid host, as often", Some(accepted(MOST_ATTEMPTS)), Some("error"), young, "failed"),
+    ] {
+        let migration = status.map(|status| migration(11, status));
+        let next = by_migration(entry.as_ref(), migration.as_ref(), elapsed, LIMITS);
+        assert_eq!(word(&next), expected, "{name}: {next:?}");
+    }
+}
+
+#[test]
+fn what_is_accounted_for_is_never_looked_at_again() {
+    for state in [
+        GuestState::Recovered { to: "ha1".into() },
+        GuestState::Excluded { why: "x".into() },
+        GuestState::Refused { why: "x".into() },
+        GuestState::Failed { why: "x".into() },
+        GuestState::Held { why: "x".into() },
+    ] {
+        for status in ["accepted", "failed", "done"] {
+            let entry = entry(state.clone(), 1);
+            let next = by_migration(Some(&entry), Some(&migration(11, status)), after(601), LIMITS);
+            assert_eq!(next, Move::Done(state.clone()), "{status}");
+        }
+    }
+}
+
+#[test]
+fn a_post_of_an_earlier_holder_that_may_still_act_is_never_repeated() {
+    for seconds in [1, 31, 601] {
+        let elapsed = Elapsed { earlier_holder_may_act: true, ..after(seconds) };
+        let next = by_migration(Some(&entry(GuestState::Posting, 1)), None, elapsed, LIMITS);
+        assert_eq!(word(&next), "held", "{next:?}");
+        // Its migration in Nova's list settles what became of the POST.
+        let listed = migration(11, "accepted");
+        let next = by_migration(Some(&entry(GuestState::Posting, 1)), Some(&listed), elapsed, LIMITS);
+        assert_eq!(word(&next), if seconds == 601 { "held" } else { "wait" }, "{next:?}");
+    }
+}
+
+#[test]
+fn by_the_server_itself() {
+    let (young, old) = (after(1), after(31));
+    let here = |task| Some(server(Some("compute1"), "active", task));
+    let there = |vm_state, task| Some(server(Some("ha1"), vm_state, task));
+    for (name, entry, status, server, elapsed, expected) in [
+        ("nobody ever asked", None, None, here(None), young, "post"),
+        ("deleted by its owner", Some(accepted(1)), None, None, young, "excluded"),
+        ("shelved meanwhile", None, None, Some(server(None, "shelved_offloaded", None)), young, "excluded"),
+        ("the POST was never heard", Some(entry(GuestState::Posting, 1)), None, here(None), old, "post"),
+        ("never heard, twice", Some(entry(GuestState::Posting, 2)), None, here(None), old, "failed"),
+        ("accepted, and no migration", Some(accepted(1)), None, here(None), old, "held"),
+        ("failed once", Some(accepted(1)), Some("failed"), here(None), young, "post"),
+        ("failed twice", Some(accepted(2)), Some("failed"), here(None), young, "failed"),
+        ("nobody can tell", Some(accepted(1)), Some("completed"), here(None), young, "held"),
+        ("done, Nova about to say so", Some(accepted(1)), Some("done"), here(None), young, "wait"),
+        ("done, yet on the dead host", Some(accepted(1)), Some("done"), here(None), old, "held"),
+        ("still under way", Some(accepted(1)), Some("accepted"), here(Some("rebuilding")), old, "wait"),
+        ("there, and runs", Some(accepted(1)), Some("done"), there("active", None), young, "recovered"),
+        ("there, migration gone", Some(accepted(1)), None, there("active", None), young, "recovered"),
+        ("there, list is late", Some(accepted(1)), Some("accepted"), there("active", None), young, "wait"),
+        ("there, spawning", Some(accepted(1)), Some("done"), there("active", Some("x")), young, "wait"),
+        ("there, spawning for ever", Some(accepted(1)), Some("done"), there("active", Some("x")), after(601), "held"),
+        ("there, in ERROR", Some(accepted(1)), Some("failed"), there("error", None), young, "failed"),
+        ("there, stopped", Some(accepted(1)), Some("done"), there("stopped", None), young, "recovered"),
+        ("moved by somebody else", None, None, there("active", None), young, "recovered"),
+    ] {
+        let migration = status.map(|status| migration(11, status));
+        let next =
+            by_server(entry.as_ref(), migration.as_ref(), server.as_ref(), &source(), elapsed, LIMITS);
+        assert_eq!(word(&next), expected, "{name}: {next:?}");
+    }
+}
+
+#[test]
+fn a_guest_on_another_host_than_its_migration_says_is_held() {
+    let on = server(Some("ha2"), "active", None);
+    let next = by_server(Some(&accepted(1)), Some(&migration(11, "done")), Some(&on), &source(), after(1), LIMITS);
+    assert!(matches!(&next, Move::Done(GuestState::Held { why }) if why.contains("ha2")), "{next:?}");
+}
+
+#[test]
+fn a_guest_that_was_stopped_is_not_recovered_while_it_runs() {
+    let stopped = GuestEntry { vm_state: "stopped".into(), ..accepted(1) };
+    let done = migration(11, "done");
+    let on = |vm_state| server(Some("ha1"), vm_state, None);
+    let next = |vm_state, seconds| {
+        let server = on(vm_state);
+        word(&by_server(Some(&stopped), Some(&done), Some(&server), &source(), after(seconds), LIMITS))
+    };
+    assert_eq!(next("active", 1), "wait");
+    assert_eq!(next("active", 601), "held");
+    assert_eq!(next("stopped", 1), "recovered");
+}
+
+#[test]
+fn only_a_migration_of_this_incident_counts() {
+    let other = Migration { server: "00000000-0000-4000-8000-000000000002".parse().unwrap(), ..migration(20, "done") };
+    let list = [migration(9, "failed"), migration(12, "failed"), migration(14, "done"), other];
+    let id = |entry: Option<&GuestEntry>, list: &[Migration]| relevant(list, GUEST, entry).map(|m| m.id);
+    // Newer than what was there before our first POST, the newest of them.
+    assert_eq!(id(Some(&accepted(1)), &list), Some(14));
+    // What was there before is history, also when it is all there is.
+    assert_eq!(id(Some(&accepted(1)), &list[..1]), None);
+    // Without an entry of ours, only what is under way.
+    assert_eq!(id(None, &list), None);
+    let under_way = [migration(9, "failed"), migration(13, "pre-migrating")];
+    assert_eq!(id(None, &under_way), Some(13));
+}

@@ -1,0 +1,239 @@
+//! Each blocker by itself, from facts that would make a plan.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::nova::servers::Flavor;
+use crate::nova::{PowerState as GuestPower, ServiceId};
+
+fn service(host: &str) -> ComputeService {
+    ComputeService {
+        id: "00000000-0000-4000-8000-00000000000a".parse::<ServiceId>().unwrap(),
+        host: host.parse().unwrap(),
+        state: ServiceState::Up,
+        status: ServiceStatus::Enabled,
+        disabled_reason: None,
+        forced_down: false,
+        updated_at: None,
+        zone: None,
+    }
+}
+
+fn guest(name: &str, vm_state: &str) -> Server {
+    Server {
+        id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
+        name: name.into(),
+        host: Some("compute1".parse().unwrap()),
+        hypervisor_hostname: None,
+        vm_state: vm_state.to_owned().into(),
+        task_state: None,
+        power_state: GuestPower::Running,
+        locked: false,
+        locked_reason: None,
+        metadata: BTreeMap::new(),
+        image: None,
+        volumes: vec![],
+        flavor: Flavor::default(),
+        project: None,
+        launched: true,
+        fault: None,
+        server_groups: vec![],
+    }
+}
+
+fn level(identity: Verdict, privilege: Privilege) -> LevelFact {
+    LevelFact {
+        device: "ipmi admin@10.0.0.1".into(),
+        state: LevelState::Answers { power: PowerState::On, identity, privilege },
+    }
+}
+
+fn silent() -> LevelFact {
+    LevelFact { device: "ipmi admin@10.0.0.1".into(), state: LevelState::NoAnswer { why: "no answer".into() } }
+}
+
+fn differs() -> Verdict {
+    Verdict::Differs { expected: "UUID a".into(), found: "UUID b".into() }
+}
+
+fn named(hosts: &[(&str, Option<ComputeService>)]) -> TargetFacts {
+    TargetFacts::Named(hosts.iter().map(|(host, service)| (host.parse().unwrap(), service.clone())).collect())
+}
+
+/// Facts on which a plan is made.
+fn good() -> Facts {
+    Facts {
+        id: "compute1@0".parse().unwrap(),
+        me: "ha1".parse().unwrap(),
+        is_self: false,
+        levels: vec![level(Verdict::Matches, Privilege::Allowed)],
+        allow_unidentified_bmc: false,
+        confirmed_off_by: None,
+        storage: "shared".into(),
+        nova: Ok(NovaFacts {
+            host: "compute1".parse().unwrap(),
+            service: Some(service("compute1")),
+            targets: TargetFacts::Scheduler,
+            servers: vec![guest("web", "active"), guest("odd", "paused")],
+        }),
+    }
+}
+
+/// The good facts with one difference in what Nova said.
+fn with_nova(change: impl FnOnce(&mut NovaFacts)) -> Facts {
+    let mut facts = good();
+    if let Ok(nova) = &mut facts.nova {
+        change(nova);
+    }
+    facts
+}
+
+#[test]
+fn good_facts_make_a_plan_with_every_step_and_guest() {
+    let plan = plan(&good()).unwrap();
+    assert_eq!(plan.steps.first().map(String::as_str), RECOVERY.first().map(|row| row.step.name()));
+    assert_eq!(plan.steps.len(), RECOVERY.len());
+    assert_eq!(plan.target, Target::Scheduler);
+    assert_eq!(plan.guests.len(), 2);
+    assert!(plan.guests[0].treatment.starts_with("evacuate: "), "{:?}", plan.guests[0]);
+    assert!(plan.guests[1].treatment.starts_with("refuse: "), "{:?}", plan.guests[1]);
+    let text = plan.text();
+    assert!(text.contains("identity matches") && text.contains("nothing was done"), "{text}");
+}
+
+#[test]
+fn each_blocker_alone_refuses_and_says_the_next_command() {
+    let one = |levels| Facts { levels, ..good() };
+    let marked = |reason: &str| {
+        with_nova(|nova| {
+            nova.service = Some(ComputeService {
+                status: ServiceStatus::Disabled,
+                disabled_reason: Some(reason.into()),
+                ..service("compute1")
+            });
+        })
+    };
+    let targets = |targets| with_nova(|nova| nova.targets = targets);
+    let state = |state, forced_down| Some(ComputeService { state, forced_down, ..service("ha1") });
+    for (name, facts, reason, next) in [
+        ("itself", Facts { is_self: true, ..good() }, "nobody shoots itself", "nova-ha host show compute1"),
+        ("no level at all", one(vec![]), "no fence level of compute1", "nova-ha confirm-off compute1"),
+        ("a silent BMC", one(vec![silent()]), "no answer", "nova-ha confirm-off compute1"),
+        (
+            "the BMC of another machine",
+            one(vec![level(differs(), Privilege::Allowed)]),
+            "it is ANOTHER machine's: expected UUID a, found UUID b",
+            "nova-ha host show compute1",
+        ),
+        (
+            "one good BMC, and one of another machine",
+            one(vec![level(Verdict::Matches, Privilege::Allowed), level(differs(), Privilege::Allowed)]),
+            "ANOTHER machine's",
+            "nova-ha host show compute1",
+        ),
+        (
+            "a BMC that cannot say whose it is",
+            one(vec![level(Verdict::CannotTell("no GUID".into()), Privilege::Allowed)]),
+            "identity unknown (no GUID)",
+            "nova-ha confirm-off compute1",
+        ),
+        (
+            "an account that may only look",
+            one(vec![level(Verdict::Matches, Privilege::Denied("USER".into()))]),
+            "may NOT switch off: USER",
+            "nova-ha confirm-off compute1",
+        ),
+        ("storage", Facts { storage: "md".into(), ..good() }, "\"md\" is not in this build", "--storage shared"),
+        ("Nova away", Facts { nova: Err("timeout".into()), ..good() }, "timeout", "openstack compute service list"),
+        ("a wrong Nova name", with_nova(|nova| nova.service = None), "Nova knows no nova-compute", "--nova-host"),
+        ("masakari's mark", marked("masakari: recovering"), "another HA system", "nova-ha maintenance on compute1"),
+        ("InstanceHA's mark", marked("InstanceHA evacuation"), "(instanceha)", "nova-ha maintenance on compute1"),
+        ("no target named", targets(named(&[])), "no target", "openstack compute service list"),
+        ("target unknown", targets(named(&[("ha1", None)])), "ha1: Nova knows no", "openstack compute service list"),
+        (
+            "target down",
+            targets(named(&[("ha1", state(ServiceState::Down, false))])),
+            "ha1: down",
+            "openstack compute service list",
+        ),
+        (
+            "target forced down",
+            targets(named(&[("ha1", state(ServiceState::Up, true))])),
+            "ha1: forced down",
+            "openstack compute service list",
+        ),
+        (
+            "the host itself as target",
+            targets(named(&[("compute1", Some(service("compute1")))])),
+            "no target",
+            "openstack compute service list",
+        ),
+    ] {
+        let blockers = plan(&facts).expect_err(name);
+        let found = blockers.iter().any(|b| b.reason.contains(reason) && b.next.contains(next));
+        assert!(found, "{name}: {blockers:#?}");
+    }
+}
+
+#[test]
+fn all_blockers_are_said_at_once() {
+    let facts =
+        Facts { is_self: true, levels: vec![], storage: "md".into(), nova: Err("timeout".into()), ..good() };
+    assert_eq!(plan(&facts).unwrap_err().len(), 4);
+}
+
+#[test]
+fn a_word_that_the_host_is_off_stands_in_for_a_bmc_but_not_for_one_of_another_machine() {
+    let off = |levels| Facts { levels, confirmed_off_by: Some("ann".into()), ..good() };
+    assert!(plan(&off(vec![])).is_ok());
+    assert!(plan(&off(vec![silent()])).is_ok());
+    assert!(plan(&off(vec![level(differs(), Privilege::Allowed)])).is_err());
+}
+
+#[test]
+fn an_unidentified_bmc_is_for_the_policy_to_allow() {
+    let levels = vec![level(Verdict::CannotTell("no GUID".into()), Privilege::Allowed)];
+    let facts = |allow_unidentified_bmc| Facts { levels: levels.clone(), allow_unidentified_bmc, ..good() };
+    assert!(plan(&facts(false)).is_err());
+    assert!(plan(&facts(true)).is_ok());
+    let other = Facts { levels: vec![level(differs(), Privilege::Allowed)], allow_unidentified_bmc: true, ..good() };
+    assert!(plan(&other).is_err(), "never the BMC of another machine");
+}
+
+#[test]
+fn one_usable_level_of_several_is_enough() {
+    let facts = Facts { levels: vec![silent(), level(Verdict::Matches, Privilege::Allowed)], ..good() };
+    let plan = plan(&facts).unwrap();
+    assert_eq!(plan.fence.len(), 2, "the silent one is shown too: {:?}", plan.fence);
+}
+
+#[test]
+fn a_host_that_nova_shows_as_disabled_is_recovered_all_the_same() {
+    for reason in [None, Some("broken fan, ann"), Some("nova-ha compute1@0")] {
+        let facts = with_nova(|nova| {
+            nova.service = Some(ComputeService {
+                status: ServiceStatus::Disabled,
+                disabled_reason: reason.map(str::to_owned),
+                ..service("compute1")
+            });
+        });
+        assert!(plan(&facts).is_ok(), "{reason:?}");
+    }
+}
+
+#[test]
+fn the_first_target_that_is_up_is_taken_and_a_disabled_one_is_a_reserved_spare() {
+    let down = ComputeService { state: ServiceState::Down, ..service("ha1") };
+    let spare = ComputeService { status: ServiceStatus::Disabled, ..service("ha2") };
+    let facts = with_nova(|nova| {
+        nova.targets = named(&[("ha1", Some(down)), ("ha2", Some(spare)), ("ha3", Some(service("ha3")))]);
+    });
+    assert_eq!(plan(&facts).unwrap().target, Target::Host { host: "ha2".parse().unwrap(), reserved: true });
+}
+
+#[test]
+fn a_plan_survives_its_stored_form() {
+    let plan = plan(&good()).unwrap();
+    let bytes = crate::tree::record::bytes(&plan);
+    assert_eq!(crate::tree::record::parse::<Plan>("k", &bytes).unwrap(), plan);
+}
