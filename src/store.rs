@@ -232,6 +232,24 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The operator's next command.
+    pub fn hint(&self) -> String {
+        match self {
+            StoreError::Unreachable { .. } | StoreError::Deadline { .. } => {
+                "consul members   (and look at CONSUL_HTTP_ADDR)".into()
+            }
+            StoreError::NoLeader { .. } => "consul operator raft list-peers; the next run tries again".into(),
+            StoreError::Denied { .. } => {
+                "give this executable a token with its policy: nova-ha generate acl --out DIR".into()
+            }
+            StoreError::Status { .. } | StoreError::Malformed { .. } | StoreError::TooLarge { .. } => {
+                "see that CONSUL_HTTP_ADDR is a Consul agent: consul members".into()
+            }
+            StoreError::Request { .. } => "see what the tree holds: nova-ha status".into(),
+            StoreError::Settings { setting, .. } => format!("correct {setting}, then: consul members"),
+        }
+    }
+
     /// Whether the same call may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -11,8 +11,10 @@ use nova_ha::consul::Consul;
 use nova_ha::evidence::{TcpAnchors, Witness};
 use nova_ha::exit;
 use nova_ha::incident::record::Order;
-use nova_ha::monitor::mark::{Args, MarkError, Request, hint, report::Line, run};
-use nova_ha::names::{HaNodeName, HostName};
+use nova_ha::monitor::mark::hint::{self, HintError};
+use nova_ha::monitor::mark::{Args, MarkError, Request, report::Line, run};
+use nova_ha::names::{HaNodeName, HostName, NameError};
+use nova_ha::store::StoreError;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -101,6 +103,9 @@ fn print(args: &Args, lines: &[Line]) -> u8 {
     } else {
         for line in lines {
             say(&line.text());
+            if let Some(next) = &line.next {
+                say(&format!("  next: {next}"));
+            }
         }
     }
     match (lines.iter().any(|line| line.attention), args.sweep) {
@@ -111,10 +116,14 @@ fn print(args: &Args, lines: &[Line]) -> u8 {
 }
 
 fn next_command(error: &anyhow::Error) -> Option<String> {
-    match error.downcast_ref::<MarkError>()? {
-        MarkError::Evidence { source } => source.hint(),
-        MarkError::Open { .. } | MarkError::Order { .. } => Some("consul members; then run it again".into()),
+    if let Some(mark) = error.downcast_ref::<MarkError>() {
+        return mark.hint();
     }
+    if error.is::<HintError>() {
+        return Some("nova-ha generate consul-config --ha-node NAME --out DIR writes the watch".into());
+    }
+    let store = error.downcast_ref::<StoreError>().map(StoreError::hint);
+    store.or_else(|| error.is::<NameError>().then(|| "nova-ha host list; nova-ha ha-node list".to_owned()))
 }
 
 fn say(line: &str) {

@@ -9,12 +9,13 @@ use nova_ha::clock::{SystemClock, boot_id};
 use nova_ha::consul::Consul;
 use nova_ha::evidence::TcpAnchors;
 use nova_ha::exit;
-use nova_ha::names::{HaNodeName, HostName};
+use nova_ha::names::{HaNodeName, HostName, NameError};
 use nova_ha::recovery::run::Report;
 use nova_ha::recovery::single::{Single, SingleError};
 use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::world::{ConfiguredClouds, ConfiguredFences, SshReach};
 use nova_ha::recovery::{Args, Options, World, run};
+use nova_ha::store::StoreError;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -23,9 +24,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("nova-ha-recover: {error:#}");
-            if let Some(Stop::Tree { source }) = error.downcast_ref::<Stop>()
-                && let Some(hint) = source.hint()
-            {
+            if let Some(hint) = next_command(&error) {
                 eprintln!("next: {hint}");
             }
             ExitCode::from(exit::FAILED)
@@ -69,6 +68,12 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
     let reports = runtime.block_on(run(&world, &options));
     runtime.shutdown_background();
     Ok(print(args, &reports?))
+}
+
+fn next_command(error: &anyhow::Error) -> Option<String> {
+    let stop = error.downcast_ref::<Stop>().and_then(Stop::hint);
+    stop.or_else(|| error.downcast_ref::<StoreError>().map(StoreError::hint))
+        .or_else(|| error.is::<NameError>().then(|| "nova-ha host list; nova-ha ha-node list".to_owned()))
 }
 
 fn print(args: &Args, reports: &[Report]) -> u8 {

@@ -44,12 +44,10 @@ impl EvidenceError {
     pub fn hint(&self) -> Option<String> {
         match self {
             EvidenceError::Tree { source } => source.hint(),
-            EvidenceError::Store { .. } => {
-                Some("consul members; then look at CONSUL_HTTP_ADDR and the token".into())
-            }
-            EvidenceError::Denied { .. } => {
-                Some("nova-ha generate acl, and give this executable its policy".into())
-            }
+            EvidenceError::Store { source, .. } => Some(source.hint()),
+            EvidenceError::Denied { .. } => Some(
+                "give this executable a token with its policy: nova-ha generate acl --out DIR".into(),
+            ),
         }
     }
 }

@@ -66,6 +66,28 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// The operator's next command.
+    pub fn hint(&self, machine: &Machine) -> String {
+        let add = match machine {
+            Machine::Host(host) => format!("nova-ha host add {host} --replace"),
+            Machine::HaNode(node) => format!("nova-ha ha-node add {node} --replace"),
+        };
+        let option = |key: &str| match key.rsplit('/').next() {
+            Some("ip") => "--bmc-ip ADDRESS",
+            Some("user") => "--bmc-user NAME",
+            Some("password" | "bmc") | None => "--bmc-password-file FILE",
+            Some(_) => "--fence-file FILE",
+        };
+        match self {
+            ConfigError::Tree(TreeError::Missing { key }) => format!("{add} {}", option(key)),
+            ConfigError::Tree(source) => source.hint().unwrap_or_else(|| format!("{add} ...")),
+            ConfigError::Secret { key, .. } => format!("{add} {}", option(key.trim_end_matches('/'))),
+            ConfigError::Level { .. } | ConfigError::Ca { .. } => format!("{add} --fence-file FILE"),
+        }
+    }
+}
+
 /// The levels as configured; secrets are not resolved yet.
 #[derive(Debug, Clone)]
 pub struct FenceConfig {

@@ -55,12 +55,9 @@ impl No {
     /// Whether a person should know: something is unprotected, or a guard stands in the way.
     pub fn needs_attention(&self) -> bool {
         match self {
-            No::NotConfigured
-            | No::OpenIncident(_)
-            | No::EpochSpent(_)
-            | No::Maintenance(_)
-            | No::Alive(_) => false,
-            No::NotReset { .. } | No::Cooldown { .. } | No::Storm(_) | No::NoAnchor(_) => true,
+            No::OpenIncident(_) | No::EpochSpent(_) | No::Maintenance(_) | No::Alive(_) => false,
+            // Said only of a host that somebody named: most likely mistyped.
+            No::NotConfigured | No::NotReset { .. } | No::Cooldown { .. } | No::Storm(_) | No::NoAnchor(_) => true,
             No::CannotTell(why) => match why {
                 CannotTell::Votes { .. } => false,
                 CannotTell::AgentAbsent | CannotTell::AgentAnswers { .. } | CannotTell::LoneObserver(_) => {

@@ -8,8 +8,11 @@ use clap::Parser;
 /// Recovers the guests of dead hosts: claims an incident, fences the host, evacuates every guest,
 /// proves each one, and closes. Loops until nothing is claimable.
 ///
-/// Safe to run at any time, anywhere, again: it resumes what an earlier run of this HA node began,
-/// and adopts what a dead HA node left.
+/// Safe to run at any time on any HA node, and again: it resumes what an earlier run of this HA node
+/// began, and adopts what a dead HA node left.
+///
+/// Consul is found through CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN_FILE and the other standard variables,
+/// the cloud through clouds.yaml (its name is config/os_cloud of this HA node) or OS_* variables.
 ///
 /// Exit codes: 0 all recovered or nothing to do; 1 nothing could be read or done; 3 something
 /// waits, is held, or was recovered in part: the line says what, and the next command.

@@ -6,6 +6,7 @@ use super::world::{World, chain};
 use crate::fence::identity::compare;
 use crate::fence::{FenceLevels, Identity, Machine, PowerState, Privilege, Verdict};
 use crate::incident::IncidentRecord;
+use crate::incident::journal::JournalEntry;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
 use crate::nova::{Cloud, NovaHost};
@@ -14,7 +15,7 @@ use crate::ssh::PinnedKey;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::meta::Meta;
 use crate::tree::runtime_config::RuntimeConfig;
-use crate::tree::{Snapshot, TreeError};
+use crate::tree::{Snapshot, TreeError, record};
 
 /// One incident with everything the tree knows about its host and about this HA node.
 pub struct Case {
@@ -75,6 +76,9 @@ pub async fn load(world: &World, id: &IncidentId) -> Result<Case, Stop> {
         .record(&incident.incident())
         .map_err(tree)?
         .ok_or_else(|| tree(TreeError::Missing { key: incident.incident() }))?;
+    if record.head > 0 {
+        journal_is_ours_to_continue(world, id).await?;
+    }
     let ssh = SshAccess::of(&snapshot, &host).map_err(tree)?;
     let runtime = match snapshot.get(&host.runtime_config()) {
         Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value).map_err(tree)?,
@@ -105,6 +109,20 @@ pub async fn load(world: &World, id: &IncidentId) -> Result<Case, Stop> {
         expected,
         tree: snapshot,
     })
+}
+
+/// What a newer nova-ha wrote into the journal, this one does not continue: it would not know what
+/// was promised there.
+async fn journal_is_ours_to_continue(world: &World, id: &IncidentId) -> Result<(), Stop> {
+    let entries = world
+        .store
+        .list(&keys::incident(id).journal())
+        .await
+        .map_err(|source| Stop::Store { doing: "read the journal", source })?;
+    for entry in entries {
+        record::parse::<JournalEntry>(&entry.key, &entry.value).map_err(tree)?;
+    }
+    Ok(())
 }
 
 fn nova_name(text: &str, key: &str) -> Result<NovaHost, Stop> {
@@ -152,7 +170,8 @@ pub async fn arm_machine(
     let mut levels = match world.fences.levels(machine.clone(), snapshot, keys) {
         Ok(levels) => levels,
         Err(error) => {
-            let state = LevelState::NoAnswer { why: chain(&error) };
+            let why = format!("{}; next: {}", chain(&error), error.hint(&machine));
+            let state = LevelState::NoAnswer { why };
             let facts = vec![LevelFact { device: "fence configuration".into(), state }];
             return Armed { facts, levels: FenceLevels::new(machine, Vec::new()) };
         }

@@ -80,8 +80,10 @@ pub async fn look(world: &World, only: Option<&HostName>) -> Result<Queue, Stop>
         .filter_map(|folder| keys::incident_of(folder))
         .filter(|id| only.is_none_or(|host| host == id.host()))
         .collect();
+    let asked = only.map(|host| keys::host(host).general());
     let mut prefixes =
         vec![keys::META.to_owned(), own.status(), own.in_use_by(), own.general(), own.config() + "os_cloud"];
+    prefixes.extend(asked.clone());
     prefixes.extend(ids.iter().flat_map(|id| {
         let incident = keys::incident(id);
         [incident.incident(), incident.lock()]
@@ -90,6 +92,13 @@ pub async fn look(world: &World, only: Option<&HostName>) -> Result<Queue, Stop>
     Meta::of(&snapshot).map_err(tree)?;
     if snapshot.get(&own.general()).is_none() {
         return Err(tree(TreeError::Unknown { what: "HA node", name: world.me.to_string() }));
+    }
+    // A mistyped name is no host without work.
+    if let (Some(host), Some(general)) = (only, &asked)
+        && ids.is_empty()
+        && snapshot.get(general).is_none()
+    {
+        return Err(tree(TreeError::Unknown { what: "host", name: host.to_string() }));
     }
     let mut pending = Vec::new();
     for id in &ids {

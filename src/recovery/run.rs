@@ -143,6 +143,10 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
 
 async fn waiting(world: &World, id: &IncidentId, reasons: Vec<String>, next: Vec<String>) -> Report {
     note::write(world, id, &reasons, &next).await;
+    would_wait(id, &reasons, next)
+}
+
+fn would_wait(id: &IncidentId, reasons: &[String], next: Vec<String>) -> Report {
     Report {
         incident: id.clone(),
         result: Result::Waiting,
@@ -151,8 +155,10 @@ async fn waiting(world: &World, id: &IncidentId, reasons: Vec<String>, next: Vec
     }
 }
 
-async fn stopped(world: &World, id: &IncidentId, stop: Stop) -> Report {
+async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) -> Report {
     match stop {
+        // A plan changes nothing, not even the note of why this node waits.
+        Stop::Waiting { reasons, next } if options.plan_only => would_wait(id, &reasons, next),
         Stop::Waiting { reasons, next } => waiting(world, id, reasons, next).await,
         Stop::Held { reason } => Report {
             incident: id.clone(),
@@ -174,7 +180,11 @@ async fn stopped(world: &World, id: &IncidentId, stop: Stop) -> Report {
             incident: id.clone(),
             result: Result::Interrupted,
             text: format!("interrupted: {}", chain(&other)),
-            next: vec![format!("nova-ha incident show {id}; the next run resumes")],
+            next: other
+                .hint()
+                .into_iter()
+                .chain([format!("nova-ha incident show {id}; the next run resumes")])
+                .collect(),
         },
     }
 }
@@ -184,7 +194,7 @@ async fn one(world: &World, options: &Options, pending: &Pending, work: Work) ->
     let id = pending.id();
     match attempt(world, options, pending, work).await {
         Ok(report) => report,
-        Err(stop) => stopped(world, id, stop).await,
+        Err(stop) => stopped(world, options, id, stop).await,
     }
 }
 

@@ -71,6 +71,17 @@ impl Stop {
         Stop::Waiting { reasons: vec![reason.into()], next: vec![next.into()] }
     }
 
+    /// The operator's next command, where the reason itself says one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Stop::Tree { source } => source.hint(),
+            Stop::Store { source, .. } => Some(source.hint()),
+            Stop::Waiting { next, .. } => next.first().cloned(),
+            Stop::Journal { incident, .. } => Some(format!("nova-ha incident show {incident}")),
+            Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } | Stop::Moved { .. } => None,
+        }
+    }
+
     /// Only a person leads on.
     pub fn held(reason: impl Into<String>) -> Self {
         Stop::Held { reason: reason.into() }

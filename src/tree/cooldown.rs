@@ -80,7 +80,8 @@ impl Cooldown {
     pub fn text(&self, now: Timestamp) -> String {
         let cause = self.cause.text();
         if self.began_at > now {
-            format!("{cause}; it begins at {}, which is yet to come: a clock is wrong", self.began_at)
+            let at = self.began_at.strftime("%Y-%m-%d %H:%M:%SZ");
+            format!("{cause}; it begins at {at}, which is yet to come: a clock is wrong")
         } else {
             cause
         }

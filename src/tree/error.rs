@@ -62,9 +62,9 @@ impl TreeError {
     /// The operator's next command, where there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
-            TreeError::Read { .. } => Some("check CONSUL_HTTP_ADDR and the token, then: consul members".into()),
+            TreeError::Read { source, .. } => Some(source.hint()),
             TreeError::NoMeta => Some(
-                "for a new tree: nova-ha init; otherwise give this executable a token that may read it: nova-ha generate acl".into(),
+                "nova-ha init (a new tree), or a token that may read it: nova-ha generate acl --out DIR".into(),
             ),
             TreeError::NotAFlag { key, .. } => Some(format!("consul kv put {key} False   (or True)")),
             TreeError::Malformed { key, .. } => Some(format!("look at it: consul kv get {key}")),

@@ -9,6 +9,8 @@ use clap::Parser;
 /// Run by a Consul `checks` watch (its JSON on stdin is only a hint), by a periodic sweep, or by
 /// hand. Prints one line per host, also for *no, because*. It can power nothing off.
 ///
+/// Consul is found through CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN_FILE and the other standard variables.
+///
 /// Exit codes: 0 judged; 1 could not judge, nothing was marked; 3 judged, and something needs a
 /// person (with --sweep: 1, which Consul shows as a warning).
 #[derive(Debug, Parser)]

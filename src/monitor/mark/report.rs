@@ -31,6 +31,8 @@ pub struct Line {
     pub because: String,
     /// Whether a person should look.
     pub attention: bool,
+    /// The operator's next command, where there is one.
+    pub next: Option<String>,
 }
 
 impl Line {

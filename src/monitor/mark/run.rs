@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::cooldown;
-use super::open::{Ground, Opened, add_order, open, verdict_line};
+use super::open::{AddOrderError, Ground, Opened, add_order, open, verdict_line};
 use super::order::{Ordered, consider};
 use super::report::{Line, Result as LineResult};
 use crate::evidence::{About, EvidenceError, Seen, Witness, look};
@@ -57,6 +57,19 @@ pub enum MarkError {
         /// The cause.
         source: super::open::AddOrderError,
     },
+}
+
+impl MarkError {
+    /// The operator's next command, where there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            MarkError::Evidence { source } => source.hint(),
+            MarkError::Open { source, .. } | MarkError::Order { source: AddOrderError::Write { source }, .. } => {
+                Some(source.hint())
+            }
+            MarkError::Order { source: AddOrderError::Read { source }, .. } => source.hint(),
+        }
+    }
 }
 
 /// Rounds of *look, judge, mark one*: each marking changes what the guards count, so each is
@@ -153,7 +166,8 @@ async fn round(
             }
             (Decision::No(no), _) => {
                 if worth_a_line(no, request) {
-                    lines.push(no_line(host, incident_of(no), no.text(), no.needs_attention()));
+                    let line = no_line(host, incident_of(no), no.text(), no.needs_attention());
+                    lines.push(Line { next: next_of(no, host), ..line });
                 }
                 continue;
             }
@@ -198,6 +212,7 @@ async fn by_order(
                     because: format!("incident {id} goes on by the word of {}", order.by),
                     incident: Some(id),
                     attention: false,
+                    next: None,
                 },
                 Some(why) => no_line(host, Some(id), why, true),
             }))
@@ -253,12 +268,34 @@ fn incident_of(no: &No) -> Option<IncidentId> {
     }
 }
 
+/// What a person does about a *no* that needs one.
+fn next_of(no: &No, host: &HostName) -> Option<String> {
+    match no {
+        No::NotConfigured => Some("nova-ha host list".into()),
+        No::NotReset { .. } => Some(format!("nova-ha reset {host}")),
+        No::Cooldown { .. } | No::Storm(_) | No::NoAnchor(_) => Some("nova-ha status".into()),
+        No::CannotTell(_) if no.needs_attention() => Some(format!("nova-ha host show {host}")),
+        No::CannotTell(_)
+        | No::OpenIncident(_)
+        | No::EpochSpent(_)
+        | No::Maintenance(_)
+        | No::Alive(_) => None,
+    }
+}
+
 fn no_line(host: &HostName, incident: Option<IncidentId>, because: String, attention: bool) -> Line {
-    Line { host: host.clone(), result: LineResult::No, incident, because, attention }
+    Line { host: host.clone(), result: LineResult::No, incident, because, attention, next: None }
 }
 
 fn marked_line(host: &HostName, id: IncidentId, because: String) -> Line {
-    Line { host: host.clone(), result: LineResult::Marked, incident: Some(id), because, attention: true }
+    Line {
+        host: host.clone(),
+        result: LineResult::Marked,
+        incident: Some(id),
+        because,
+        attention: true,
+        next: None,
+    }
 }
 
 fn unreadable(host: &HostName, error: &EvidenceError) -> Line {
@@ -268,5 +305,12 @@ fn unreadable(host: &HostName, error: &EvidenceError) -> Line {
         because = format!("{because}: {cause}");
         source = cause.source();
     }
-    Line { host: host.clone(), result: LineResult::Unreadable, incident: None, because, attention: true }
+    Line {
+        host: host.clone(),
+        result: LineResult::Unreadable,
+        incident: None,
+        because,
+        attention: true,
+        next: error.hint(),
+    }
 }

@@ -12,7 +12,7 @@ use crate::names::{HaNodeName, HostName};
 ///
 /// Made for a Consul script check. Exits 0 when the host answers on every plane, 1 when it fails
 /// below the threshold, when nothing can be told, or on any fault of the probe itself, and 2 when the
-/// threshold is reached. Written by `nova-ha generate consul-config`.
+/// threshold is reached. `nova-ha generate consul-config` writes the check.
 #[derive(Debug, Parser)]
 #[command(name = "nova-ha-probe", version)]
 pub struct Args {
