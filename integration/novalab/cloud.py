@@ -47,7 +47,7 @@ class Cloud:
                             namespace=self.network.namespace(NODE), cwd=paths.INTEGRATION,
                             env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(paths.INTEGRATION), "LANG": "C.UTF-8"})
 
-    def wait_ready(self, timeout=15):
+    def wait_ready(self, timeout=60):
         """Until it answers."""
         wait.until("the cloud answers", lambda: self.door("GET", "ready") == {}, timeout)
 

@@ -1,7 +1,7 @@
 """What several scenarios expect in the same words. Each fails with what was found instead."""
 
 
-def recovered(lab, host, timeout=60):
+def recovered(lab, host, timeout=180):
     """The host's incident closes, every guest that it had runs elsewhere, no other guest moved; returns the incident."""
     before = {name: guest["history"][0]["host"] for name, guest in lab.guests().items()}
     incident = lab.wait_incident(host, "closed", timeout)

@@ -120,7 +120,7 @@ class Incidents:
         ids = self.incident_ids(host)
         return self.incident(ids[-1]) if ids else None
 
-    def wait_incident(self, host, status=None, timeout=60):
+    def wait_incident(self, host, status=None, timeout=120):
         """Waits until a host has an incident, and it is at `status` where one is given: see Incident.is_at."""
         last = [None]
 
@@ -133,7 +133,7 @@ class Incidents:
         except wait.Timeout as error:
             raise wait.Timeout(f"{error}; the last that was seen: {last[0] or 'no incident'}") from None
 
-    def wait_journal(self, host, event, step=None, timeout=60):
+    def wait_journal(self, host, event, step=None, timeout=120):
         """Returns the incident as soon as its journal has such an event: within milliseconds of the write."""
         deadline = time.monotonic() + timeout
         incident = self.wait_incident(host, timeout=timeout)

@@ -9,7 +9,7 @@ SHAPE = {"policy": {"fence_deadline": "8s"}}
 def run(lab):
     lab.stick_bmc("compute1")
     lab.panic("compute1")
-    lab.wait_journal("compute1", "started", "fence", 60)
+    lab.wait_journal("compute1", "started", "fence")
     wait.until("the BMC was told", lambda: lab.shots("compute1"), 20)
     wait.never("a guest is evacuated", lab.evacuations, 15)
     incident = lab.incident_of("compute1")
