@@ -48,6 +48,8 @@ class Shape:
     targets: dict = field(default_factory=lambda: {"mode": "scheduler"})
     # Overrides of the policy that product.py sets; None leaves the product's default.
     policy: dict = field(default_factory=dict)
+    # How often the HA nodes' cron lines run, where production's does every minute.
+    sweep_seconds: float = 10
     # More of the simulated cloud's seed.
     cloud_seed: dict = field(default_factory=dict)
 
@@ -190,6 +192,8 @@ class Lab(Faults, Product, Incidents):
         if self.cloud:
             services.append({"name": "nova-compute", "argv": [
                 paths.PYTHON, "-I", "-S", str(paths.HERE / "heartbeat.py"), machine.name, cloud.ADDRESS, str(cloud.PORT)]})
+        if self.shape.product and machine.kind == "ha":
+            services.append(self.sweep_service())
         machine.install(self.network, services, services_env(), self._hosts_file())
         sshd.install(machine, self.login_key)
         consul.install_agent(machine, self.consul.acl)
@@ -218,9 +222,9 @@ class Lab(Faults, Product, Incidents):
 
     def wait_for_bmc(self, machine):
         """Until a machine's BMC answers a power reading."""
-        wait.until(f"the BMC of {machine.name} answers", lambda: self.reads_on(machine.name) is not None, 20)
+        wait.until(f"the BMC of {machine.name} answers", lambda: self.reads_on(machine.name) is not None, 60)
 
-    def wait_for_agent(self, name, status="passing", timeout=30):
+    def wait_for_agent(self, name, status="passing", timeout=90):
         """Until Consul gives a machine's serfHealth this status (None: the node is unknown)."""
         wait.until(f"serfHealth of {name} is {status}", lambda: (self.consul.serf_health(name) == status) or None, timeout)
 

@@ -15,6 +15,7 @@ from novalab import bmc, cloud, paths, redfish, sshd, wait
 FOLDER = "/opt/nova-ha/bin"
 SECRETS = "/etc/nova-ha"
 TOKENS = f"{SECRETS}/tokens"
+CRON_FILE = "/etc/cron.d/nova-ha"
 EXECUTABLES = ("nova-ha", "nova-ha-probe", "nova-ha-mark-failed", "nova-ha-runtime-info", "nova-ha-recover")
 # Which generated policy each token file of a machine carries; `{}` is the machine.
 POLICIES = {
@@ -54,6 +55,23 @@ class Product:
             if key.exists():
                 machine.install_file(f"{SECRETS}/host_keys/{other.name}.pub", key.read_bytes())
         machine.install_file("/etc/openstack/clouds.yaml", cloud.CLOUDS, 0o600)
+        if machine.kind == "ha":
+            self._install_sweep(machine)
+
+    def _install_sweep(self, machine):
+        """The product's own cron file, unchanged, and the environment files that its lines read."""
+        machine.install_file(CRON_FILE, (paths.REPO / "consul-watches" / "cron" / "nova-ha").read_bytes())
+        for name in ("recover", "mark-failed"):
+            env = {"PATH": f"{FOLDER}:/usr/sbin:/usr/bin:/sbin:/bin", "NOVA_HA_NODE": machine.name,
+                   "CONSUL_HTTP_ADDR": "http://127.0.0.1:8500", "OS_CLIENT_CONFIG_FILE": "/etc/openstack/clouds.yaml"}
+            if self.shape.acl:
+                env["CONSUL_HTTP_TOKEN_FILE"] = f"{TOKENS}/{name}"
+            machine.install_file(f"{SECRETS}/{name}.env", "".join(f"{k}={v}\n" for k, v in env.items()))
+
+    def sweep_service(self):
+        """What PID 1 of an HA node starts in place of cron."""
+        return {"name": "sweep", "argv": [paths.PYTHON, "-I", "-S", str(paths.HERE / "sweep.py"), CRON_FILE,
+                                          str(self.shape.sweep_seconds)]}
 
     def configure(self):
         """Writes the tree by the product's commands from the first HA node, then gives every agent its checks."""
@@ -192,8 +210,28 @@ class Product:
         return None if text is None else text.strip().lower() in ("true", "t", "yes", "1")
 
     def guests(self):
-        """The cloud's guests by name."""
-        return self.cloud.guests()
+        """The cloud's guests by name; `running_on` are the hosts on which each really runs.
+
+        The cloud learns only from a heartbeat that a host has booted since; until then, and for a host that stays off
+        for ever, it believes that everything still runs there. What lives, the lab knows.
+        """
+        state = self.cloud.state()
+        carrying = {h for h, told in state["hosts"].items() if self.carries_guests(h, told["boot"])}
+        found = {g["name"]: g for g in state["guests"] if not g["deleted"]}
+        for guest in found.values():
+            guest["running_on"] = [h for h in guest["running_on"] if h in carrying]
+        return found
+
+    def carries_guests(self, host, boot):
+        """Whether guests that were started in this boot of a host can still run: it lives, and has not booted since."""
+        machine = self.machine(host)
+        if not machine.latch.lives():
+            return False
+        try:
+            return boot is None or machine.read_file("/run/boot_id").strip() == boot
+        except OSError:
+            # It died, or its PID 1 is only making its /run, while this was read.
+            return False
 
     def evacuations(self):
         """Every evacuate POST that the cloud saw."""
@@ -220,7 +258,7 @@ class Product:
         Path(signal_file).unlink()
         return codes
 
-    def wait_observed(self, timeout=20):
+    def wait_observed(self, timeout=90):
         """Until every observer's check of every machine that it watches is passing."""
         def missing():
             bad = []

@@ -8,7 +8,7 @@ import time
 import unittest
 from pathlib import Path
 
-from novalab import events, latch, processes, quick, scenario, wait
+from novalab import demo, events, latch, paths, processes, quick, scenario, sweep, wait
 
 
 class Processes(unittest.TestCase):
@@ -89,6 +89,23 @@ class Scenarios(unittest.TestCase):
             path.write_text("def run(lab):\n    pass\n", encoding="utf-8")
             with self.assertRaisesRegex(ValueError, "99_silent"):
                 scenario.Scenario.read(path)
+
+
+class Sweep(unittest.TestCase):
+    def test_the_product_s_cron_file_is_understood(self):
+        env, jobs = sweep.parse((paths.REPO / "consul-watches" / "cron" / "nova-ha").read_text(encoding="utf-8"))
+        self.assertEqual(set(env), {"SHELL", "PATH"})
+        self.assertEqual([job.count("start-recover") for job in jobs], [1, 0])
+        self.assertEqual([job.count("nova-ha-mark-failed") for job in jobs], [0, 1])
+
+    def test_a_job_of_another_user_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "someone"):
+            sweep.parse("* * * * * someone true\n")
+
+
+class Demo(unittest.TestCase):
+    def test_a_stamp_with_nanoseconds_is_shown_to_the_millisecond(self):
+        self.assertRegex(demo.clock(demo.stamp("2026-11-22T17:44:23.161481411Z")), r"^\d\d:\d\d:23\.161$")
 
 
 class Counting(unittest.TestCase):
