@@ -56,8 +56,12 @@ impl No {
     pub fn needs_attention(&self) -> bool {
         match self {
             No::OpenIncident(_) | No::EpochSpent(_) | No::Maintenance(_) | No::Alive(_) => false,
-            // Said only of a host that somebody named: most likely mistyped.
-            No::NotConfigured | No::NotReset { .. } | No::Cooldown { .. } | No::Storm(_) | No::NoAnchor(_) => true,
+            // Only a name given by hand gets here: a typing error must not look like *all is well*.
+            No::NotConfigured
+            | No::NotReset { .. }
+            | No::Cooldown { .. }
+            | No::Storm(_)
+            | No::NoAnchor(_) => true,
             No::CannotTell(why) => match why {
                 CannotTell::Votes { .. } => false,
                 CannotTell::AgentAbsent | CannotTell::AgentAnswers { .. } | CannotTell::LoneObserver(_) => {
@@ -70,7 +74,7 @@ impl No {
     /// For people: one line.
     pub fn text(&self) -> String {
         match self {
-            No::NotConfigured => "nobody configured this host".into(),
+            No::NotConfigured => "nobody configured this host; those that are: nova-ha host list".into(),
             No::OpenIncident(id) => format!("incident {id} is open"),
             No::NotReset { failed, recovered } => {
                 format!("failed={failed} recovered={recovered} and no incident: reset it first")
