@@ -71,9 +71,13 @@ fn counts(scene: &Scene, host: &HostName, subject: &Subject) -> bool {
     scene.hosts.contains(host) && subject.maintenance.is_none() && !scene.is_known_case(host, subject.epoch)
 }
 
-/// A record whose age nobody can tell counts here: the guard errs to the side of not shooting.
+/// A record whose age nobody can tell counts here: the guard errs to the side of not shooting. So
+/// does an old one of a host that gossip has lost as well: on observers that are short of CPU, as
+/// they are in a storm, probes fall behind, each host's by another amount, and the storm would be
+/// seen one host at a time. An observer that sees the host answer again writes so.
 fn suspects(testimony: &Testimony, subject: &Subject) -> bool {
-    testimony.freshness != Freshness::Stale
+    let lost = subject.has_agent && subject.serf == Some(SerfHealth::Critical);
+    (testimony.freshness != Freshness::Stale || lost)
         && testimony.record.epoch == subject.epoch
         && testimony.record.fails >= SUSPECT_FAILS
 }

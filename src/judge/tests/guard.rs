@@ -245,9 +245,9 @@ fn hosts_count_from_their_second_fail() {
 }
 
 #[test]
-fn a_suspect_of_unknown_age_counts_and_a_stale_one_does_not() {
+fn a_suspect_of_unknown_age_counts_and_a_stale_one_does_not_while_its_agent_answers() {
     let aged = |freshness| {
-        let mut site = many(2, &["h1", "h2", "h3"]);
+        let mut site = many(2, &["h1", "h2", "h3"]).with("h3", |s| s.serf = Some(Passing));
         for t in site.subject("h3").testimonies.values_mut() {
             t.freshness = freshness;
         }
@@ -255,6 +255,23 @@ fn a_suspect_of_unknown_age_counts_and_a_stale_one_does_not() {
     };
     is_storm(&aged(Freshness::CannotTell), "h1");
     assert!(aged(Freshness::Stale).is_marked("h1"));
+}
+
+#[test]
+fn probes_that_fall_behind_hide_no_host_that_gossip_has_lost_too() {
+    let slow = |fails, serf| {
+        let seen = many(2, &["h1", "h2"]).seen("h3", &["ha1", "ha2", "ha3"], fails);
+        seen.with("h3", |subject| {
+            subject.serf = serf;
+            subject.testimonies.values_mut().for_each(|t| t.freshness = Freshness::Stale);
+        })
+    };
+    is_storm(&slow(2, Some(Critical)), "h1");
+    for serf in [Some(Passing), None] {
+        assert!(slow(2, serf).is_marked("h1"));
+    }
+    // The last thing that they wrote is that it answers.
+    assert!(slow(0, Some(Critical)).is_marked("h1"));
 }
 
 #[test]
