@@ -104,7 +104,7 @@ pub async fn claim<'a>(
         Op::replace(incident.term(), term.to_string(), seen(&incident.term())),
         Op::replace(incident.incident(), bytes(&record), seen(&incident.incident())),
         Op::replace(incident.journal_entry(entry.sequence), bytes(&entry), None),
-        note::removed(world, &case.id),
+        note::removed(&case.id),
     ];
     ops.extend(plan_ops);
     finish(world, lease, ops, record, term).await
@@ -151,7 +151,7 @@ pub async fn adopt<'a>(
         Op::replace(incident.journal_entry(entry.sequence), bytes(&entry), None),
         Op::replace(own.in_use(), flag::text(true), case.tree.get(&own.in_use())),
         Op::replace(own.in_use_by(), case.id.to_string(), case.tree.get(&own.in_use_by())),
-        note::removed(world, &case.id),
+        note::removed(&case.id),
     ]);
     ops.extend(plan_ops);
     if let Some(before) = from.filter(|node| *node != world.me) {

@@ -1,5 +1,9 @@
 //! Waiting is said aloud: a note under the incident, one per HA node.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::queue::{self, Work};
 use super::world::World;
 use crate::incident::note::WaitingNote;
 use crate::keys;
@@ -7,9 +11,23 @@ use crate::names::IncidentId;
 use crate::store::{Op, TxnOutcome};
 use crate::tree::record::{Record, bytes, parse};
 
+/// How often this HA node looks for incidents that wait behind the one at work.
+const LOOK_BEHIND: Duration = Duration::from_secs(5);
+
 /// Writes why this HA node cannot go on; unchanged reasons keep their *since* and write nothing, so
 /// that a wait of hours is not a write every few seconds.
 pub async fn write(world: &World, id: &IncidentId, reasons: &[String], next: &[String]) {
+    write_if(world, id, reasons, next, None).await;
+}
+
+/// As [`write`], with a condition in the same transaction.
+async fn write_if(
+    world: &World,
+    id: &IncidentId,
+    reasons: &[String],
+    next: &[String],
+    condition: Option<Op>,
+) {
     let key = keys::incident(id).preflight(&world.me);
     let reasons: Vec<String> = reasons.iter().take(16).map(|r| r.chars().take(300).collect()).collect();
     let result = async {
@@ -28,14 +46,56 @@ pub async fn write(world: &World, id: &IncidentId, reasons: &[String], next: &[S
             next: next.to_vec(),
             since: world.clock.wall(),
         };
-        world.store.transact(&[Op::Set(key, bytes(&note))]).await
+        let ops: Vec<Op> = condition.into_iter().chain([Op::Set(key, bytes(&note))]).collect();
+        world.store.transact(&ops).await
     };
     if let Err(error) = result.await {
         tracing::warn!(incident = %id, %error, "cannot write why this node waits");
     }
 }
 
-/// Removes the note of this node, in the transaction that makes it wrong.
-pub fn removed(world: &World, id: &IncidentId) -> Op {
-    Op::Delete(keys::incident(id).preflight(&world.me))
+/// Removes the notes of all HA nodes, in the transaction that makes them wrong: once somebody has
+/// taken the incident, nobody waits to take it.
+pub fn removed(id: &IncidentId) -> Op {
+    Op::DeleteTree(keys::incident(id).preflights())
+}
+
+/// Why an HA node that is in use takes nothing else, and the operator's next command.
+pub fn busy(world: &World, with: Option<&IncidentId>) -> (String, String) {
+    match with {
+        Some(with) => {
+            (format!("HA node {} is in use for {with}", world.me), format!("nova-ha incident show {with}"))
+        }
+        None => (
+            format!("HA node {} is in use, and no incident is named: a person wrote it", world.me),
+            format!("nova-ha ha-node show {}", world.me),
+        ),
+    }
+}
+
+/// Says under every incident that nobody has taken yet why this HA node does not take it, for as
+/// long as it works on another one. Without it an incident behind busy HA nodes would wait silently:
+/// whoever could say why is at work.
+pub async fn behind(world: &World, at_work: &IncidentId) -> Infallible {
+    loop {
+        world.clock.sleep(LOOK_BEHIND).await;
+        let queue = match queue::look(world, None).await {
+            Ok(queue) => queue,
+            Err(error) => {
+                tracing::info!(%error, "cannot look at what waits behind {at_work}");
+                continue;
+            }
+        };
+        // Not before the claim: an adoption may wait for the earlier holder's session.
+        if queue.in_use_by.as_ref() != Some(at_work) {
+            continue;
+        }
+        let (reason, next) = busy(world, Some(at_work));
+        for waiting in queue.pending.iter().filter(|pending| pending.work(&world.me) == Work::Claim) {
+            // The lock key is made by the first claim and never deleted: no note after it.
+            let untaken = Op::CheckAbsent(keys::incident(waiting.id()).lock());
+            let (reasons, next) = ([reason.clone()], [next.clone()]);
+            write_if(world, waiting.id(), &reasons, &next, Some(untaken)).await;
+        }
+    }
 }

@@ -111,17 +111,22 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
                 next: vec![format!("nova-ha incident show {}", pending.id())],
             },
             Work::Claim if queue.in_use && !options.plan_only => {
-                let by = queue
-                    .in_use_by
-                    .as_ref()
-                    .map_or_else(|| "an unknown incident".to_owned(), ToString::to_string);
-                waiting(
-                    world,
-                    pending.id(),
-                    vec![format!("HA node {} is in use for {by}", world.me)],
-                    vec![format!("nova-ha incident show {by}")],
-                )
-                .await
+                let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
+                waiting(world, pending.id(), vec![reason], vec![next]).await
+            }
+            // One that is in use takes over nothing either: its `in_use` says for what it is kept.
+            Work::Adopt(holder) if queue.in_use && !options.plan_only => {
+                let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
+                if pending.locked_by.is_none() {
+                    waiting(world, pending.id(), vec![reason], vec![next]).await
+                } else {
+                    Report {
+                        incident: pending.id().clone(),
+                        result: Result::Elsewhere,
+                        text: format!("HA node {holder} has it ({reason})"),
+                        next: vec![next],
+                    }
+                }
             }
             work @ (Work::Claim | Work::Resume | Work::Adopt(_)) => one(world, options, pending, work).await,
         };
@@ -263,6 +268,7 @@ async fn attempt(
     let worked = tokio::select! {
         biased;
         lost = lease.keep() => Err(Stop::Lease { source: lost }),
+        never = note::behind(world, id) => match never {},
         worked = hold(world, options, pending, &case, &plan, &armed, cloud.as_ref(), &lease, ground, earlier_holder_may_act) => worked,
     };
     lease.release().await;
@@ -385,7 +391,7 @@ async fn adopt<'a>(
 async fn end(context: &mut Context<'_>, event: Event) -> std::result::Result<(), Stop> {
     let (record, term) = (context.journal.record().clone(), context.journal.term());
     let mut ops = claim::give_back(context.world, context.lease, &record, term).await?;
-    ops.push(note::removed(context.world, &record.id));
+    ops.push(note::removed(&record.id));
     append(&mut context.journal, event, ops).await
 }
 
