@@ -4,7 +4,7 @@ from novalab import expect
 
 
 def run(lab):
-    lab.admin("nova-ha", "maintenance", "on", "compute1")
+    lab.admin("nova-ha", "maintenance", "on", "compute1", "--by", "maria")
     lab.cut("compute1")
     lab.never_marked("compute1", 20)
     said = lab.product("ha2", "nova-ha-mark-failed", "compute1")
