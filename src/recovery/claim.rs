@@ -1,5 +1,6 @@
 //! Taking an incident, and giving it back: one transaction each, all or nothing.
 
+use super::executor::Context;
 use super::facts::Case;
 use super::journal::{Journal, index_of, next};
 use super::lease::Lease;
@@ -233,4 +234,19 @@ pub async fn give_back(
     let lock = keys::incident(&record.id).lock();
     ops.push(Op::Unlock(lock, holder_value(world, lease, term), lease.session().clone()));
     Ok(ops)
+}
+
+/// Unlocks an incident that stays ours (its record says so), where nothing that we started is under
+/// way: whoever resumes it needs not wait for the lock-delay, which the end of a session would
+/// begin. Best effort.
+pub async fn unlock(context: &Context<'_>) {
+    let (world, lease, record) = (context.world, context.lease, context.journal.record());
+    let value = holder_value(world, lease, context.journal.term());
+    let unlock = Op::Unlock(keys::incident(&record.id).lock(), value, lease.session().clone());
+    match world.store.transact(&[unlock]).await {
+        Ok(TxnOutcome::Committed(_)) => {}
+        // An adopter has it by now.
+        Ok(TxnOutcome::Refused(why)) => tracing::info!(incident = %record.id, ?why, "not unlocked"),
+        Err(error) => tracing::info!(incident = %record.id, %error, "the lock is left to its session"),
+    }
 }

@@ -68,6 +68,21 @@ impl<'a> Journal<'a> {
         Op::CheckSession(self.keys().lock(), self.lease.session().clone())
     }
 
+    /// Whether the incident is still as we last wrote it. A recovery that waits writes nothing, so it
+    /// would not notice otherwise that a person led the incident on, or took it away. Consul's
+    /// silence says nothing about it.
+    pub async fn unmoved(&self) -> Result<(), Stop> {
+        let key = self.keys().incident();
+        match self.store.get(&key).await {
+            Ok(Some(entry)) if entry.modify_index == self.index => Ok(()),
+            Ok(_) => Err(Stop::Moved { what: format!("{key} was written while we waited") }),
+            Err(error) => {
+                tracing::warn!(%error, incident = %self.record.id, "cannot look whether the incident was led on");
+                Ok(())
+            }
+        }
+    }
+
     /// Appends an event, with more operations in the same transaction.
     pub async fn append(&mut self, event: Event, more: Vec<Op>) -> Result<(), Stop> {
         let (record, entry) = next(&self.record, event, self.term, self.me.as_str(), self.clock)?;

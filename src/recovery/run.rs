@@ -128,7 +128,19 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
                     }
                 }
             }
-            work @ (Work::Claim | Work::Resume | Work::Adopt(_)) => one(world, options, pending, work).await,
+            work @ (Work::Claim | Work::Resume | Work::Adopt(_)) => {
+                match attempt(world, options, pending, work).await {
+                    Ok(report) => report,
+                    // Led on by a person, or adopted: what is to be done now, the next look says.
+                    Err(Stop::Moved { what }) => {
+                        tracing::info!(incident = %pending.id(), what, "looking at it anew");
+                        tried.remove(pending.id());
+                        world.clock.sleep(PAUSE).await;
+                        continue;
+                    }
+                    Err(stop) => stopped(world, options, pending.id(), stop).await,
+                }
+            }
         };
         tracing::info!(incident = %report.incident, result = ?report.result, "{}", report.text.lines().next().unwrap_or(""));
         reports.push(report);
@@ -191,15 +203,6 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
                 .chain([format!("nova-ha incident show {id}; the next run resumes")])
                 .collect(),
         },
-    }
-}
-
-/// One incident, from wherever it is.
-async fn one(world: &World, options: &Options, pending: &Pending, work: Work) -> Report {
-    let id = pending.id();
-    match attempt(world, options, pending, work).await {
-        Ok(report) => report,
-        Err(stop) => stopped(world, options, id, stop).await,
     }
 }
 
@@ -324,9 +327,15 @@ async fn hold(
                 note::write(world, id, &reasons, &next).await;
                 tracing::warn!(incident = %id, host = %id.host(), "waiting: {}", reasons.join("; "));
                 if world.clock.boottime().saturating_duration_since(began) >= options.patience {
+                    claim::unlock(&context).await;
                     return Err(Stop::Waiting { reasons, next });
                 }
                 world.clock.sleep(PAUSE).await;
+                // What a person said meanwhile counts at once: an order, a hold.
+                if let Err(moved) = context.journal.unmoved().await {
+                    claim::unlock(&context).await;
+                    return Err(moved);
+                }
             }
             Stop::Held { reason } => {
                 end(&mut context, Event::Held { reason: reason.clone() }).await?;
