@@ -56,47 +56,77 @@ impl Record for ResetNote {
     const VERSION: u64 = 1;
 }
 
+/// Looks again after so many refusals: the observers of a host that is off write at every probe, and
+/// a person who types its name takes longer than that.
+const MOST_LOOKS: usize = 10;
+
 /// Resets one host.
 pub async fn run(args: ResetArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
     let by = person(&args.by)?;
     let doing = format!("reset host {}", args.host);
-    let cluster = Cluster::read(store, &doing).await?;
-    let host = cluster.host(&args.host)?;
-    let scene = Scene::of(&cluster, host).map_err(tree(&doing))?;
+    let mut confirmed = false;
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let cluster = Cluster::read(store, &doing).await?;
+        let host = cluster.host(&args.host)?;
+        let scene = Scene::of(&cluster, host).map_err(tree(&doing))?;
+        if scene.open.is_none() && scene.is_already_so(args.maintenance) {
+            let text = format!("{}: already so, nothing was written", scene.host);
+            return done(Outcome::AlreadySo, "reset", scene.host.as_str(), text);
+        }
+        allowed(&args, &scene, &cluster, store, &doing).await?;
+        if !confirmed {
+            confirm(
+                scene.host.as_str(),
+                args.yes.as_deref(),
+                &format!(
+                    "This makes {} a healthy host again, to be recovered at its next failure.",
+                    scene.host
+                ),
+                &format!(
+                    "nova-ha reset {} --by {}{}",
+                    scene.host,
+                    quoted(&args.by),
+                    if args.maintenance { " --maintenance" } else { "" }
+                ),
+            )?;
+            confirmed = true;
+        }
+        let ops = scene.transaction(&cluster, &by, args.maintenance)?;
+        match commit(store, &doing, &ops).await {
+            Ok(()) => return scene.answer(args.maintenance),
+            // Decided again on what is there now.
+            Err(OperatorError::Moved { .. }) if looks < MOST_LOOKS => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Refuses what must not be reset now.
+async fn allowed(
+    args: &ResetArgs,
+    scene: &Scene,
+    cluster: &Cluster,
+    store: &dyn Store,
+    doing: &str,
+) -> Result<(), OperatorError> {
     if let Some(id) = scene.open.clone() {
-        return Err(OperatorError::OpenIncident { host: scene.host, id, doing: "reset" });
+        return Err(OperatorError::OpenIncident { host: scene.host.clone(), id, doing: "reset" });
     }
-    if scene.is_already_so(args.maintenance) {
-        let text = format!("{}: already so, nothing was written", scene.host);
-        return done(Outcome::AlreadySo, "reset", scene.host.as_str(), text);
+    if args.maintenance || scene.maintenance.on {
+        return Ok(());
     }
-    if !args.maintenance
-        && !scene.maintenance.on
-        && let Some(why) =
-            scene.why_not_healthy(&cluster, &Catalog::read(store).await).map_err(tree(&doing))?
-    {
-        let next = format!("nova-ha reset {} --by {} --maintenance", scene.host, quoted(&args.by));
-        return Err(OperatorError::NotNow {
-            name: scene.host.to_string(),
-            doing: "reset",
-            why: format!("{why}; it would be taken for dead at once"),
-            next: Some(format!("repair it first, or keep it in maintenance: {next}")),
-        });
-    }
-    confirm(
-        scene.host.as_str(),
-        args.yes.as_deref(),
-        &format!("This makes {} a healthy host again, to be recovered at its next failure.", scene.host),
-        &format!(
-            "nova-ha reset {} --by {}{}",
-            scene.host,
-            quoted(&args.by),
-            if args.maintenance { " --maintenance" } else { "" }
-        ),
-    )?;
-    let ops = scene.transaction(&cluster, &by, args.maintenance)?;
-    commit(store, &doing, &ops).await?;
-    scene.answer(args.maintenance)
+    let Some(why) = scene.why_not_healthy(cluster, &Catalog::read(store).await).map_err(tree(doing))? else {
+        return Ok(());
+    };
+    let next = format!("nova-ha reset {} --by {} --maintenance", scene.host, quoted(&args.by));
+    Err(OperatorError::NotNow {
+        name: scene.host.to_string(),
+        doing: "reset",
+        why: format!("{why}; it would be taken for dead at once"),
+        next: Some(format!("repair it first, or keep it in maintenance: {next}")),
+    })
 }
 
 /// What a reset is decided on.
