@@ -67,6 +67,15 @@ class Cloud:
         """Every evacuate POST that it saw, in order."""
         return self.state()["evacuate_posts"]
 
+    def requests(self):
+        """Every request but the back door's, in order of its end: `at`, `source` (an address), `method`, `path`, `status`.
+
+        Requests to which a fault happened are among them, with their `fault`.
+        """
+        with (self.folder / "requests.jsonl").open(encoding="utf-8") as lines:
+            found = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [entry for entry in found if entry.get("event") == "request"]
+
     def fault(self, **spec):
         """Injects a fault of the API: see `simcloud/faults.py`."""
         self.door("POST", "faults", spec)

@@ -148,6 +148,11 @@ class Incidents:
         """Watches for a while that a host gets no incident and no failed flag."""
         wait.never(f"{host} is marked", lambda: self.incident_ids(host) or self.flag(host, "failed"), seconds, 0.3)
 
+    def never_marked_again(self, host, seconds):
+        """Watches for a while that a host that had incidents gets no further one."""
+        known = self.incident_ids(host)
+        wait.never(f"{host} is marked again", lambda: self.incident_ids(host) != known or self.flag(host, "failed"), seconds, 0.3)
+
     def show(self, incident):
         """`nova-ha incident show ID --json`."""
         return self.admin("nova-ha", "incident", "show", incident, "--json").json()

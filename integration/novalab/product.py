@@ -241,6 +241,18 @@ class Product:
         """SIGKILL to every nova-ha-recover on an HA node; returns how many there were."""
         return self.machine(name).kill_processes("nova-ha-recover")
 
+    def stop_recoveries(self, name):
+        """From now on nothing on an HA node starts a recovery by itself: neither its watch nor a sweep."""
+        machine = self.machine(name)
+        for file in sorted(machine.path("/etc/consul.d").glob("*.json")):
+            config = json.loads(file.read_text(encoding="utf-8"))
+            watches = config.get("watches", [])
+            kept = [watch for watch in watches if not any("start-recover" in str(word) for word in watch.get("args", []))]
+            if len(kept) != len(watches):
+                machine.install_file(f"/etc/consul.d/{file.name}", json.dumps({**config, "watches": kept}), 0o600)
+        self.reload(name)
+        machine.kill_processes("start-recover")
+
     def recover(self, name, *words, **options):
         """Runs nova-ha-recover on an HA node as the sweep would, and waits for its end."""
         return self.product(name, "nova-ha-recover", *words, **options)

@@ -80,8 +80,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         status, body = 0, None
         if fault is None or fault.effect:
             status, body = self.guarded(lambda: self.route(parts, raw, headers), headers)
-        cloud.log(event="request", method=self.command, path=self.path, status=status, fault=fault and fault.action,
-                  id=headers["X-Openstack-Request-Id"], ms=round((time.monotonic() - began) * 1000, 1))
+        cloud.log(event="request", source=self.client_address[0], method=self.command, path=self.path, status=status,
+                  fault=fault and fault.action, id=headers["X-Openstack-Request-Id"],
+                  ms=round((time.monotonic() - began) * 1000, 1))
         if fault and fault.action != "delay":
             return self.spoil(fault, status, body, headers)
         return self.reply(status, body, headers)
