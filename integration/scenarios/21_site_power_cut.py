@@ -15,5 +15,5 @@ def run(lab):
         lab.never_marked(host.name, 10)
     for machine in lab.machines:
         lab.wait_for_agent(machine, timeout=40)
-    lab.wait_observed(30)
+    lab.wait_observed()
     expect.untouched(lab)

@@ -9,7 +9,7 @@ def run(lab):
     lab.wait_incident("compute1", "waiting", 60)
     lab.replug("compute1")
     lab.wait_for_agent("compute1")
-    lab.wait_observed(20)
+    lab.wait_observed()
     lab.revive_bmc("compute1")
     for node in lab.ha_nodes:
         lab.recover(node.name)

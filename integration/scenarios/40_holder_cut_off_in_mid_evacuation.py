@@ -1,0 +1,47 @@
+"""The HA node that recovers is cut off from Consul and everybody else, but not from Nova: it stops by its own lease.
+
+It lives and could go on asking Nova for evacuations. Another one adopts when it is voted dead and the lock-delay is over;
+from the end of its lease on the first asks Nova for nothing, and when it is back it does not go on either.
+"""
+
+import time
+
+from novalab import expect, verdict, wait
+
+MAY_BE_SHOT = ["compute1"]
+SHAPE = {"policy": {"evacuation_parallel": "1"}, "cloud_seed": {"evacuate_seconds": 4}}
+TIME_LIMIT = 300
+# Session TTL 10 s: an effect may start until 5 s (the lease's margin) after the last good renewal.
+TTL = 10
+
+
+def run(lab):
+    lab.panic("compute1")
+    lab.wait_journal("compute1", "started", "evacuate", 90)
+    incident = wait.until("the first evacuation is accepted", lambda: accepted(lab), 30)
+    holder = incident.holder
+    everybody = [f"s{i}" for i in (1, 2, 3)] + [name for name in lab.machines if name != holder]
+    lab.partition(holder, *everybody)
+    cut_at = time.time()
+    wait.until("the one that is cut off gave up", lambda: not lab.machine(holder).processes("nova-ha-recover"), 90)
+    print(f"{holder} gave up {time.time() - cut_at:.1f} s after it was cut off")
+    assert lab.lives(holder)
+    expect.adopted(lab, "compute1", holder, 150)
+    expect.recovered(lab, "compute1", 120)
+    sources = {lab.machine(node.name).address: node.name for node in lab.ha_nodes}
+    effects = [r for r in lab.cloud.requests() if r["method"] != "GET" and "/compute/" in r["path"]]
+    late = [r for r in effects if sources.get(r["source"]) == holder and verdict.seconds(r["at"]) > cut_at + TTL]
+    assert not late, f"{holder} acted after its lease had ended: {late}"
+    assert {sources[r["source"]] for r in effects} > {holder}, "the adopter asked Nova for the rest"
+    lab.mend(holder, *everybody)
+    lab.wait_for_agent(holder)
+    lab.recover(holder)
+    incident = lab.incident_of("compute1")
+    assert incident.state == "closed" and incident.holder != holder, incident
+    assert not lab.shots(holder) and not any(expect.in_use(lab, node.name) for node in lab.ha_nodes)
+
+
+def accepted(lab):
+    """The incident once Nova has accepted an evacuation, and the ledger says so."""
+    incident = lab.incident_of("compute1")
+    return incident if "accepted" in incident.outcomes().values() else None

@@ -1,0 +1,30 @@
+"""With the default session TTL (15 s) and lock-delay (60 s) an adoption takes as long as these two say, and not less.
+
+The holder's host is cut: its session ends between one and two TTLs after its last renewal (renewed every quarter of a
+TTL), and Consul keeps the lock closed for the lock-delay after that.
+"""
+
+import time
+
+from novalab import expect, verdict, wait
+
+MAY_BE_SHOT = ["compute1"]
+SHAPE = {"policy": {"session_ttl": None, "lock_delay": None}, "cloud_seed": {"evacuate_seconds": 4}}
+TIME_LIMIT = 420
+TTL, LOCK_DELAY = 15, 60
+
+
+def run(lab):
+    lab.panic("compute1")
+    lab.wait_journal("compute1", "started", "evacuate", 90)
+    wait.until("an evacuation was posted", lab.evacuations, 30)
+    holder = lab.incident_of("compute1").holder
+    lab.cut(holder)
+    cut_at = time.time()
+    incident = expect.adopted(lab, "compute1", holder, 240)
+    at = next(entry["at"] for entry in incident.journal if entry["what"]["event"] == "adopted")
+    took = verdict.seconds(at) - cut_at
+    print(f"adopted {took:.1f} s after the holder's power was cut")
+    assert took >= TTL * 3 / 4 + LOCK_DELAY, f"adopted {took:.1f} s after the cut: before the lock-delay was over"
+    assert took <= TTL * 2 + LOCK_DELAY + 45, f"adopted only {took:.1f} s after the cut"
+    expect.recovered(lab, "compute1", 90)

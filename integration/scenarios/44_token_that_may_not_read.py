@@ -1,0 +1,52 @@
+"""A token that may not read takes nothing for empty: every executable says so with an error, and changes nothing.
+
+A host is dead and its incident is open, so that *nobody is suspect* and *nothing to do* would be lies. Consul answers
+such a token with 404, [] or 403, by request.
+"""
+
+import uuid
+
+from novalab import expect
+
+SHAPE = {"acl": True}
+MAY_BE_SHOT = ["compute1"]
+TIME_LIMIT = 240
+TOKENS = {
+    "nothing": "",
+    "nodes-only": 'node_prefix "" { policy = "read" } agent_prefix "" { policy = "read" }',
+    "keys-only": 'key_prefix "ha_cluster/" { policy = "read" }',
+}
+COMMANDS = [
+    ("nova-ha-mark-failed",), ("nova-ha-mark-failed", "--sweep"), ("nova-ha-mark-failed", "compute1"), ("nova-ha-recover",),
+    ("nova-ha-recover", "compute1", "--plan"), ("nova-ha", "status"), ("nova-ha", "host", "list"),
+    ("nova-ha", "incident", "list"), ("nova-ha-probe", "compute1"),
+]
+# With the tree readable these have what they need; that Consul hides its nodes is for the others to notice.
+MAY_WORK = {("keys-only", "host list"), ("keys-only", "incident list"), ("keys-only", "status"),
+            ("keys-only", "nova-ha-probe")}
+
+
+def run(lab):
+    for node in lab.ha_nodes:
+        lab.stop_recoveries(node.name)
+    lab.panic("compute1")
+    incident = lab.wait_incident("compute1", "open", 90)
+    for name, rules in TOKENS.items():
+        token = lab.consul.make_policy_and_token(f"blind-{name}", rules, str(uuid.uuid4()))
+        for words in COMMANDS:
+            done = lab.machine("ha1").exec(*words, env={"CONSUL_HTTP_TOKEN": token, "CONSUL_HTTP_TOKEN_FILE": ""})
+            print(f"{name}: {str(done)[:300]}")
+            command = " ".join(words[1:]) if words[0] == "nova-ha" else words[0]
+            if (name, command) in MAY_WORK:
+                continue
+            assert done.code != 0, f"{name}: took what it may not read for empty: {done}"
+            assert "nothing to" not in done.out and "nobody is suspect" not in done.out, f"{name}: {done}"
+            assert done.err.strip() or done.out.strip(), f"{name}: {words} says nothing"
+            if words[0] == "nova-ha-probe":
+                assert done.code == 1, f"{name}: our own fault must never look like a dead host: {done}"
+    now = lab.incident_of("compute1")
+    assert (now.record, now.journal, now.lock_session) == (incident.record, [], None), f"{now}, it was {incident}"
+    assert not lab.flag("compute1", "recovered") and not lab.shots() and not lab.evacuations()
+    # One that may read goes on at once.
+    lab.product("ha2", "nova-ha-recover")
+    expect.recovered(lab, "compute1", 60)
