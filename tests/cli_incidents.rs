@@ -9,7 +9,6 @@ mod consul_agent;
 mod open_incident;
 
 use cli_support::Site;
-use jiff::Timestamp;
 use nova_ha::incident::guest::{GuestEntry, GuestState};
 use nova_ha::incident::journal::{Event, JournalEntry, Outcome};
 use nova_ha::incident::{IncidentRecord, Step};
