@@ -86,5 +86,6 @@ build_product() {
   BIN_DIR=$target/debug
   [ -z "${NOVA_HA_LAB_NO_BUILD:-}" ] || return 0
   command -v cargo >/dev/null || die "cargo is missing: install Rust (rustup) first"
-  (cd "$REPO" && cargo build --quiet --bins >&2) || die "cargo build failed"
+  # Niced: a lab that runs beside it keeps its times.
+  (cd "$REPO" && nice -n 10 cargo build --quiet --bins >&2) || die "cargo build failed"
 }
