@@ -7,7 +7,7 @@ from novalab import expect, wait
 
 MAY_BE_SHOT = ["compute1"]
 SHAPE = {"targets": {"mode": "hosts", "hosts": ["compute2", "compute3"]}, "cloud_seed": {"evacuate_seconds": 4}}
-TIME_LIMIT = 240
+TIME_LIMIT = 360
 
 
 def run(lab):

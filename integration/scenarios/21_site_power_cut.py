@@ -2,7 +2,7 @@
 
 from novalab import expect
 
-TIME_LIMIT = 180
+TIME_LIMIT = 300
 
 
 def run(lab):
@@ -14,6 +14,6 @@ def run(lab):
     for host in lab.hosts:
         lab.never_marked(host.name, 10)
     for machine in lab.machines:
-        lab.wait_for_agent(machine, timeout=40)
+        lab.wait_for_agent(machine)
     lab.wait_observed()
     expect.untouched(lab)

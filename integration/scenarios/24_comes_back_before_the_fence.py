@@ -6,13 +6,13 @@ from novalab import wait
 def run(lab):
     lab.kill_bmc("compute1")
     lab.unplug("compute1")
-    lab.wait_incident("compute1", "waiting", 60)
+    lab.wait_incident("compute1", "waiting", 90)
     lab.replug("compute1")
     lab.wait_for_agent("compute1")
     lab.wait_observed()
     lab.revive_bmc("compute1")
     for node in lab.ha_nodes:
         lab.recover(node.name)
-    lab.wait_incident("compute1", "withdrawn", 30)
+    lab.wait_incident("compute1", "withdrawn", 60)
     wait.never("it is shot or evacuated", lambda: lab.shots() or lab.evacuations(), 5)
     assert lab.flag("compute1", "failed"), "its flags stay for the administrator"

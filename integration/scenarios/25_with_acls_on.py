@@ -8,7 +8,7 @@ from novalab import expect
 
 SHAPE = {"acl": True}
 MAY_BE_SHOT = ["compute1"]
-TIME_LIMIT = 240
+TIME_LIMIT = 360
 
 
 def run(lab):

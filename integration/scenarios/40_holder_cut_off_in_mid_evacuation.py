@@ -10,7 +10,7 @@ from novalab import expect, verdict, wait
 
 MAY_BE_SHOT = ["compute1"]
 SHAPE = {"policy": {"evacuation_parallel": "1"}, "cloud_seed": {"evacuate_seconds": 4}}
-TIME_LIMIT = 300
+TIME_LIMIT = 420
 # Session TTL 10 s: an effect may start until 5 s (the lease's margin) after the last good renewal.
 TTL = 10
 

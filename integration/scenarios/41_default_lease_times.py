@@ -10,7 +10,7 @@ from novalab import expect, verdict, wait
 
 MAY_BE_SHOT = ["compute1"]
 SHAPE = {"policy": {"session_ttl": None, "lock_delay": None}, "cloud_seed": {"evacuate_seconds": 4}}
-TIME_LIMIT = 420
+TIME_LIMIT = 600
 TTL, LOCK_DELAY = 15, 60
 
 

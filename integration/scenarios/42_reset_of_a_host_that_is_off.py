@@ -3,7 +3,7 @@
 from novalab import expect
 
 MAY_BE_SHOT = ["compute1"]
-TIME_LIMIT = 240
+TIME_LIMIT = 360
 
 
 def run(lab):

@@ -7,7 +7,7 @@ shot a second time: a person powers it off and resumes, and then its guests run 
 from novalab import expect, wait
 
 MAY_BE_SHOT = ["compute1"]
-TIME_LIMIT = 240
+TIME_LIMIT = 360
 
 
 def run(lab):

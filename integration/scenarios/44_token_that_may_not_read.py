@@ -10,7 +10,7 @@ from novalab import expect
 
 SHAPE = {"acl": True}
 MAY_BE_SHOT = ["compute1"]
-TIME_LIMIT = 240
+TIME_LIMIT = 360
 TOKENS = {
     "nothing": "",
     "nodes-only": 'node_prefix "" { policy = "read" } agent_prefix "" { policy = "read" }',
@@ -21,9 +21,8 @@ COMMANDS = [
     ("nova-ha-recover", "compute1", "--plan"), ("nova-ha", "status"), ("nova-ha", "host", "list"),
     ("nova-ha", "incident", "list"), ("nova-ha-probe", "compute1"),
 ]
-# With the tree readable these have what they need; that Consul hides its nodes is for the others to notice.
-MAY_WORK = {("keys-only", "host list"), ("keys-only", "incident list"), ("keys-only", "status"),
-            ("keys-only", "nova-ha-probe")}
+# With the tree readable these have all that they read; that Consul hides its nodes is for the others to notice.
+KEYS_SUFFICE = COMMANDS[4:]
 
 
 def run(lab):
@@ -35,9 +34,7 @@ def run(lab):
         token = lab.consul.make_policy_and_token(f"blind-{name}", rules, str(uuid.uuid4()))
         for words in COMMANDS:
             done = lab.machine("ha1").exec(*words, env={"CONSUL_HTTP_TOKEN": token, "CONSUL_HTTP_TOKEN_FILE": ""})
-            print(f"{name}: {str(done)[:300]}")
-            command = " ".join(words[1:]) if words[0] == "nova-ha" else words[0]
-            if (name, command) in MAY_WORK:
+            if name == "keys-only" and words in KEYS_SUFFICE:
                 continue
             assert done.code != 0, f"{name}: took what it may not read for empty: {done}"
             assert "nothing to" not in done.out and "nobody is suspect" not in done.out, f"{name}: {done}"
