@@ -247,7 +247,13 @@ impl IncidentView {
     /// Detected and judged, then each entry: the time, the seconds since the line before, who and what.
     fn journal_text(&self) -> String {
         let mut text = "\nTIME (UTC)            +SECONDS  WHAT\n".to_owned();
-        let detected = self.evidence.as_ref().map(|evidence| evidence.detected_at);
+        // Only votes have a first failed probe; a person's order and a flag set by hand have none.
+        let (voted, opened) = match &self.incident.origin {
+            Origin::Observers => (true, format!("judged dead by {}", self.incident.opened_by)),
+            Origin::Person { by } => (false, format!("ordered by {by}, on {}", self.incident.opened_by)),
+            Origin::Key => (false, format!("found marked by hand, by {}", self.incident.opened_by)),
+        };
+        let detected = self.evidence.as_ref().filter(|_| voted).map(|evidence| evidence.detected_at);
         let mut before = None;
         let mut line = |at: jiff::Timestamp, what: String| {
             let gap = before.map_or(0.0, |before| at.duration_since(before).as_secs_f64());
@@ -258,7 +264,7 @@ impl IncidentView {
         if let Some(at) = detected {
             line(at, "detected: the first probe failed about here".into());
         }
-        line(self.incident.opened_at, format!("judged dead by {}", self.incident.opened_by));
+        line(self.incident.opened_at, opened);
         for entry in &self.journal {
             line(entry.at, format!("{} ({})", event(&entry.what), entry.by));
         }

@@ -3,6 +3,7 @@
 use super::OperatorError;
 use super::answer::{Answer, Outcome, done};
 use super::error::tree;
+use super::machine_view::when;
 use crate::keys;
 use crate::store::{Op, Store, TxnOutcome};
 use crate::tree::meta::Meta;
@@ -52,10 +53,7 @@ async fn read(store: &dyn Store) -> Result<Option<Meta>, OperatorError> {
 }
 
 fn already(meta: &Meta) -> Result<Answer, OperatorError> {
-    done(
-        Outcome::AlreadySo,
-        "init",
-        &meta.generation,
-        format!("already so: initialised at {}, generation {}", meta.created_at, meta.generation),
-    )
+    let at = when(meta.created_at);
+    let text = format!("already so: initialised {at}\ngeneration {}", meta.generation);
+    done(Outcome::AlreadySo, "init", &meta.generation, text)
 }
