@@ -237,6 +237,7 @@ fn a_violation_is_found_however_it_is_written() {
         ("monitor/mod.rs", "use super::operator;", "monitor may not import operator"),
         ("monitor/x.rs", "mod inner { use super::super::super::fence::off; }", "may not import fence"),
         ("monitor/x.rs", "type T = Vec<crate::fence::Level>;", "monitor may not import fence"),
+        ("monitor/x.rs", "fn f<'a>(x: &'a ::nova_ha::nova::Server) {}", "monitor may not import nova"),
         ("monitor/x.rs", "use crate::*;", "monitor may not import *"),
         ("monitor/x.rs", "pub use crate::program::run as r;", "monitor may not import program"),
         ("monitor/x.rs", "use r#crate::recovery;", "monitor may not import recovery"),
@@ -259,7 +260,7 @@ fn what_is_no_import_is_not_taken_for_one() {
     let innocent = r##"
         //! See [`crate::recovery`].
         /* crate::fence::off /* nested crate::nova */ */
-        use crate::keys;
+        use crate::{keys as paths, names::{self as n, HostName}};
         pub(crate) struct S<'a>(&'a str);
         const A: &str = "crate::fence \" crate::nova";
         const B: &str = r#"use crate::recovery;"#;

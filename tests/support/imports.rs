@@ -9,6 +9,10 @@ enum Token {
     Char(char),
 }
 
+/// Words that may stand before a path that begins with `::`, and begin none themselves.
+const KEYWORDS: [&str; 12] =
+    ["use", "dyn", "impl", "in", "as", "mut", "return", "for", "where", "let", "const", "else"];
+
 /// Every path that the file names, segment by segment, groups unfolded; `super` and `self` are
 /// resolved to `crate::...` by the file's place below `src/`. What is under an inline `#[cfg(test)]`
 /// is left out.
@@ -36,6 +40,7 @@ pub(crate) fn paths(file: &str, text: &str) -> Vec<Vec<String>> {
                     inside.pop();
                 }
             }
+            Token::Word(word) if KEYWORDS.contains(&word.as_str()) => {}
             Token::Word(_) if before(&tokens, at, 1) != Some(&Token::PathSep) || is_root(&tokens, at) => {
                 let mut raw = Vec::new();
                 at = read(&tokens, at, &mut Vec::new(), &mut raw);
@@ -59,7 +64,7 @@ fn before(tokens: &[Token], at: usize, steps: usize) -> Option<&Token> {
 fn is_root(tokens: &[Token], at: usize) -> bool {
     before(tokens, at, 1) == Some(&Token::PathSep)
         && match before(tokens, at, 2) {
-            Some(Token::Word(word)) => matches!(word.as_str(), "use" | "dyn" | "impl" | "in" | "as" | "mut"),
+            Some(Token::Word(word)) => KEYWORDS.contains(&word.as_str()),
             Some(Token::Char(c)) => *c != '>',
             Some(Token::PathSep) | None => true,
         }
@@ -106,6 +111,8 @@ fn read(tokens: &[Token], mut at: usize, prefix: &mut Vec<String>, found: &mut V
                             at += 1;
                             break;
                         }
+                        // The other name of what was just read.
+                        Some(Token::Word(word)) if word == "as" => at += 2,
                         Some(Token::Word(_) | Token::Char('*' | '{')) => at = read(tokens, at, prefix, found),
                         Some(Token::PathSep | Token::Char(_)) => at += 1,
                     }
@@ -243,7 +250,7 @@ fn skip_quote(chars: &[char], at: usize) -> usize {
     match chars[at..] {
         ['\'', '\\', ..] => skip_until(chars, at + 3, |at| chars[at] == '\'') + 1,
         ['\'', _, '\'', ..] => at + 3,
-        _ => at + 1,
+        _ => skip_until(chars, at + 1, |at| chars[at] != '_' && !chars[at].is_alphanumeric()),
     }
 }
 
