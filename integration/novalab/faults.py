@@ -214,7 +214,7 @@ class Faults:
             if code != 0 or '"PowerState"' not in out:
                 return None
             return '"PowerState": "On"' in out
-        code, out = bmc.ipmitool(machine, "chassis", "power", "status", namespace=namespace, retries=1)
+        code, out = bmc.ipmitool(machine, "chassis", "power", "status", namespace=namespace, retries=4)
         if code != 0:
             return None
         return out.endswith("is on")

@@ -153,6 +153,19 @@ class Incidents:
         known = self.incident_ids(host)
         wait.never(f"{host} is marked again", lambda: self.incident_ids(host) != known or self.flag(host, "failed"), seconds, 0.3)
 
+    def observed(self, host):
+        """What the observers wrote about a host: `{ha node: record}`; none of them writes anything about a healthy one."""
+        prefix = f"ha_cluster/compute_nodes/{host}/internal/observers/"
+        return {key[len(prefix):]: json.loads(self.consul.get(key)) for key in self.consul.keys(prefix)}
+
+    def wait_votes(self, host, timeout=60):
+        """Until a majority of the HA nodes has counted as many fails as the threshold, and gossip has lost the host too."""
+        def voted():
+            enough = [r for r in self.observed(host).values() if r["fails"] >= r["threshold"]]
+            return len(enough) > len(self.ha_nodes) // 2 and self.consul.serf_health(host) == "critical"
+
+        wait.until(f"{host} is voted dead", voted, timeout, 0.5)
+
     def show(self, incident):
         """`nova-ha incident show ID --json`."""
         return self.admin("nova-ha", "incident", "show", incident, "--json").json()

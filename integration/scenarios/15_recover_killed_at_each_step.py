@@ -1,19 +1,20 @@
 """`recover` is killed right after it began each step, and the same HA node resumes: at once, without shooting itself.
 
-One recovery, six kills. The HA node lives all the time; nobody may take its power, no guest is evacuated twice.
+One recovery, seven kills. The HA node lives all the time; nobody may take its power, no guest is evacuated twice.
 """
 
 from novalab import expect, wait
 
 MAY_BE_SHOT = ["compute1"]
-TIME_LIMIT = 240
-STEPS = ("fence", "declare_down", "take_storage", "ready_target", "evacuate", "verify")
+TIME_LIMIT = 300
+STEPS = ("claim", "fence", "declare_down", "take_storage", "ready_target", "evacuate", "verify")
 
 
 def run(lab):
     lab.panic("compute1")
     for step in STEPS:
-        incident = lab.wait_journal("compute1", "started", step, 60)
+        event = ("claimed",) if step == "claim" else ("started", step)
+        incident = lab.wait_journal("compute1", *event, timeout=60)
         killed = lab.kill_recover(incident.holder)
         print(f"{step}: killed {killed} on {incident.holder}")
         wait.until("no recover is left", lambda: not lab.machine(incident.holder).processes("nova-ha-recover"), 5)

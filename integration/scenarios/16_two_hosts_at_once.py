@@ -1,4 +1,4 @@
-"""Two hosts die in the same second with the limit at two: both are recovered, each by an HA node of its own."""
+"""Two hosts die in the same second with the limit at two: both are recovered, by HA nodes that are free again at the end."""
 
 from novalab import expect
 

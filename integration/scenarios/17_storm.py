@@ -6,9 +6,10 @@ SHAPE = {"hosts": 4, "policy": {"storm_limit": "2"}}
 
 
 def run(lab):
-    # The link goes first for all of them, so that no observer sees only one dead.
     for host in ("compute1", "compute2", "compute3"):
         lab.isolate(host)
+    for host in ("compute1", "compute2", "compute3"):
+        lab.wait_votes(host)
     for host in ("compute1", "compute2", "compute3"):
         lab.never_marked(host, 8)
     said = lab.admin("nova-ha-mark-failed", check=False)

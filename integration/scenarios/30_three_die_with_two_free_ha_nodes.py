@@ -21,8 +21,9 @@ def run(lab):
     shown = lab.admin("nova-ha", "incident", "show", third.id, check=False).out
     shown = " ".join(shown.split())
     for node in lab.ha_nodes:
-        assert f"WAITING {node.name} since" in shown and f"HA node {node.name} is in use" in shown, shown
-    assert lab.show(third.id)["summary"]["state"] == "waiting"
+        assert f"WAITING: {node.name} since" in shown and f"HA node {node.name} is in use" in shown, shown
+    view = lab.admin("nova-ha", "incident", "show", third.id, "--json", check=False)
+    assert view.code == 3 and view.json()["summary"]["state"] == "waiting", view
     assert not lab.shots(third.host) and not lab.flag(third.host, "recovered"), "it was touched while it waited"
     incidents = {host: lab.wait_incident(host, "closed", 120) for host in DEAD}
     for incident in incidents.values():
