@@ -1,7 +1,5 @@
 """What several scenarios expect in the same words. Each fails with what was found instead."""
 
-from novalab import wait
-
 
 def recovered(lab, host, timeout=180):
     """The host's incident closes, every guest that it had runs elsewhere, no other guest moved; returns the incident."""
@@ -40,17 +38,9 @@ def in_use(lab, node):
     return (lab.consul.get(f"ha_cluster/ha_nodes/{node}/status/in_use") or "False").strip().lower() in ("true", "1", "yes", "t")
 
 
-def adopted(lab, host, holder, timeout=120):
-    """Another HA node adopts the host's incident, because the observers vote its holder dead; returns the incident."""
-    def look():
-        # As the timer on each HA node does: nothing else looks again when an HA node dies.
-        for node in lab.ha_nodes:
-            if node.name != holder and lab.lives(node.name):
-                lab.product(node.name, "start-recover", "--ha-node", node.name)
-        incident = lab.incident_of(host)
-        return incident if incident.events("adopted") else None
-
-    incident = wait.until(f"the incident of {host} is adopted", look, timeout, 2)
+def adopted(lab, host, holder, timeout=180):
+    """Another HA node adopts the host's incident at a sweep, because the observers vote its holder dead; returns the incident."""
+    incident = lab.wait_journal(host, "adopted", timeout=timeout)
     event = incident.events("adopted")[0]
     assert event["from"] == holder and incident.holder != holder, f"{event}: {incident}"
     assert "holder_dead" in event["ground"], f"adopted on another ground: {event}"

@@ -248,7 +248,7 @@ class Product:
         return self.machine(name).kill_processes("nova-ha-recover")
 
     def stop_recoveries(self, name):
-        """From now on nothing on an HA node starts a recovery by itself: neither its watch nor a sweep."""
+        """From now on nothing on an HA node starts a recovery by itself: neither its watch nor its cron."""
         machine = self.machine(name)
         for file in sorted(machine.path("/etc/consul.d").glob("*.json")):
             config = json.loads(file.read_text(encoding="utf-8"))
@@ -257,7 +257,8 @@ class Product:
             if len(kept) != len(watches):
                 machine.install_file(f"/etc/consul.d/{file.name}", json.dumps({**config, "watches": kept}), 0o600)
         self.reload(name)
-        machine.kill_processes("start-recover")
+        for word in ("sweep.py", "start-recover", "nova-ha-recover"):
+            machine.kill_processes(word)
 
     def recover(self, name, *words, **options):
         """Runs nova-ha-recover on an HA node as the sweep would, and waits for its end."""
