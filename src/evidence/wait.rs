@@ -78,8 +78,10 @@ pub async fn until_sequences_rise(
         for (machine, questions) in machines.iter_mut().zip(&mut open) {
             let now = testimonies(&snapshot, &machine.keys, None)?;
             for (name, mut testimony) in now {
-                let Some(before) = questions.get(&name) else { continue };
-                if testimony.record.sequence > *before {
+                // Also what needed no wait: a record that was fresh when the wait began may have been
+                // followed by the one that says *healthy again*.
+                let known = machine.subject.testimonies.get(&name);
+                if known.is_none_or(|known| testimony.record.sequence > known.record.sequence) {
                     testimony.freshness = Freshness::Fresh;
                     machine.subject.testimonies.insert(name.clone(), testimony);
                     questions.remove(&name);
