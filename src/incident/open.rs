@@ -23,6 +23,8 @@ pub struct AsSeen<'a> {
     /// `recovery_queue`, read **before** the votes: two markers cannot both be the last one
     /// under the limit.
     pub recovery_queue: Option<&'a Entry>,
+    /// `cooldown`: one that began since was not judged on.
+    pub cooldown: Option<&'a Entry>,
 }
 
 /// The operations that wake the HA nodes for an incident whose id may be in `recovery_queue`
@@ -44,6 +46,7 @@ pub fn transaction(record: &IncidentRecord, evidence: &Evidence, seen: AsSeen<'_
         Op::unchanged(host.recovered(), seen.recovered),
         Op::unchanged(host.maintenance(), seen.maintenance),
         Op::unchanged(host.epoch(), seen.epoch),
+        Op::unchanged(keys::COOLDOWN, seen.cooldown),
         Op::replace(keys::RECOVERY_QUEUE, id.to_string(), seen.recovery_queue),
         Op::replace(incident.incident(), bytes(record), None),
         Op::replace(incident.evidence(), bytes(evidence), None),

@@ -79,6 +79,7 @@ fn as_seen<'a>(seen: &'a Seen, host: &HostName) -> AsSeen<'a> {
         maintenance: get(&keys.maintenance()),
         epoch: get(&keys.epoch()),
         recovery_queue: get(keys::RECOVERY_QUEUE),
+        cooldown: get(keys::COOLDOWN),
     }
 }
 
