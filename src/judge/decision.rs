@@ -55,9 +55,11 @@ impl No {
     /// Whether a person should know: something is unprotected, or a guard stands in the way.
     pub fn needs_attention(&self) -> bool {
         match self {
-            No::OpenIncident(_) | No::EpochSpent(_) | No::Maintenance(_) | No::Alive(_) => false,
+            No::OpenIncident(_) | No::Maintenance(_) | No::Alive(_) => false,
             // Only a name given by hand gets here: a typing error must not look like *all is well*.
             No::NotConfigured
+            // Until its reset nobody marks it, whatever happens to it.
+            | No::EpochSpent(_)
             | No::NotReset { .. }
             | No::Cooldown { .. }
             | No::Storm(_)
