@@ -84,10 +84,7 @@ impl World {
         record.status = record.status.after(&what).unwrap();
         let (version, at) = (JournalEntry::VERSION, record.opened_at);
         let first = JournalEntry { version, sequence: 1, term: 1, by: "ha1".into(), at, what };
-        let write = [
-            Op::Set(keys.incident(), bytes(&record)),
-            Op::Set(keys.journal_entry(1), bytes(&first)),
-        ];
+        let write = [Op::Set(keys.incident(), bytes(&record)), Op::Set(keys.journal_entry(1), bytes(&first))];
         self.site.write(&write).await;
         id
     }
@@ -137,7 +134,8 @@ fn told(text: &str, names: &str, next: &str) {
     assert!(next_line.is_some_and(|line| line.contains(next)), "no next command {next:?}: {text}");
     assert!(!text.contains("panicked"), "{text}");
     // 2026-11-22T17:42:21.123456789Z is for machines; a log line begins with one.
-    for stamp in text.lines().filter(|line| !line.starts_with("20")).flat_map(|line| line.split('T').skip(1)) {
+    for stamp in text.lines().filter(|line| !line.starts_with("20")).flat_map(|line| line.split('T').skip(1))
+    {
         let fraction = stamp.get(8..9) == Some(".") && stamp.get(2..3) == Some(":");
         assert!(!fraction, "a timestamp with a fraction: {text}");
     }
@@ -196,9 +194,19 @@ async fn a_missing_credential_is_named_and_nothing_is_claimed() {
     let world = World::new().await;
     let id = open(&world.site, "n1@0").await;
     let password = keys::host(id.host()).bmc_field("password");
-    waits(&world, &id, &format!("{password} is missing"), "nova-ha host add n1 --replace --bmc-password-file").await;
+    waits(
+        &world,
+        &id,
+        &format!("{password} is missing"),
+        "nova-ha host add n1 --replace --bmc-password-file",
+    )
+    .await;
 
-    world.site.run_stdin(&["host", "add", "n1", "--replace", "--bmc-password-file", "-"], "env:NO_SUCH").await.ok();
+    world
+        .site
+        .run_stdin(&["host", "add", "n1", "--replace", "--bmc-password-file", "-"], "env:NO_SUCH")
+        .await
+        .ok();
     waits(&world, &id, "NO_SUCH", "nova-ha confirm-off n1").await;
 
     world.site.run(&["ha-node", "add", "ha1", "--replace", "--os-cloud", "no-such-cloud"]).await.ok();

@@ -45,9 +45,9 @@ impl EvidenceError {
         match self {
             EvidenceError::Tree { source } => source.hint(),
             EvidenceError::Store { source, .. } => Some(source.hint()),
-            EvidenceError::Denied { .. } => Some(
-                "give this executable a token with its policy: nova-ha generate acl --out DIR".into(),
-            ),
+            EvidenceError::Denied { .. } => {
+                Some("give this executable a token with its policy: nova-ha generate acl --out DIR".into())
+            }
         }
     }
 }

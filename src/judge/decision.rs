@@ -76,7 +76,7 @@ impl No {
     /// For people: one line.
     pub fn text(&self) -> String {
         match self {
-            No::NotConfigured => "nobody configured this host; those that are: nova-ha host list".into(),
+            No::NotConfigured => "nobody configured this host".into(),
             No::OpenIncident(id) => format!("incident {id} is open"),
             No::NotReset { failed, recovered } => {
                 format!("failed={failed} recovered={recovered} and no incident: reset it first")

@@ -187,7 +187,7 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
             incident: id.clone(),
             result: Result::Withdrawn,
             text: format!("withdrawn: {reason}"),
-            next: vec![format!("nova-ha reset {}", id.host())],
+            next: vec![format!("nova-ha reset {} --by NAME", id.host())],
         },
         other @ (Stop::Lease { .. }
         | Stop::Moved { .. }

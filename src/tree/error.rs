@@ -64,7 +64,8 @@ impl TreeError {
         match self {
             TreeError::Read { source, .. } => Some(source.hint()),
             TreeError::NoMeta => Some(
-                "nova-ha init (a new tree), or a token that may read it: nova-ha generate acl --out DIR".into(),
+                "nova-ha init (a new tree), or a token that may read it: nova-ha generate acl --out DIR"
+                    .into(),
             ),
             TreeError::NotAFlag { key, .. } => Some(format!("consul kv put {key} False   (or True)")),
             TreeError::Malformed { key, .. } => Some(format!("look at it: consul kv get {key}")),

@@ -32,7 +32,7 @@ pub fn consider<'a>(scene: &'a Scene, host: &HostName, order: &Order) -> Ordered
     if scene.incidents.iter().any(|i| i.id.host() == host && i.id.epoch() == subject.epoch)
         || subject.recovered
     {
-        return Ordered::No(format!("its last incident has ended: nova-ha reset {host}"));
+        return Ordered::No(format!("its last incident has ended: nova-ha reset {host} --by NAME"));
     }
     if let Some(why) = &subject.maintenance {
         return Ordered::No(format!("in maintenance ({why}): nova-ha maintenance off {host}"));

@@ -64,9 +64,8 @@ impl MarkError {
     pub fn hint(&self) -> Option<String> {
         match self {
             MarkError::Evidence { source } => source.hint(),
-            MarkError::Open { source, .. } | MarkError::Order { source: AddOrderError::Write { source }, .. } => {
-                Some(source.hint())
-            }
+            MarkError::Open { source, .. }
+            | MarkError::Order { source: AddOrderError::Write { source }, .. } => Some(source.hint()),
             MarkError::Order { source: AddOrderError::Read { source }, .. } => source.hint(),
         }
     }
@@ -272,14 +271,12 @@ fn incident_of(no: &No) -> Option<IncidentId> {
 fn next_of(no: &No, host: &HostName) -> Option<String> {
     match no {
         No::NotConfigured => Some("nova-ha host list".into()),
-        No::NotReset { .. } => Some(format!("nova-ha reset {host}")),
+        No::NotReset { .. } => Some(format!("nova-ha reset {host} --by NAME")),
         No::Cooldown { .. } | No::Storm(_) | No::NoAnchor(_) => Some("nova-ha status".into()),
         No::CannotTell(_) if no.needs_attention() => Some(format!("nova-ha host show {host}")),
-        No::CannotTell(_)
-        | No::OpenIncident(_)
-        | No::EpochSpent(_)
-        | No::Maintenance(_)
-        | No::Alive(_) => None,
+        No::CannotTell(_) | No::OpenIncident(_) | No::EpochSpent(_) | No::Maintenance(_) | No::Alive(_) => {
+            None
+        }
     }
 }
 

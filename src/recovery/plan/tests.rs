@@ -49,7 +49,10 @@ fn level(identity: Verdict, privilege: Privilege) -> LevelFact {
 }
 
 fn silent() -> LevelFact {
-    LevelFact { device: "ipmi admin@10.0.0.1".into(), state: LevelState::NoAnswer { why: "no answer".into() } }
+    LevelFact {
+        device: "ipmi admin@10.0.0.1".into(),
+        state: LevelState::NoAnswer { why: "no answer".into() },
+    }
 }
 
 fn differs() -> Verdict {
@@ -143,13 +146,43 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
             "may NOT switch off: USER",
             "nova-ha confirm-off compute1",
         ),
-        ("storage", Facts { storage: "md".into(), ..good() }, "\"md\" is not in this build", "--storage shared"),
-        ("Nova away", Facts { nova: Err("timeout".into()), ..good() }, "timeout", "openstack compute service list"),
-        ("a wrong Nova name", with_nova(|nova| nova.service = None), "Nova knows no nova-compute", "--nova-host"),
-        ("masakari's mark", marked("masakari: recovering"), "another HA system", "nova-ha maintenance on compute1"),
-        ("InstanceHA's mark", marked("InstanceHA evacuation"), "(instanceha)", "nova-ha maintenance on compute1"),
+        (
+            "storage",
+            Facts { storage: "md".into(), ..good() },
+            "\"md\" is not in this build",
+            "--storage shared",
+        ),
+        (
+            "Nova away",
+            Facts { nova: Err("timeout".into()), ..good() },
+            "timeout",
+            "openstack compute service list",
+        ),
+        (
+            "a wrong Nova name",
+            with_nova(|nova| nova.service = None),
+            "Nova knows no nova-compute",
+            "--nova-host",
+        ),
+        (
+            "masakari's mark",
+            marked("masakari: recovering"),
+            "another HA system",
+            "nova-ha maintenance on compute1",
+        ),
+        (
+            "InstanceHA's mark",
+            marked("InstanceHA evacuation"),
+            "(instanceha)",
+            "nova-ha maintenance on compute1",
+        ),
         ("no target named", targets(named(&[])), "no target", "openstack compute service list"),
-        ("target unknown", targets(named(&[("ha1", None)])), "ha1: Nova knows no", "openstack compute service list"),
+        (
+            "target unknown",
+            targets(named(&[("ha1", None)])),
+            "ha1: Nova knows no",
+            "openstack compute service list",
+        ),
         (
             "target down",
             targets(named(&[("ha1", state(ServiceState::Down, false))])),
@@ -196,7 +229,8 @@ fn an_unidentified_bmc_is_for_the_policy_to_allow() {
     let facts = |allow_unidentified_bmc| Facts { levels: levels.clone(), allow_unidentified_bmc, ..good() };
     assert!(plan(&facts(false)).is_err());
     assert!(plan(&facts(true)).is_ok());
-    let other = Facts { levels: vec![level(differs(), Privilege::Allowed)], allow_unidentified_bmc: true, ..good() };
+    let other =
+        Facts { levels: vec![level(differs(), Privilege::Allowed)], allow_unidentified_bmc: true, ..good() };
     assert!(plan(&other).is_err(), "never the BMC of another machine");
 }
 

@@ -165,14 +165,20 @@ fn by_the_server_itself() {
         ("there, migration gone", Some(accepted(1)), None, there("active", None), young, "recovered"),
         ("there, list is late", Some(accepted(1)), Some("accepted"), there("active", None), young, "wait"),
         ("there, spawning", Some(accepted(1)), Some("done"), there("active", Some("x")), young, "wait"),
-        ("there, spawning for ever", Some(accepted(1)), Some("done"), there("active", Some("x")), after(601), "held"),
+        (
+            "there, spawning for ever",
+            Some(accepted(1)),
+            Some("done"),
+            there("active", Some("x")),
+            after(601),
+            "held",
+        ),
         ("there, in ERROR", Some(accepted(1)), Some("failed"), there("error", None), young, "failed"),
         ("there, stopped", Some(accepted(1)), Some("done"), there("stopped", None), young, "recovered"),
         ("moved by somebody else", None, None, there("active", None), young, "recovered"),
     ] {
         let migration = status.map(|status| migration(11, status));
-        let next =
-            by_server(entry.as_ref(), migration.as_ref(), server.as_ref(), &source(), elapsed, LIMITS);
+        let next = by_server(entry.as_ref(), migration.as_ref(), server.as_ref(), &source(), elapsed, LIMITS);
         assert_eq!(word(&next), expected, "{name}: {next:?}");
     }
 }
@@ -180,7 +186,8 @@ fn by_the_server_itself() {
 #[test]
 fn a_guest_on_another_host_than_its_migration_says_is_held() {
     let on = server(Some("ha2"), "active", None);
-    let next = by_server(Some(&accepted(1)), Some(&migration(11, "done")), Some(&on), &source(), after(1), LIMITS);
+    let next =
+        by_server(Some(&accepted(1)), Some(&migration(11, "done")), Some(&on), &source(), after(1), LIMITS);
     assert!(matches!(&next, Move::Done(GuestState::Held { why }) if why.contains("ha2")), "{next:?}");
 }
 
@@ -200,7 +207,10 @@ fn a_guest_that_was_stopped_is_not_recovered_while_it_runs() {
 
 #[test]
 fn only_a_migration_of_this_incident_counts() {
-    let other = Migration { server: "00000000-0000-4000-8000-000000000002".parse().unwrap(), ..migration(20, "done") };
+    let other = Migration {
+        server: "00000000-0000-4000-8000-000000000002".parse().unwrap(),
+        ..migration(20, "done")
+    };
     let list = [migration(9, "failed"), migration(12, "failed"), migration(14, "done"), other];
     let id = |entry: Option<&GuestEntry>, list: &[Migration]| relevant(list, GUEST, entry).map(|m| m.id);
     // Newer than what was there before our first POST, the newest of them.
