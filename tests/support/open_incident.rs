@@ -48,12 +48,14 @@ pub(crate) async fn open(site: &Site, id: &str) -> IncidentId {
     let (failed, recovered) = (get(host.failed()).await, get(host.recovered()).await);
     let (maintenance, epoch) = (get(host.maintenance()).await, get(host.epoch()).await);
     let queue = get(keys::RECOVERY_QUEUE.into()).await;
+    let cooldown = get(keys::COOLDOWN.into()).await;
     let seen = AsSeen {
         failed: failed.as_ref(),
         recovered: recovered.as_ref(),
         maintenance: maintenance.as_ref(),
         epoch: epoch.as_ref(),
         recovery_queue: queue.as_ref(),
+        cooldown: cooldown.as_ref(),
     };
     site.write(&transaction(&record, &evidence, seen)).await;
     id
