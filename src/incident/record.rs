@@ -70,7 +70,8 @@ pub struct IncidentRecord {
     pub opened_at: Timestamp,
     /// Wall clock of the last journal entry.
     pub changed_at: Timestamp,
-    /// HA node that claimed it, if any; kept when the lock is gone.
+    /// HA node that works on it, if any; kept when the lock is gone, given up when that node itself
+    /// holds the incident.
     pub holder: Option<HaNodeName>,
     /// Sequence of the last journal entry, 0 for none.
     pub head: u64,

@@ -85,11 +85,20 @@ pub async fn claim<'a>(
     let incident = keys::incident(&case.id);
     let seen = |key: &str| case.tree.get(key);
     let is_true = |key: &str| case.tree.flag(key).map_err(|source| Stop::Tree { source });
-    if !is_true(&host.failed())? || is_true(&host.recovered())? || is_true(&own.in_use())? {
-        return Ok(Taken::No(vec![Refusal {
-            key: host.status(),
-            what: "failed, recovered or in_use is not as a claim needs it".into(),
-        }]));
+    if case.record.holder.is_some() || is_true(&own.in_use())? {
+        let what = "somebody claimed it, or this HA node is in use".into();
+        return Ok(Taken::No(vec![Refusal { key: host.status(), what }]));
+    }
+    // Only a person writes them so. Nobody else's turn comes while it lasts: it is said aloud.
+    if !is_true(&host.failed())? || is_true(&host.recovered())? {
+        return Err(Stop::waiting(
+            format!(
+                "{} and {} are not True and False, as a claim needs them",
+                host.failed(),
+                host.recovered()
+            ),
+            format!("nova-ha incident abandon {} --by NAME, then nova-ha reset {}", case.id, case.id.host()),
+        ));
     }
     let term = next_term(case)?;
     let (plan_ops, plan_hash) = plan_ops(case, plan);
@@ -230,7 +239,12 @@ pub async fn give_back(
     let snapshot = Snapshot::read(world.store.as_ref(), "this HA node", &[own.in_use(), own.in_use_by()])
         .await
         .map_err(|source| Stop::Tree { source })?;
-    let mut ops = released(&own, &snapshot);
+    let holds = snapshot.text(&own.in_use_by()).map_err(|source| Stop::Tree { source })?;
+    // In use for another incident it stays.
+    let mut ops = match holds {
+        Some(id) if id == record.id.to_string() => released(&own, &snapshot),
+        Some(_) | None => Vec::new(),
+    };
     let lock = keys::incident(&record.id).lock();
     ops.push(Op::Unlock(lock, holder_value(world, lease, term), lease.session().clone()));
     Ok(ops)

@@ -7,7 +7,9 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::evacuation::engine;
 use super::facts::Case;
+use super::history::Earlier;
 use super::journal::Journal;
 use super::lease::Lease;
 use super::plan::Plan;
@@ -38,8 +40,8 @@ pub struct Context<'a> {
     pub cloud: &'a dyn Cloud,
     /// Fence levels that answered as this host's own in this run.
     pub levels: &'a FenceLevels,
-    /// Whether the HA node that held the incident before us may still be acting.
-    pub earlier_holder_may_act: bool,
+    /// What its earlier holders left.
+    pub earlier: Earlier,
 }
 
 /// What a precheck found.
@@ -52,10 +54,12 @@ pub enum Found {
 }
 
 impl Context<'_> {
-    /// *Started*: an effect may happen from here on. Written once per step, also over a resume.
+    /// *Started*: an effect may happen from here on. Written once per step, also over a resume; where
+    /// it stands already, the incident must still be ours and as we saw it (a person may hold it
+    /// while a wait goes on).
     pub async fn started(&mut self, step: Step, facts: Vec<String>) -> Result<(), Stop> {
         if self.journal.status().started == Some(step) {
-            return Ok(());
+            return self.journal.confirm().await;
         }
         self.journal.append(Event::Started { step, facts }, Vec::new()).await
     }
@@ -99,7 +103,7 @@ pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
             steps::ready_target::run(context).await?;
             continue;
         }
-        if step == Step::Verify {
+        if step == Step::Verify && steps::verify::is_accounted_for(context).await? {
             steps::verify::run(context).await?;
             continue;
         }
@@ -113,7 +117,12 @@ pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
             Step::DeclareDown => steps::declare_down::run(context, known).await?,
             Step::TakeStorage => steps::take_storage::run(context, known).await?,
             Step::Evacuate => steps::evacuate::run(context, known).await?,
-            Step::Fence | Step::ReadyTarget | Step::Verify => {}
+            // Somebody is left: one that Nova placed there late, or one that a person led out of a hold.
+            Step::Verify => {
+                engine::run(context, known).await?;
+                steps::verify::run(context).await?;
+            }
+            Step::Fence | Step::ReadyTarget => {}
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::incident::journal::{Event, JournalEntry, bounded};
 use crate::incident::{IncidentRecord, Status};
 use crate::keys::{self, IncidentKeys};
 use crate::names::HaNodeName;
-use crate::store::{Entry, Op, Store, TxnOutcome};
+use crate::store::{Entry, Op, Refusal, Store, TxnOutcome};
 use crate::tree::record::{Record, bytes, parse};
 
 /// The incident as we last saw it, and the right to write it.
@@ -63,24 +63,38 @@ impl<'a> Journal<'a> {
         keys::incident(&self.record.id)
     }
 
-    /// The check that belongs into every transaction of ours.
-    pub fn guard(&self) -> Op {
+    /// The checks that belong into every transaction of ours: the lock is ours, and nobody (a person
+    /// who holds the incident, an adopter) wrote it since.
+    pub fn guards(&self) -> [Op; 2] {
+        [self.guard(), Op::CheckIndex(self.keys().incident(), self.index)]
+    }
+
+    fn guard(&self) -> Op {
         Op::CheckSession(self.keys().lock(), self.lease.session().clone())
     }
 
-    /// Whether the incident is still as we last wrote it. A recovery that waits writes nothing, so it
-    /// would not notice otherwise that a person led the incident on, or took it away. Consul's
-    /// silence says nothing about it.
-    pub async fn unmoved(&self) -> Result<(), Stop> {
-        let key = self.keys().incident();
-        match self.store.get(&key).await {
-            Ok(Some(entry)) if entry.modify_index == self.index => Ok(()),
-            Ok(_) => Err(Stop::Moved { what: format!("{key} was written while we waited") }),
-            Err(error) => {
-                tracing::warn!(%error, incident = %self.record.id, "cannot look whether the incident was led on");
-                Ok(())
+    /// That this is so now: asked where an effect follows that no entry is written for, and by a
+    /// recovery that waits (it writes nothing, and would not notice otherwise that a person led the
+    /// incident on, or took it away).
+    pub async fn confirm(&self) -> Result<(), Stop> {
+        loop {
+            self.lease.check()?;
+            match self.store.transact(&self.guards()).await {
+                Ok(TxnOutcome::Committed(_)) => return Ok(()),
+                Ok(TxnOutcome::Refused(refusals)) => return Err(moved(&refusals)),
+                Err(error) if error.is_retryable() => {
+                    tracing::warn!(%error, incident = %self.record.id, "Consul does not show the incident, trying again");
+                    self.clock.sleep(RETRY_PAUSE).await;
+                }
+                Err(source) => return Err(Stop::Store { doing: "see whether it may go on", source }),
             }
         }
+    }
+
+    /// From the next entry on nobody holds the incident: whoever leads it out of a hold need not
+    /// wait for this HA node.
+    pub fn let_go(&mut self) {
+        self.record.holder = None;
     }
 
     /// Appends an event, with more operations in the same transaction.
@@ -114,10 +128,7 @@ impl<'a> Journal<'a> {
                     if unsure && let Some(index) = self.is_written(entry).await? {
                         return Ok(index);
                     }
-                    let what = refusals
-                        .first()
-                        .map_or_else(|| "no reason".to_owned(), |r| format!("{}: {}", r.key, r.what));
-                    return Err(Stop::Moved { what });
+                    return Err(moved(&refusals));
                 }
                 Err(error) if error.is_retryable() => {
                     unsure |= error.effect_may_have_happened();
@@ -142,6 +153,11 @@ impl<'a> Journal<'a> {
             parse(&incident.key, &incident.value).map_err(|source| Stop::Tree { source })?;
         Ok((record.head == entry.sequence).then_some(incident.modify_index))
     }
+}
+
+fn moved(refusals: &[Refusal]) -> Stop {
+    let what = refusals.first().map_or_else(|| "no reason".to_owned(), |r| format!("{}: {}", r.key, r.what));
+    Stop::Moved { what }
 }
 
 /// The index at which a transaction left a key.

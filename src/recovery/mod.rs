@@ -14,6 +14,7 @@ pub mod claim;
 pub mod evacuation;
 pub mod executor;
 pub mod facts;
+pub mod history;
 pub mod journal;
 pub mod lease;
 pub mod note;

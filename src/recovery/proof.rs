@@ -2,9 +2,9 @@
 
 use super::stop::Stop;
 use super::world::World;
-use crate::fence::off::{Settings, prove_off};
+use crate::fence::off::{Settings, Why, prove_off};
 use crate::fence::proof::ConfirmOff;
-use crate::fence::{FenceLevels, PoweredOff};
+use crate::fence::{FenceLevels, NotOff, PoweredOff};
 use crate::keys;
 use crate::names::IncidentId;
 use crate::policy::Policy;
@@ -42,9 +42,14 @@ impl<'a> KnownOff<'a> {
         Ok(Self { world, policy, levels, incident, proof })
     }
 
+    /// Whether it is still young enough to act on.
+    pub fn is_fresh(&self) -> bool {
+        self.proof.demand_fresh(self.world.clock.boottime(), self.policy.proof_max_age).is_ok()
+    }
+
     /// The proof, read again if it is older than the policy allows.
     pub async fn fresh(&mut self) -> Result<&PoweredOff, Stop> {
-        if self.proof.demand_fresh(self.world.clock.boottime(), self.policy.proof_max_age).is_err() {
+        if !self.is_fresh() {
             self.proof = read(self.world, self.policy, self.levels, self.incident).await?;
         }
         Ok(&self.proof)
@@ -62,13 +67,26 @@ async fn read(
         Ok(proof) => return Ok(proof),
         Err(not_off) => not_off,
     };
-    if let Some(proof) = confirmed(world, incident).await? {
+    if !says_on(&not_off)
+        && let Some(proof) = confirmed(world, incident).await?
+    {
         return Ok(proof);
     }
     Err(Stop::waiting(
         format!("{} was off and cannot be proved so now: {not_off}", incident.host()),
         format!("make the BMC answer, or: nova-ha confirm-off {} --by NAME --ttl 10m", incident.host()),
     ))
+}
+
+/// Whether a device of the host says *on*, now: against that no person's word counts (it may have
+/// been given for the machine beside it). One that does not answer contradicts nobody.
+pub fn says_on(not_off: &NotOff) -> bool {
+    match not_off {
+        NotOff::NotProved { levels, .. } => {
+            levels.iter().any(|level| matches!(level.why, Why::StillOn | Why::Contradicted { .. }))
+        }
+        NotOff::NoLevels { .. } | NotOff::Lease { .. } => false,
+    }
 }
 
 /// A person's word, if one counts now.

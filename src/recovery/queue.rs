@@ -30,6 +30,8 @@ pub enum Work {
     Claim,
     /// It is ours: go on.
     Resume,
+    /// It was begun, and nobody holds it since a person led it out of a hold.
+    TakeUp,
     /// Another HA node has it: adopt it, if that node is dead.
     Adopt(HaNodeName),
     /// Only a person leads on.
@@ -41,6 +43,7 @@ impl Pending {
     pub fn work(&self, me: &HaNodeName) -> Work {
         match (&self.record.status.state, &self.record.holder) {
             (State::Held { reason }, _) => Work::Held(reason.clone()),
+            (_, None) if was_claimed(&self.record) => Work::TakeUp,
             (State::Active | State::Withdrawn | State::Abandoned | State::Closed, None) => Work::Claim,
             (_, Some(holder)) if holder == me => Work::Resume,
             (_, Some(holder)) => Work::Adopt(holder.clone()),

@@ -8,12 +8,13 @@ use serde::Serialize;
 use super::claim::{self, Taken};
 use super::executor::{Context, drive};
 use super::facts::{self, Armed, Case};
+use super::history::{Earlier, History};
 use super::journal::Journal;
 use super::lease::Lease;
 use super::note;
 use super::plan::{Blocker, Plan, plan};
 use super::prune::prune;
-use super::queue::{self, Pending, Work};
+use super::queue::{self, Pending, Queue, Work};
 use super::stop::Stop;
 use super::world::{World, chain};
 use crate::evidence::{About, look};
@@ -89,6 +90,9 @@ impl Report {
 /// Pause between two tries of an incident that waits.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How often one execution looks again because somebody else wrote an incident that it works on.
+const MOST_MOVES: u32 = 8;
+
 /// Incidents that one execution works on; above any storm limit.
 const MOST_CASES: usize = 256;
 
@@ -96,12 +100,15 @@ const MOST_CASES: usize = 256;
 pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Report>, Stop> {
     let mut reports: Vec<Report> = Vec::new();
     let mut tried: BTreeSet<IncidentId> = BTreeSet::new();
+    let mut moved = 0;
     for _ in 0..MOST_CASES {
         let queue = queue::look(world, options.only.as_ref()).await?;
         // What this node holds already comes first: it is in use for it.
+        let in_use_for = |pending: &&Pending| queue.in_use_by.as_ref() == Some(pending.id());
         let mine = |pending: &&Pending| pending.work(&world.me) == Work::Resume;
         let left = || queue.pending.iter().filter(|pending| !tried.contains(pending.id()));
-        let Some(pending) = left().find(mine).or_else(|| left().next()) else { break };
+        let first = left().find(in_use_for).or_else(|| left().find(mine)).or_else(|| left().next());
+        let Some(pending) = first else { break };
         tried.insert(pending.id().clone());
         let report = match pending.work(&world.me) {
             Work::Held(reason) => Report {
@@ -128,12 +135,13 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
                     }
                 }
             }
-            work @ (Work::Claim | Work::Resume | Work::Adopt(_)) => {
-                match attempt(world, options, pending, work).await {
+            work @ (Work::Claim | Work::Resume | Work::TakeUp | Work::Adopt(_)) => {
+                match attempt(world, options, &queue, pending, work).await {
                     Ok(report) => report,
                     // Led on by a person, or adopted: what is to be done now, the next look says.
-                    Err(Stop::Moved { what }) => {
+                    Err(Stop::Moved { what }) if moved < MOST_MOVES => {
                         tracing::info!(incident = %pending.id(), what, "looking at it anew");
+                        moved += 1;
                         tried.remove(pending.id());
                         world.clock.sleep(PAUSE).await;
                         continue;
@@ -206,6 +214,18 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
     }
 }
 
+/// What its earlier holders left, and which of them may still be acting.
+async fn earlier(world: &World, pending: &Pending) -> std::result::Result<Earlier, Stop> {
+    let history = History::read(world, pending.id()).await?;
+    let mut earlier = Earlier { resumed: history.resumed, ..Earlier::default() };
+    for (node, terms) in history.others(&world.me, pending.record.holder.as_ref()) {
+        if !holder_is_off(world, &node).await? {
+            earlier.may_act.extend(terms);
+        }
+    }
+    Ok(earlier)
+}
+
 /// Facts and plan; a plan that is blocked is a wait.
 async fn prepare(
     world: &World,
@@ -222,17 +242,14 @@ async fn prepare(
 async fn attempt(
     world: &World,
     options: &Options,
+    queue: &Queue,
     pending: &Pending,
     work: Work,
 ) -> std::result::Result<Report, Stop> {
     let id = pending.id();
-    let mut earlier_holder_may_act = false;
     let ground = match &work {
         Work::Adopt(holder) if !options.plan_only => match holder_is_dead(world, holder).await? {
-            Ok(verdict) => {
-                earlier_holder_may_act = !holder_is_off(world, holder).await?;
-                Some(AdoptionGround::HolderDead { verdict })
-            }
+            Ok(verdict) => Some(AdoptionGround::HolderDead { verdict }),
             Err(why) => {
                 return Ok(Report {
                     incident: id.clone(),
@@ -243,7 +260,16 @@ async fn attempt(
             }
         },
         Work::Resume => Some(AdoptionGround::SameNode),
+        Work::TakeUp => Some(AdoptionGround::NobodyHeld),
         Work::Claim | Work::Adopt(_) | Work::Held(_) => None,
+    };
+    if !options.plan_only && queue.in_use && queue.in_use_by.as_ref() != Some(id) {
+        let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
+        return Err(Stop::waiting(reason, next));
+    }
+    let earlier = match &ground {
+        Some(_) if !options.plan_only => earlier(world, pending).await?,
+        Some(_) | None => Earlier::default(),
     };
     let case = facts::load(world, id).await?;
     let (cloud, armed, plan) = prepare(world, &case).await?;
@@ -272,7 +298,7 @@ async fn attempt(
         biased;
         lost = lease.keep() => Err(Stop::Lease { source: lost }),
         never = note::behind(world, id) => match never {},
-        worked = hold(world, options, pending, &case, &plan, &armed, cloud.as_ref(), &lease, ground, earlier_holder_may_act) => worked,
+        worked = hold(world, options, pending, &case, &plan, &armed, cloud.as_ref(), &lease, ground, earlier) => worked,
     };
     lease.release().await;
     worked
@@ -293,7 +319,7 @@ async fn hold(
     cloud: &dyn crate::nova::Cloud,
     lease: &Lease<'_>,
     ground: Option<AdoptionGround>,
-    earlier_holder_may_act: bool,
+    earlier: Earlier,
 ) -> std::result::Result<Report, Stop> {
     let id = &case.id;
     let journal = match ground {
@@ -306,16 +332,8 @@ async fn hold(
             Taken::No(why) => return Ok(elsewhere(id, &why)),
         },
     };
-    let mut context = Context {
-        world,
-        lease,
-        journal: *journal,
-        case,
-        plan,
-        cloud,
-        levels: &armed.levels,
-        earlier_holder_may_act,
-    };
+    let mut context =
+        Context { world, lease, journal: *journal, case, plan, cloud, levels: &armed.levels, earlier };
     let began = world.clock.boottime();
     loop {
         let stop = match drive(&mut context).await {
@@ -332,12 +350,13 @@ async fn hold(
                 }
                 world.clock.sleep(PAUSE).await;
                 // What a person said meanwhile counts at once: an order, a hold.
-                if let Err(moved) = context.journal.unmoved().await {
+                if let Err(moved) = context.journal.confirm().await {
                     claim::unlock(&context).await;
                     return Err(moved);
                 }
             }
             Stop::Held { reason } => {
+                context.journal.let_go();
                 end(&mut context, Event::Held { reason: reason.clone() }).await?;
                 return Err(Stop::Held { reason });
             }

@@ -5,11 +5,12 @@
 //! only when its migration says that there is something to see.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use super::ledger::{self, Line};
-use super::next::{Elapsed, Limits, Move, by_migration, by_server, relevant};
+use super::next::{Elapsed, Limits, MOST_ATTEMPTS, Move, by_migration, by_server, relevant};
 use super::treatment::{Treatment, treat};
 use crate::clock::BootInstant;
 use crate::fence::off::Permission;
@@ -26,6 +27,8 @@ use crate::recovery::world::chain;
 pub struct Counts {
     /// Evacuations asked for by this run.
     pub posted: usize,
+    /// Guests that need a person.
+    pub held: usize,
     /// Guests by outcome, one line.
     pub outcomes: String,
 }
@@ -40,14 +43,28 @@ impl Counts {
 struct Guest {
     id: ServerId,
     line: Option<Line>,
-    /// As it was last listed or read; taken by the first look, read anew by later ones.
-    listed: Option<Server>,
+    /// As it was last seen: what a new ledger entry is made from.
+    known: Option<Server>,
+    /// As it was listed or read, and when: good for one look while it is young.
+    listed: Option<(Server, BootInstant)>,
     changed_at: BootInstant,
     /// A POST is not tried again before this (Nova throttled, or could not be reached).
     not_before: BootInstant,
 }
 
+/// How long a listed server may be decided on without reading it again.
+const LISTING_COUNTS: Duration = Duration::from_secs(10);
+
+/// How often Nova is asked for its migrations before its silence is said aloud.
+const MOST_TRIES: u32 = 10;
+
 impl Guest {
+    fn new(id: ServerId, line: Option<Line>, listed: Option<Server>, now: BootInstant) -> Self {
+        let known = listed.clone();
+        let listed = listed.map(|server| (server, now));
+        Self { id, line, known, listed, changed_at: now, not_before: now }
+    }
+
     fn entry(&self) -> Option<&GuestEntry> {
         self.line.as_ref().map(|line| &line.entry)
     }
@@ -87,73 +104,84 @@ pub async fn run(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Counts
         let room = context.case.policy.evacuation_parallel.saturating_sub(in_flight);
         let now = context.world.clock.boottime();
         to_post.retain(|(index, _)| guests.get(*index).is_some_and(|guest| guest.not_before <= now));
-        let (batch, later) = to_post.split_at(room.min(to_post.len()));
+        let batch = to_post.get(..room.min(to_post.len())).unwrap_or_default();
         if !batch.is_empty() {
-            // One reading of the power for a batch; it is young enough for every POST in it.
+            // One reading of the power for a batch; each POST sees that it is still young.
             off.fresh().await?;
-            posted += post_all(context, &mut guests, batch, &migrations).await?;
+            posted += post_all(context, &mut guests, batch, &migrations, off).await?;
         }
-        // A guest whose turn has not come is read again when it comes.
-        for (index, server) in later {
-            if let Some(guest) = guests.get_mut(*index) {
-                guest.listed = Some(server.clone());
-            }
-        }
-        if guests.iter().all(Guest::is_done) {
-            let outcomes = summary(guests.iter().filter_map(|g| g.entry().map(|e| &e.state)));
-            return Ok(Counts { posted, outcomes });
+        if guests.iter().all(Guest::is_done) && !newcomers(context, &mut guests).await? {
+            let states = || guests.iter().filter_map(|g| g.entry().map(|e| &e.state));
+            let held = states().filter(|state| matches!(state, GuestState::Held { .. })).count();
+            return Ok(Counts { posted, held, outcomes: summary(states()) });
         }
         context.lease.check()?;
         context.world.clock.sleep(context.case.policy.evacuation_poll).await;
     }
 }
 
-/// Guests that Nova has on the host, and those of the ledger.
-async fn gather(context: &Context<'_>) -> Result<Vec<Guest>, Stop> {
-    let mut lines = ledger::read(context).await?;
+async fn on_the_host(context: &Context<'_>) -> Result<Vec<Server>, Stop> {
     let host = &context.case.nova_host;
-    let servers = context.cloud.servers_on(host).await.map_err(|error| {
+    context.cloud.servers_on(host).await.map_err(|error| {
         Stop::waiting(
             format!("Nova does not list the guests of {host}: {}", chain(&error)),
             "openstack server list --all --host",
         )
-    })?;
+    })
+}
+
+/// Guests that Nova placed on the host after it was listed first (a build, an unshelving or a live
+/// migration that was under way): they are nobody's but ours.
+async fn newcomers(context: &Context<'_>, guests: &mut Vec<Guest>) -> Result<bool, Stop> {
+    let now = context.world.clock.boottime();
+    let servers = on_the_host(context).await?;
+    let new: Vec<Server> =
+        servers.into_iter().filter(|server| guests.iter().all(|guest| guest.id != server.id)).collect();
+    let any = !new.is_empty();
+    guests.extend(new.into_iter().map(|server| Guest::new(server.id.clone(), None, Some(server), now)));
+    Ok(any)
+}
+
+/// Guests that Nova has on the host, and those of the ledger.
+async fn gather(context: &Context<'_>) -> Result<Vec<Guest>, Stop> {
+    let mut lines = ledger::read(context).await?;
+    let servers = on_the_host(context).await?;
+    let resumed = context.earlier.resumed;
     let now = context.world.clock.boottime();
     let mut guests: BTreeMap<ServerId, Guest> = BTreeMap::new();
     for server in servers {
-        let line = lines.remove(server.id.as_str()).map(reconsidered);
+        let line = lines.remove(server.id.as_str()).map(|line| reconsidered(line, resumed));
         let id = server.id.clone();
-        guests.insert(id.clone(), Guest { id, line, listed: Some(server), changed_at: now, not_before: now });
+        guests.insert(id.clone(), Guest::new(id, line, Some(server), now));
     }
     for (id, line) in lines {
         let id: ServerId = id.parse().map_err(|_| Stop::Journal {
             incident: context.case.id.to_string(),
             why: format!("the ledger has a guest {id:?}, which is no server id"),
         })?;
-        guests.insert(
-            id.clone(),
-            Guest { id, line: Some(reconsidered(line)), listed: None, changed_at: now, not_before: now },
-        );
+        guests.insert(id.clone(), Guest::new(id, Some(reconsidered(line, resumed)), None, now));
     }
     Ok(guests.into_values().collect())
 }
 
-/// A person led the incident out of a hold: what was held is looked at again, as an evacuation that
-/// may be under way. Everything else that is final stays so.
-fn reconsidered(mut line: Line) -> Line {
-    if matches!(line.entry.state, GuestState::Held { .. }) {
+/// A person led the incident out of a hold: what was held until then is looked at again, as an
+/// evacuation that may be under way. What was held since (by a process that died before it could
+/// hold the incident) waits for a person, and everything else that is final stays so.
+fn reconsidered(mut line: Line, resumed: Option<u64>) -> Line {
+    if matches!(line.entry.state, GuestState::Held { .. }) && Some(line.entry.term) <= resumed {
         line.entry.state = GuestState::Posting;
     }
     line
 }
 
 async fn migrations(context: &Context<'_>) -> Result<Vec<Migration>, Stop> {
-    // Unknown is not failed: without an answer nothing is decided, and it is asked again for as
-    // long as the lease lives.
+    // Unknown is not failed: without an answer nothing is decided, and it is asked again.
+    let mut tries = 0;
     loop {
+        tries += 1;
         match context.cloud.evacuations_from(&context.case.nova_host).await {
             Ok(migrations) => return Ok(migrations),
-            Err(error) if error.is_retryable() => {
+            Err(error) if error.is_retryable() && tries < MOST_TRIES => {
                 tracing::warn!(incident = %context.case.id, error = %chain(&error), "Nova does not list its migrations, trying again");
                 context.lease.check()?;
                 context.world.clock.sleep(context.case.policy.evacuation_poll).await;
@@ -177,23 +205,41 @@ async fn decide(
 ) -> Result<(Move, Option<Server>), Stop> {
     let elapsed = Elapsed {
         since_change: context.world.clock.boottime().saturating_duration_since(guest.changed_at),
-        earlier_holder_may_act: context.earlier_holder_may_act
-            && guest.entry().is_some_and(|entry| entry.term < context.journal.term()),
+        earlier_holder_may_act: guest
+            .entry()
+            .is_some_and(|entry| context.earlier.may_act.contains(&entry.term)),
+        posting_of_an_earlier_process: guest
+            .entry()
+            .is_some_and(|entry| is_posting_of_an_earlier_process(context, entry)),
     };
     let first = by_migration(guest.entry(), migration, elapsed, limits);
     if first != Move::Look {
         return Ok((first, None));
     }
-    let server = match guest.listed.take() {
-        Some(server) => Some(server),
+    let now = context.world.clock.boottime();
+    let young = guest.listed.take().filter(|(_, at)| now.saturating_duration_since(*at) <= LISTING_COUNTS);
+    let server = match young {
+        Some((server, at)) => {
+            // Kept for the next round, in which its turn may come.
+            guest.listed = Some((server.clone(), at));
+            Some(server)
+        }
         None => match context.cloud.server(&guest.id).await {
             Ok(server) => server,
+            Err(error) if elapsed.since_change > limits.deadline => {
+                let why =
+                    format!("Nova does not show it for longer than {:?}: {}", limits.deadline, chain(&error));
+                return Ok((Move::Done(GuestState::Held { why }), None));
+            }
             Err(error) => {
                 tracing::warn!(incident = %context.case.id, guest = %guest.id, error = %chain(&error), "Nova does not show the guest, trying again");
                 return Ok((Move::Wait, None));
             }
         },
     };
+    if server.is_some() {
+        guest.known.clone_from(&server);
+    }
     let next = by_server(guest.entry(), migration, server.as_ref(), &context.case.nova_host, elapsed, limits);
     if next != Move::Post {
         return Ok((next, server));
@@ -214,10 +260,14 @@ async fn settle(
     migration: Option<&Migration>,
     state: GuestState,
 ) -> Result<(), Stop> {
+    let seen = server.or(guest.known.as_ref());
     let Some(mut entry) =
-        guest.entry().cloned().or_else(|| server.map(|s| ledger::fresh(context, s, state.clone())))
+        guest.entry().cloned().or_else(|| seen.map(|s| ledger::fresh(context, s, state.clone())))
     else {
-        return Ok(());
+        return Err(Stop::Journal {
+            incident: context.case.id.to_string(),
+            why: format!("guest {} is neither in the ledger nor was it ever seen", guest.id),
+        });
     };
     tracing::info!(incident = %context.case.id, guest = %entry.name, state = state.word(), why = state.why().unwrap_or(""), "guest");
     entry.state = state;
@@ -234,7 +284,7 @@ async fn attach(context: &Context<'_>, guest: &mut Guest, migration: Option<&Mig
     {
         return Ok(());
     }
-    let mut entry = match (guest.entry().cloned(), &guest.listed) {
+    let mut entry = match (guest.entry().cloned(), &guest.known) {
         (Some(entry), _) => entry,
         (None, Some(server)) => {
             GuestEntry { before: migration.id - 1, ..ledger::fresh(context, server, GuestState::Posting) }
@@ -253,8 +303,14 @@ async fn attach(context: &Context<'_>, guest: &mut Guest, migration: Option<&Mig
 async fn store(context: &Context<'_>, guest: &mut Guest, entry: GuestEntry) -> Result<(), Stop> {
     let index = ledger::write(context, &entry, guest.line.as_ref().map(|line| line.index)).await?;
     guest.line = Some(Line { entry, index });
+    guest.listed = None;
     guest.changed_at = context.world.clock.boottime();
     Ok(())
+}
+
+/// A process before this one wrote *posting* and may have died before it posted.
+fn is_posting_of_an_earlier_process(context: &Context<'_>, entry: &GuestEntry) -> bool {
+    entry.state == GuestState::Posting && entry.term < context.journal.term()
 }
 
 /// What became of one POST.
@@ -270,10 +326,11 @@ async fn post_all(
     guests: &mut [Guest],
     batch: &[(usize, Server)],
     migrations: &[Migration],
+    off: &KnownOff<'_>,
 ) -> Result<usize, Stop> {
     let tries = batch.iter().filter_map(|(index, server)| {
         let guest = guests.get(*index)?;
-        Some(post(context, *index, server, guest.line.as_ref(), migrations))
+        Some(post(context, *index, server, guest.line.as_ref(), migrations, off))
     });
     let results = join_all(tries).await;
     let now = context.world.clock.boottime();
@@ -283,6 +340,7 @@ async fn post_all(
         sent += usize::from(posted.sent);
         if let Some(guest) = guests.get_mut(posted.index) {
             guest.line = Some(posted.line);
+            guest.listed = None;
             guest.changed_at = now;
             if posted.retry_later {
                 guest.not_before = now.saturating_add(context.case.policy.evacuation_poll * 4);
@@ -299,6 +357,7 @@ async fn post(
     server: &Server,
     line: Option<&Line>,
     migrations: &[Migration],
+    off: &KnownOff<'_>,
 ) -> Result<Posted, Stop> {
     let Treatment::Evacuate { request, .. } = treat(server, &context.plan.target) else {
         return Err(Stop::held(format!("guest {} was to be evacuated and is not any more", server.name)));
@@ -310,6 +369,10 @@ async fn post(
             GuestEntry { before, ..ledger::fresh(context, server, GuestState::Posting) }
         }
     };
+    // Repeated for a process that died before Nova heard it, it is the same attempt.
+    let same_attempt = entry.attempts > 0
+        && is_posting_of_an_earlier_process(context, &entry)
+        && relevant(migrations, server.id.as_str(), Some(&entry)).is_none();
     // A migration that gave up belongs to the attempt before this one.
     entry.before = migrations
         .iter()
@@ -319,9 +382,16 @@ async fn post(
         .unwrap_or(entry.before)
         .max(entry.before);
     entry.state = GuestState::Posting;
-    entry.attempts += 1;
+    entry.attempts += u32::from(!same_attempt);
     let posting = ledger::write(context, &entry, line.map(|line| line.index)).await?;
     context.lease.check()?;
+    if !off.is_fresh() {
+        // Consul kept the entry waiting for longer than the proof counts: nothing is sent on it.
+        entry.attempts -= 1;
+        let after = ledger::write(context, &entry, Some(posting)).await?;
+        let line = Line { entry, index: after };
+        return Ok(Posted { index, line, retry_later: true, sent: false });
+    }
     let (state, retry_later) = match context.cloud.evacuate(&server.id, &request).await {
         Ok(id) => (GuestState::Accepted { request_id: Some(id.to_string()) }, false),
         Err(error) if error.effect_may_have_happened() => {
@@ -334,6 +404,11 @@ async fn post(
             });
         }
         Err(NovaError::NotFound { .. }) => (GuestState::Excluded { why: "deleted meanwhile".into() }, false),
+        // *Still in use* where somebody enabled the host again, *task state* where something is just
+        // being done with the guest (an evacuation, too): refused for now, and then for good.
+        Err(NovaError::BadRequest { .. } | NovaError::Conflict { .. }) if entry.attempts < MOST_ATTEMPTS => {
+            (GuestState::Posting, true)
+        }
         Err(
             error @ (NovaError::BadRequest { .. }
             | NovaError::Conflict { .. }

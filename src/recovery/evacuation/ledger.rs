@@ -53,7 +53,8 @@ pub fn fresh(context: &Context<'_>, server: &Server, state: GuestState) -> Guest
     }
 }
 
-/// Writes one entry: our session must hold the lock, and the entry must be as we last saw it.
+/// Writes one entry: our session must hold the lock, and incident and entry must be as we last saw
+/// them. A person's hold so stops the very next POST.
 pub async fn write(context: &Context<'_>, entry: &GuestEntry, seen: Option<u64>) -> Result<u64, Stop> {
     let mut entry = entry.clone();
     entry.term = context.journal.term();
@@ -66,7 +67,8 @@ pub async fn write(context: &Context<'_>, entry: &GuestEntry, seen: Option<u64>)
         *why = why.chars().take(400).collect();
     }
     let key = context.journal.keys().guest(&entry.server);
-    let ops = [context.journal.guard(), Op::Cas(key.clone(), bytes(&entry), seen.unwrap_or(0))];
+    let [lock, incident] = context.journal.guards();
+    let ops = [lock, incident, Op::Cas(key.clone(), bytes(&entry), seen.unwrap_or(0))];
     let outcome = context
         .retrying("write the guest ledger", || async { context.world.store.transact(&ops).await })
         .await?;

@@ -46,6 +46,8 @@ pub struct Elapsed {
     pub since_change: Duration,
     /// Whether a POST of an earlier holder may still be on its way: no new one until it is gone.
     pub earlier_holder_may_act: bool,
+    /// Whether a process before this one wrote *posting*, and may have died before it posted.
+    pub posting_of_an_earlier_process: bool,
 }
 
 /// Limits of the policy.
@@ -69,17 +71,13 @@ pub fn by_migration(
     {
         return Move::Done(entry.state.clone());
     }
-    let attempts = entry.map_or(0, |entry| entry.attempts);
     match migration.map(|m| (m, m.status.outcome())) {
         Some((m, MigrationOutcome::InFlight)) if elapsed.since_change > limits.deadline => Move::Done(GuestState::Held {
             why: format!("migration {} is {:?} for longer than {:?}; its target may be dead", m.id, m.status, limits.deadline),
         }),
         Some((_, MigrationOutcome::InFlight)) => Move::Wait,
         Some((_, MigrationOutcome::Arrived | MigrationOutcome::CannotTell)) => Move::Look,
-        // A migration that gave up belongs to an attempt of ours only if we made one.
-        Some((m, MigrationOutcome::GaveUp)) if attempts >= MOST_ATTEMPTS => Move::Done(GuestState::Failed {
-            why: format!("migration {} ended {:?} after {attempts} attempts", m.id, m.status),
-        }),
+        // What became of the guest itself is in its own record.
         Some((_, MigrationOutcome::GaveUp)) => Move::Look,
         None => match entry.map(|entry| &entry.state) {
             None => Move::Look,
@@ -141,9 +139,15 @@ pub fn by_server(
                     why: "Nova accepted its evacuation and shows no migration".into(),
                 });
             }
-            if entry.is_some_and(|e| e.attempts >= MOST_ATTEMPTS) {
+            // What a process that is gone was about to ask for, and Nova never heard, was no attempt.
+            let unheard = migration.is_none() && elapsed.posting_of_an_earlier_process;
+            if !unheard && entry.is_some_and(|e| e.attempts >= MOST_ATTEMPTS) {
+                let last = migration.map_or_else(
+                    || "Nova shows no migration".to_owned(),
+                    |m| format!("migration {} ended {}", m.id, m.status),
+                );
                 return Move::Done(GuestState::Failed {
-                    why: format!("{MOST_ATTEMPTS} attempts without success"),
+                    why: format!("{MOST_ATTEMPTS} attempts without success, {last}"),
                 });
             }
             Move::Post

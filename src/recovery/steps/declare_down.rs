@@ -38,6 +38,24 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
     }
 }
 
+/// Once more, if somebody took it back since; the state before is journaled already.
+pub async fn again(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
+    let now = service(context).await?;
+    if now.forced_down {
+        return Ok(());
+    }
+    tracing::warn!(incident = %context.case.id, "somebody took forced_down back; it is set again");
+    act(context, off, &now).await?;
+    let after = service(context).await?;
+    if after.forced_down {
+        return Ok(());
+    }
+    Err(Stop::waiting(
+        format!("Nova still says {}", described(&after)),
+        format!("openstack compute service list --host {}", after.host),
+    ))
+}
+
 fn precheck(service: &ComputeService) -> Found {
     let facts = vec![format!("Nova says {}", described(service))];
     if service.forced_down && service.status == ServiceStatus::Disabled {

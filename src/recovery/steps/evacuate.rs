@@ -5,6 +5,7 @@ use crate::incident::step::Step;
 use crate::recovery::evacuation::engine;
 use crate::recovery::executor::Context;
 use crate::recovery::proof::KnownOff;
+use crate::recovery::steps::declare_down;
 use crate::recovery::stop::Stop;
 
 /// Asks for every evacuation and waits for each.
@@ -14,7 +15,16 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
     context
         .started(Step::Evacuate, vec![format!("{} guests planned, to {to}", context.plan.guests.len())])
         .await?;
+    // Nova refuses every guest of a host that somebody enabled again meanwhile.
+    declare_down::again(context, off).await?;
     let counts = engine::run(context, off).await?;
+    // Before *finished*: whoever leads the incident out of this hold comes back to here.
+    if counts.held > 0 {
+        return Err(Stop::held(format!(
+            "{} guests need a person: nova-ha incident show {}",
+            counts.held, context.case.id
+        )));
+    }
     let outcome = if counts.posted > 0 { Outcome::Changed } else { Outcome::AlreadySo };
     context.finished(Step::Evacuate, outcome, vec![counts.text()]).await
 }

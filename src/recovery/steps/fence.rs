@@ -2,7 +2,7 @@
 //! does not answer.
 
 use crate::evidence::{About, look};
-use crate::fence::off::{Changed, Settings, power_off};
+use crate::fence::off::{Changed, Settings, Why, power_off};
 use crate::fence::{NotOff, prove_off};
 use crate::incident::journal::Outcome;
 use crate::incident::record::Origin;
@@ -10,7 +10,7 @@ use crate::incident::step::Step;
 use crate::judge::guard::guards;
 use crate::judge::{Verdict, judge};
 use crate::recovery::executor::Context;
-use crate::recovery::proof::{KnownOff, confirmed};
+use crate::recovery::proof::{KnownOff, confirmed, says_on};
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 use crate::ssh::Answer;
@@ -33,6 +33,7 @@ pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
             Ok((proof, Changed::Yes)) => (Some(proof), Outcome::Changed),
             Ok((proof, Changed::AlreadySo)) => (Some(proof), Outcome::AlreadySo),
             Err(NotOff::Lease { source, .. }) => return Err(source.into()),
+            Err(not_off) if says_on(&not_off) => return Err(waiting_for_off(context, &not_off)),
             Err(not_off @ (NotOff::NoLevels { .. } | NotOff::NotProved { .. })) => {
                 match confirmed(context.world, &context.case.id).await? {
                     Some(proof) => (Some(proof), Outcome::AlreadySo),
@@ -64,7 +65,7 @@ pub async fn prove_again<'a>(context: &Context<'a>) -> Result<KnownOff<'a>, Stop
     let known = match prove_off(context.levels, world.clock.as_ref(), &settings).await {
         Ok(proof) => KnownOff::from_proof(world, &case.policy, context.levels, &case.id, proof),
         Err(NotOff::NotProved { machine, levels })
-            if levels.iter().any(|l| matches!(l.why, crate::fence::off::Why::StillOn)) =>
+            if levels.iter().any(|l| matches!(l.why, Why::StillOn | Why::Contradicted { .. })) =>
         {
             // It was proved off once. Somebody powered it on; another shot is a person's decision.
             let said: Vec<String> = levels.iter().map(ToString::to_string).collect();
@@ -98,6 +99,12 @@ async fn still_dead(context: &Context<'_>) -> Result<String, Stop> {
     let Some(subject) = seen.scene.subjects.get(host) else {
         return Err(Stop::waiting(format!("nothing can be read about {host} now"), by_hand));
     };
+    if !subject.failed {
+        return Err(Stop::waiting(
+            format!("status/failed of {host} was set to False by hand"),
+            format!("nova-ha incident abandon {} --by NAME", case.id),
+        ));
+    }
     if let Some(why) = &subject.maintenance {
         return Err(Stop::waiting(
             format!("{host} is in maintenance ({why})"),

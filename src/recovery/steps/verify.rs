@@ -4,21 +4,35 @@
 use crate::incident::guest::GuestState;
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
+use crate::nova::Server;
 use crate::recovery::evacuation::ledger;
 use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 
-/// Compares the ledger with Nova's list of the dead host, now.
-pub async fn run(context: &mut Context<'_>) -> Result<(), Stop> {
-    context.started(Step::Verify, Vec::new()).await?;
+/// Whether every guest of the ledger and of the dead host has an end that needs nobody.
+pub async fn is_accounted_for(context: &Context<'_>) -> Result<bool, Stop> {
     let lines = ledger::read(context).await?;
-    let left = context.cloud.servers_on(&context.case.nova_host).await.map_err(|error| {
+    let settled = |state: &GuestState| state.is_final() && !matches!(state, GuestState::Held { .. });
+    let left = left_on_the_host(context).await?;
+    Ok(lines.values().all(|line| settled(&line.entry.state))
+        && left.iter().all(|server| lines.contains_key(server.id.as_str())))
+}
+
+async fn left_on_the_host(context: &Context<'_>) -> Result<Vec<Server>, Stop> {
+    context.cloud.servers_on(&context.case.nova_host).await.map_err(|error| {
         Stop::waiting(
             format!("Nova does not list {}: {}", context.case.nova_host, chain(&error)),
             "openstack server list --all --host",
         )
-    })?;
+    })
+}
+
+/// Compares the ledger with Nova's list of the dead host, now.
+pub async fn run(context: &mut Context<'_>) -> Result<(), Stop> {
+    context.started(Step::Verify, Vec::new()).await?;
+    let lines = ledger::read(context).await?;
+    let left = left_on_the_host(context).await?;
     let unaccounted: Vec<&str> = left
         .iter()
         .filter(|server| !lines.get(server.id.as_str()).is_some_and(|line| line.entry.state.is_final()))

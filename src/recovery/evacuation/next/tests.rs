@@ -16,7 +16,11 @@ fn source() -> NovaHost {
 }
 
 fn after(seconds: u64) -> Elapsed {
-    Elapsed { since_change: Duration::from_secs(seconds), earlier_holder_may_act: false }
+    Elapsed {
+        since_change: Duration::from_secs(seconds),
+        earlier_holder_may_act: false,
+        posting_of_an_earlier_process: false,
+    }
 }
 
 fn entry(state: GuestState, attempts: u32) -> GuestEntry {
@@ -104,8 +108,7 @@ fn by_the_migration_list() {
         ("a status of next year", Some(accepted(1)), Some("quantum"), young, "look"),
         ("failed once", Some(accepted(1)), Some("failed"), young, "look"),
         ("no valid host, once", Some(accepted(1)), Some("error"), young, "look"),
-        ("failed as often as we try", Some(accepted(MOST_ATTEMPTS)), Some("failed"), young, "failed"),
-        ("no valid host, as often", Some(accepted(MOST_ATTEMPTS)), Some("error"), young, "failed"),
+        ("failed as often as we try", Some(accepted(MOST_ATTEMPTS)), Some("failed"), young, "look"),
     ] {
         let migration = status.map(|status| migration(11, status));
         let next = by_migration(entry.as_ref(), migration.as_ref(), elapsed, LIMITS);
@@ -141,6 +144,22 @@ fn a_post_of_an_earlier_holder_that_may_still_act_is_never_repeated() {
         let next = by_migration(Some(&entry(GuestState::Posting, 1)), Some(&listed), elapsed, LIMITS);
         assert_eq!(word(&next), if seconds == 601 { "held" } else { "wait" }, "{next:?}");
     }
+}
+
+#[test]
+fn what_a_process_that_died_was_about_to_ask_for_is_no_attempt() {
+    let here = server(Some("compute1"), "active", None);
+    let posting = entry(GuestState::Posting, MOST_ATTEMPTS);
+    for (of_earlier_process, expected) in [(true, "post"), (false, "failed")] {
+        let elapsed = Elapsed { posting_of_an_earlier_process: of_earlier_process, ..after(31) };
+        let next = by_server(Some(&posting), None, Some(&here), &source(), elapsed, LIMITS);
+        assert_eq!(word(&next), expected, "{next:?}");
+    }
+    // Nova heard it, and it failed: that was one.
+    let elapsed = Elapsed { posting_of_an_earlier_process: true, ..after(31) };
+    let failed = migration(11, "failed");
+    let next = by_server(Some(&posting), Some(&failed), Some(&here), &source(), elapsed, LIMITS);
+    assert_eq!(word(&next), "failed", "{next:?}");
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! What earlier holders of an incident left, by its journal: it outlives every process.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::stop::Stop;
+use super::world::World;
+use crate::incident::guest::{GuestEntry, GuestState};
+use crate::incident::journal::{Event, JournalEntry};
+use crate::keys;
+use crate::names::{HaNodeName, IncidentId};
+use crate::tree::record::parse;
+
+/// What is still to be reckoned with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// Terms of other HA nodes that are not proved off: a POST of theirs may be on its way.
+    pub may_act: BTreeSet<u64>,
+    /// The term in which a person last led the incident out of a hold. What was held in it or before
+    /// is looked at again; what was held later waits for the next such word, also over a crash.
+    pub resumed: Option<u64>,
+}
+
+/// The journal, as far as it says who held the incident when.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    holders: BTreeMap<HaNodeName, BTreeSet<u64>>,
+    unsettled: BTreeSet<u64>,
+    /// As in [`Earlier`].
+    pub resumed: Option<u64>,
+}
+
+impl History {
+    /// Reads it.
+    pub async fn read(world: &World, id: &IncidentId) -> Result<Self, Stop> {
+        let keys = keys::incident(id);
+        let read = |source| Stop::Store { doing: "read its journal", source };
+        let tree = |source| Stop::Tree { source };
+        let mut history = Self::default();
+        for stored in world.store.list(&keys.journal()).await.map_err(read)? {
+            let entry: JournalEntry = parse(&stored.key, &stored.value).map_err(tree)?;
+            match entry.what {
+                Event::Claimed { .. } | Event::Adopted { .. } => {
+                    let node: HaNodeName = entry.by.parse().map_err(|_| Stop::Journal {
+                        incident: id.to_string(),
+                        why: format!("{} says that {:?} took it, which is no HA node", stored.key, entry.by),
+                    })?;
+                    history.holders.entry(node).or_default().insert(entry.term);
+                }
+                Event::Resumed { .. } => history.resumed = history.resumed.max(Some(entry.term)),
+                Event::Started { .. }
+                | Event::Finished { .. }
+                | Event::Held { .. }
+                | Event::Withdrawn { .. }
+                | Event::Abandoned { .. }
+                | Event::Closed { .. } => {}
+            }
+        }
+        for stored in world.store.list(&keys.guests()).await.map_err(read)? {
+            let guest: GuestEntry = parse(&stored.key, &stored.value).map_err(tree)?;
+            if guest.state == GuestState::Posting {
+                history.unsettled.insert(guest.term);
+            }
+        }
+        Ok(history)
+    }
+
+    /// Other HA nodes whose terms matter: the one that holds it now may be writing still; of those
+    /// before it only such as left an evacuation between its ledger entry and Nova's answer.
+    pub fn others(&self, me: &HaNodeName, holder: Option<&HaNodeName>) -> Vec<(HaNodeName, BTreeSet<u64>)> {
+        self.holders
+            .iter()
+            .filter(|(node, terms)| {
+                *node != me && (Some(*node) == holder || !terms.is_disjoint(&self.unsettled))
+            })
+            .map(|(node, terms)| (node.clone(), terms.clone()))
+            .collect()
+    }
+}
