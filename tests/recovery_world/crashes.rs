@@ -1,0 +1,141 @@
+//! `kill -9` and lost answers at every single call of a recovery, then the same HA node again.
+
+use std::time::Duration;
+
+use nova_ha::incident::status::State;
+use nova_ha::keys;
+
+use super::seams::{FIRST_EVACUATE, Fault};
+use super::stage::Stage;
+use super::time::block_on;
+
+/// How many calls a recovery without a fault makes, by name.
+fn calls() -> Vec<String> {
+    let stage = Stage::with_dead_host();
+    let process = stage.process("ha1", None);
+    let reports = block_on(&stage.time, process.run()).unwrap().unwrap();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    stage.all_is_recovered("no fault");
+    process.calls()
+}
+
+fn at_every_call(faults: &[Fault], again_after: Duration) {
+    let calls = calls();
+    assert!(calls.len() > 60, "{calls:?}");
+    for (at, name) in calls.iter().enumerate() {
+        for fault in faults {
+            let what = format!("{fault:?} at call {at} ({name})");
+            let stage = Stage::with_dead_host();
+            let process = stage.process("ha1", Some((at, *fault)));
+            let outcome = block_on(&stage.time, process.run());
+            stage.nothing_was_broken(&what);
+            stage.wait(again_after);
+            let said = stage.recover_until_settled("ha1");
+            stage.all_is_recovered(&format!("{what}: {outcome:?}, then {said:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_recovery_runs_from_a_dead_host_to_its_guests_elsewhere() {
+    assert!(calls().iter().any(|name| name == "evacuate"));
+}
+
+#[test]
+fn killed_before_or_after_any_call_it_converges_when_run_again_at_once() {
+    at_every_call(&[Fault::DiesBefore, Fault::DiesAfter], Duration::from_secs(1));
+}
+
+#[test]
+fn killed_at_any_call_it_converges_when_run_again_after_its_lock_has_lapsed() {
+    at_every_call(&[Fault::DiesAfter], Duration::from_secs(40));
+}
+
+#[test]
+fn an_evacuate_that_arrives_after_its_sender_died_is_not_asked_for_again() {
+    let calls = calls();
+    for (at, _) in calls.iter().enumerate().filter(|(_, name)| *name == "evacuate") {
+        let what = format!("late POST, call {at}");
+        let stage = Stage::with_dead_host();
+        let late = Fault::DiesAndPostsLater(Duration::from_secs(20));
+        assert!(block_on(&stage.time, stage.process("ha1", Some((at, late))).run()).is_none(), "{what}");
+        stage.wait(Duration::from_secs(1));
+        stage.recover_until_settled("ha1");
+        stage.all_is_recovered(&what);
+    }
+}
+
+#[test]
+fn no_answer_from_anywhere_at_any_call_costs_no_guest() {
+    at_every_call(&[Fault::NoAnswer, Fault::AnswerLost], Duration::from_secs(1));
+}
+
+#[test]
+fn killed_again_and_again_between_the_ledger_and_the_evacuate_a_guest_is_still_asked_for() {
+    let stage = Stage::with_dead_host();
+    for _ in 0..4 {
+        let process = stage.process("ha1", Some((FIRST_EVACUATE, Fault::DiesBefore)));
+        assert!(block_on(&stage.time, process.run()).is_none());
+        stage.wait(Duration::from_secs(1));
+    }
+    stage.recover_until_settled("ha1");
+    stage.all_is_recovered("killed again and again before the POST");
+}
+
+#[test]
+fn a_persons_hold_at_any_call_stops_every_effect_at_once() {
+    for (at, name) in calls().iter().enumerate() {
+        let what = format!("held at call {at} ({name})");
+        let stage = Stage::with_dead_host();
+        // One guest at a time, so that there is something left to stop.
+        stage.with(|u| {
+            u.kv.put(keys::POLICY, r#"{"version":1,"storm_limit":3,"off_reads":2,"evacuation_parallel":1}"#)
+        });
+        let process = stage.process("ha1", Some((at, Fault::PersonHolds)));
+        let _reports = block_on(&stage.time, process.run());
+        stage.nothing_was_broken(&what);
+        if let Some(struck) = process.struck() {
+            let late = stage
+                .with(|u| u.effects.iter().find(|e| e.at > struck + Duration::from_millis(200)).cloned());
+            let was_open = stage.record().status.state != State::Closed;
+            assert!(late.is_none() || !was_open, "{what}: {late:?}");
+        }
+        stage.resume();
+        stage.wait(Duration::from_secs(70));
+        stage.recover_until_settled("ha1");
+        stage.all_is_recovered(&what);
+    }
+}
+
+#[test]
+fn a_session_that_is_destroyed_at_any_call_stops_every_effect_within_one_renewal() {
+    let calls = calls();
+    for (at, name) in calls.iter().enumerate() {
+        let what = format!("session destroyed at call {at} ({name})");
+        let stage = Stage::with_dead_host();
+        let process = stage.process("ha1", Some((at, Fault::SessionEnds)));
+        let _reports = block_on(&stage.time, process.run());
+        stage.nothing_was_broken(&what);
+        if let Some(struck) = process.struck() {
+            // The lock-delay (60 s) covers a quarter of the TTL, in which the next renewal tells.
+            let renewal = Duration::from_secs(15) / 4 + Duration::from_millis(100);
+            let taken_again = stage.journal().iter().filter(|e| e.term > 1).count() > 0;
+            let late = stage.with(|u| u.effects.iter().find(|e| e.at > struck + renewal).cloned());
+            assert!(late.is_none() || taken_again, "{what}: {late:?}");
+        }
+        stage.wait(Duration::from_secs(1));
+        stage.recover_until_settled("ha1");
+        stage.all_is_recovered(&what);
+    }
+}
+
+#[test]
+fn an_evacuation_that_failed_is_asked_for_once_more_and_no_oftener() {
+    let stage = Stage::with_dead_host();
+    stage.with(|u| u.failing_evacuations = 1);
+    stage.recover_until_settled("ha1");
+    // The model's "second time" rule allows a POST after a failed one.
+    stage.nothing_was_broken("one failed evacuation");
+    assert_eq!(stage.with(|u| u.migrations.len()), 4);
+    assert!(stage.with(|u| u.servers.values().all(|s| s.host.as_ref().unwrap().as_str() == "ha1")));
+}

@@ -1,0 +1,23 @@
+//! Recoveries in a simulated world: the product's own code behind its seams, and a fault at every
+//! single call.
+//!
+//! `time` runs futures on a clock that jumps from timer to timer, `consul` is the key-value store
+//! with Consul's own rules, `universe` is what is really so and writes down every safety rule that
+//! is broken, `seams` counts calls and lets one of them go wrong, `stage` is what the tests say.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests, all of it"
+)]
+
+mod adoption;
+mod claims;
+mod consul;
+mod crashes;
+mod seams;
+mod stage;
+mod time;
+mod universe;

@@ -1,0 +1,468 @@
+//! The seams of a recovery before a simulated world: every call is counted, takes a while, and may
+//! be the one at which something goes wrong.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nova_ha::evidence::Anchors;
+use nova_ha::fence::{
+    ConfigError, FenceError, FenceLevels, Identity, Level, Machine, PowerState, PowerSwitch, Privilege,
+};
+use nova_ha::incident::journal::Event;
+use nova_ha::judge::scene::Anchor;
+use nova_ha::keys::{self, MachineKeys};
+use nova_ha::nova::error::Call;
+use nova_ha::nova::{
+    Cloud, CloudInfo, ComputeService, EvacuateRequest, Microversion, Migration, NovaError, NovaHost,
+    RequestId, Server, ServerId, ServiceId, ServiceState, ServiceStatus,
+};
+use nova_ha::recovery::run::{Options, Report, run};
+use nova_ha::recovery::stop::Stop;
+use nova_ha::recovery::world::{Clouds, Fences, Reach, World};
+use nova_ha::ssh::{Answer, Failure, PinnedKey};
+use nova_ha::store::{
+    Entry, NodeHealth, Op, Renewal, SerfHealth, SessionId, SessionSpec, Store, StoreError, TxnOutcome,
+};
+use nova_ha::tree::Snapshot;
+
+use super::time::{SimClock, Time};
+use super::universe::{Universe, incident};
+
+/// What goes wrong at one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process dies before the call takes effect.
+    DiesBefore,
+    /// The process dies after its effect, before the answer.
+    DiesAfter,
+    /// The process dies, and an evacuate that it was sending arrives this much later.
+    DiesAndPostsLater(Duration),
+    /// No answer, and no effect.
+    NoAnswer,
+    /// The effect, and no answer.
+    AnswerLost,
+    /// Somebody destroys the session that holds the incident's lock.
+    SessionEnds,
+    /// A person holds the incident, if it is open.
+    PersonHolds,
+}
+
+/// In place of a number: the first evacuate, wherever it comes.
+pub(crate) const FIRST_EVACUATE: usize = usize::MAX;
+
+/// One execution of `nova-ha-recover` on one HA node.
+pub(crate) struct Process {
+    pub(crate) node: String,
+    pub(crate) time: Arc<Time>,
+    pub(crate) universe: Arc<Mutex<Universe>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    calls: Vec<String>,
+    fault: Option<(usize, Fault)>,
+    died: bool,
+    random: u64,
+    /// When the fault struck.
+    struck: Option<Duration>,
+}
+
+impl Process {
+    /// With a seed of 0 each call takes the same time.
+    pub(crate) fn new(
+        node: &str,
+        time: &Arc<Time>,
+        universe: &Arc<Mutex<Universe>>,
+        fault: Option<(usize, Fault)>,
+        seed: u64,
+    ) -> Arc<Self> {
+        let state = State { calls: Vec::new(), fault, died: false, random: seed, struck: None };
+        Arc::new(Self {
+            node: node.to_owned(),
+            time: Arc::clone(time),
+            universe: Arc::clone(universe),
+            state: Mutex::new(state),
+        })
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.state.lock().unwrap().calls.clone()
+    }
+
+    pub(crate) fn struck(&self) -> Option<Duration> {
+        self.state.lock().unwrap().struck
+    }
+
+    pub(crate) fn world(self: &Arc<Self>) -> World {
+        World {
+            store: Box::new(SimStore(Arc::clone(self))),
+            clock: Box::new(SimClock(Arc::clone(&self.time))),
+            anchors: Box::new(SimAnchors),
+            fences: Box::new(SimFences(Arc::clone(self))),
+            clouds: Box::new(SimClouds(Arc::clone(self))),
+            reach: Box::new(SimReach(Arc::clone(self))),
+            me: self.node.parse().unwrap(),
+            boot_id: format!("boot-{}", self.node),
+            run_dir: PathBuf::from("/nonexistent"),
+        }
+    }
+
+    /// Runs to its end; `None` if it died.
+    pub(crate) async fn run(self: &Arc<Self>) -> Option<Result<Vec<Report>, Stop>> {
+        let world = self.world();
+        let options = Options { only: None, plan_only: false, patience: Duration::from_secs(120) };
+        let mut work = pin!(run(&world, &options));
+        std::future::poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if self.state.lock().unwrap().died => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    async fn pause(&self) {
+        let length = {
+            let mut state = self.state.lock().unwrap();
+            if state.random == 0 {
+                10
+            } else {
+                state.random ^= state.random << 13;
+                state.random ^= state.random >> 7;
+                state.random ^= state.random << 17;
+                state.random % 400
+            }
+        };
+        self.time.sleep(Duration::from_millis(length)).await;
+    }
+
+    fn begin(&self, name: &str) -> Option<Fault> {
+        let mut state = self.state.lock().unwrap();
+        state.calls.push(name.to_owned());
+        let number = state.calls.len() - 1;
+        let is_here = |at: usize| at == number || (at == FIRST_EVACUATE && name == "evacuate");
+        let fault = state.fault.filter(|(at, _)| is_here(*at)).map(|(_, fault)| fault);
+        if fault.is_some() {
+            state.struck = Some(self.time.now());
+        }
+        fault
+    }
+
+    async fn die(&self) -> std::convert::Infallible {
+        self.state.lock().unwrap().died = true;
+        std::future::pending().await
+    }
+
+    /// One call: `act` is its effect, `lost` the error of a call without an answer.
+    async fn call<T, E>(
+        &self,
+        name: &str,
+        lost: impl FnOnce() -> E,
+        act: impl FnOnce(&mut Universe) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let fault = self.begin(name);
+        self.pause().await;
+        match fault {
+            Some(Fault::DiesBefore | Fault::DiesAndPostsLater(_)) => {
+                self.die().await;
+            }
+            Some(Fault::NoAnswer) => return Err(lost()),
+            Some(Fault::SessionEnds) => {
+                let now = self.time.now();
+                let mut universe = self.universe.lock().unwrap();
+                if let Some(session) = universe.kv.lock_holder(&keys::incident(&incident()).lock()) {
+                    universe.at(now).kv.end_session(&session, now);
+                }
+            }
+            Some(Fault::PersonHolds) => {
+                let now = self.time.now();
+                let mut universe = self.universe.lock().unwrap();
+                super::stage::append(universe.at(now), Event::Held { reason: "wait".into() });
+            }
+            Some(Fault::DiesAfter | Fault::AnswerLost) | None => {}
+        }
+        let outcome = act(self.universe.lock().unwrap().at(self.time.now()));
+        match fault {
+            Some(Fault::DiesAfter) => {
+                self.die().await;
+            }
+            Some(Fault::AnswerLost) => return Err(lost()),
+            _ => {}
+        }
+        self.pause().await;
+        outcome
+    }
+}
+
+struct SimStore(Arc<Process>);
+
+impl SimStore {
+    async fn ask<T>(&self, name: &str, act: impl FnOnce(&mut Universe) -> T) -> Result<T, StoreError> {
+        let lost = || StoreError::Deadline {
+            address: "sim".into(),
+            doing: name.to_owned(),
+            deadline: Duration::from_secs(1),
+        };
+        self.0.call(name, lost, |universe| Ok(act(universe))).await
+    }
+}
+
+#[async_trait]
+impl Store for SimStore {
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        self.ask("get", |u| u.kv.get(key)).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.ask("list", |u| u.kv.below(prefix)).await
+    }
+    async fn keys(&self, prefix: &str, folders: bool) -> Result<Vec<String>, StoreError> {
+        self.ask("keys", |u| {
+            let mut names: Vec<String> = u.kv.below(prefix).into_iter().map(|entry| entry.key).collect();
+            if folders {
+                for name in &mut names {
+                    if let Some(end) = name[prefix.len()..].find('/') {
+                        name.truncate(prefix.len() + end + 1);
+                    }
+                }
+                names.dedup();
+            }
+            names
+        })
+        .await
+    }
+    async fn transact(&self, ops: &[Op]) -> Result<TxnOutcome, StoreError> {
+        let reads = ops.iter().all(|op| matches!(op, Op::GetTree(_)));
+        self.ask(if reads { "read" } else { "write" }, |u| u.kv.transact(ops, u.now)).await
+    }
+    async fn create_session(&self, spec: &SessionSpec) -> Result<SessionId, StoreError> {
+        self.ask("session", |u| u.kv.session(spec, u.now)).await
+    }
+    async fn renew_session(&self, session: &SessionId) -> Result<Renewal, StoreError> {
+        let renewed = self.ask("renew", |u| u.kv.renew(session, u.now)).await?;
+        Ok(if renewed { Renewal::Renewed } else { Renewal::Gone })
+    }
+    async fn destroy_session(&self, session: &SessionId) -> Result<(), StoreError> {
+        self.ask("destroy", |u| u.kv.end_session(&session.0, u.now)).await
+    }
+    async fn serf_health(&self) -> Result<Vec<NodeHealth>, StoreError> {
+        self.ask("serf", |u| {
+            let of = |dead| if dead { SerfHealth::Critical } else { SerfHealth::Passing };
+            u.machines
+                .iter()
+                .map(|(node, machine)| NodeHealth { node: node.clone(), serf: of(machine.dead) })
+                .collect()
+        })
+        .await
+    }
+    async fn own_node(&self) -> Result<String, StoreError> {
+        Ok(self.0.node.clone())
+    }
+    async fn leader(&self) -> Result<Option<String>, StoreError> {
+        Ok(Some("10.0.0.1:8300".into()))
+    }
+}
+
+struct SimAnchors;
+
+#[async_trait]
+impl Anchors for SimAnchors {
+    async fn reach(&self, candidates: &[String]) -> Anchor {
+        Anchor::Reached(candidates.join(","))
+    }
+}
+
+struct SimReach(Arc<Process>);
+
+#[async_trait]
+impl Reach for SimReach {
+    async fn answers(&self, address: &str, _: u16, _: &[PinnedKey]) -> Answer {
+        let alive =
+            self.0.call("reach", || (), |u| Ok(u.machines[address].power_on && !u.machines[address].dead));
+        match alive.await {
+            Ok(true) => Answer::Yes,
+            Ok(false) | Err(()) => Answer::No(Failure::NoRoute),
+        }
+    }
+}
+
+struct SimFences(Arc<Process>);
+
+impl Fences for SimFences {
+    fn levels(&self, machine: Machine, _: &Snapshot, _: &MachineKeys) -> Result<FenceLevels, ConfigError> {
+        let switch = SimSwitch { process: Arc::clone(&self.0), machine: machine.to_string() };
+        Ok(FenceLevels::new(machine, vec![Level::new(Box::new(switch), None)]))
+    }
+}
+
+struct SimSwitch {
+    process: Arc<Process>,
+    machine: String,
+}
+
+impl SimSwitch {
+    fn silent(&self) -> FenceError {
+        FenceError::Settings { device: self.describe(), why: "no answer".into() }
+    }
+
+    async fn ask<T>(&self, name: &str, act: impl FnOnce(&mut Universe) -> T) -> Result<T, FenceError> {
+        let silent = || self.silent();
+        self.process
+            .call(
+                name,
+                silent,
+                |u| if u.machines[&self.machine].bmc { Ok(act(u)) } else { Err(self.silent()) },
+            )
+            .await
+    }
+}
+
+#[async_trait]
+impl PowerSwitch for SimSwitch {
+    async fn read(&self) -> Result<PowerState, FenceError> {
+        let on = self.ask("power", |u| u.machines[&self.machine].power_on).await?;
+        Ok(if on { PowerState::On } else { PowerState::Off })
+    }
+    async fn switch_off(&self) -> Result<(), FenceError> {
+        self.ask("switch off", |u| u.switch_off(&self.process.node, &self.machine)).await
+    }
+    async fn identity(&self) -> Result<Option<Identity>, FenceError> {
+        let serial = Some(format!("SN-{}", self.machine));
+        self.ask("identity", |_| Some(Identity { uuid: None, serial })).await
+    }
+    async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
+        self.ask("privilege", |_| Privilege::Allowed).await
+    }
+    fn describe(&self) -> String {
+        format!("simulated BMC of {}", self.machine)
+    }
+}
+
+struct SimClouds(Arc<Process>);
+
+impl Clouds for SimClouds {
+    fn open(&self, _: Option<&str>, _: Duration) -> Result<Box<dyn Cloud>, String> {
+        Ok(Box::new(SimCloud(Arc::clone(&self.0))))
+    }
+}
+
+struct SimCloud(Arc<Process>);
+
+fn of_call(effect: bool) -> Box<Call> {
+    Box::new(Call {
+        method: if effect { reqwest::Method::POST } else { reqwest::Method::GET },
+        url: "sim".into(),
+        our_id: RequestId::ours(),
+        nova_id: None,
+        effect,
+    })
+}
+
+impl SimCloud {
+    async fn ask<T>(
+        &self,
+        name: &str,
+        effect: bool,
+        act: impl FnOnce(&mut Universe) -> Result<T, NovaError>,
+    ) -> Result<T, NovaError> {
+        let lost = || NovaError::Timeout { call: of_call(effect), after: Duration::from_secs(1) };
+        self.0.call(name, lost, act).await
+    }
+
+    async fn change(
+        &self,
+        name: &str,
+        service: &ServiceId,
+        act: impl FnOnce(&mut ComputeService),
+    ) -> Result<(), NovaError> {
+        let by = self.0.node.clone();
+        self.ask(name, true, |u| {
+            let host =
+                u.services.iter().find(|(_, s)| s.id == *service).map(|(host, _)| host.clone()).unwrap();
+            let off = !u.machines[&host].power_on;
+            u.rule(off, format!("{by}: {name} of {host} while it is powered on"));
+            u.did(&by, format!("{name} {host}"));
+            act(u.services.get_mut(&host).unwrap());
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Cloud for SimCloud {
+    async fn ping(&self) -> Result<CloudInfo, NovaError> {
+        let info = CloudInfo {
+            compute_url: "sim".into(),
+            newest: Microversion::two(96),
+            user: "admin".into(),
+            project: None,
+        };
+        self.ask("ping", false, |_| Ok(info)).await
+    }
+    async fn service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError> {
+        self.ask("service", false, |u| Ok(u.services.get(host.as_str()).cloned())).await
+    }
+    async fn set_forced_down(&self, service: &ServiceId, down: bool) -> Result<(), NovaError> {
+        let set = |s: &mut ComputeService| {
+            s.forced_down = down;
+            s.state = if down { ServiceState::Down } else { s.state };
+        };
+        self.change("forced_down", service, set).await
+    }
+    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<(), NovaError> {
+        let set = |s: &mut ComputeService| {
+            s.status = ServiceStatus::Disabled;
+            s.disabled_reason = Some(reason.to_owned());
+        };
+        self.change("disable", service, set).await
+    }
+    async fn enable(&self, service: &ServiceId) -> Result<(), NovaError> {
+        self.change("enable", service, |s| s.status = ServiceStatus::Enabled).await
+    }
+    async fn servers_on(&self, host: &NovaHost) -> Result<Vec<Server>, NovaError> {
+        self.ask("servers", false, |u| {
+            Ok(u.servers.values().filter(|s| s.host.as_ref() == Some(host)).cloned().collect())
+        })
+        .await
+    }
+    async fn server(&self, server: &ServerId) -> Result<Option<Server>, NovaError> {
+        self.ask("server", false, |u| Ok(u.servers.get(server).cloned())).await
+    }
+    async fn evacuate(&self, server: &ServerId, request: &EvacuateRequest) -> Result<RequestId, NovaError> {
+        let by = self.0.node.clone();
+        let to = request.host().map_or("ha3", |host| host.as_str()).to_owned();
+        let fault = self.0.state.lock().unwrap().fault;
+        if let Some((at, Fault::DiesAndPostsLater(later))) = fault
+            && (at == self.0.calls().len() || at == FIRST_EVACUATE)
+        {
+            let due = self.0.time.now() + later;
+            let late = (due, by.clone(), server.clone(), to.clone());
+            self.0.universe.lock().unwrap().late_posts.push(late);
+        }
+        self.ask("evacuate", true, |u| {
+            u.evacuate(&by, server, &to)
+                .map(|()| RequestId::ours())
+                .map_err(|why| NovaError::BadRequest { call: of_call(true), message: why.into() })
+        })
+        .await
+    }
+    async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError> {
+        self.ask("migrations", false, |u| {
+            let mut found: Vec<Migration> = u.migrations.iter().map(|(m, _)| m.clone()).collect();
+            found.retain(|m| m.source == *source);
+            found.reverse();
+            Ok(found)
+        })
+        .await
+    }
+    async fn evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError> {
+        self.ask("migrations of", false, |u| {
+            Ok(u.migrations.iter().map(|(m, _)| m.clone()).filter(|m| m.server == *server).collect())
+        })
+        .await
+    }
+}

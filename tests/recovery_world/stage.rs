@@ -1,0 +1,162 @@
+//! A world with a dead host and an open incident, and what must be true of it in the end.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nova_ha::incident::IncidentRecord;
+use nova_ha::incident::guest::{GuestEntry, GuestState};
+use nova_ha::incident::journal::{Event, JournalEntry};
+use nova_ha::incident::status::State;
+use nova_ha::keys;
+use nova_ha::monitor::mark::run::{Request, run as mark};
+use nova_ha::recovery::run::Report;
+use nova_ha::tree::record::{bytes, parse};
+
+use super::seams::{Fault, Process};
+use super::time::{Time, block_on};
+use super::universe::{HOST, Universe, incident};
+
+pub(crate) struct Stage {
+    pub(crate) time: Arc<Time>,
+    pub(crate) universe: Arc<Mutex<Universe>>,
+}
+
+impl Stage {
+    /// compute1 is dead for 40 s, its power still on; its incident was opened by `mark-failed`.
+    pub(crate) fn with_dead_host() -> Self {
+        let start = Duration::from_secs(10_000);
+        let time = Time::from(start);
+        let mut universe = Universe::new(start);
+        universe.dies(HOST);
+        let stage = Self { time, universe: Arc::new(Mutex::new(universe)) };
+        stage.wait(Duration::from_secs(40));
+        let marker = Process::new("ha1", &stage.time, &stage.universe, None, 0);
+        let world = marker.world();
+        let request = Request {
+            hosts: Vec::new(),
+            order: None,
+            sweep: false,
+            run_dir: world.run_dir.clone(),
+            machine: "ha1".into(),
+        };
+        let lines = block_on(&stage.time, async { mark(&world.witness(), &request).await }).unwrap();
+        assert!(stage.with(|u| u.kv.get(&keys::incident(&incident()).incident())).is_some(), "{lines:?}");
+        stage
+    }
+
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Universe) -> T) -> T {
+        act(self.universe.lock().unwrap().at(self.time.now()))
+    }
+
+    pub(crate) fn wait(&self, duration: Duration) {
+        block_on(&self.time, self.time.sleep(duration));
+        self.with(|_| ());
+    }
+
+    pub(crate) fn process(&self, node: &str, fault: Option<(usize, Fault)>) -> Arc<Process> {
+        Process::new(node, &self.time, &self.universe, fault, 0)
+    }
+
+    /// One execution without a fault.
+    pub(crate) fn recover(&self, node: &str) -> Vec<Report> {
+        let process = self.process(node, None);
+        block_on(&self.time, process.run()).expect("no fault").unwrap_or_else(|stop| panic!("{stop:?}"))
+    }
+
+    /// Executions on one HA node until the incident has ended or is held, as a timer would.
+    pub(crate) fn recover_until_settled(&self, node: &str) -> Vec<String> {
+        let mut said = Vec::new();
+        for _ in 0..6 {
+            said.extend(self.recover(node).into_iter().map(|report| report.text));
+            if self.record().status.state != State::Active {
+                break;
+            }
+            self.wait(Duration::from_secs(60));
+        }
+        said
+    }
+
+    pub(crate) fn record(&self) -> IncidentRecord {
+        let entry = self.with(|u| u.kv.get(&keys::incident(&incident()).incident())).unwrap();
+        parse(&entry.key, &entry.value).unwrap()
+    }
+
+    pub(crate) fn guests(&self) -> BTreeMap<String, GuestEntry> {
+        let entries = self.with(|u| u.kv.below(&keys::incident(&incident()).guests()));
+        let guest = |e: nova_ha::store::Entry| parse::<GuestEntry>(&e.key, &e.value).unwrap();
+        entries.into_iter().map(guest).map(|guest| (guest.name.clone(), guest)).collect()
+    }
+
+    pub(crate) fn journal(&self) -> Vec<JournalEntry> {
+        let entries = self.with(|u| u.kv.below(&keys::incident(&incident()).journal()));
+        entries.into_iter().map(|e| parse(&e.key, &e.value).unwrap()).collect()
+    }
+
+    /// A person's `incident resume`.
+    pub(crate) fn resume(&self) {
+        self.with(|u| append(u, Event::Resumed { by: "maria".into() }));
+    }
+
+    /// What holds after every schedule, however it ended.
+    pub(crate) fn nothing_was_broken(&self, what: &str) {
+        let broken = self.with(|u| u.broken.clone());
+        assert!(broken.is_empty(), "{what}: {broken:#?}\n{:#?}", self.journal());
+        let journal = self.journal();
+        let claims = journal.iter().filter(|e| matches!(e.what, Event::Claimed { .. })).count();
+        assert!(claims <= 1, "{what}: claimed {claims} times");
+        let status = nova_ha::incident::Status::replay(&journal).unwrap();
+        assert_eq!(status, self.record().status, "{what}: the record is the fold of its journal");
+        if status.state == State::Closed {
+            let servers = self.with(|u| u.servers.clone());
+            let guests = self.guests();
+            for server in servers.values() {
+                let state = guests.get(&server.name).map(|guest| guest.state.clone());
+                assert!(
+                    state.as_ref().is_some_and(GuestState::is_final),
+                    "{what}: closed, and {} is {state:?}",
+                    server.name
+                );
+            }
+        }
+    }
+
+    /// Closed, every guest evacuated exactly once and running elsewhere, nobody in use any more.
+    pub(crate) fn all_is_recovered(&self, what: &str) {
+        self.nothing_was_broken(what);
+        let record = self.record();
+        assert_eq!(record.status.state, State::Closed, "{what}: {:#?}\n{:#?}", self.journal(), self.guests());
+        for (name, guest) in self.guests() {
+            assert!(matches!(guest.state, GuestState::Recovered { .. }), "{what}: {name} {guest:?}");
+        }
+        self.with(|u| {
+            assert_eq!(u.migrations.len(), 3, "{what}: {:?}", u.migrations);
+            assert!(
+                u.servers.values().all(|s| s.host.as_ref().is_some_and(|h| h.as_str() != HOST)),
+                "{what}"
+            );
+            for node in super::universe::HA_NODES {
+                let keys = keys::ha_node(&node.parse().unwrap());
+                let text = |key: &str| u.kv.get(key).map(|e| String::from_utf8(e.value).unwrap());
+                assert_eq!(text(&keys.in_use()).as_deref(), Some("False"), "{what}: {node}");
+                assert_eq!(text(&keys.in_use_by()), None, "{what}: {node}");
+            }
+        });
+    }
+}
+
+/// A person's event, as the operator's commands append it; nothing where it cannot follow.
+pub(crate) fn append(universe: &mut Universe, event: Event) {
+    let keys = keys::incident(&incident());
+    let stored = universe.kv.get(&keys.incident()).unwrap();
+    let mut record: IncidentRecord = parse(&stored.key, &stored.value).unwrap();
+    let Ok(status) = record.status.after(&event) else { return };
+    record.status = status;
+    record.head += 1;
+    let term =
+        universe.kv.get(&keys.term()).map_or(0, |e| String::from_utf8(e.value).unwrap().parse().unwrap());
+    let at = super::time::wall(universe.now);
+    let entry = JournalEntry { version: 1, sequence: record.head, term, by: "maria".into(), at, what: event };
+    universe.kv.put(&keys.journal_entry(entry.sequence), bytes(&entry));
+    universe.kv.put(&keys.incident(), bytes(&record));
+}

@@ -1,0 +1,331 @@
+//! What is really so: machines, their power, the probes that see them, Nova, and a list of every
+//! rule that was broken.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use nova_ha::keys;
+use nova_ha::names::{Epoch, HaNodeName, IncidentId};
+use nova_ha::nova::{
+    ComputeService, Migration, MigrationStatus, NovaHost, PowerState, Server, ServerId, ServiceId,
+    ServiceState, ServiceStatus, VmState,
+};
+use nova_ha::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
+use nova_ha::tree::record::bytes;
+
+use super::consul::Kv;
+use super::time::wall;
+
+pub(crate) const HOST: &str = "compute1";
+pub(crate) const HA_NODES: [&str; 3] = ["ha1", "ha2", "ha3"];
+pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A computer.
+pub(crate) struct Machine {
+    /// Answers no probe, gossips with nobody.
+    pub(crate) dead: bool,
+    pub(crate) power_on: bool,
+    /// Whether its BMC answers.
+    pub(crate) bmc: bool,
+}
+
+struct Probe {
+    observer: String,
+    subject: String,
+    key: String,
+    next: Duration,
+    sequence: u64,
+    fails: u64,
+    indices: Vec<u64>,
+}
+
+/// Something that was done to the world outside of Consul.
+#[derive(Debug, Clone)]
+pub(crate) struct Effect {
+    pub(crate) at: Duration,
+    pub(crate) by: String,
+    pub(crate) what: String,
+}
+
+pub(crate) struct Universe {
+    pub(crate) now: Duration,
+    pub(crate) kv: Kv,
+    pub(crate) machines: BTreeMap<String, Machine>,
+    probes: Vec<Probe>,
+    pub(crate) services: BTreeMap<String, ComputeService>,
+    pub(crate) servers: BTreeMap<ServerId, Server>,
+    pub(crate) migrations: Vec<(Migration, Duration)>,
+    /// POSTs of a process that is gone, still on their way.
+    pub(crate) late_posts: Vec<(Duration, String, ServerId, String)>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) broken: Vec<String>,
+    /// How many evacuations Nova lets fail before one succeeds.
+    pub(crate) failing_evacuations: usize,
+}
+
+pub(crate) fn incident() -> IncidentId {
+    IncidentId::new(HOST.parse().unwrap(), Epoch(0))
+}
+
+fn id(kind: u32, number: usize) -> String {
+    format!("{kind:08}-0000-4000-8000-{number:012}")
+}
+
+fn service(number: usize, host: &str) -> ComputeService {
+    ComputeService {
+        id: id(9, number).parse::<ServiceId>().unwrap(),
+        host: host.parse().unwrap(),
+        state: ServiceState::Up,
+        status: ServiceStatus::Enabled,
+        disabled_reason: None,
+        forced_down: false,
+        updated_at: None,
+        zone: None,
+    }
+}
+
+pub(crate) fn server(number: usize) -> Server {
+    Server {
+        id: id(1, number).parse().unwrap(),
+        name: format!("guest{number}"),
+        host: Some(HOST.parse().unwrap()),
+        hypervisor_hostname: None,
+        vm_state: if number == 2 { VmState::Stopped } else { VmState::Active },
+        task_state: None,
+        power_state: PowerState::Running,
+        locked: false,
+        locked_reason: None,
+        metadata: BTreeMap::new(),
+        image: None,
+        volumes: Vec::new(),
+        flavor: Default::default(),
+        project: None,
+        launched: true,
+        fault: None,
+        server_groups: Vec::new(),
+    }
+}
+
+impl Universe {
+    /// Three HA nodes, and hosts of which the first has three guests; all is well.
+    pub(crate) fn new(now: Duration) -> Self {
+        let hosts = [HOST, "compute2", "compute3"];
+        let mut kv = Kv::default();
+        kv.put(keys::META, r#"{"version":1,"generation":"g","created_at":"2026-01-01T00:00:00Z"}"#);
+        kv.put(keys::POLICY, r#"{"version":1,"storm_limit":3,"off_reads":2}"#);
+        let mut machines = BTreeMap::new();
+        let mut services = BTreeMap::new();
+        for (number, name) in hosts.iter().chain(&HA_NODES).enumerate() {
+            let machine = match hosts.contains(name) {
+                true => keys::host(&name.parse().unwrap()),
+                false => keys::ha_node(&name.parse().unwrap()),
+            };
+            kv.put(&machine.general(), "");
+            kv.put(&machine.bmc_field("identity"), format!("SN-{name}"));
+            if !hosts.contains(name) {
+                kv.put(&machine.storage(), "shared");
+                kv.put(&machine.in_use(), "False");
+            }
+            machines.insert((*name).to_owned(), Machine { dead: false, power_on: true, bmc: true });
+            services.insert((*name).to_owned(), service(number, name));
+        }
+        Self {
+            now,
+            kv,
+            machines,
+            probes: Vec::new(),
+            services,
+            servers: (1..=3).map(server).map(|s| (s.id.clone(), s)).collect(),
+            migrations: Vec::new(),
+            late_posts: Vec::new(),
+            effects: Vec::new(),
+            broken: Vec::new(),
+            failing_evacuations: 0,
+        }
+    }
+
+    pub(crate) fn rule(&mut self, holds: bool, what: impl Into<String>) {
+        if !holds {
+            let line = format!("at {:?}: {}", self.now, what.into());
+            self.broken.push(line);
+        }
+    }
+
+    /// From now on every living HA node's probes of it fail.
+    pub(crate) fn dies(&mut self, name: &str) {
+        self.machines.get_mut(name).unwrap().dead = true;
+        if let Some(service) = self.services.get_mut(name) {
+            service.state = ServiceState::Down;
+        }
+        let keys = match HA_NODES.contains(&name) {
+            true => keys::ha_node(&name.parse().unwrap()),
+            false => keys::host(&name.parse().unwrap()),
+        };
+        for (offset, observer) in HA_NODES.iter().enumerate().filter(|(_, o)| **o != name) {
+            self.probes.push(Probe {
+                observer: (*observer).to_owned(),
+                subject: name.to_owned(),
+                key: keys.observer(&observer.parse::<HaNodeName>().unwrap()),
+                next: self.now + Duration::from_secs(1 + offset as u64 * 3),
+                sequence: 0,
+                fails: 0,
+                indices: Vec::new(),
+            });
+        }
+    }
+
+    /// It answers again; each observer says so once.
+    pub(crate) fn returns(&mut self, name: &str) {
+        self.machines.get_mut(name).unwrap().dead = false;
+        let (over, rest) =
+            std::mem::take(&mut self.probes).into_iter().partition(|p: &Probe| p.subject == name);
+        self.probes = rest;
+        for mut probe in over {
+            probe.fails = 0;
+            probe.indices.clear();
+            self.write_probe(&mut probe);
+        }
+    }
+
+    /// Everything that happened by itself until now, in order.
+    pub(crate) fn at(&mut self, now: Duration) -> &mut Self {
+        loop {
+            let alive = |p: &&mut Probe| !self.machines[&p.observer].dead;
+            let probe = self.probes.iter_mut().filter(alive).map(|p| p.next).min();
+            let session = self.kv.next_expiry();
+            let migration = self.migrations.iter().filter(|(m, _)| in_flight(m)).map(|(_, at)| *at).min();
+            let post = self.late_posts.iter().map(|(at, ..)| *at).min();
+            let times = [probe, session.as_ref().map(|(at, _)| *at), migration, post];
+            let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= now) else { break };
+            self.now = self.now.max(next);
+            if probe == Some(next) {
+                self.probe_at(next);
+            } else if migration == Some(next) {
+                self.migrate_at(next);
+            } else if post == Some(next) {
+                let found = self.late_posts.iter().position(|(at, ..)| *at == next).unwrap();
+                let (_, by, server, to) = self.late_posts.remove(found);
+                let _nobody_hears = self.evacuate(&by, &server, &to);
+            } else if let Some((at, session)) = session {
+                self.kv.end_session(&session, at);
+            }
+        }
+        self.now = self.now.max(now);
+        self
+    }
+
+    fn probe_at(&mut self, at: Duration) {
+        let mut probes = std::mem::take(&mut self.probes);
+        for probe in &mut probes {
+            if probe.next == at && !self.machines[&probe.observer].dead {
+                probe.fails += 1;
+                self.write_probe(probe);
+                probe.next = at + PROBE_INTERVAL;
+            }
+        }
+        self.probes = probes;
+    }
+
+    fn write_probe(&mut self, probe: &mut Probe) {
+        probe.sequence += 1;
+        let failed = probe.fails > 0;
+        let answer = if failed { PlaneAnswer::Failed } else { PlaneAnswer::Healthy };
+        let record = ObserverRecord {
+            version: 1,
+            observer: probe.observer.parse().unwrap(),
+            epoch: Epoch(0),
+            sequence: probe.sequence,
+            fails: probe.fails,
+            threshold: 3,
+            planes: [("management".to_owned(), PlaneRecord { answer, fails: probe.fails })].into(),
+            interval_ms: u64::try_from(PROBE_INTERVAL.as_millis()).unwrap(),
+            indices: probe.indices.clone(),
+            life: ObserverLife {
+                boot_id: format!("boot-{}", probe.observer),
+                boottime_ms: u64::try_from(self.now.as_millis()).unwrap(),
+                seen_healthy: true,
+            },
+            at: wall(self.now),
+            why: String::new(),
+        };
+        let index = self.kv.put(&probe.key, bytes(&record));
+        probe.indices.push(index);
+        let over = probe.indices.len().saturating_sub(KEPT_INDICES);
+        probe.indices.drain(..over);
+    }
+
+    fn migrate_at(&mut self, at: Duration) {
+        for (migration, next) in self.migrations.iter_mut().filter(|(m, due)| in_flight(m) && *due == at) {
+            let server = self.servers.get_mut(&migration.server).unwrap();
+            match migration.status {
+                MigrationStatus::Accepted => {
+                    migration.status = MigrationStatus::PreMigrating;
+                    *next = at + Duration::from_secs(4);
+                }
+                _ if self.failing_evacuations > 0 => {
+                    self.failing_evacuations -= 1;
+                    migration.status = MigrationStatus::Failed;
+                    server.task_state = None;
+                }
+                _ => {
+                    migration.status = MigrationStatus::Done;
+                    server.host = migration.dest.clone();
+                    server.task_state = None;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn did(&mut self, by: &str, what: String) {
+        self.effects.push(Effect { at: self.now, by: by.to_owned(), what });
+    }
+
+    /// Nova's answer to an evacuate: 400 while the source counts as up. Since 26 it takes a second
+    /// one while the first is running, so that nobody else rules it out.
+    pub(crate) fn evacuate(&mut self, by: &str, server: &ServerId, to: &str) -> Result<(), &'static str> {
+        let at = self.servers[server].host.clone();
+        self.did(by, format!("POST {server}"));
+        if at.as_ref().is_none_or(|host| !self.services[host.as_str()].forced_down) {
+            return Err("still in use");
+        }
+        let off = !self.machines[at.unwrap().as_str()].power_on;
+        self.rule(off, format!("{by} POSTs {server} while its host is powered on"));
+        let on_its_way = self.late_posts.iter().any(|(_, _, late, _)| late == server);
+        self.rule(!on_its_way, format!("{by} POSTs {server} while an earlier POST may still arrive"));
+        let mine = || self.migrations.iter().map(|(m, _)| m).filter(|m| m.server == *server);
+        let (live, done) = (mine().any(in_flight), mine().any(|m| m.status == MigrationStatus::Done));
+        self.rule(!live && !done, format!("{by} POSTs {server} a second time, {live} {done}"));
+        let number = self.migrations.len() + 1;
+        let migration = Migration {
+            id: i64::try_from(number).unwrap(),
+            uuid: id(7, number),
+            server: server.clone(),
+            status: MigrationStatus::Accepted,
+            source: HOST.parse().unwrap(),
+            dest: Some(to.parse::<NovaHost>().unwrap()),
+            created_at: format!("{:012}", self.now.as_millis()),
+            updated_at: None,
+        };
+        self.servers.get_mut(server).unwrap().task_state = Some("rebuilding".into());
+        self.migrations.push((migration, self.now + Duration::from_secs(1)));
+        Ok(())
+    }
+
+    /// Nobody is shot but a machine that is dead for at least the threshold.
+    pub(crate) fn switch_off(&mut self, by: &str, name: &str) {
+        self.did(by, format!("off {name}"));
+        let voters: BTreeSet<&str> = self
+            .probes
+            .iter()
+            .filter(|p| p.subject == name && p.fails >= 3 && !self.machines[&p.observer].dead)
+            .map(|p| p.observer.as_str())
+            .collect();
+        let quorum = voters.len() >= 2;
+        self.rule(quorum, format!("{by} powers {name} off without a quorum"));
+        self.machines.get_mut(name).unwrap().power_on = false;
+    }
+}
+
+pub(crate) fn in_flight(migration: &Migration) -> bool {
+    matches!(migration.status, MigrationStatus::Accepted | MigrationStatus::PreMigrating)
+}
