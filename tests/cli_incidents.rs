@@ -213,19 +213,20 @@ async fn a_reset_host_is_good_again_in_one_transaction_or_not_at_all() {
 async fn a_reset_gets_through_while_the_observers_write() {
     let site = site().await;
     let node2 = keys::host(&"node2".parse().unwrap());
-    let (consul, key) = (site.agent.client(), node2.number_fails());
-    let probes = tokio::spawn(async move {
-        for count in 0_u64.. {
-            consul.transact(&[Op::Set(key.clone(), count.to_string().into_bytes())]).await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-        }
-    });
     for epoch in 0..12 {
         let id = open(&site, &format!("node2@{epoch}")).await;
         journal(&site, &id, vec![Event::Withdrawn { reason: "it came back".into() }]).await;
+        // Fewer writes than a reset looks again, however slow this machine is.
+        let (consul, key) = (site.agent.client(), node2.number_fails());
+        let probes = tokio::spawn(async move {
+            for count in 0..8_u64 {
+                consul.transact(&[Op::Set(key.clone(), count.to_string().into_bytes())]).await.unwrap();
+                tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+            }
+        });
         site.run(&["reset", "node2", "--by", "ann", "--yes", "node2", "--maintenance"]).await.ok();
+        probes.await.unwrap();
         site.put(&node2.maintenance(), r#"{"version":1,"on":false}"#).await;
     }
-    probes.abort();
     assert_eq!(site.value(&node2.epoch()).await.as_deref(), Some("12"));
 }
