@@ -28,6 +28,7 @@ use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::recovery::evacuation::ledger;
 use crate::recovery::steps::verify::summary;
 use crate::tree::Snapshot;
+use crate::tree::maintenance::Maintenance;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -226,6 +227,22 @@ async fn earlier(world: &World, pending: &Pending) -> std::result::Result<Earlie
     Ok(earlier)
 }
 
+/// A host that was put into maintenance between its marking and the claim is not claimed: flags
+/// and this HA node would be taken for a wait. A person's order stands above it, and is recorded.
+fn not_in_maintenance(case: &Case) -> std::result::Result<(), Stop> {
+    let host = case.id.host();
+    let maintenance =
+        Maintenance::of(&case.tree, &keys::host(host)).map_err(|source| Stop::Tree { source })?;
+    if maintenance.on && case.record.order.is_none() {
+        let why = maintenance.reason.unwrap_or_else(|| "no reason given".into());
+        return Err(Stop::waiting(
+            format!("{host} is in maintenance ({why})"),
+            format!("nova-ha maintenance off {host}"),
+        ));
+    }
+    Ok(())
+}
+
 /// Facts and plan; a plan that is blocked is a wait.
 async fn prepare(
     world: &World,
@@ -272,6 +289,9 @@ async fn attempt(
         Some(_) | None => Earlier::default(),
     };
     let case = facts::load(world, id).await?;
+    if work == Work::Claim {
+        not_in_maintenance(&case)?;
+    }
     let (cloud, armed, plan) = prepare(world, &case).await?;
     let plan = match plan {
         Ok(plan) => plan,
