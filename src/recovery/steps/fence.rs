@@ -137,11 +137,17 @@ async fn still_dead(context: &Context<'_>) -> Result<String, Stop> {
 
 /// Before the shot: a host that shows its own key over SSH is not dead for us.
 async fn not_answering(context: &Context<'_>, when: &str) -> Result<(), Stop> {
-    match reach(context).await {
-        Answer::Yes => Err(Stop::Withdrawn {
-            reason: format!("{} answers with its own host key, {when}", context.case.id.host()),
-        }),
-        Answer::OtherKey | Answer::No(_) | Answer::CannotTell(_) => Ok(()),
+    let host = context.case.id.host();
+    match (reach(context).await, &context.case.record.origin) {
+        (Answer::Yes, Origin::Observers | Origin::Person { .. }) => {
+            Err(Stop::Withdrawn { reason: format!("{host} answers with its own host key, {when}") })
+        }
+        // As for the votes: neither shot nor dropped.
+        (Answer::Yes, Origin::Key) => Err(Stop::waiting(
+            format!("failed was written by hand, and {host} answers with its own host key"),
+            format!("if it must be fenced: nova-ha-mark-failed {host} --by NAME --yes {host}"),
+        )),
+        (Answer::OtherKey | Answer::No(_) | Answer::CannotTell(_), _) => Ok(()),
     }
 }
 
