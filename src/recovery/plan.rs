@@ -18,6 +18,16 @@ pub struct LevelFact {
     pub state: LevelState,
 }
 
+impl LevelFact {
+    /// For people. The reason of *no answer* names the device itself.
+    pub fn text(&self) -> String {
+        match &self.state {
+            LevelState::NoAnswer { why } => why.clone(),
+            answers @ LevelState::Answers { .. } => format!("{}: {}", self.device, answers.text()),
+        }
+    }
+}
+
 /// What one fence level answered.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LevelState {
@@ -165,11 +175,7 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
             incident: facts.id.clone(),
             by: facts.me.clone(),
             steps: RECOVERY.iter().map(|row| row.step.name().to_owned()).collect(),
-            fence: facts
-                .levels
-                .iter()
-                .map(|fact| format!("{}: {}", fact.device, fact.state.text()))
-                .collect(),
+            fence: facts.levels.iter().map(|fact| fact.text()).collect(),
             guests: nova.servers.iter().map(|server| planned(server, &target)).collect(),
             target,
             storage: facts.storage.clone(),
@@ -183,7 +189,7 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
     for fact in &facts.levels {
         if let LevelState::Answers { identity: Verdict::Differs { .. }, .. } = &fact.state {
             block(
-                format!("{}: {}", fact.device, fact.state.text()),
+                fact.text(),
                 format!(
                     "compare with: nova-ha host show {host}; then nova-ha host add {host} --replace --bmc-ip ..."
                 ),
@@ -192,8 +198,7 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
     }
     let usable = facts.levels.iter().any(|fact| fact.state.is_usable(facts.allow_unidentified_bmc));
     if !usable && facts.confirmed_off_by.is_none() {
-        let said: Vec<String> =
-            facts.levels.iter().map(|f| format!("{}: {}", f.device, f.state.text())).collect();
+        let said: Vec<String> = facts.levels.iter().map(LevelFact::text).collect();
         block(
             format!("no fence level of {host} can be used: {}", said.join("; ")),
             format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m"),
