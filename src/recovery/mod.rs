@@ -15,6 +15,7 @@ pub mod evacuation;
 pub mod executor;
 pub mod facts;
 pub mod history;
+pub mod holder;
 pub mod journal;
 pub mod lease;
 pub mod note;

@@ -9,7 +9,7 @@ use super::claim::{self, Taken};
 use super::executor::{Context, drive};
 use super::facts::{self, Armed, Case};
 use super::history::{Earlier, History};
-use super::journal::Journal;
+use super::holder;
 use super::lease::Lease;
 use super::note;
 use super::plan::{Blocker, Plan, plan};
@@ -17,17 +17,11 @@ use super::prune::prune;
 use super::queue::{self, Pending, Queue, Work};
 use super::stop::Stop;
 use super::world::{World, chain};
-use crate::evidence::{About, look};
-use crate::fence::off::{Settings, prove_off};
-use crate::fence::{Identity, Machine};
 use crate::incident::journal::{AdoptionGround, Event};
-use crate::judge::guard::guards;
-use crate::judge::{Verdict, judge};
 use crate::keys;
-use crate::names::{HaNodeName, HostName, IncidentId};
+use crate::names::{HostName, IncidentId};
 use crate::recovery::evacuation::ledger;
 use crate::recovery::steps::verify::summary;
-use crate::tree::Snapshot;
 use crate::tree::maintenance::Maintenance;
 
 /// What is asked for.
@@ -220,7 +214,7 @@ async fn earlier(world: &World, pending: &Pending) -> std::result::Result<Earlie
     let history = History::read(world, pending.id()).await?;
     let mut earlier = Earlier { resumed: history.resumed, ..Earlier::default() };
     for (node, terms) in history.others(&world.me, pending.record.holder.as_ref()) {
-        if !holder_is_off(world, &node).await? {
+        if !holder::is_off(world, &node).await? {
             earlier.may_act.extend(terms);
         }
     }
@@ -265,7 +259,7 @@ async fn attempt(
 ) -> std::result::Result<Report, Stop> {
     let id = pending.id();
     let ground = match &work {
-        Work::Adopt(holder) if !options.plan_only => match holder_is_dead(world, holder).await? {
+        Work::Adopt(holder) if !options.plan_only => match holder::is_dead(world, holder).await? {
             Ok(verdict) => Some(AdoptionGround::HolderDead { verdict }),
             Err(why) => {
                 return Ok(Report {
@@ -440,15 +434,7 @@ async fn end(context: &mut Context<'_>, event: Event) -> std::result::Result<(),
     let (record, term) = (context.journal.record().clone(), context.journal.term());
     let mut ops = claim::give_back(context.world, context.lease, &record, term).await?;
     ops.push(note::removed(&record.id));
-    append(&mut context.journal, event, ops).await
-}
-
-async fn append(
-    journal: &mut Journal<'_>,
-    event: Event,
-    ops: Vec<crate::store::Op>,
-) -> std::result::Result<(), Stop> {
-    journal.append(event, ops).await
+    context.journal.append(event, ops).await
 }
 
 async fn close(context: &mut Context<'_>) -> std::result::Result<Report, Stop> {
@@ -458,62 +444,4 @@ async fn close(context: &mut Context<'_>) -> std::result::Result<Report, Stop> {
     let result = if summary.starts_with("PARTIAL") { Result::Partial } else { Result::Closed };
     let next = vec![format!("nova-ha incident show {}", context.case.id)];
     Ok(Report { incident: context.case.id.clone(), result, text: format!("closed: {summary}"), next })
-}
-
-/// Whether the HA node that holds an incident is dead by the same rules as any host: the verdict,
-/// or why it is not. An HA node on which `recover` merely crashed is alive, and resumes itself.
-async fn holder_is_dead(
-    world: &World,
-    holder: &HaNodeName,
-) -> std::result::Result<std::result::Result<String, String>, Stop> {
-    let seen = look(&world.witness(), About::Suspects, true).await.map_err(|error| {
-        Stop::waiting(
-            format!("cannot judge HA node {holder}: {}", chain(&error)),
-            error.hint().unwrap_or_default(),
-        )
-    })?;
-    let Some(subject) = seen.ha_subjects.get(holder) else {
-        return Ok(Err("nobody configured it; nova-ha ha-node list".into()));
-    };
-    let doubtful = guards(&seen.scene).doubtful;
-    Ok(match judge(&seen.scene, holder.as_str(), subject, &doubtful) {
-        Verdict::Dead(proof) => {
-            let voters: Vec<&str> = proof.voters.iter().map(|v| v.as_str()).collect();
-            Ok(format!(
-                "{} of {} votes ({}), serfHealth {}",
-                voters.len(),
-                proof.quorum,
-                voters.join(", "),
-                proof.serf
-            ))
-        }
-        Verdict::Alive(why) => Err(format!("it is alive: {why}")),
-        Verdict::CannotTell(why) => Err(format!("cannot tell whether it is dead: {}", why.text())),
-    })
-}
-
-/// Whether the earlier holder is proved off: then nothing it started can still be on its way.
-/// Reads only; with storage `shared` nobody needs to shoot it.
-async fn holder_is_off(world: &World, holder: &HaNodeName) -> std::result::Result<bool, Stop> {
-    let keys = keys::ha_node(holder);
-    let tree = |source| Stop::Tree { source };
-    let prefixes = [keys::META.to_owned(), keys::POLICY.to_owned(), keys.config(), keys.runtime_config()];
-    let snapshot =
-        Snapshot::read(world.store.as_ref(), "the earlier holder", &prefixes).await.map_err(tree)?;
-    let policy = crate::policy::Policy::of(&snapshot).map_err(tree)?;
-    let expected = match snapshot.text(&keys.bmc_field("identity")).map_err(tree)? {
-        Some(pinned) => Identity::pinned(&pinned),
-        None => match snapshot.get(&keys.runtime_config()) {
-            Some(entry) => {
-                let published = crate::tree::runtime_config::RuntimeConfig::parse(&entry.key, &entry.value)
-                    .map_err(tree)?;
-                Identity { uuid: published.system_uuid, serial: published.system_serial }
-            }
-            None => Identity::default(),
-        },
-    };
-    let machine = Machine::HaNode(holder.clone());
-    let armed =
-        facts::arm_machine(world, machine, &snapshot, &keys, &expected, policy.allow_unidentified_bmc).await;
-    Ok(prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&policy)).await.is_ok())
 }
