@@ -161,9 +161,11 @@ fn handshake_stopped(error: &ssh2::Error, socket: &TcpStream, attempt: &Attempt)
     match number(error) {
         code::TIMEOUT | code::SOCKET_TIMEOUT => attempt.timed_out(),
         code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND | code::BANNER_SEND => closed,
+        // Found on this side, from what the machine said it speaks: it answered. sshd finds the same
+        // and hangs up, at once or a moment later, so whether it has by now decides nothing.
+        code::KEX_FAILURE | code::METHOD_NONE => Stop::Unknown(Unknown::NothingInCommon),
         _ if is_closed(socket) => closed,
         code::BANNER_RECV | code::PROTO => Stop::Failed(Failure::NotSsh),
-        code::KEX_FAILURE | code::METHOD_NONE => Stop::Unknown(Unknown::NothingInCommon),
         code::NONE_GIVEN | code::KEY_EXCHANGE_FAILURE if attempt.left().is_err() => attempt.timed_out(),
         // The machine answers, in a way that we do not understand.
         _ => own(error),
