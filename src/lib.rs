@@ -17,6 +17,7 @@ pub mod operator;
 pub mod policy;
 pub mod program;
 pub mod recovery;
+pub mod run_dir;
 pub mod runtime_info;
 pub mod secret;
 pub mod ssh;

@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("logging", &[]),
     ("names", &[]),
     ("program", &[]),
+    ("run_dir", &[]),
     ("secret", &[]),
     ("store", &[]),
     ("keys", &["names"]),
@@ -41,8 +42,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "monitor",
         &[
-            "clock", "evidence", "exit", "incident", "judge", "keys", "names", "policy", "secret", "ssh",
-            "store", "tree",
+            "clock", "evidence", "exit", "incident", "judge", "keys", "names", "policy", "run_dir", "secret",
+            "ssh", "store", "tree",
         ],
     ),
     (

@@ -6,10 +6,11 @@
 //! turns it into a cool-down, as nothing can be written while there is no leader.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::args::Machine;
 use crate::names::Epoch;
+use crate::run_dir::write_whole;
 
 /// Name of the mark of a lost leader.
 pub const LEADER_LOST: &str = "leader-lost";
@@ -50,7 +51,7 @@ impl RunDir {
         if std::fs::read_to_string(&path).is_ok_and(|present| present == text) {
             return Ok(());
         }
-        write(&path, &text)
+        write_whole(&path, &text)
     }
 
     /// Leaves the mark of a lost leader.
@@ -58,17 +59,8 @@ impl RunDir {
     /// # Errors
     /// The folder cannot be written.
     pub fn leader_lost(&self, boot_id: &str, boottime_ms: u64) -> io::Result<()> {
-        write(&self.root.join(LEADER_LOST), &format!("{boot_id} {boottime_ms}\n"))
+        write_whole(&self.root.join(LEADER_LOST), &format!("{boot_id} {boottime_ms}\n"))
     }
-}
-
-/// Whole or not at all: another probe may be reading or writing the same file.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    io::Write::write_all(&mut file, text.as_bytes())?;
-    file.persist(path).map_err(|error| error.error).map(drop)
 }
 
 #[cfg(test)]
