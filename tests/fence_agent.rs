@@ -9,9 +9,17 @@
 
 mod fence_support;
 
+use std::time::Duration;
+
 use fence_support::{Bmc, Chassis, Held, levels, program, settings};
 use nova_ha::clock::SystemClock;
+use nova_ha::fence::off::Settings;
 use nova_ha::fence::{Changed, PowerState, Privilege, power_off};
+
+/// An agent is a Python program that runs ipmitool: seconds each time where the machine is busy.
+fn patient() -> Settings {
+    Settings { level_deadline: Duration::from_secs(90), attempt: Duration::from_secs(30), ..settings() }
+}
 
 #[tokio::test]
 async fn fence_ipmilan_powers_a_host_off() {
@@ -29,7 +37,7 @@ async fn fence_ipmilan_powers_a_host_off() {
 
     let right = level("Test123.");
     assert_eq!(right.levels()[0].switch().read().await.unwrap(), PowerState::On);
-    let (proof, changed) = power_off(&right, &SystemClock, &settings(), &Held).await.unwrap();
+    let (proof, changed) = power_off(&right, &SystemClock, &patient(), &Held).await.unwrap();
     assert_eq!((changed, bmc.is_on()), (Changed::Yes, false));
     assert_eq!(proof.by(), "agent fence_ipmilan at 127.0.0.1");
 }
@@ -48,6 +56,6 @@ async fn fence_dummy_is_switched_off_and_believed_only_after_a_status() {
     assert_eq!(switch.read().await.unwrap(), PowerState::On);
     assert_eq!(switch.identity().await.unwrap(), None);
     assert!(matches!(switch.can_switch_off().await.unwrap(), Privilege::CannotTell(_)));
-    let (_, changed) = power_off(&levels, &SystemClock, &settings(), &Held).await.unwrap();
+    let (_, changed) = power_off(&levels, &SystemClock, &patient(), &Held).await.unwrap();
     assert_eq!((changed, std::fs::read_to_string(&file).unwrap().trim()), (Changed::Yes, "off"));
 }

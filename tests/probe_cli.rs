@@ -172,7 +172,7 @@ async fn our_own_faults_are_warnings_and_write_nothing() {
         ("host_key", "nonsense", "is no OpenSSH public key"),
         ("user", "", "config/ssh/user is missing"),
         ("private_key", "", "no password or private_key in"),
-        ("private_key", "file:/nonexistent", "cannot read the secret"),
+        ("private_key", "file:/nonexistent/secret", "cannot read the secret"),
         ("private_key", "nonsense", "the private key cannot be used"),
         ("private_key", other.private_key.as_str(), "rejected"),
         ("address", "no-such-name.invalid", "cannot look up"),

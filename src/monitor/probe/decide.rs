@@ -160,11 +160,20 @@ mod tests {
         record: Option<(ObserverRecord, Entry)>,
         epoch: Epoch,
         index: u64,
+        life: ObserverLife,
     }
 
     impl Tree {
         fn new() -> Self {
-            Self { record: None, epoch: Epoch(0), index: 100 }
+            let life = ObserverLife { boot_id: "b".into(), boottime_ms: 1, seen_healthy: true };
+            Self { record: None, epoch: Epoch(0), index: 100, life }
+        }
+
+        /// A failing probe this long after the last one; the length of the yardstick that it writes.
+        fn fails_after(&mut self, seconds: u64) -> usize {
+            self.life.boottime_ms += 1000 * seconds;
+            self.probe(&[("m", Failed)]);
+            self.record().indices.len()
         }
 
         fn probe(&mut self, planes: &[(&str, PlaneAnswer)]) -> (Verdict, bool) {
@@ -174,7 +183,7 @@ mod tests {
                 epoch: self.epoch,
                 threshold: 3,
                 interval: Duration::from_secs(10),
-                life: ObserverLife { boot_id: "b".into(), boottime_ms: 1, seen_healthy: true },
+                life: self.life.clone(),
                 at: jiff::Timestamp::UNIX_EPOCH,
             };
             let before = self.record.as_ref().map(|(r, e)| (r, e));
@@ -215,6 +224,22 @@ mod tests {
             [120, 130, 140, 150],
             "of the writes before this one, oldest first"
         );
+    }
+
+    #[test]
+    fn the_own_indices_are_a_yardstick_only_while_writes_follow_on_each_other() {
+        let mut tree = Tree::new();
+        assert_eq!([tree.fails_after(0), tree.fails_after(10), tree.fails_after(30)], [0, 1, 2]);
+        assert_eq!(tree.fails_after(31), 0, "a gap of more than three intervals");
+        assert_eq!(tree.fails_after(10), 1);
+        tree.life.boot_id = "c".into();
+        assert_eq!(tree.fails_after(10), 0, "another boot");
+        assert_eq!(tree.fails_after(10), 1);
+        tree.life.boottime_ms = 0;
+        assert_eq!(tree.fails_after(0), 0, "a boot clock never goes back: not this life");
+        assert_eq!(tree.fails_after(10), 1);
+        tree.probe(&[("m", Healthy)]);
+        assert_eq!(tree.fails_after(10), 0, "healthy in between");
     }
 
     #[test]
