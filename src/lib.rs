@@ -1,5 +1,6 @@
 //! nova-ha: a dead OpenStack compute host is noticed, fenced, and its guests run again, never twice.
 pub mod clock;
+pub mod columns;
 pub mod confirm;
 pub mod consul;
 pub mod evidence;

@@ -17,6 +17,7 @@ use imports::paths;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Words and plain parts.
     ("clock", &[]),
+    ("columns", &[]),
     ("confirm", &[]),
     ("exit", &[]),
     ("logging", &[]),
@@ -58,8 +59,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "operator",
         &[
-            "clock", "confirm", "exit", "fence", "generate", "incident", "judge", "keys", "names", "policy",
-            "secret", "store", "tree",
+            "clock", "columns", "confirm", "exit", "fence", "generate", "incident", "judge", "keys", "names",
+            "policy", "secret", "store", "tree",
         ],
     ),
     // Executables.
@@ -67,13 +68,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "bin/nova-ha-mark-failed",
         &[
-            "clock", "confirm", "consul", "evidence", "exit", "incident", "logging", "monitor", "names",
-            "store",
+            "clock", "columns", "confirm", "consul", "evidence", "exit", "incident", "logging", "monitor",
+            "names", "store",
         ],
     ),
     (
         "bin/nova-ha-recover",
-        &["clock", "consul", "evidence", "exit", "logging", "names", "recovery", "store"],
+        &["clock", "columns", "consul", "evidence", "exit", "logging", "names", "recovery", "store"],
     ),
     ("bin/nova-ha-runtime-info", &["clock", "consul", "exit", "logging", "names", "runtime_info"]),
     ("bin/nova-ha", &["consul", "exit", "logging", "operator"]),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Parser;
 use nova_ha::clock::{Clock, SystemClock, boot_id};
+use nova_ha::columns;
 use nova_ha::confirm;
 use nova_ha::consul::Consul;
 use nova_ha::evidence::{TcpAnchors, Witness};
@@ -102,7 +103,7 @@ fn print(args: &Args, lines: &[Line]) -> u8 {
         say("nobody is suspect: nothing to judge");
     } else {
         for line in lines {
-            say(&line.text());
+            say(&columns::line(&line.text()));
             if let Some(next) = &line.next {
                 say(&format!("  next: {next}"));
             }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use nova_ha::clock::{SystemClock, boot_id};
+use nova_ha::columns;
 use nova_ha::consul::Consul;
 use nova_ha::evidence::TcpAnchors;
 use nova_ha::exit;
@@ -86,7 +87,7 @@ fn print(args: &Args, reports: &[Report]) -> u8 {
         });
     } else {
         for report in reports {
-            say(&format!("{}: {}", report.incident, report.text));
+            say(&columns::line(&format!("{}: {}", report.incident, report.text)));
             for next in report.next.iter().filter(|_| report.needs_attention()) {
                 say(&format!("  next: {next}"));
             }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::Url;
 
-use super::clouds_file::{CloudEntry, candidates, read};
+use super::clouds_file::{CloudEntry, candidates, folders, read};
 use super::error::ConfigError;
 
 /// What of the process's surroundings the settings depend on; a value, so that tests need no
@@ -126,8 +126,9 @@ impl CloudSettings {
         };
         let paths = candidates(env, "OS_CLIENT_CONFIG_FILE", "clouds");
         let Some(file) = paths.iter().find(|path| path.is_file()) else {
-            let looked_at = paths.iter().map(|path| path.display().to_string()).collect();
-            return Err(ConfigError::NoFile { cloud: name, looked_at });
+            let mut looked_in: Vec<String> = env.variable("OS_CLIENT_CONFIG_FILE").into_iter().collect();
+            looked_in.extend(folders(env).iter().map(|folder| folder.display().to_string()));
+            return Err(ConfigError::NoFile { cloud: name, looked_in });
         };
         let mut clouds = read(file)?.clouds;
         let Some(mut entry) = clouds.remove(&name) else {
@@ -433,7 +434,7 @@ clouds:
         }
         let (_dir, env) = env(&[], &[]);
         let error = CloudSettings::load(Some("a"), &env).unwrap_err();
-        assert!(error.to_string().contains("/etc/openstack/clouds.yaml"), "{error}");
+        assert!(error.to_string().ends_with("/.config/openstack, /etc/openstack"), "{error}");
     }
 
     #[test]

@@ -158,21 +158,23 @@ impl CloudEntry {
 /// The files that openstacksdk would look at, in its order; the first that exists is used.
 pub(super) fn candidates(env: &Environment, variable: &str, stem: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = env.variable(variable).map(PathBuf::from).into_iter().collect();
-    let config_home = env
-        .variable("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(env.home.as_ref()?.join(".config")));
-    let folders = [
-        Some(env.folder.clone()),
-        config_home.map(|c| c.join("openstack")),
-        Some(PathBuf::from("/etc/openstack")),
-    ];
-    for folder in folders.into_iter().flatten() {
+    for folder in folders(env) {
         for ending in ["yaml", "yml", "json"] {
             paths.push(folder.join(format!("{stem}.{ending}")));
         }
     }
     paths
+}
+
+/// Where the files are looked for, in this order.
+pub(super) fn folders(env: &Environment) -> Vec<PathBuf> {
+    let config_home = env
+        .variable("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(env.home.as_ref()?.join(".config")));
+    let configured = config_home.map(|home| home.join("openstack"));
+    let folders = [Some(env.folder.clone()), configured, Some(PathBuf::from("/etc/openstack"))];
+    folders.into_iter().flatten().collect()
 }
 
 /// Reads one file; JSON is YAML too.

@@ -352,12 +352,12 @@ pub enum ConfigError {
         known: Vec<String>,
     },
     /// A cloud is named and there is no file.
-    #[error("cloud {cloud:?} is named, but there is no clouds.yaml; looked at: {}", list(.looked_at))]
+    #[error("cloud {cloud:?} is named, but there is no clouds.yaml; looked in: {}", list(.looked_in))]
     NoFile {
         /// The name asked for.
         cloud: String,
-        /// The paths, in the order in which they were looked at.
-        looked_at: Vec<String>,
+        /// The folders, in the order in which they were looked into, and a file that was named.
+        looked_in: Vec<String>,
     },
     /// No cloud is named and no `OS_AUTH_URL` is set.
     #[error("no cloud is named (os_cloud, OS_CLOUD), and OS_AUTH_URL is not set")]

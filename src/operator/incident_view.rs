@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::cluster::Cluster;
 use super::machine_view::{Fault, faults_text, look, next_text, when};
-use super::table::{Table, field, wrap};
+use super::table::{Table, field};
+use crate::columns::wrap;
 use crate::fence::ConfirmOff;
 use crate::incident::evidence::Evidence;
 use crate::incident::guest::{GuestEntry, GuestState};
@@ -59,13 +60,8 @@ impl IncidentLine {
     }
 
     fn from(record: &IncidentRecord, locked: bool, notes: &[WaitingNote]) -> Self {
-        let waits = |note: &WaitingNote| {
-            note.reasons.iter().map(|reason| format!("{}: {reason}", note.node)).collect::<Vec<_>>()
-        };
         let (state, reasons) = match &record.status.state {
-            State::Active if !locked && !notes.is_empty() => {
-                ("waiting", notes.iter().flat_map(waits).collect())
-            }
+            State::Active if !locked && !notes.is_empty() => ("waiting", by_reason(notes)),
             State::Active => ("active", Vec::new()),
             State::Held { reason } => ("held", vec![reason.clone()]),
             State::Withdrawn => ("withdrawn", Vec::new()),
@@ -94,6 +90,20 @@ impl IncidentLine {
     pub fn needs_a_person(&self) -> bool {
         matches!(self.state, "held" | "waiting")
     }
+}
+
+/// Each reason once, with the HA nodes that have it.
+fn by_reason(notes: &[WaitingNote]) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for note in notes {
+        for reason in &note.reasons {
+            match reasons.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, nodes)) => nodes.push(note.node.as_str()),
+                None => reasons.push((reason, vec![note.node.as_str()])),
+            }
+        }
+    }
+    reasons.into_iter().map(|(reason, nodes)| format!("{}: {reason}", nodes.join(", "))).collect()
 }
 
 /// Incidents as a table.

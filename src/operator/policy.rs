@@ -178,13 +178,34 @@ fn plain(value: &Value) -> String {
     match value {
         Value::Null => "default".into(),
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        other => spaced(other),
+    }
+}
+
+/// JSON with a space after each comma and colon, so that a long value can be broken over lines.
+fn spaced(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let fields =
+                map.iter().map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), spaced(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_shown_as_json_that_can_be_broken_and_typed_in_again() {
+        let rules = serde_json::json!([{"planes": ["a, b", "c:d"], "agent_must_be_critical": true}]);
+        let shown = plain(&rules);
+        assert_eq!(shown, r#"[{"agent_must_be_critical": true, "planes": ["a, b", "c:d"]}]"#);
+        assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), rules);
+    }
 
     #[test]
     fn only_what_differs_is_stored() {

@@ -9,7 +9,8 @@ use super::incident_view::{IncidentLine, incidents_table};
 use super::machine_view::{
     Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, when,
 };
-use super::table::{field, wrap};
+use super::table::field;
+use crate::columns::wrap;
 use crate::keys;
 use crate::policy::Policy;
 use crate::store::Store;

@@ -1,7 +1,6 @@
 //! Plain aligned text for a terminal of 80 columns.
 
-/// Columns of a terminal that nobody resized.
-pub const WIDTH: usize = 80;
+use crate::columns::wrap;
 
 /// A table: columns as wide as their cells, two spaces between. A row that is wider than 80
 /// columns puts its first cell on a line of its own; the last cell is broken between words.
@@ -62,29 +61,6 @@ fn line(row: &[String], widths: &[usize], indent: usize) -> String {
     format!("{}\n", text.trim_end())
 }
 
-/// Breaks a text between words so that it fits from `column` to the right edge; the lines after
-/// the first begin at `column` too. A word longer than that is left whole: a broken key or path
-/// cannot be copied.
-pub fn wrap(text: &str, column: usize) -> String {
-    let room = WIDTH.saturating_sub(column).max(20);
-    let mut wrapped = String::new();
-    let mut used = 0;
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        if used > 0 && used + 1 + length > room {
-            wrapped.push('\n');
-            wrapped.push_str(&" ".repeat(column));
-            used = 0;
-        } else if used > 0 {
-            wrapped.push(' ');
-            used += 1;
-        }
-        wrapped.push_str(word);
-        used += length;
-    }
-    wrapped
-}
-
 /// `name:` and its value, the values aligned at `at`; an absent value is `-`.
 pub fn field(name: &str, value: Option<&str>, at: usize) -> String {
     let label = format!("{name}:");
@@ -95,6 +71,7 @@ pub fn field(name: &str, value: Option<&str>, at: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::columns::WIDTH;
 
     #[test]
     fn no_line_passes_80_columns_while_words_can_be_broken() {
