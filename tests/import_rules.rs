@@ -38,7 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ssh", &[]),
     ("nova", &[]),
     ("fence", &["clock", "keys", "names", "policy", "program", "secret", "store", "tree"]),
-    ("evidence", &["clock", "incident", "judge", "keys", "names", "policy", "store", "tree"]),
+    ("evidence", &["clock", "incident", "judge", "keys", "names", "policy", "run_dir", "store", "tree"]),
     // The two halves.
     (
         "monitor",

@@ -20,23 +20,30 @@ use nova_ha::store::StoreError;
 fn main() -> ExitCode {
     let args = Args::parse();
     nova_ha::logging::init();
-    match judge(&args) {
-        Ok(lines) => ExitCode::from(print(&args, &lines)),
+    let mut lines = Vec::new();
+    match judge(&args, &mut lines) {
+        Ok(()) => ExitCode::from(print(&args, &lines)),
         Err(error) => {
+            if !lines.is_empty() {
+                print(&args, &lines);
+            }
             eprintln!("nova-ha-mark-failed: {error:#}");
             if let Some(hint) = next_command(&error) {
                 eprintln!("next: {hint}");
             }
             if args.sweep {
                 // What Consul shows of the sweep's check is stdout.
-                say(&format!("cannot judge, nothing was marked: {error:#}"));
+                say(&format!(
+                    "cannot judge{}: {error:#}",
+                    if lines.is_empty() { ", nothing was marked" } else { " any further" }
+                ));
             }
             ExitCode::from(exit::FAILED)
         }
     }
 }
 
-fn judge(args: &Args) -> anyhow::Result<Vec<Line>> {
+fn judge(args: &Args, lines: &mut Vec<Line>) -> anyhow::Result<()> {
     let hosts: Vec<HostName> = args.hosts.iter().map(|h| h.parse()).collect::<Result<_, _>>()?;
     let clock = SystemClock;
     let order = match &args.by {
@@ -56,22 +63,23 @@ fn judge(args: &Args) -> anyhow::Result<Vec<Line>> {
         read_hint()?;
     }
     let machine = machine_name(args)?;
-    let request = Request {
-        hosts,
-        order,
-        sweep: args.sweep,
-        run_dir: args.run_dir.clone(),
-        machine: machine.to_string(),
-    };
+    let request = Request { hosts, order, sweep: args.sweep, machine: machine.to_string() };
     let consul = Consul::from_env().context("cannot use Consul")?;
     let boot_id = boot_id()?.to_string();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let anchors = TcpAnchors;
-    let witness = Witness { store: &consul, clock: &clock, anchors: &anchors, me: Some(machine), boot_id };
-    let lines = runtime.block_on(run(&witness, &request));
+    let witness = Witness {
+        store: &consul,
+        clock: &clock,
+        anchors: &anchors,
+        me: Some(machine),
+        boot_id,
+        run_dir: args.run_dir.clone(),
+    };
+    let judged = runtime.block_on(run(&witness, &request, lines));
     // A look-up that hangs in the resolver must not hold up the end.
     runtime.shutdown_background();
-    Ok(lines?)
+    Ok(judged?)
 }
 
 fn machine_name(args: &Args) -> anyhow::Result<HaNodeName> {

@@ -1,7 +1,9 @@
 //! One look at everything that is judged on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
+use super::cooling::cooling;
 use super::wait::{Waiting, until_sequences_rise};
 use super::{Anchors, EvidenceError};
 use crate::clock::{BootInstant, Clock};
@@ -13,6 +15,7 @@ use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName, HostName};
 use crate::policy::Policy;
 use crate::store::{Entry, NodeHealth, SerfHealth, Store};
+use crate::tree::cooldown::Cooldown;
 use crate::tree::maintenance::Maintenance;
 use crate::tree::meta::Meta;
 use crate::tree::observer::ObserverRecord;
@@ -30,6 +33,8 @@ pub struct Witness<'a> {
     pub me: Option<HaNodeName>,
     /// This boot of this machine.
     pub boot_id: String,
+    /// Where marks of this boot lie, usually `/run/nova-ha`.
+    pub run_dir: PathBuf,
 }
 
 impl Witness<'_> {
@@ -79,7 +84,10 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         Snapshot::read(witness.store, "ha_cluster/meta and policy", &head).await.map_err(tree)?;
     Meta::of(&snapshot).map_err(tree)?;
     let policy = Policy::of(&snapshot).map_err(tree)?;
-    let cooldown = snapshot.record(keys::COOLDOWN).map_err(tree)?;
+    let cooldown: Option<Cooldown> = snapshot.record(keys::COOLDOWN).map_err(tree)?;
+    let cooling = cooldown
+        .zip(snapshot.get(keys::COOLDOWN))
+        .map(|(cooldown, entry)| cooling(&witness.run_dir, cooldown, entry.modify_index, &witness.life()));
 
     let names = |what, prefix, folders| async move {
         witness.store.keys(prefix, folders).await.map_err(|source| EvidenceError::Store { what, source })
@@ -177,7 +185,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
     let incidents = incidents(&snapshot)?;
     let now = witness.clock.wall();
     let mut scene =
-        Scene { policy, observers, hosts, subjects, incidents, cooldown, anchor: Anchor::NotAsked, now };
+        Scene { policy, observers, hosts, subjects, incidents, cooling, anchor: Anchor::NotAsked, now };
     scene.anchor = anchor(witness, &scene).await?;
     Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects })
 }

@@ -144,11 +144,11 @@ pub fn decide_with(scene: &Scene, guards: &Guards, host: &HostName) -> Decision 
     if let Some(storm) = &guards.storm {
         return no(No::Storm(storm.clone()));
     }
-    if let Some(cooldown) = &scene.cooldown
-        && cooldown.cause.silences().is_none()
-        && let Some(left) = cooldown.left(scene.now)
+    if let Some(cooling) = &scene.cooling
+        && cooling.is_on()
+        && cooling.cause.silences().is_none()
     {
-        return no(No::Cooldown { left, cause: cooldown.text(scene.now) });
+        return no(No::Cooldown { left: cooling.left, cause: cooling.cause.text() });
     }
     if guards.one_alone.is_some() {
         match &scene.anchor {

@@ -92,8 +92,7 @@ pub fn guards(scene: &Scene) -> Guards {
         .filter(|(_, observer)| observer.serf == Some(SerfHealth::Passing))
         .map(|(name, _)| (name, suspects_of(scene, name)))
         .collect();
-    let silenced = scene.cooldown.as_ref().filter(|c| c.left(scene.now).is_some());
-    let silenced = silenced.and_then(|c| c.cause.silences());
+    let silenced = scene.cooling.as_ref().filter(|c| c.is_on()).and_then(|c| c.cause.silences());
     let doubtful: BTreeSet<HaNodeName> = seen
         .iter()
         .filter(|(name, hosts)| hosts.len() > limit || silenced == Some(**name))

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::freshness::Freshness;
 use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::policy::Policy;
 use crate::store::SerfHealth;
-use crate::tree::cooldown::Cooldown;
+use crate::tree::cooldown::Cause;
 use crate::tree::observer::ObserverRecord;
 
 /// Whether something was reached that a cut-off observer could not reach.
@@ -59,6 +61,22 @@ pub struct Subject {
     pub recovered: bool,
 }
 
+/// A cool-down as this machine counts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cooling {
+    /// Why.
+    pub cause: Cause,
+    /// What is left of it; zero when it is over.
+    pub left: Duration,
+}
+
+impl Cooling {
+    /// Whether it still holds.
+    pub fn is_on(&self) -> bool {
+        !self.left.is_zero()
+    }
+}
+
 /// An incident as the guards count it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownIncident {
@@ -83,11 +101,11 @@ pub struct Scene {
     pub subjects: BTreeMap<HostName, Subject>,
     /// All incidents in the tree.
     pub incidents: Vec<KnownIncident>,
-    /// A cool-down in force.
-    pub cooldown: Option<Cooldown>,
+    /// A cool-down that somebody began.
+    pub cooling: Option<Cooling>,
     /// Whether this observer reaches anything.
     pub anchor: Anchor,
-    /// Wall clock of the judging machine; used for cool-downs and the last hour only.
+    /// Wall clock of the judging machine; used for the last hour of the storm guard only.
     pub now: Timestamp,
 }
 

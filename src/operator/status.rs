@@ -74,13 +74,11 @@ impl Status {
         let policy = look(&mut faults, Policy::of(tree));
         let cooldown: Option<Cooldown> = look(&mut faults, tree.record(keys::COOLDOWN)).flatten();
         let now = jiff::Timestamp::now();
-        let cooldown = cooldown.and_then(|cooldown| {
-            let left = cooldown.left(now)?;
-            Some(CooldownView {
-                cause: cause(&cooldown.cause),
-                began_at: cooldown.began_at,
-                seconds_left: left.as_secs(),
-            })
+        // It is in force until an HA node has counted to its end and removed it.
+        let cooldown = cooldown.map(|cooldown| CooldownView {
+            cause: cause(&cooldown.cause),
+            began_at: cooldown.began_at,
+            seconds_left: cooldown.about_left(now).as_secs(),
         });
         let mut open_incidents = Vec::new();
         for id in &cluster.incidents {
@@ -170,7 +168,7 @@ fn warnings(catalog: &Catalog, quorum: Option<&Quorum>, cooldown: Option<&Cooldo
     }
     if let Some(c) = cooldown {
         warnings.push(format!(
-            "cool-down since {}: nobody is marked for another {} s ({})",
+            "cool-down since {}: nobody is marked for about another {} s ({})",
             when(c.began_at),
             c.seconds_left,
             c.cause

@@ -71,6 +71,7 @@ impl World {
             anchors: self.anchors.as_ref(),
             me: Some(self.me.clone()),
             boot_id: self.boot_id.clone(),
+            run_dir: self.run_dir.clone(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod adoption;
 mod claims;
 mod consul;
 mod crashes;
+mod marking;
 mod seams;
 mod stage;
 mod time;

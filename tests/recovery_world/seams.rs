@@ -2,7 +2,6 @@
 //! be the one at which something goes wrong.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -108,7 +107,7 @@ impl Process {
             reach: Box::new(SimReach(Arc::clone(self))),
             me: self.node.parse().unwrap(),
             boot_id: format!("boot-{}", self.node),
-            run_dir: PathBuf::from("/nonexistent"),
+            run_dir: self.universe.lock().unwrap().run_dirs.path().join(&self.node),
         }
     }
 

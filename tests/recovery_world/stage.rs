@@ -9,8 +9,10 @@ use nova_ha::incident::guest::{GuestEntry, GuestState};
 use nova_ha::incident::journal::{Event, JournalEntry};
 use nova_ha::incident::status::State;
 use nova_ha::keys;
-use nova_ha::monitor::mark::run::{Request, run as mark};
+use nova_ha::monitor::mark::report::Line;
+use nova_ha::monitor::mark::{MarkError, Request, run as mark};
 use nova_ha::recovery::run::Report;
+use nova_ha::recovery::world::World;
 use nova_ha::tree::record::{bytes, parse};
 
 use super::seams::{Fault, Process};
@@ -25,24 +27,35 @@ pub(crate) struct Stage {
 impl Stage {
     /// compute1 is dead for 40 s, its power still on; its incident was opened by `mark-failed`.
     pub(crate) fn with_dead_host() -> Self {
+        let stage = Self::with_votes();
+        let world = stage.process("ha1", None).world();
+        let (lines, judged) = stage.mark(&world);
+        judged.unwrap();
+        assert!(stage.is_marked(), "{lines:?}");
+        stage
+    }
+
+    /// compute1 is dead for 40 s and voted so; nobody has judged yet.
+    pub(crate) fn with_votes() -> Self {
         let start = Duration::from_secs(10_000);
         let time = Time::from(start);
         let mut universe = Universe::new(start);
         universe.dies(HOST);
         let stage = Self { time, universe: Arc::new(Mutex::new(universe)) };
         stage.wait(Duration::from_secs(40));
-        let marker = Process::new("ha1", &stage.time, &stage.universe, None, 0);
-        let world = marker.world();
-        let request = Request {
-            hosts: Vec::new(),
-            order: None,
-            sweep: false,
-            run_dir: world.run_dir.clone(),
-            machine: "ha1".into(),
-        };
-        let lines = block_on(&stage.time, async { mark(&world.witness(), &request).await }).unwrap();
-        assert!(stage.with(|u| u.kv.get(&keys::incident(&incident()).incident())).is_some(), "{lines:?}");
         stage
+    }
+
+    /// One execution of `nova-ha-mark-failed`, by the watch.
+    pub(crate) fn mark(&self, world: &World) -> (Vec<Line>, Result<(), MarkError>) {
+        let request = Request { hosts: Vec::new(), order: None, sweep: false, machine: "ha1".into() };
+        let mut lines = Vec::new();
+        let judged = block_on(&self.time, mark(&world.witness(), &request, &mut lines));
+        (lines, judged)
+    }
+
+    pub(crate) fn is_marked(&self) -> bool {
+        self.with(|u| u.kv.get(&keys::incident(&incident()).incident())).is_some()
     }
 
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Universe) -> T) -> T {

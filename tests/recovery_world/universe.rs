@@ -48,6 +48,8 @@ pub(crate) struct Effect {
 }
 
 pub(crate) struct Universe {
+    /// A folder per machine, for what it remembers until its next boot.
+    pub(crate) run_dirs: tempfile::TempDir,
     pub(crate) now: Duration,
     pub(crate) kv: Kv,
     pub(crate) machines: BTreeMap<String, Machine>,
@@ -130,6 +132,7 @@ impl Universe {
             services.insert((*name).to_owned(), service(number, name));
         }
         Self {
+            run_dirs: tempfile::tempdir().unwrap(),
             now,
             kv,
             machines,

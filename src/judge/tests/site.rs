@@ -6,12 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::judge::decision::{Decision, No, decide};
 use crate::judge::freshness::Freshness;
-use crate::judge::scene::{Anchor, KnownIncident, Observer, Scene, Subject, Testimony};
+use crate::judge::scene::{Anchor, Cooling, KnownIncident, Observer, Scene, Subject, Testimony};
 use crate::judge::verdict::{CannotTell, Proof, Verdict, judge};
 use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::policy::Policy;
 use crate::store::SerfHealth;
-use crate::tree::cooldown::{Cause, Cooldown};
+use crate::tree::cooldown::Cause;
 use crate::tree::observer::{ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
 
 pub(super) fn host(name: &str) -> HostName {
@@ -63,7 +63,7 @@ impl Site {
             hosts: (1..=hosts).map(|n| host(&format!("h{n}"))).collect(),
             subjects: Default::default(),
             incidents: Vec::new(),
-            cooldown: None,
+            cooling: None,
             anchor: Anchor::NotAsked,
             now: noon(),
         })
@@ -136,13 +136,9 @@ impl Site {
         self
     }
 
-    pub(super) fn cooldown(mut self, cause: Cause, began_minutes_ago: i64) -> Self {
-        self.0.cooldown = Some(Cooldown {
-            version: 1,
-            cause,
-            began_at: noon() - SignedDuration::from_mins(began_minutes_ago),
-            seconds: 900,
-        });
+    pub(super) fn cooldown(mut self, cause: Cause, began_minutes_ago: u64) -> Self {
+        let left = 15_u64.saturating_sub(began_minutes_ago);
+        self.0.cooling = Some(Cooling { cause, left: Duration::from_secs(60 * left) });
         self
     }
 

@@ -11,7 +11,7 @@ use clap::Parser;
 ///
 /// Consul is found through CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN_FILE and the other standard variables.
 ///
-/// Exit codes: 0 judged; 1 could not judge, nothing was marked; 3 judged, and something needs a
+/// Exit codes: 0 judged; 1 could not judge (what was marked before is printed); 3 judged, and something needs a
 /// person (with --sweep: 1, which Consul shows as a warning).
 #[derive(Debug, Parser)]
 #[command(name = "nova-ha-mark-failed", version)]

@@ -1,7 +1,6 @@
 //! Judge, mark, look again: until nothing is left to mark.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use super::cooldown;
 use super::open::{AddOrderError, Ground, Opened, add_order, open, verdict_line};
@@ -15,6 +14,7 @@ use crate::judge::scene::Subject;
 use crate::judge::verdict::CannotTell;
 use crate::names::{HostName, IncidentId};
 use crate::store::StoreError;
+use crate::tree::cooldown::Cause;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -26,8 +26,6 @@ pub struct Request {
     /// Look at every host: what is unprotected is said, and a `failed` written by hand gets its
     /// incident.
     pub sweep: bool,
-    /// Where markers of this boot lie, usually `/run/nova-ha`.
-    pub run_dir: PathBuf,
     /// Name of this machine, for the record.
     pub machine: String,
 }
@@ -36,7 +34,7 @@ pub struct Request {
 #[derive(Debug, thiserror::Error)]
 pub enum MarkError {
     /// There is no evidence.
-    #[error("cannot judge: nothing was marked")]
+    #[error("cannot judge: there is no evidence")]
     Evidence {
         /// The cause.
         source: EvidenceError,
@@ -76,8 +74,12 @@ impl MarkError {
 const MOST_ROUNDS: usize = 64;
 
 /// Judges until nothing is left to mark; a line per host that was asked about or is a suspect.
-pub async fn run(witness: &Witness<'_>, request: &Request) -> Result<Vec<Line>, MarkError> {
-    let mut marked: Vec<Line> = Vec::new();
+/// What was marked before an error is in `marked` all the same.
+///
+/// # Errors
+/// There is no evidence, or Consul did not take what was to be written.
+pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line>) -> Result<(), MarkError> {
+    let mut asked = BTreeSet::new();
     for _ in 0..MOST_ROUNDS {
         let about = match (&request.hosts, request.sweep) {
             (_, true) => About::All,
@@ -86,38 +88,63 @@ pub async fn run(witness: &Witness<'_>, request: &Request) -> Result<Vec<Line>, 
         };
         let seen = look(witness, about, false).await.map_err(|source| {
             if source.is_no_leader() {
-                cooldown::leave_marker(&request.run_dir);
+                cooldown::leave_marker(&witness.run_dir);
             }
             MarkError::Evidence { source }
         })?;
         let guards = guards(&seen.scene);
-        let cooling = keep_cool(witness, request, &seen, &guards).await;
-        let (lines, moved) = round(witness, request, &seen, &guards, &marked, cooling).await?;
+        let begins = keep_cool(witness, &seen, &guards).await;
+        asked = asked_about(request, &seen);
+        asked.retain(|host| !marked.iter().any(|line| line.host == *host));
+        let (lines, moved) = round(witness, request, &seen, &guards, &asked, begins.as_ref()).await?;
         let (newly, rest): (Vec<Line>, Vec<Line>) =
             lines.into_iter().partition(|l| matches!(l.result, LineResult::Marked | LineResult::Ordered));
         let again = moved || !newly.is_empty();
         marked.extend(newly);
         if !again {
-            let known: BTreeSet<HostName> = marked.iter().map(|l| l.host.clone()).collect();
-            marked.extend(rest.into_iter().filter(|l| !known.contains(&l.host)));
-            break;
+            marked.extend(rest);
+            return Ok(());
         }
     }
-    Ok(marked)
+    let unjudged = asked.into_iter().filter(|host| !marked.iter().any(|line| line.host == *host));
+    let lines: Vec<Line> = unjudged
+        .map(|host| {
+            let why = format!("not judged: the tree moved in each of {MOST_ROUNDS} looks");
+            let next = Some(format!("nova-ha-mark-failed {host}"));
+            Line { next, ..no_line(&host, None, why, true) }
+        })
+        .collect();
+    marked.extend(lines);
+    Ok(())
 }
 
-/// Begins a cool-down where one is due. Says whether this very run must not mark: what it judged on
-/// does not know of a cool-down that begins now, and one that could not be written holds all the
-/// same. (An observer's doubt only rests its own votes, which the guards know already.)
-async fn keep_cool(witness: &Witness<'_>, request: &Request, seen: &Seen, guards: &Guards) -> bool {
-    let lost = cooldown::marker_is_there(&request.run_dir);
-    let Some(cause) = cooldown::cause(guards, witness.me.as_ref(), lost) else { return false };
-    let for_all = cause.silences().is_none();
-    match cooldown::begin(witness.store, witness.clock, seen, cause).await {
-        Ok(_) => cooldown::remove_marker(&request.run_dir),
+/// The hosts named by hand; else all that were looked at.
+fn asked_about(request: &Request, seen: &Seen) -> BTreeSet<HostName> {
+    if request.hosts.is_empty() {
+        seen.scene.subjects.keys().chain(seen.unreadable.keys()).cloned().collect()
+    } else {
+        request.hosts.iter().cloned().collect()
+    }
+}
+
+/// Begins a cool-down where one is due, and ends one that is over. Returns the cause for which this
+/// very run must not mark: what it judged on does not know of a cool-down that begins now, and one
+/// that could not be written holds all the same. (An observer's doubt only rests its own votes,
+/// which the guards know already.)
+async fn keep_cool(witness: &Witness<'_>, seen: &Seen, guards: &Guards) -> Option<Cause> {
+    let lost = cooldown::marker_is_there(&witness.run_dir);
+    let Some(cause) = cooldown::cause(guards, witness.me.as_ref(), lost) else {
+        if let Err(error) = cooldown::end(witness.store, seen).await {
+            tracing::warn!(%error, "cannot remove a cool-down that is over; the next run will");
+        }
+        return None;
+    };
+    match cooldown::begin(witness.store, witness.clock, seen, cause.clone()).await {
+        Ok(true) => cooldown::remove_marker(&witness.run_dir),
+        Ok(false) => tracing::info!("another cool-down stands or stood in the way; the next run looks again"),
         Err(error) => tracing::warn!(%error, "cannot write the cool-down; this run marks nobody"),
     }
-    for_all
+    cause.silences().is_none().then_some(cause)
 }
 
 async fn round(
@@ -125,17 +152,12 @@ async fn round(
     request: &Request,
     seen: &Seen,
     guards: &Guards,
-    marked: &[Line],
-    cooling: bool,
+    asked: &BTreeSet<HostName>,
+    begins: Option<&Cause>,
 ) -> Result<(Vec<Line>, bool), MarkError> {
     let scene = &seen.scene;
     let mut lines = Vec::new();
-    let mut asked: BTreeSet<HostName> = request.hosts.iter().cloned().collect();
-    if asked.is_empty() {
-        asked.extend(scene.subjects.keys().cloned());
-        asked.extend(seen.unreadable.keys().cloned());
-    }
-    for host in asked.iter().filter(|host| !marked.iter().any(|line| line.host == **host)) {
+    for host in asked {
         if let Some(error) = seen.unreadable.get(host) {
             lines.push(unreadable(host, error));
             continue;
@@ -149,28 +171,28 @@ async fn round(
         }
         let decision = decide_with(scene, guards, host);
         let subject = scene.subjects.get(host);
-        let (ground, because) = match (&decision, subject) {
-            (Decision::Mark(_), _) if cooling => {
-                let why = "a cool-down begins (Consul had no leader)".to_owned();
+        let (ground, because) = match (&decision, subject, begins) {
+            (Decision::Mark(_), _, Some(cause)) => {
+                let why = format!("a cool-down begins ({})", cause.text());
                 lines.push(no_line(host, None, why, true));
                 continue;
             }
-            (Decision::Mark(proof), Some(_)) => (Ground::Votes(proof), verdict_line(proof)),
-            (Decision::No(No::NotReset { failed: true, recovered: false }), Some(_)) if request.sweep => {
+            (Decision::Mark(proof), Some(_), None) => (Ground::Votes(proof), verdict_line(proof)),
+            (Decision::No(No::NotReset { failed: true, recovered: false }), Some(_), _) if request.sweep => {
                 (Ground::Key, "status/failed was written by hand; it is judged before the shot".to_owned())
             }
-            (Decision::No(No::CannotTell(_)), Some(subject)) if is_unprotected(subject) => {
+            (Decision::No(No::CannotTell(_)), Some(subject), _) if is_unprotected(subject) => {
                 lines.push(no_line(host, None, CannotTell::AgentAbsent.text(), true));
                 continue;
             }
-            (Decision::No(no), _) => {
+            (Decision::No(no), _, _) => {
                 if worth_a_line(no, request) {
                     let line = no_line(host, incident_of(no), no.text(), no.needs_attention());
                     lines.push(Line { next: next_of(no, host), ..line });
                 }
                 continue;
             }
-            (Decision::Mark(_), None) => continue,
+            (Decision::Mark(_), None, None) => continue,
         };
         let Some(subject) = subject else { continue };
         let opened = open(witness.store, seen, guards, host, subject, ground, &request.machine)

@@ -1,0 +1,131 @@
+//! Marking while the tree moves or Consul goes away: nothing that was done goes unsaid.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nova_ha::keys;
+use nova_ha::monitor::mark::report::Result as Said;
+use nova_ha::store::{
+    Entry, NodeHealth, Op, Refusal, Renewal, SessionId, SessionSpec, Store, StoreError, TxnOutcome,
+};
+
+use super::seams::Fault;
+use super::stage::Stage;
+use super::universe::HOST;
+
+/// The tree moves under every marking.
+struct AlwaysMoved(Box<dyn Store>);
+
+#[async_trait]
+impl Store for AlwaysMoved {
+    async fn transact(&self, ops: &[Op]) -> Result<TxnOutcome, StoreError> {
+        if ops.iter().all(|op| matches!(op, Op::GetTree(_))) {
+            return self.0.transact(ops).await;
+        }
+        Ok(TxnOutcome::Refused(vec![Refusal { key: ops[0].key().to_owned(), what: "index is stale".into() }]))
+    }
+    async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+        self.0.get(key).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.0.list(prefix).await
+    }
+    async fn keys(&self, prefix: &str, folders: bool) -> Result<Vec<String>, StoreError> {
+        self.0.keys(prefix, folders).await
+    }
+    async fn create_session(&self, spec: &SessionSpec) -> Result<SessionId, StoreError> {
+        self.0.create_session(spec).await
+    }
+    async fn renew_session(&self, session: &SessionId) -> Result<Renewal, StoreError> {
+        self.0.renew_session(session).await
+    }
+    async fn destroy_session(&self, session: &SessionId) -> Result<(), StoreError> {
+        self.0.destroy_session(session).await
+    }
+    async fn serf_health(&self) -> Result<Vec<NodeHealth>, StoreError> {
+        self.0.serf_health().await
+    }
+    async fn own_node(&self) -> Result<String, StoreError> {
+        self.0.own_node().await
+    }
+    async fn leader(&self) -> Result<Option<String>, StoreError> {
+        self.0.leader().await
+    }
+}
+
+#[test]
+fn a_host_that_could_never_be_judged_in_peace_is_named() {
+    let stage = Stage::with_votes();
+    let mut world = stage.process("ha1", None).world();
+    world.store = Box::new(AlwaysMoved(world.store));
+    let (lines, judged) = stage.mark(&world);
+    judged.unwrap();
+    assert!(!stage.is_marked());
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.host.as_str() == HOST && line.result == Said::No && line.attention, "{line:?}");
+    assert!(line.because.contains("not judged"), "{line:?}");
+    assert_eq!(line.next.as_deref(), Some("nova-ha-mark-failed compute1"));
+}
+
+#[test]
+fn what_was_marked_is_said_although_consul_falls_silent_afterwards() {
+    let calls = {
+        let stage = Stage::with_votes();
+        let marker = stage.process("ha1", None);
+        stage.mark(&marker.world()).1.unwrap();
+        marker.calls().len()
+    };
+    let mut said_beside_an_error = 0;
+    for call in 0..calls {
+        let stage = Stage::with_votes();
+        let marker = stage.process("ha1", Some((call, Fault::NoAnswer)));
+        let (lines, judged) = stage.mark(&marker.world());
+        let said = lines.iter().any(|line| line.result == Said::Marked);
+        assert_eq!(said, stage.is_marked(), "call {call}: {lines:?} {judged:?}");
+        said_beside_an_error += usize::from(said && judged.is_err());
+    }
+    assert!(said_beside_an_error > 0, "no fault came after the marking");
+}
+
+#[test]
+fn a_cooldown_is_counted_to_its_end_whatever_the_wall_clock_says_and_is_then_removed() {
+    let stage = Stage::with_votes();
+    // Written an hour ago by this machine's wall clock: it is ahead.
+    let record = r#"{"version":1,"cause":"leader_lost","began_at":"2020-01-01T00:00:00Z","seconds":900}"#;
+    stage.with(|u| u.kv.put(keys::COOLDOWN, record));
+    let said = |node: &str| {
+        let (lines, judged) = stage.mark(&stage.process(node, None).world());
+        judged.unwrap();
+        lines.into_iter().find(|line| line.host.as_str() == HOST).unwrap()
+    };
+    let first = said("ha1");
+    assert!(first.because.contains("cool-down for another 900 s"), "{first:?}");
+    stage.wait(Duration::from_secs(880));
+    let last = said("ha1");
+    assert!(last.because.contains("cool-down for another 19 s"), "{last:?}");
+    // Another machine that sees it for the first time counts for itself.
+    let late = said("ha2");
+    assert!(late.because.contains("cool-down for another 900 s"), "{late:?}");
+    assert!(!stage.is_marked());
+    stage.wait(Duration::from_secs(30));
+    assert_eq!(said("ha1").result, Said::Marked);
+    assert!(stage.with(|u| u.kv.get(keys::COOLDOWN)).is_none(), "whoever counted to the end removes it");
+}
+
+#[test]
+fn a_lost_leader_is_remembered_until_its_cooldown_is_written() {
+    let stage = Stage::with_votes();
+    let mut world = stage.process("ha1", None).world();
+    let marker = world.run_dir.join("leader-lost");
+    std::fs::create_dir_all(&world.run_dir).unwrap();
+    std::fs::write(&marker, "").unwrap();
+    // Somebody else's write stood in the way: there is no cool-down, and nobody is marked all the same.
+    world.store = Box::new(AlwaysMoved(world.store));
+    stage.mark(&world).1.unwrap();
+    assert!(marker.exists() && stage.with(|u| u.kv.get(keys::COOLDOWN)).is_none());
+    let (lines, judged) = stage.mark(&stage.process("ha1", None).world());
+    judged.unwrap();
+    assert!(lines.iter().any(|line| line.because.contains("a cool-down begins")), "{lines:?}");
+    assert!(!marker.exists() && stage.with(|u| u.kv.get(keys::COOLDOWN)).is_some());
+    assert!(!stage.is_marked());
+}
