@@ -15,6 +15,8 @@ pub const HA_NODES: &str = "ha_cluster/ha_nodes/";
 pub const INCIDENTS: &str = "ha_cluster/incidents/";
 /// The sentinel: visible to every token that may read the tree at all. `nova-ha init` writes it.
 pub const META: &str = "ha_cluster/meta";
+/// Its twin among the incidents: where it is not to be seen, no incident is.
+pub const INCIDENTS_SENTINEL: &str = "ha_cluster/incidents/meta";
 /// What differs from the default policy.
 pub const POLICY: &str = "ha_cluster/policy";
 /// A cool-down in force, with its cause.

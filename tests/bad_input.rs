@@ -267,7 +267,8 @@ async fn an_incident_of_a_newer_version_is_left_alone() {
     world.site.put(&key, r#"{"version":9,"shape":"new"}"#).await;
     for program in BOTH {
         let said = world.unchanged(program, &["n1"], "").await;
-        failed(&said, &format!("{key} has format version 9"), "upgrade nova-ha");
+        assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+        told(&said.out, &format!("{key} has format version 9"), "upgrade nova-ha");
     }
 }
 
@@ -287,7 +288,7 @@ async fn a_tree_that_was_never_made_is_not_an_empty_one() {
     let world = World::empty(Site::start().await);
     for program in BOTH {
         let said = world.unchanged(program, &[], "").await;
-        failed(&said, "ha_cluster/meta is not readable", "nova-ha init");
+        failed(&said, "/meta is not readable", "nova-ha init");
     }
 }
 
@@ -306,6 +307,21 @@ async fn a_token_that_may_not_read_sees_no_empty_tree() {
             "the sentinel",
             agent.token("meta", &tree("key \"ha_cluster/meta\" { policy = \"read\" }")).await,
             "nova-ha",
+        ),
+        (
+            "no incident",
+            agent
+                .token(
+                    "no-incident",
+                    &tree(
+                        r#"key_prefix "ha_cluster/" { policy = "read" }
+                           key_prefix "ha_cluster/incidents/" { policy = "deny" }
+                           node_prefix "" { policy = "read" }
+                           agent_prefix "" { policy = "read" }"#,
+                    ),
+                )
+                .await,
+            "nova-ha generate acl",
         ),
         ("(an unknown token)", "5e7a1c8e-0000-4000-8000-000000000bad".into(), "nova-ha generate acl"),
     ];

@@ -83,7 +83,8 @@ class Incidents:
     def incident_ids(self, host=None):
         """The ids of all incidents, or of one host, oldest epoch first."""
         found = {key[len(ROOT):].split("/")[0] for key in self.consul.keys(ROOT)}
-        found = [i for i in found if host in (None, i.rpartition("@")[0])]
+        # Beside them lies the sentinel, which is no incident's.
+        found = [i for i in found if "@" in i and host in (None, i.rpartition("@")[0])]
         return sorted(found, key=lambda i: (i.rpartition("@")[0], int(i.rpartition("@")[2])))
 
     def incident(self, incident, index=None):

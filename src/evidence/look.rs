@@ -12,10 +12,11 @@ use crate::judge::freshness::{self, Freshness, Life};
 use crate::judge::guard::guards;
 use crate::judge::scene::{Anchor, KnownIncident, Observer, Scene, Subject, Testimony};
 use crate::keys::{self, MachineKeys};
-use crate::names::{Epoch, HaNodeName, HostName};
+use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::policy::Policy;
-use crate::store::{Entry, NodeHealth, SerfHealth, Store};
+use crate::store::{NodeHealth, SerfHealth, Store};
 use crate::tree::cooldown::Cooldown;
+use crate::tree::incidents::IncidentNames;
 use crate::tree::maintenance::Maintenance;
 use crate::tree::meta::Meta;
 use crate::tree::observer::ObserverRecord;
@@ -64,8 +65,8 @@ pub struct Seen {
     pub scene: Scene,
     /// The entries as read, for compare-and-set.
     pub tree: Snapshot,
-    /// Hosts whose keys hold something that cannot be understood: they are not judged, and their
-    /// fault does not hide the others.
+    /// Hosts whose keys, or an incident of theirs, hold something that cannot be understood: they
+    /// are not judged, and their fault does not hide the others.
     pub unreadable: BTreeMap<HostName, EvidenceError>,
     /// HA nodes as subjects: their records by the other observers.
     pub ha_subjects: BTreeMap<HaNodeName, Subject>,
@@ -89,12 +90,12 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         .zip(snapshot.get(keys::COOLDOWN))
         .map(|(cooldown, entry)| cooling(&witness.run_dir, cooldown, entry.modify_index, &witness.life()));
 
-    let names = |what, prefix, folders| async move {
-        witness.store.keys(prefix, folders).await.map_err(|source| EvidenceError::Store { what, source })
+    let names = |what, prefix| async move {
+        witness.store.keys(prefix, false).await.map_err(|source| EvidenceError::Store { what, source })
     };
-    let host_keys: BTreeSet<String> = names("the hosts", keys::HOSTS, false).await?.into_iter().collect();
-    let ha_keys: BTreeSet<String> = names("the HA nodes", keys::HA_NODES, false).await?.into_iter().collect();
-    let incident_keys = names("the incidents", keys::INCIDENTS, true).await?;
+    let host_keys: BTreeSet<String> = names("the hosts", keys::HOSTS).await?.into_iter().collect();
+    let ha_keys: BTreeSet<String> = names("the HA nodes", keys::HA_NODES).await?.into_iter().collect();
+    let incident_ids = IncidentNames::list(witness.store).await.map_err(tree)?.ids;
     let hosts: BTreeSet<HostName> = host_keys
         .iter()
         .filter_map(|key| keys::host_of(key))
@@ -134,12 +135,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         let host = keys::host(host);
         [host.status(), host.epoch(), host.observers(), host.maintenance(), host.agent(), host.names()]
     }));
-    prefixes.extend(
-        incident_keys
-            .iter()
-            .filter_map(|key| keys::incident_of(key))
-            .map(|id| keys::incident(&id).incident()),
-    );
+    prefixes.extend(incident_ids.iter().map(|id| keys::incident(id).incident()));
     let rest =
         Snapshot::read(witness.store, "hosts, observers and incidents", &prefixes).await.map_err(tree)?;
     snapshot.merge(rest);
@@ -182,8 +178,18 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         .collect();
     until_sequences_rise(witness, &mut waiting).await?;
 
-    let incidents = incidents(&snapshot)?;
     let now = witness.clock.wall();
+    let mut incidents = Vec::new();
+    for id in incident_ids {
+        match known(&snapshot, &id) {
+            Ok(incident) => incidents.extend(incident),
+            // It may be open and new: nobody marks its host, and the guards count it.
+            Err(why) => {
+                incidents.push(KnownIncident { id: id.clone(), open: true, opened_at: now });
+                unreadable.insert(id.host().clone(), tree(why));
+            }
+        }
+    }
     let mut scene =
         Scene { policy, observers, hosts, subjects, incidents, cooling, anchor: Anchor::NotAsked, now };
     scene.anchor = anchor(witness, &scene).await?;
@@ -260,17 +266,13 @@ pub(super) fn testimonies(
         .collect())
 }
 
-fn incidents(snapshot: &Snapshot) -> Result<Vec<KnownIncident>, EvidenceError> {
-    let entries: Vec<&Entry> =
-        snapshot.below(keys::INCIDENTS).filter(|e| e.key.ends_with("/incident")).collect();
-    entries
-        .into_iter()
-        .map(|entry| {
-            let record: IncidentRecord =
-                crate::tree::record::parse(&entry.key, &entry.value).map_err(tree)?;
-            Ok(KnownIncident { open: !record.status.is_over(), id: record.id, opened_at: record.opened_at })
-        })
-        .collect()
+fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, TreeError> {
+    let record: Option<IncidentRecord> = snapshot.record(&keys::incident(id).incident())?;
+    Ok(record.map(|record| KnownIncident {
+        open: !record.status.is_over(),
+        id: record.id,
+        opened_at: record.opened_at,
+    }))
 }
 
 /// Asked only where a rule needs it: one or two observers, or more cases than the limit.

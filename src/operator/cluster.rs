@@ -11,6 +11,7 @@ use crate::incident::IncidentRecord;
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::store::{Op, SerfHealth, Store};
+use crate::tree::incidents::IncidentNames;
 use crate::tree::meta::Meta;
 use crate::tree::{Snapshot, TreeError, machine};
 
@@ -39,21 +40,9 @@ impl Cluster {
         let prefixes: Vec<String> = prefixes.into_iter().map(str::to_owned).collect();
         let mut snapshot = Snapshot::read(store, "the tree", &prefixes).await.map_err(tree(doing))?;
         let meta = Meta::of(&snapshot).map_err(tree(doing))?;
-        let folders = store
-            .keys(keys::INCIDENTS, true)
-            .await
-            .map_err(|source| TreeError::Read { what: keys::INCIDENTS.into(), source })
-            .map_err(tree(doing))?;
-        let mut strays = BTreeSet::new();
-        let mut incidents = Vec::new();
-        for folder in folders {
-            match keys::incident_of(&folder) {
-                Some(id) => incidents.push(id),
-                None => {
-                    strays.insert(folder);
-                }
-            }
-        }
+        let IncidentNames { ids: incidents, strays } =
+            IncidentNames::list(store).await.map_err(tree(doing))?;
+        let mut strays: BTreeSet<String> = strays.into_iter().collect();
         let records: Vec<String> = incidents.iter().map(|id| keys::incident(id).incident()).collect();
         let records = Snapshot::read(store, keys::INCIDENTS, &records).await.map_err(tree(doing))?;
         snapshot.extend(records.below(keys::INCIDENTS).cloned());

@@ -1,8 +1,7 @@
-//! `nova-ha init`: the sentinel that tells an empty tree from a denied one.
+//! `nova-ha init`: the sentinels that tell an empty tree from a denied one.
 
 use super::OperatorError;
 use super::answer::{Answer, Outcome, done};
-use super::error::tree;
 use super::machine_view::when;
 use crate::keys;
 use crate::store::{Op, Store, TxnOutcome};
@@ -12,19 +11,26 @@ use crate::tree::{Snapshot, TreeError};
 
 const DOING: &str = "initialise the tree";
 
-/// Writes `ha_cluster/meta` unless it is there.
+/// Writes `ha_cluster/meta` and its twin among the incidents, unless they are there.
 pub async fn run(store: &dyn Store) -> Result<Answer, OperatorError> {
-    if let Some(meta) = read(store).await? {
-        return already(&meta);
+    let before = read(store).await?;
+    if let Some(meta) = &before.meta
+        && before.has_incidents_sentinel()
+    {
+        return already(meta);
     }
-    let meta = Meta {
+    let meta = before.meta.clone().unwrap_or_else(|| Meta {
         version: Meta::VERSION,
         generation: uuid::Uuid::new_v4().to_string(),
         created_at: jiff::Timestamp::now(),
+    });
+    let write = |key: &str| match before.tree.get(key) {
+        Some(entry) => Op::unchanged(key, Some(entry)),
+        None => Op::replace(key, bytes(&meta), None),
     };
-    let op = Op::replace(keys::META, bytes(&meta), None);
+    let ops = [write(keys::META), write(keys::INCIDENTS_SENTINEL)];
     let outcome =
-        store.transact(&[op]).await.map_err(|source| OperatorError::Write { doing: DOING.into(), source })?;
+        store.transact(&ops).await.map_err(|source| OperatorError::Write { doing: DOING.into(), source })?;
     match outcome {
         TxnOutcome::Committed(_) => done(
             Outcome::Changed,
@@ -33,22 +39,38 @@ pub async fn run(store: &dyn Store) -> Result<Answer, OperatorError> {
             format!("initialised, generation {}\nnext: nova-ha ha-node add NAME ...", meta.generation),
         ),
         // Somebody else was first, or it is there and this token may not read it.
-        TxnOutcome::Refused(refusals) => match read(store).await? {
-            Some(meta) => already(&meta),
-            None => {
-                let what = refusals.into_iter().next().map_or_else(String::new, |refusal| refusal.what);
-                Err(OperatorError::Moved { doing: DOING.into(), key: keys::META.into(), what })
+        TxnOutcome::Refused(refusals) => {
+            let after = read(store).await?;
+            if let Some(meta) = &after.meta
+                && after.has_incidents_sentinel()
+            {
+                return already(meta);
             }
-        },
+            let refusal = refusals.into_iter().next();
+            let (key, what) = refusal.map_or_else(Default::default, |refusal| (refusal.key, refusal.what));
+            Err(OperatorError::Moved { doing: DOING.into(), key, what })
+        }
     }
 }
 
-async fn read(store: &dyn Store) -> Result<Option<Meta>, OperatorError> {
-    let snapshot = Snapshot::read(store, keys::META, &[keys::META.to_owned()]).await.map_err(tree(DOING))?;
-    match Meta::of(&snapshot) {
-        Ok(meta) => Ok(Some(meta)),
-        Err(TreeError::NoMeta) => Ok(None),
-        Err(error) => Err(tree(DOING)(error)),
+struct Before {
+    meta: Option<Meta>,
+    tree: Snapshot,
+}
+
+impl Before {
+    fn has_incidents_sentinel(&self) -> bool {
+        self.tree.get(keys::INCIDENTS_SENTINEL).is_some()
+    }
+}
+
+async fn read(store: &dyn Store) -> Result<Before, OperatorError> {
+    let wanted = [keys::META, keys::INCIDENTS_SENTINEL].map(str::to_owned);
+    let tree = Snapshot::read(store, keys::META, &wanted).await.map_err(super::error::tree(DOING))?;
+    match Meta::of(&tree) {
+        Ok(meta) => Ok(Before { meta: Some(meta), tree }),
+        Err(TreeError::NoMeta) => Ok(Before { meta: None, tree }),
+        Err(error) => Err(super::error::tree(DOING)(error)),
     }
 }
 

@@ -3,9 +3,10 @@
 use super::world::World;
 use crate::incident::IncidentRecord;
 use crate::keys;
-use crate::names::{Epoch, IncidentId};
+use crate::names::Epoch;
 use crate::policy::Policy;
 use crate::store::{Op, TxnOutcome};
+use crate::tree::incidents::IncidentNames;
 use crate::tree::{Snapshot, TreeError};
 
 /// Removes the oldest ended incidents beyond the policy's number; says how many.
@@ -14,8 +15,7 @@ use crate::tree::{Snapshot, TreeError};
 /// this epoch is spent.
 pub async fn prune(world: &World) -> Result<usize, TreeError> {
     let read = |source| TreeError::Read { what: "the incidents".into(), source };
-    let folders = world.store.keys(keys::INCIDENTS, true).await.map_err(read)?;
-    let ids: Vec<IncidentId> = folders.iter().filter_map(|folder| keys::incident_of(folder)).collect();
+    let ids = IncidentNames::list(world.store.as_ref()).await?.ids;
     let mut prefixes = vec![keys::META.to_owned(), keys::POLICY.to_owned()];
     for id in &ids {
         prefixes.extend([keys::incident(id).incident(), keys::host(id.host()).epoch()]);
@@ -25,8 +25,10 @@ pub async fn prune(world: &World) -> Result<usize, TreeError> {
     let mut ended = Vec::new();
     for id in ids {
         let key = keys::incident(&id).incident();
-        let Some(record) = snapshot.record::<IncidentRecord>(&key)? else { continue };
-        let epoch = Epoch(snapshot.number(&keys::host(id.host()).epoch())?.unwrap_or(0));
+        // What cannot be read is not removed, and keeps no other from being removed.
+        let Ok(Some(record)) = snapshot.record::<IncidentRecord>(&key) else { continue };
+        let Ok(epoch) = snapshot.number(&keys::host(id.host()).epoch()) else { continue };
+        let epoch = Epoch(epoch.unwrap_or(0));
         if record.status.is_over() && id.epoch() < epoch {
             ended.push((record.changed_at, id));
         }

@@ -8,6 +8,7 @@ use crate::incident::{IncidentRecord, Phase};
 use crate::keys;
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::store::SessionId;
+use crate::tree::incidents::IncidentNames;
 use crate::tree::meta::Meta;
 use crate::tree::record::parse;
 use crate::tree::{Snapshot, TreeError};
@@ -60,6 +61,9 @@ impl Pending {
 pub struct Queue {
     /// Incidents that have not ended, oldest first.
     pub pending: Vec<Pending>,
+    /// Incidents whose record or lock cannot be understood: nobody works on them, and they hide no
+    /// other.
+    pub unreadable: Vec<(IncidentId, TreeError)>,
     /// The incident that this HA node is in use for.
     pub in_use_by: Option<IncidentId>,
     /// `status/in_use` of this HA node.
@@ -73,16 +77,8 @@ fn tree(source: TreeError) -> Stop {
 /// Looks. With a host, at its incidents only.
 pub async fn look(world: &World, only: Option<&HostName>) -> Result<Queue, Stop> {
     let own = keys::ha_node(&world.me);
-    let folders = world
-        .store
-        .keys(keys::INCIDENTS, true)
-        .await
-        .map_err(|source| Stop::Store { doing: "list the incidents", source })?;
-    let ids: Vec<IncidentId> = folders
-        .iter()
-        .filter_map(|folder| keys::incident_of(folder))
-        .filter(|id| only.is_none_or(|host| host == id.host()))
-        .collect();
+    let mut ids = IncidentNames::list(world.store.as_ref()).await.map_err(tree)?.ids;
+    ids.retain(|id| only.is_none_or(|host| host == id.host()));
     let asked = only.map(|host| keys::host(host).general());
     let mut prefixes =
         vec![keys::META.to_owned(), own.status(), own.in_use_by(), own.general(), own.config() + "os_cloud"];
@@ -104,17 +100,12 @@ pub async fn look(world: &World, only: Option<&HostName>) -> Result<Queue, Stop>
         return Err(tree(TreeError::Unknown { what: "host", name: host.to_string() }));
     }
     let mut pending = Vec::new();
-    for id in &ids {
-        let keys = keys::incident(id);
-        let Some(record) = snapshot.record::<IncidentRecord>(&keys.incident()).map_err(tree)? else {
-            continue;
-        };
-        if record.status.is_over() {
-            continue;
+    let mut unreadable = Vec::new();
+    for id in ids {
+        match pending_of(&snapshot, &id) {
+            Ok(found) => pending.extend(found),
+            Err(why) => unreadable.push((id, why)),
         }
-        let lock = snapshot.get(&keys.lock());
-        let holder = lock.map(|entry| parse::<Holder>(&entry.key, &entry.value)).transpose().map_err(tree)?;
-        pending.push(Pending { record, holder, locked_by: lock.and_then(|entry| entry.session.clone()) });
     }
     pending.sort_by(|a, b| (a.record.opened_at, &a.record.id).cmp(&(b.record.opened_at, &b.record.id)));
     let in_use_by = snapshot.text(&own.in_use_by()).map_err(tree)?;
@@ -124,7 +115,19 @@ pub async fn look(world: &World, only: Option<&HostName>) -> Result<Queue, Stop>
                 .map_err(|why| tree(TreeError::Malformed { key: own.in_use_by(), why: why.to_string() }))
         })
         .transpose()?;
-    Ok(Queue { pending, in_use_by, in_use: snapshot.flag(&own.in_use()).map_err(tree)? })
+    Ok(Queue { pending, unreadable, in_use_by, in_use: snapshot.flag(&own.in_use()).map_err(tree)? })
+}
+
+/// One incident, unless it has ended.
+fn pending_of(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<Pending>, TreeError> {
+    let keys = keys::incident(id);
+    let Some(record) = snapshot.record::<IncidentRecord>(&keys.incident())?.filter(|r| !r.status.is_over())
+    else {
+        return Ok(None);
+    };
+    let lock = snapshot.get(&keys.lock());
+    let holder = lock.map(|entry| parse::<Holder>(&entry.key, &entry.value)).transpose()?;
+    Ok(Some(Pending { record, holder, locked_by: lock.and_then(|entry| entry.session.clone()) }))
 }
 
 /// Whether anything of an incident was ever claimed.

@@ -55,6 +55,8 @@ pub enum Result {
     Planned,
     /// The lease or Consul was lost; the next run resumes.
     Interrupted,
+    /// What is written of it cannot be understood: nobody works on it.
+    Unreadable,
 }
 
 /// One incident's line.
@@ -75,9 +77,12 @@ impl Report {
     pub fn needs_attention(&self) -> bool {
         match self.result {
             Result::Closed | Result::Elsewhere | Result::Planned => false,
-            Result::Partial | Result::Withdrawn | Result::Held | Result::Waiting | Result::Interrupted => {
-                true
-            }
+            Result::Partial
+            | Result::Withdrawn
+            | Result::Held
+            | Result::Waiting
+            | Result::Interrupted
+            | Result::Unreadable => true,
         }
     }
 }
@@ -96,8 +101,10 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
     let mut reports: Vec<Report> = Vec::new();
     let mut tried: BTreeSet<IncidentId> = BTreeSet::new();
     let mut moved = 0;
+    let mut unreadable = Vec::new();
     for _ in 0..MOST_CASES {
-        let queue = queue::look(world, options.only.as_ref()).await?;
+        let mut queue = queue::look(world, options.only.as_ref()).await?;
+        unreadable = std::mem::take(&mut queue.unreadable);
         // What this node holds already comes first: it is in use for it.
         let in_use_for = |pending: &&Pending| queue.in_use_by.as_ref() == Some(pending.id());
         let mine = |pending: &&Pending| pending.work(&world.me) == Work::Resume;
@@ -148,6 +155,12 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
         tracing::info!(incident = %report.incident, result = ?report.result, "{}", report.text.lines().next().unwrap_or(""));
         reports.push(report);
     }
+    reports.extend(unreadable.into_iter().map(|(incident, why)| Report {
+        text: format!("unreadable, nobody works on it: {}", chain(&why)),
+        next: why.hint().into_iter().collect(),
+        result: Result::Unreadable,
+        incident,
+    }));
     if !options.plan_only {
         // Housekeeping; whatever is wrong with it, the recovery above is what counts.
         match prune(world).await {

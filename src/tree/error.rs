@@ -16,6 +16,12 @@ pub enum TreeError {
     /// The sentinel is not there: no tree, or a token that may not read it.
     #[error("ha_cluster/meta is not readable: this tree was never initialised, or the token may not read it")]
     NoMeta,
+    /// The sentinel of a folder is not there: whatever else is in it is not to be seen either.
+    #[error("{key} is not readable: this tree was never initialised, or the token may not read it")]
+    NoSentinel {
+        /// The sentinel.
+        key: String,
+    },
     /// A boolean key holds something else.
     #[error("{key} holds {value:?}, which is neither True nor False")]
     NotAFlag {
@@ -63,7 +69,7 @@ impl TreeError {
     pub fn hint(&self) -> Option<String> {
         match self {
             TreeError::Read { source, .. } => Some(source.hint()),
-            TreeError::NoMeta => Some(
+            TreeError::NoMeta | TreeError::NoSentinel { .. } => Some(
                 "nova-ha init (a new tree), or a token that may read it: nova-ha generate acl --out DIR"
                     .into(),
             ),

@@ -10,6 +10,7 @@
 pub mod cooldown;
 pub mod error;
 pub mod flag;
+pub mod incidents;
 pub mod machine;
 pub mod maintenance;
 pub mod meta;

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use nova_ha::incident::journal::Event;
+use nova_ha::keys;
+use nova_ha::monitor::mark::report::Result as Said;
+use nova_ha::recovery::run::Result as Outcome;
 
 use super::seams::Process;
 use super::stage::Stage;
 use super::time::block_on;
-use super::universe::{HA_NODES, HOST};
+use super::universe::{HA_NODES, HOST, incident};
 
 #[test]
 fn of_hundred_interleavings_of_three_ha_nodes_each_has_one_claim_and_one_recovery() {
@@ -45,4 +48,36 @@ fn a_host_that_returns_before_the_claim_is_neither_shot_nor_recovered() {
     stage.recover("ha2");
     stage.nothing_was_broken("returned");
     assert!(stage.with(|u| u.effects.clone()).is_empty());
+}
+
+#[test]
+fn an_incident_that_cannot_be_read_is_named_and_hides_no_other() {
+    for (key, value) in [("incident", "{"), ("incident", r#"{"version":99}"#), ("lock", "not a holder")] {
+        let stage = Stage::with_dead_host();
+        let other = |name: &str| format!("ha_cluster/incidents/compute2@0/{name}");
+        stage.with(|u| {
+            // Begun like the other one, so that a spoilt lock has an open incident around it.
+            let present = u.kv.get(&keys::incident(&incident()).incident()).unwrap();
+            let twin = String::from_utf8(present.value).unwrap().replace(HOST, "compute2");
+            u.kv.put(&other("incident"), twin);
+            u.kv.put(&other(key), value);
+        });
+        let reports = stage.recover("ha1");
+        stage.all_is_recovered(&format!("{key} {value}"));
+        let unreadable = reports.iter().find(|report| report.result == Outcome::Unreadable).unwrap();
+        assert!(unreadable.needs_attention(), "{unreadable:?}");
+        assert!(unreadable.text.contains(&other(key)), "{unreadable:?}");
+        assert!(!unreadable.next.is_empty(), "{unreadable:?}");
+    }
+}
+
+#[test]
+fn the_host_of_an_incident_that_cannot_be_read_is_not_marked() {
+    let stage = Stage::with_votes();
+    stage.with(|u| u.kv.put("ha_cluster/incidents/compute1@0/incident", "{"));
+    let (lines, judged) = stage.mark(&stage.process("ha1", None).world());
+    judged.unwrap();
+    let line = lines.iter().find(|line| line.host.as_str() == HOST).unwrap();
+    assert!(line.attention && line.because.contains("compute1@0/incident"), "{line:?}");
+    assert!(!lines.iter().any(|line| line.result == Said::Marked), "{lines:?}");
 }

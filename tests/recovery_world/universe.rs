@@ -113,6 +113,10 @@ impl Universe {
     pub(crate) fn new(now: Duration) -> Self {
         let hosts = [HOST, "compute2", "compute3"];
         let mut kv = Kv::default();
+        kv.put(
+            keys::INCIDENTS_SENTINEL,
+            r#"{"version":1,"generation":"g","created_at":"2026-01-01T00:00:00Z"}"#,
+        );
         kv.put(keys::META, r#"{"version":1,"generation":"g","created_at":"2026-01-01T00:00:00Z"}"#);
         kv.put(keys::POLICY, r#"{"version":1,"storm_limit":3,"off_reads":2}"#);
         let mut machines = BTreeMap::new();

@@ -124,6 +124,7 @@ fn explain(error: &TreeError) -> String {
         | TreeError::Malformed { .. }
         | TreeError::Newer { .. }
         | TreeError::Missing { .. }
+        | TreeError::NoSentinel { .. }
         | TreeError::Unknown { .. } => error.to_string(),
     };
     match error.hint() {
