@@ -70,6 +70,9 @@ pub struct Report {
     pub text: String,
     /// The operator's next commands.
     pub next: Vec<String>,
+    /// With `--plan`, the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Box<Plan>>,
 }
 
 impl Report {
@@ -118,6 +121,7 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
                 result: Result::Held,
                 text: format!("held: {reason}"),
                 next: vec![format!("nova-ha incident show {}", pending.id())],
+                plan: None,
             },
             Work::Claim if queue.in_use && !options.plan_only => {
                 let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
@@ -134,6 +138,7 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
                         result: Result::Elsewhere,
                         text: format!("HA node {holder} has it ({reason})"),
                         next: vec![next],
+                        plan: None,
                     }
                 }
             }
@@ -157,6 +162,7 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
     }
     reports.extend(unreadable.into_iter().map(|(incident, why)| Report {
         text: format!("unreadable, nobody works on it: {}", chain(&why)),
+        plan: None,
         next: why.hint().into_iter().collect(),
         result: Result::Unreadable,
         incident,
@@ -185,6 +191,7 @@ fn would_wait(id: &IncidentId, reasons: &[String], next: Vec<String>) -> Report 
         result: Result::Waiting,
         text: format!("waiting: {}", reasons.join("; ")),
         next,
+        plan: None,
     }
 }
 
@@ -198,12 +205,14 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
             result: Result::Held,
             text: format!("held: {reason}"),
             next: vec![format!("nova-ha incident show {id}")],
+            plan: None,
         },
         Stop::Withdrawn { reason } => Report {
             incident: id.clone(),
             result: Result::Withdrawn,
             text: format!("withdrawn: {reason}"),
             next: vec![format!("nova-ha reset {} --by NAME", id.host())],
+            plan: None,
         },
         other @ (Stop::Lease { .. }
         | Stop::Moved { .. }
@@ -218,6 +227,7 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
                 .into_iter()
                 .chain([format!("nova-ha incident show {id}; the next run resumes")])
                 .collect(),
+            plan: None,
         },
     }
 }
@@ -280,6 +290,7 @@ async fn attempt(
                     result: Result::Elsewhere,
                     text: format!("HA node {holder} has it ({why})"),
                     next: vec![format!("nova-ha incident show {id}")],
+                    plan: None,
                 });
             }
         },
@@ -315,6 +326,7 @@ async fn attempt(
             result: Result::Planned,
             text: plan.text(),
             next: Vec::new(),
+            plan: Some(Box::new(plan)),
         });
     }
     let name = format!("nova-ha {id} on {}", world.me);
@@ -409,6 +421,7 @@ fn elsewhere(id: &IncidentId, why: &[crate::store::Refusal]) -> Report {
         result: Result::Elsewhere,
         text: format!("not taken: {why}"),
         next: Vec::new(),
+        plan: None,
     }
 }
 
@@ -456,5 +469,11 @@ async fn close(context: &mut Context<'_>) -> std::result::Result<Report, Stop> {
     end(context, Event::Closed { summary: summary.clone() }).await?;
     let result = if summary.starts_with("PARTIAL") { Result::Partial } else { Result::Closed };
     let next = vec![format!("nova-ha incident show {}", context.case.id)];
-    Ok(Report { incident: context.case.id.clone(), result, text: format!("closed: {summary}"), next })
+    Ok(Report {
+        incident: context.case.id.clone(),
+        result,
+        text: format!("closed: {summary}"),
+        next,
+        plan: None,
+    })
 }
