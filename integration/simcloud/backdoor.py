@@ -32,6 +32,11 @@ class Backdoor:
                     for spec in body if isinstance(body, list) else [body]:
                         self.guest(spec)
                 return 200, {}
+            case ("POST", "/_sim/moves"):
+                with self.world.lock:
+                    for spec in body if isinstance(body, list) else [body]:
+                        self.world.add_move(spec)
+                return 200, {}
             case ("POST", "/_sim/hosts"):
                 with self.world.lock:
                     for spec in body if isinstance(body, list) else [body]:

@@ -86,7 +86,7 @@ class Rebuild:
         world, migration = self.world, self.migration
         if self.over():
             return
-        self.event("rebuild_server")
+        self.event("rebuild_server", "conductor")
         if migration.dest_compute is None or self.validated:
             named = migration.dest_compute
             fits = [h for h in world.hosts.values() if self.valid(h) and named in (None, h.name)]
@@ -117,7 +117,7 @@ class Rebuild:
             return
         migration.dest_node = dest.hypervisor_hostname
         migration.become("pre-migrating")
-        self.event("compute_rebuild_instance")
+        self.event("compute_rebuild_instance", dest.name)
         if self.fate == "stuck":
             return
         on_disk = world.sees_disk(self.guest, dest.name)
@@ -177,8 +177,9 @@ class Rebuild:
             self.migration.become("error")
         return self.guest.deleted or self.migration.status not in ("accepted", "pre-migrating")
 
-    def event(self, name):
-        self.action["events"].append({"event": name, "start_time": wall(), "finish_time": None, "result": None})
+    def event(self, name, host):
+        self.action["events"].append({"event": name, "start_time": wall(), "finish_time": None, "result": None,
+                                      "host": host})
 
     def end(self, vm_state, why):
         guest = self.guest

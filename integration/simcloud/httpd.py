@@ -123,6 +123,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return refused.status, {"error": {"code": refused.status, "title": title, "message": str(refused)}}
             headers["X-Subject-Token"] = token
             return 201, body
+        if path.startswith("/image/v2/images/") and self.command == "GET":
+            try:
+                cloud.keystone.check(self.headers.get("X-Auth-Token"))
+            except Refused as refused:
+                return 401, {"error": {"code": 401, "title": "Unauthorized", "message": str(refused)}}
+            return 200, cloud.world.image(path.rsplit("/", 1)[1])
         if path == "/compute" or not path.startswith("/compute/v2.1"):
             raise Refused(404, "The resource could not be found.")
         headers["Vary"] = "OpenStack-API-Version, X-OpenStack-Nova-API-Version"
@@ -154,7 +160,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault.action == "hang":
             time.sleep(fault.seconds)
         elif fault.action == "cut":
-            data = json.dumps(body).encode() if body is not None else b"null"
+            data = self.encoded(body) or b"null"
             self.start(status, len(data) + 16, headers)
             self.wfile.write(data[:len(data) // 2])
             self.wfile.flush()
@@ -167,8 +173,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(length))
         self.end_headers()
 
+    @staticmethod
+    def encoded(body):
+        """A body as bytes; those of a gate before another cloud are bytes already."""
+        if body is None or isinstance(body, bytes):
+            return body or b""
+        return json.dumps(body).encode()
+
     def reply(self, status, body, headers):
-        self.reply_bytes(status, b"" if body is None else json.dumps(body).encode(), headers)
+        self.reply_bytes(status, self.encoded(body), headers)
 
     def reply_bytes(self, status, data, headers):
         self.start(status, len(data), headers)

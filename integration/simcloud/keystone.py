@@ -35,6 +35,8 @@ class Keystone:
         entries = [entry("identity", "keystone", self.base + "/v3")]
         if self.catalog_spec.get("compute", True):
             entries.append(entry("compute", "nova", self.base + "/compute/v2.1"))
+        if self.catalog_spec.get("image", True):
+            entries.append(entry("image", "glance", self.base + "/image"))
         return entries
 
     def authenticate(self, body):

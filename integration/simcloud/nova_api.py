@@ -4,9 +4,9 @@ import re
 import time
 import urllib.parse
 
-from . import microversions
+from . import microversions, views
 from .evacuation import evacuate
-from .world import Refused, wall
+from .world import SHUTDOWN, Refused, wall
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MIGRATION_FILTERS = ("source_compute", "migration_type", "instance_uuid", "status")
@@ -20,18 +20,14 @@ class Nova:
             self.maximum = tuple(int(part) for part in world.seed["max_microversion"].split("."))
         self.base = base + "/compute/v2.1"
 
-    def version_document(self):
-        return {"version": {"id": "v2.1", "status": "CURRENT", "version": microversions.text(self.maximum),
-                            "min_version": microversions.text(microversions.MINIMUM),
-                            "updated": "2013-07-23T11:33:21Z", "links": [{"rel": "self", "href": self.base + "/"}]}}
-
     def answer(self, method, path, query, body, version, request_id, global_id=None):
         """(status, body or None); `path` begins after /compute/v2.1."""
         parts = [p for p in path.split("/") if p]
         with self.world.lock:
             match (method, parts):
                 case ("GET", []):
-                    return 200, self.version_document()
+                    return 200, views.version_document(self.base, microversions.text(self.maximum),
+                                                       microversions.text(microversions.MINIMUM))
                 case ("GET", ["os-services"]):
                     return 200, self.services(query, version)
                 case ("PUT", ["os-services", ref]) if version >= (2, 53):
@@ -43,21 +39,29 @@ class Nova:
                 case ("POST", ["servers", ref, "action"]):
                     return self.act(ref, body, version, request_id, global_id)
                 case ("GET", ["servers", ref, "os-instance-actions"]):
-                    return 200, {"instanceActions": self.actions(self.world.guest(ref), events=False)}
+                    guest = self.world.guest(ref)
+                    return 200, {"instanceActions": [views.action(guest, row, version, events=False)
+                                                     for row in reversed(guest.actions)]}
                 case ("GET", ["servers", ref, "os-instance-actions", request]):
-                    for action in self.actions(self.world.guest(ref), events=True):
-                        if action["request_id"] == request:
-                            return 200, {"instanceAction": action}
+                    guest = self.world.guest(ref)
+                    for row in guest.actions:
+                        if row["request_id"] == request:
+                            return 200, {"instanceAction": views.action(guest, row, version, events=True)}
                     raise Refused(404, "Action for request_id %s on instance %s not found" % (request, ref))
                 case ("GET", ["os-migrations"]):
                     return 200, self.migrations(query, version)
+                case ("GET", ["os-aggregates"]):
+                    return 200, {"aggregates": [
+                        {"id": n, "name": a["name"], "availability_zone": None, "hosts": a.get("hosts", []),
+                         "metadata": a.get("metadata", {})} for n, a in enumerate(self.world.aggregates, start=1)]}
+                case ("GET", ["os-server-groups"]):
+                    return 200, self.server_groups(query, version)
                 case ("GET", ["os-hypervisors"]):
-                    return 200, {"hypervisors": [
-                        {"id": h.uuid if version >= (2, 53) else h.number, "hypervisor_hostname": h.hypervisor_hostname,
-                         "state": "up" if self.world.is_up(h) else "down",
-                         "status": "disabled" if h.disabled else "enabled"} for h in self.world.hosts.values()]}
+                    return 200, self.hypervisors(query, version, details=False)
+                case ("GET", ["os-hypervisors", "detail"]):
+                    return 200, self.hypervisors(query, version, details=True)
                 case _:
-                    raise Refused(404, "The resource could not be found.")
+                    return 404, views.NO_ROUTE
 
     # services
 
@@ -71,9 +75,11 @@ class Nova:
         if host.cell_down:
             return {"binary": "nova-compute", "host": host.name, "status": "UNKNOWN"}
         beat = wall() if self.world.auto_heartbeats and host.alive else host.last_beat_wall
+        # `updated_at` is the record's: a change by the API moves it as a report does.
+        beat = max(beat, host.changed_wall)
         row = {"id": host.uuid if version >= (2, 53) else host.number, "binary": "nova-compute", "host": host.name,
                "zone": "nova", "status": "disabled" if host.disabled else "enabled",
-               "state": "up" if self.world.is_up(host) else "down", "updated_at": beat,
+               "state": "up" if self.world.is_up(host) else "down", "updated_at": views.whole(beat),
                "disabled_reason": host.disabled_reason}
         if version >= (2, 11):
             row["forced_down"] = host.forced_down
@@ -110,8 +116,24 @@ class Nova:
             host.disabled_reason = reason if host.disabled else None
         if forced is not None:
             host.forced_down = forced
+        host.changed_wall = wall()
         self.world.log(event="service", host=host.name, **body)
         return {"service": self.service(host, (2, 53))}
+
+    def hypervisors(self, query, version, details):
+        rows = [h for h in self.world.hosts.values() if not h.removed and not h.cell_down]
+        rows, links = self.page(rows, query, lambda h: h.uuid, "/os-hypervisors" + ("/detail" if details else ""))
+        answer = {"hypervisors": []}
+        for host in rows:
+            row = {"id": host.uuid if version >= (2, 53) else host.number, "hypervisor_hostname": host.hypervisor_hostname,
+                   "state": "up" if self.world.is_up(host) else "down",
+                   "status": "disabled" if host.disabled else "enabled"}
+            if details:
+                row["service"] = {"host": host.name, "id": host.uuid, "disabled_reason": host.disabled_reason}
+            answer["hypervisors"].append(row)
+        if links:
+            answer["hypervisors_links"] = links
+        return answer
 
     # servers
 
@@ -156,35 +178,17 @@ class Nova:
             if version < (2, 69):
                 raise Refused(500, "Cell cell1 is not responding or returned an exception, hence instance info is not "
                                    "available.")
-            row = {"id": guest.id, "status": "UNKNOWN", "tenant_id": guest.project, "created": guest.created}
+            row = {"id": guest.id, "status": "UNKNOWN", "tenant_id": guest.project, "created": views.zulu(guest.created)}
             if alone:
                 row.update({"OS-EXT-STS:power_state": 0, "OS-EXT-AZ:availability_zone": "UNKNOWN"})
             return row
-        row = {"id": guest.id, "name": guest.name, "status": guest.status, "tenant_id": guest.project,
-               "user_id": "user-" + guest.project, "created": guest.created, "updated": guest.updated,
-               "metadata": guest.metadata, "hostId": "h" + guest.host, "addresses": {}, "links": [],
-               "image": {"id": guest.image, "links": []} if guest.image else "",
-               "config_drive": "", "key_name": None,
-               "OS-EXT-AZ:availability_zone": "nova",
-               "OS-EXT-SRV-ATTR:host": guest.host,
-               "OS-EXT-SRV-ATTR:hypervisor_hostname": host.hypervisor_hostname,
-               "OS-EXT-SRV-ATTR:instance_name": "instance-" + guest.id[:8],
-               "OS-EXT-STS:vm_state": guest.vm_state, "OS-EXT-STS:task_state": guest.task_state,
-               "OS-EXT-STS:power_state": guest.power_state,
-               "OS-SRV-USG:launched_at": guest.created if guest.launched else None,
-               "os-extended-volumes:volumes_attached": [{"id": v, "delete_on_termination": False}
-                                                        for v in guest.volumes],
-               "flavor": {"original_name": "lab.tiny", "vcpus": 1, "ram": 64, "disk": 0, "ephemeral": 0, "swap": 0,
-                          "extra_specs": {}}}
-        if version >= (2, 9):
-            row["locked"] = guest.locked
-        if version >= (2, 73):
-            row["locked_reason"] = guest.locked_reason
-        if guest.fault:
-            row["fault"] = guest.fault
-        return row
+        return views.server(guest, host, self.world.is_up(host), version, self.base, alone)
 
     def act(self, ref, body, version, request_id, global_id):
+        if isinstance(body, dict) and set(body) == {"os-resetState"}:
+            return self.reset_state(self.world.guest(ref), body["os-resetState"], request_id)
+        if isinstance(body, dict) and set(body) == {"os-stop"}:
+            return self.stop(self.world.guest(ref), request_id)
         if not isinstance(body, dict) or "evacuate" not in body:
             raise Refused(400, "There is no such action: %s" % (list(body) if isinstance(body, dict) else body))
         post = {"at": wall(), "monotonic": time.monotonic(), "guest": None, "id": ref, "body": body,
@@ -204,6 +208,31 @@ class Nova:
         # 200, not 202; before 2.14 with a body.
         return 200, ({"adminPass": None} if version < (2, 14) else None)
 
+    def reset_state(self, guest, inner, request_id):
+        """As Nova: whatever it was, and an evacuation that is under way fails over it."""
+        if not isinstance(inner, dict) or inner.get("state") not in ("active", "error"):
+            raise Refused(400, "Invalid input for field/attribute state.")
+        if any(m.guest is guest and m.status in ("accepted", "pre-migrating") for m in self.world.migrations):
+            self.world.violate("reset_during_evacuation", guest, request_id)
+        for migration in self.world.migrations:
+            if migration.guest is guest and migration.status in ("accepted", "pre-migrating"):
+                migration.become("failed")
+        guest.vm_state, guest.task_state, guest.updated = inner["state"], None, wall()
+        self.world.log(event="reset", guest=guest.name, state=guest.vm_state)
+        return 202, None
+
+    def stop(self, guest, request_id):
+        if guest.vm_state not in ("active", "error") or guest.task_state is not None:
+            raise Refused(409, "Cannot 'stop' instance %s while it is in vm_state %s" % (guest.id, guest.vm_state))
+        guest.task_state, guest.updated = "powering-off", wall()
+
+        def stopped():
+            guest.vm_state, guest.task_state, guest.power_state, guest.updated = "stopped", None, SHUTDOWN, wall()
+            guest.running_on.discard(guest.host)
+            self.world.log(event="stopped", guest=guest.name, host=guest.host)
+        self.world.after(0.2, stopped)
+        return 202, None
+
     def actions(self, guest, events):
         rows = []
         for action in reversed(guest.actions):
@@ -214,13 +243,26 @@ class Nova:
             rows.append(row)
         return rows
 
+    def server_groups(self, query, version):
+        """Nova's `limited`: offset and limit, at most max_limit, no links; other projects' for `all_projects`."""
+        rows = self.world.server_groups if "all_projects" in query else []
+        offset = int(query.get("offset", 0))
+        rows = rows[offset:offset + min(int(query.get("limit", self.world.max_limit)), self.world.max_limit)]
+        ids = {g.name: g.id for g in self.world.guests.values() if not g.deleted}
+        policy = (lambda g: {"policy": g["policy"], "rules": {}}) if version >= (2, 64) else (
+            lambda g: {"policies": [g["policy"]], "metadata": {}})
+        return {"server_groups": [{"id": "group-" + g["name"], "name": g["name"], **policy(g),
+                                   "members": [ids[m] for m in g["members"] if m in ids],
+                                   "project_id": "p", "user_id": "u"} for g in rows]}
+
     # migrations
 
     def migrations(self, query, version):
         known = set(MIGRATION_FILTERS) | {"host", "limit", "marker", "hidden", "changes-since", "changes-before"}
         if version >= (2, 59) and set(query) - known:
             raise Refused(400, "Additional properties are not allowed (%s)" % sorted(set(query) - known))
-        rows = [m for m in self.world.migrations if not self.world.hosts[m.source_compute].cell_down]
+        rows = [m for m in self.world.migrations + self.world.moves
+                if not self.world.hosts[m.source_compute].cell_down]
         for name, value in query.items():
             if name == "host":
                 rows = [m for m in rows if value in (m.source_compute, m.dest_compute)]
@@ -235,17 +277,7 @@ class Nova:
             answer["migrations_links"] = links
         return answer
 
-    @staticmethod
-    def migration(row, version):
-        out = {"id": row.id, "instance_uuid": row.guest.id, "status": row.status,
-               "source_compute": row.source_compute, "source_node": row.source_node,
-               "dest_compute": row.dest_compute, "dest_node": row.dest_node, "dest_host": None,
-               "created_at": row.created, "updated_at": row.updated,
-               "new_instance_type_id": None, "old_instance_type_id": None}
-        if version >= (2, 23):
-            out["migration_type"] = row.type
-        if version >= (2, 59):
-            out["uuid"] = row.uuid
-        if version >= (2, 80):
-            out.update(user_id="user-" + row.guest.project, project_id=row.guest.project)
-        return out
+    def migration(self, row, version):
+        """With the target's address, which Nova knows once the target has taken it."""
+        address = row.dest_node and "10.77.1.%d" % self.world.hosts[row.dest_compute].number
+        return views.migration(row, version, address)

@@ -16,7 +16,7 @@ import uuid
 NAMESPACE = uuid.UUID("6f1a3c1e-0f6b-4c0e-9d5b-6e6f76612d68")
 
 # power_state of Nova's API
-NOSTATE, RUNNING, SHUTDOWN = 0, 1, 4
+NOSTATE, RUNNING, PAUSED, SHUTDOWN = 0, 1, 3, 4
 
 
 class Refused(Exception):
@@ -50,6 +50,7 @@ class Host:
         self.start = None
         self.last_beat = now
         self.last_beat_wall = wall()
+        self.changed_wall = self.last_beat_wall  # its record was changed by the API
         self.beats = 0
 
 
@@ -60,7 +61,7 @@ class Guest:
         self.host = spec["host"]
         self.vm_state = spec.get("vm_state", "active")
         self.task_state = spec.get("task_state")
-        self.power_state = spec.get("power_state", RUNNING if self.vm_state == "active" else SHUTDOWN)
+        self.power_state = spec.get("power_state", {"active": RUNNING, "paused": PAUSED}.get(self.vm_state, SHUTDOWN))
         self.locked = bool(spec.get("locked", False))
         self.locked_reason = spec.get("locked_reason")
         self.metadata = dict(spec.get("metadata", {}))
@@ -69,6 +70,7 @@ class Guest:
         self.image = None if self.volume_backed else spec.get("image", str(uuid.uuid5(NAMESPACE, "image:tiny")))
         self.project = spec.get("project", "tenant-a")
         self.launched = bool(spec.get("launched", True))
+        self.extra_specs = dict(spec.get("extra_specs", {}))
         self.disk_on = spec.get("disk_on")        # hosts that see its directory; None: all of them
         self.disk = "original"
         self.fate = spec.get("fate", "ok")
@@ -112,6 +114,23 @@ class Migration:
         self.updated = wall()
 
 
+class Move:
+    """A live migration that a seed says was going on; nothing of it moves."""
+
+    def __init__(self, number, guest, spec):
+        self.id = number
+        self.uuid = spec.get("uuid") or str(uuid.uuid4())
+        self.guest = guest
+        self.source_compute = spec.get("source", guest.host)
+        self.source_node = self.source_compute
+        self.dest_compute = spec.get("dest")
+        self.dest_node = self.dest_compute
+        self.status = spec.get("status", "running")
+        self.type = spec.get("type", "live-migration")
+        self.created = wall()
+        self.updated = None
+
+
 class World:
     def __init__(self, seed, log=None):
         self.lock = threading.RLock()
@@ -135,6 +154,14 @@ class World:
             self.hosts[spec["name"]] = Host(spec["name"], number, spec, self.started)
         for spec in seed.get("guests", []):
             self.add_guest(spec)
+        # As the APIs show them: aggregates by name, server groups with members by guest name, images by id
+        # (an image of a guest that is not named here exists and has no properties).
+        self.aggregates = list(seed.get("aggregates", []))
+        self.server_groups = list(seed.get("server_groups", []))
+        self.images = dict(seed.get("images", {}))
+        self.moves = []
+        for spec in seed.get("moves", []):
+            self.add_move(spec)
 
     # guests
 
@@ -144,6 +171,17 @@ class World:
         guest = Guest(spec["name"], spec)
         self.guests[guest.id] = guest
         return guest
+
+    def add_move(self, spec):
+        self.moves.append(Move(10_000 + len(self.moves), self.guest(spec["guest"]), spec))
+
+    def image(self, ref):
+        """Glance v2: custom properties stand beside the image's own fields."""
+        if ref not in self.images and all(g.image != ref for g in self.guests.values()):
+            raise Refused(404, "No image found with ID %s" % ref)
+        spec = self.images.get(ref, {})
+        return {"id": ref, "name": "tiny", "status": "active", "min_disk": 0, "protected": False,
+                "tags": spec.get("tags", []), **spec.get("properties", {})}
 
     def guest(self, ref):
         """By id or by name; deleted ones are gone."""
