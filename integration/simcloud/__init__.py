@@ -20,7 +20,7 @@ The seed, JSON, all but `hosts` optional:
                                   "user": "admin", "project": "admin"}],
      "catalog": {"region": "RegionOne", "interfaces": ["public"], "compute": true}}
 
-keystone is at `/v3`, Nova at `/compute/v2.1`, the back door at `/_sim` (`backdoor.py`, `faults.py`).
+keystone is at `/v3`, Nova at `/compute/v2.1`, placement at `/placement`, the back door at `/_sim` (`backdoor.py`, `faults.py`).
 `GET /_sim/state` has everything, with `violations`: each is something that must never happen.
 Its tests: `PYTHONPATH=integration python3 -m unittest discover -s integration/simcloud/tests -t integration`.
 """

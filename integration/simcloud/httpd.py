@@ -11,7 +11,7 @@ import time
 import urllib.parse
 import uuid
 
-from . import microversions
+from . import microversions, placement
 from .backdoor import Backdoor
 from .faults import Faults
 from .keystone import Keystone
@@ -123,6 +123,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return refused.status, {"error": {"code": refused.status, "title": title, "message": str(refused)}}
             headers["X-Subject-Token"] = token
             return 201, body
+        if path.startswith("/placement"):
+            return self.place(path[len("/placement"):], parts.query, headers)
         if path.startswith("/image/v2/images/") and self.command == "GET":
             try:
                 cloud.keystone.check(self.headers.get("X-Auth-Token"))
@@ -145,6 +147,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
         return cloud.nova.answer(self.command, path[len("/compute/v2.1"):], query, self.parse(raw), version,
                                  headers["X-Openstack-Request-Id"], self.headers.get("X-OpenStack-Request-ID"))
+
+    def place(self, path, query, headers):
+        cloud = self.server.cloud
+        version = placement.version_of(self.headers)
+        headers["OpenStack-API-Version"] = "placement " + microversions.text(version)
+        try:
+            cloud.keystone.check(self.headers.get("X-Auth-Token"))
+        except Refused as refused:
+            return 401, {"error": {"code": 401, "title": "Unauthorized", "message": str(refused)}}
+        query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
+        return cloud.placement.answer(self.command, path, query, version)
 
     def spoil(self, fault, status, body, headers):
         if fault.action == "status":
@@ -258,6 +271,7 @@ class Cloud:
         self.faults = Faults()
         self.counters = Counters()
         self.nova = Nova(self.world, self.base)
+        self.placement = placement.Placement(self.world)
         self.backdoor = Backdoor(self.world, self.keystone, self.faults, self.counters)
         self.server.cloud = self
 

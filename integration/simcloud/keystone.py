@@ -23,7 +23,7 @@ class Keystone:
         self.issued = 0
 
     def catalog(self):
-        """By the seed's `catalog`: {"compute": false} leaves compute out, {"region": NAME} renames."""
+        """By the seed's `catalog`: {"compute": false} leaves compute out, {"placement": false} placement, {"region": NAME} renames."""
         region = self.catalog_spec.get("region", "RegionOne")
         interfaces = self.catalog_spec.get("interfaces", ["public", "internal", "admin"])
 
@@ -35,6 +35,8 @@ class Keystone:
         entries = [entry("identity", "keystone", self.base + "/v3")]
         if self.catalog_spec.get("compute", True):
             entries.append(entry("compute", "nova", self.base + "/compute/v2.1"))
+        if self.catalog_spec.get("placement", True):
+            entries.append(entry("placement", "placement", self.base + "/placement"))
         if self.catalog_spec.get("image", True):
             entries.append(entry("image", "glance", self.base + "/image"))
         return entries
