@@ -15,6 +15,7 @@
 
 mod adoption;
 mod claims;
+mod cloud;
 mod consul;
 mod crashes;
 mod marking;

@@ -1,0 +1,142 @@
+//! The cloud's seam: Nova as the universe has it, each call one of the counted ones.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nova_ha::nova::error::Call;
+use nova_ha::nova::{
+    Cloud, CloudInfo, ComputeService, EvacuateRequest, Microversion, Migration, NovaError, NovaHost,
+    RequestId, Server, ServerId, ServiceId, ServiceState, ServiceStatus,
+};
+use nova_ha::recovery::world::Clouds;
+
+use super::seams::{FIRST_EVACUATE, Fault, Process};
+use super::universe::Universe;
+
+pub(super) struct SimClouds(pub(super) Arc<Process>);
+
+impl Clouds for SimClouds {
+    fn open(&self, _: Option<&str>, _: Duration) -> Result<Box<dyn Cloud>, String> {
+        Ok(Box::new(SimCloud(Arc::clone(&self.0))))
+    }
+}
+
+struct SimCloud(Arc<Process>);
+
+fn of_call(effect: bool) -> Box<Call> {
+    Box::new(Call {
+        method: if effect { reqwest::Method::POST } else { reqwest::Method::GET },
+        url: "sim".into(),
+        our_id: RequestId::ours(),
+        nova_id: None,
+        effect,
+    })
+}
+
+impl SimCloud {
+    async fn ask<T>(
+        &self,
+        name: &str,
+        effect: bool,
+        act: impl FnOnce(&mut Universe) -> Result<T, NovaError>,
+    ) -> Result<T, NovaError> {
+        let lost = || NovaError::Timeout { call: of_call(effect), after: Duration::from_secs(1) };
+        self.0.call(name, lost, act).await
+    }
+
+    async fn change(
+        &self,
+        name: &str,
+        service: &ServiceId,
+        act: impl FnOnce(&mut ComputeService),
+    ) -> Result<(), NovaError> {
+        let by = self.0.node.clone();
+        self.ask(name, true, |u| {
+            let host =
+                u.services.iter().find(|(_, s)| s.id == *service).map(|(host, _)| host.clone()).unwrap();
+            let off = !u.machines[&host].power_on;
+            u.rule(off, format!("{by}: {name} of {host} while it is powered on"));
+            u.did(&by, format!("{name} {host}"));
+            act(u.services.get_mut(&host).unwrap());
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Cloud for SimCloud {
+    async fn ping(&self) -> Result<CloudInfo, NovaError> {
+        let info = CloudInfo {
+            compute_url: "sim".into(),
+            newest: Microversion::two(96),
+            user: "admin".into(),
+            project: None,
+        };
+        self.ask("ping", false, |_| Ok(info)).await
+    }
+    async fn service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError> {
+        self.ask("service", false, |u| Ok(u.services.get(host.as_str()).cloned())).await
+    }
+    async fn set_forced_down(&self, service: &ServiceId, down: bool) -> Result<(), NovaError> {
+        let set = |s: &mut ComputeService| {
+            s.forced_down = down;
+            s.state = if down { ServiceState::Down } else { s.state };
+        };
+        self.change("forced_down", service, set).await
+    }
+    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<(), NovaError> {
+        let set = |s: &mut ComputeService| {
+            s.status = ServiceStatus::Disabled;
+            s.disabled_reason = Some(reason.to_owned());
+        };
+        self.change("disable", service, set).await
+    }
+    async fn enable(&self, service: &ServiceId) -> Result<(), NovaError> {
+        self.change("enable", service, |s| s.status = ServiceStatus::Enabled).await
+    }
+    async fn servers_on(&self, host: &NovaHost) -> Result<Vec<Server>, NovaError> {
+        self.ask("servers", false, |u| {
+            Ok(u.servers.values().filter(|s| s.host.as_ref() == Some(host)).cloned().collect())
+        })
+        .await
+    }
+    async fn server(&self, server: &ServerId) -> Result<Option<Server>, NovaError> {
+        self.ask("server", false, |u| Ok(u.servers.get(server).cloned())).await
+    }
+    async fn evacuate(&self, server: &ServerId, request: &EvacuateRequest) -> Result<RequestId, NovaError> {
+        let by = self.0.node.clone();
+        let to = request.host().map_or("ha3", |host| host.as_str()).to_owned();
+        let fault = self.0.fault();
+        if let Some((at, Fault::DiesAndPostsLater(later))) = fault
+            && (at == self.0.calls().len() || at == FIRST_EVACUATE)
+        {
+            let due = self.0.time.now() + later;
+            let late = (due, by.clone(), server.clone(), to.clone());
+            self.0.universe.lock().unwrap().late_posts.push(late);
+        }
+        self.ask("evacuate", true, |u| {
+            u.evacuate(&by, server, &to)
+                .map(|()| RequestId::ours())
+                .map_err(|why| NovaError::BadRequest { call: of_call(true), message: why.into() })
+        })
+        .await
+    }
+    async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError> {
+        self.ask("migrations", false, |u| {
+            let mut found: Vec<Migration> = u.migrations.iter().map(|(m, _)| m.clone()).collect();
+            found.retain(|m| m.source == *source);
+            found.reverse();
+            Ok(found)
+        })
+        .await
+    }
+    async fn evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError> {
+        let of = |m: &Migration| m.server == *server;
+        self.ask("migrations of", false, |u| {
+            Ok(u.migrations.iter().map(|(m, _)| m).filter(|m| of(m)).cloned().collect())
+        })
+        .await
+    }
+}
