@@ -208,8 +208,28 @@ impl Cloud for NovaClient {
         self.post_evacuate(server, request).await
     }
 
+    async fn reset_to_error(&self, server: &ServerId) -> Result<RequestId, NovaError> {
+        self.post_action(server, json!({"os-resetState": {"state": "error"}})).await
+    }
+
+    async fn stop(&self, server: &ServerId) -> Result<RequestId, NovaError> {
+        self.post_action(server, json!({"os-stop": null})).await
+    }
+
+    async fn live_migrations_at(&self, host: &NovaHost) -> Result<Vec<Migration>, NovaError> {
+        self.read_live_migrations_at(host).await
+    }
+
     async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError> {
         self.read_evacuations_from(source).await
+    }
+
+    async fn evacuations_seen(
+        &self,
+        source: &NovaHost,
+        newest: Option<usize>,
+    ) -> Result<Vec<Migration>, NovaError> {
+        self.read_evacuations_seen(source, newest).await
     }
 
     async fn evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError> {

@@ -60,8 +60,27 @@ pub trait Cloud: Send + Sync {
     /// one while the first is running: the caller must have ruled that out.
     async fn evacuate(&self, server: &ServerId, request: &EvacuateRequest) -> Result<RequestId, NovaError>;
 
+    /// Has Nova show the guest as ERROR with nothing being done with it (`os-resetState`). It aborts an
+    /// evacuation that is under way: the caller must have ruled that out.
+    async fn reset_to_error(&self, server: &ServerId) -> Result<RequestId, NovaError>;
+
+    /// Has the guest shut down where it is (`os-stop`). Success means that Nova accepted it.
+    async fn stop(&self, server: &ServerId) -> Result<RequestId, NovaError>;
+
+    /// The newest live migrations (1,000 at most) away from or to this host, newest first. One that
+    /// is missing proves nothing.
+    async fn live_migrations_at(&self, host: &NovaHost) -> Result<Vec<Migration>, NovaError>;
+
     /// All evacuations away from exactly this host, newest first.
     async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError>;
+
+    /// The same in one request, while things are moving: one that is missing proves nothing. With a
+    /// number only so many, the newest.
+    async fn evacuations_seen(
+        &self,
+        source: &NovaHost,
+        newest: Option<usize>,
+    ) -> Result<Vec<Migration>, NovaError>;
 
     /// All evacuations of one guest, newest first.
     async fn evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError>;

@@ -1,4 +1,5 @@
-//! The evacuate request: which microversion goes with which promise.
+//! The evacuate request: which microversion goes with which promise; and the two plain actions that
+//! may come before and after it.
 //!
 //! The microversion is not a detail: it decides what Nova does when the guest's disk is not there.
 
@@ -14,13 +15,13 @@ use super::ids::{Microversion, NovaHost, RequestId, ServerId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EvacuateRequest {
-    /// 2.13, `onSharedStorage: true`, the scheduler bypassed: the guest's directory must be on the
-    /// target already, or Nova fails closed (migration `failed`, guest ERROR, nothing built).
-    /// For storage that this HA node took over. Never for guests booted from a volume: without a
-    /// directory Nova refuses them.
+    /// 2.13, `onSharedStorage: true`: the guest's directory must be on the target already, or Nova
+    /// fails closed (migration `failed`, guest ERROR, nothing built; seen on Nova 34.0.0). A named
+    /// host bypasses the scheduler. Never for guests booted from a volume: without a directory Nova
+    /// refuses them.
     AttachOnly213 {
-        /// The target.
-        host: NovaHost,
+        /// The target, or the scheduler's choice.
+        host: Option<NovaHost>,
     },
     /// 2.14: this host, whatever the scheduler thinks (a disabled reserve host too). Nova looks for
     /// the disk itself and, where it sees none, **builds it anew from the image**: only for
@@ -57,15 +58,18 @@ impl EvacuateRequest {
     /// The host named in it.
     pub fn host(&self) -> Option<&NovaHost> {
         match self {
-            Self::AttachOnly213 { host } | Self::Pinned214 { host } => Some(host),
-            Self::Scheduled268 { host } | Self::Stopped295 { host } => host.as_ref(),
+            Self::Pinned214 { host } => Some(host),
+            Self::AttachOnly213 { host } | Self::Scheduled268 { host } | Self::Stopped295 { host } => {
+                host.as_ref()
+            }
         }
     }
 
     /// The body, exactly: Nova refuses one property too many.
     pub fn body(&self) -> Value {
         let inner = match self {
-            Self::AttachOnly213 { host } => json!({"onSharedStorage": true, "host": host}),
+            Self::AttachOnly213 { host: Some(host) } => json!({"onSharedStorage": true, "host": host}),
+            Self::AttachOnly213 { host: None } => json!({"onSharedStorage": true}),
             Self::Pinned214 { host }
             | Self::Scheduled268 { host: Some(host) }
             | Self::Stopped295 { host: Some(host) } => {
@@ -83,10 +87,23 @@ impl NovaClient {
         server: &ServerId,
         request: &EvacuateRequest,
     ) -> Result<RequestId, NovaError> {
-        let path = ["servers", server.as_str(), "action"];
-        let call = NovaCall::effect(Method::POST, &path, request.microversion(), request.body());
         // The body is not looked at: before 2.14 it may carry a password that nobody needs.
-        let answer = self.call(&call).await?;
+        self.post_to(server, request.microversion(), request.body()).await
+    }
+
+    /// An action whose body is the same in every version that we speak.
+    pub(super) async fn post_action(&self, server: &ServerId, body: Value) -> Result<RequestId, NovaError> {
+        self.post_to(server, super::servers::VERSION, body).await
+    }
+
+    async fn post_to(
+        &self,
+        server: &ServerId,
+        version: Microversion,
+        body: Value,
+    ) -> Result<RequestId, NovaError> {
+        let path = ["servers", server.as_str(), "action"];
+        let answer = self.call(&NovaCall::effect(Method::POST, &path, version, body)).await?;
         Ok(answer.call.nova_id.clone().unwrap_or(answer.call.our_id))
     }
 }
@@ -101,10 +118,11 @@ mod tests {
         let some = || Some(host.clone());
         for (request, version, body) in [
             (
-                EvacuateRequest::AttachOnly213 { host: host.clone() },
+                EvacuateRequest::AttachOnly213 { host: some() },
                 "2.13",
                 json!({"onSharedStorage": true, "host": "ha1"}),
             ),
+            (EvacuateRequest::AttachOnly213 { host: None }, "2.13", json!({"onSharedStorage": true})),
             (EvacuateRequest::Pinned214 { host: host.clone() }, "2.14", json!({"host": "ha1"})),
             (EvacuateRequest::Scheduled268 { host: some() }, "2.68", json!({"host": "ha1"})),
             (EvacuateRequest::Scheduled268 { host: None }, "2.68", json!({})),

@@ -1,4 +1,4 @@
-//! Migration records: what became of an evacuation.
+//! Migration records: what became of an evacuation, and which live migrations a dead host left.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,6 +12,7 @@ use super::servers::{Link, MAX_PAGES};
 const VERSION: Microversion = Microversion::two(59);
 const PAGE: usize = 1000;
 const EVACUATION: &str = "evacuation";
+const LIVE_MIGRATION: &str = "live-migration";
 
 /// How far a migration is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +96,7 @@ impl MigrationStatus {
     }
 }
 
-/// An evacuation, as Nova says.
+/// An evacuation or a live migration, as Nova says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migration {
     /// Rises with each migration of one cell.
@@ -131,17 +132,51 @@ impl NovaClient {
     pub(super) async fn read_evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError> {
         // As with guests: a cell that is down is left out of this list without a word.
         self.require_cell_of(source).await?;
-        let found =
-            self.read_evacuations("source_compute", source.as_str(), |row| row.source == *source).await?;
+        let found = self.read_evacuations_seen(source, None).await?;
         self.require_cell_of(source).await?;
         Ok(found)
     }
 
+    pub(super) async fn read_evacuations_seen(
+        &self,
+        source: &NovaHost,
+        newest: Option<usize>,
+    ) -> Result<Vec<Migration>, NovaError> {
+        let wanted = |row: &Migration| row.source == *source;
+        self.read_evacuations("source_compute", source.as_str(), newest, wanted).await
+    }
+
     pub(super) async fn read_evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError> {
-        let found =
-            self.read_evacuations("instance_uuid", server.as_str(), |row| row.server == *server).await?;
+        let found = self
+            .read_evacuations("instance_uuid", server.as_str(), None, |row| row.server == *server)
+            .await?;
         // Fails where the guest's cell is down; a deleted guest's records are all there are.
         self.read_server(server).await?;
+        Ok(found)
+    }
+
+    pub(super) async fn read_live_migrations_at(&self, host: &NovaHost) -> Result<Vec<Migration>, NovaError> {
+        // `host` is either end; one page, newest first since 2.59. A guest has one at a time.
+        let call = NovaCall::read(&["os-migrations"], VERSION)
+            .with("migration_type", LIVE_MIGRATION)
+            .with("host", host.as_str())
+            .with("limit", PAGE.to_string());
+        let answer = self.call(&call).await?;
+        let mut found = Vec::new();
+        for row in answer.json::<OnePage>()?.migrations {
+            if row.get("migration_type").and_then(Value::as_str) != Some(LIVE_MIGRATION) {
+                continue;
+            }
+            let migration: Migration = serde_json::from_value(row)
+                .map_err(|error| answer.malformed(format!("a live migration: {error}")))?;
+            if migration.source != *host && migration.dest.as_ref() != Some(host) {
+                return Err(
+                    answer.malformed(format!("asked for host={host}, got migration {}", migration.id))
+                );
+            }
+            found.push(migration);
+        }
+        found.sort_by(|a, b| (&b.created_at, b.id).cmp(&(&a.created_at, a.id)));
         Ok(found)
     }
 
@@ -149,6 +184,7 @@ impl NovaClient {
         &self,
         filter: &'static str,
         value: &str,
+        newest: Option<usize>,
         wanted: impl Fn(&Migration) -> bool + Send,
     ) -> Result<Vec<Migration>, NovaError> {
         let mut found: Vec<Migration> = Vec::new();
@@ -158,7 +194,7 @@ impl NovaClient {
             let mut call = NovaCall::read(&["os-migrations"], VERSION)
                 .with("migration_type", EVACUATION)
                 .with(filter, value)
-                .with("limit", PAGE.to_string());
+                .with("limit", newest.unwrap_or(PAGE).clamp(1, PAGE).to_string());
             if let Some(marker) = marker.take() {
                 call = call.with("marker", marker);
             }
@@ -182,7 +218,7 @@ impl NovaClient {
                     found.push(migration);
                 }
             }
-            if !more || marker.is_none() {
+            if !more || marker.is_none() || newest.is_some() {
                 found.sort_by(|a, b| (&b.created_at, b.id).cmp(&(&a.created_at, a.id)));
                 return Ok(found);
             }

@@ -1,7 +1,7 @@
 //! Guests as Nova sees them: one, or all on one host.
 //!
-//! Strict about what decisions are made on (id, host, vm_state, task_state), lenient about the
-//! rest. The derived `status` is read for one thing only: `UNKNOWN` marks the partial record of a
+//! Strict about what decisions are made on (id, host, vm_state, task_state, image, volumes), lenient
+//! about the rest. The derived `status` is read for one thing only: `UNKNOWN` marks the partial record of a
 //! cell that is down.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -155,6 +155,9 @@ pub struct Flavor {
     /// Root disk, GiB; 0 also where the image decides.
     #[serde(rename = "disk")]
     pub disk_gib: u64,
+    /// A further local disk, GiB: what is lost with it no image has.
+    #[serde(rename = "ephemeral")]
+    pub ephemeral_gib: u64,
     /// Properties.
     pub extra_specs: BTreeMap<String, String>,
 }
@@ -182,7 +185,8 @@ pub struct Server {
     pub locked_reason: Option<String>,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
-    /// The image of its root disk; `None` when it was booted from a volume.
+    /// The image that it was made from; `None` when it was booted from a volume. A guest made from a
+    /// snapshot of one that was booted from a volume has both an image and volumes.
     pub image: Option<String>,
     /// Its attached volumes.
     pub volumes: Vec<String>,
@@ -225,7 +229,7 @@ struct Record {
     #[serde(default)]
     image: Value,
     #[serde(rename = "os-extended-volumes:volumes_attached", default)]
-    volumes: Vec<Volume>,
+    volumes: Option<Vec<Volume>>,
     #[serde(default)]
     flavor: Flavor,
     #[serde(rename = "tenant_id", default)]
@@ -272,8 +276,13 @@ fn server(answer: &Answer, row: Value) -> Result<Server, NovaError> {
         locked: record.locked.ok_or_else(|| lacks("locked"))?,
         locked_reason: record.locked_reason,
         metadata: record.metadata,
-        image: record.image.get("id").and_then(Value::as_str).map(str::to_owned),
-        volumes: record.volumes.into_iter().map(|volume| volume.id).collect(),
+        image: image(&record.image).ok_or_else(|| lacks("image that can be understood"))?,
+        volumes: record
+            .volumes
+            .ok_or_else(|| lacks("os-extended-volumes:volumes_attached"))?
+            .into_iter()
+            .map(|volume| volume.id)
+            .collect(),
         flavor: record.flavor,
         project: record.project,
         launched: record.launched_at.is_some(),
@@ -281,6 +290,15 @@ fn server(answer: &Answer, row: Value) -> Result<Server, NovaError> {
         server_groups: record.server_groups,
         id: record.id,
     })
+}
+
+/// The empty text is Nova's word for *booted from a volume*; anything else but an image with an id
+/// could be taken for it, and is not.
+fn image(shown: &Value) -> Option<Option<String>> {
+    match shown {
+        Value::String(text) if text.is_empty() => Some(None),
+        other => other.get("id").and_then(Value::as_str).map(|id| Some(id.to_owned())),
+    }
 }
 
 #[derive(Deserialize)]
@@ -370,6 +388,16 @@ impl NovaClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_empty_text_says_booted_from_a_volume() {
+        use serde_json::json;
+        assert_eq!(image(&json!("")), Some(None));
+        assert_eq!(image(&json!({"id": "i", "links": []})), Some(Some("i".to_owned())));
+        for bad in [json!(null), json!({}), json!({"id": null}), json!("i"), json!([]), json!(0)] {
+            assert_eq!(image(&bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn states_are_read_and_written_as_nova_spells_them() {

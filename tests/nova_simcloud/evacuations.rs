@@ -24,7 +24,7 @@ async fn each_kind_goes_out_once_with_its_version_and_body_and_arrives() {
     let kinds = [
         (
             "g0",
-            EvacuateRequest::AttachOnly213 { host: ha1() },
+            EvacuateRequest::AttachOnly213 { host: Some(ha1()) },
             "2.13",
             json!({"onSharedStorage": true, "host": "ha1"}),
         ),
@@ -107,7 +107,7 @@ async fn without_its_directory_a_guest_is_refused_at_2_13_and_rebuilt_at_2_14() 
     sim.sim("guests", json!([{"name": "g0", "disk_on": ["node1"]}, {"name": "g1", "disk_on": ["node1"]}]))
         .await;
     sim.die("node1", &client).await;
-    client.evacuate(&g0.id, &EvacuateRequest::AttachOnly213 { host: host("ha1") }).await.unwrap();
+    client.evacuate(&g0.id, &EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) }).await.unwrap();
     let now = arrived(&client, &g0).await;
     assert_eq!((now.host, now.vm_state), (Some(host("node1")), VmState::Error));
     assert!(now.fault.unwrap().contains("shared storage"));

@@ -13,3 +13,4 @@ mod evacuations;
 mod faults;
 mod login;
 mod reads;
+mod states;

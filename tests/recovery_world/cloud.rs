@@ -123,6 +123,23 @@ impl Cloud for SimCloud {
         })
         .await
     }
+    async fn reset_to_error(&self, server: &ServerId) -> Result<RequestId, NovaError> {
+        let by = self.0.node.clone();
+        self.ask("reset", true, |u| Ok(u.reset_to_error(&by, server))).await
+    }
+    async fn stop(&self, server: &ServerId) -> Result<RequestId, NovaError> {
+        let by = self.0.node.clone();
+        self.ask("stop", true, |u| {
+            let conflict = |why: &str| NovaError::Conflict { call: of_call(true), message: why.into() };
+            u.stop(&by, server).map(|()| RequestId::ours()).map_err(conflict)
+        })
+        .await
+    }
+    async fn live_migrations_at(&self, host: &NovaHost) -> Result<Vec<Migration>, NovaError> {
+        let here = |m: &&Migration| m.source == *host || m.dest.as_ref() == Some(host);
+        self.ask("live migrations", false, |u| Ok(u.live_migrations.iter().filter(here).cloned().collect()))
+            .await
+    }
     async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError> {
         self.ask("migrations", false, |u| {
             let mut found: Vec<Migration> = u.migrations.iter().map(|(m, _)| m.clone()).collect();
@@ -131,6 +148,13 @@ impl Cloud for SimCloud {
             Ok(found)
         })
         .await
+    }
+    async fn evacuations_seen(
+        &self,
+        source: &NovaHost,
+        _: Option<usize>,
+    ) -> Result<Vec<Migration>, NovaError> {
+        self.evacuations_from(source).await
     }
     async fn evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError> {
         let of = |m: &Migration| m.server == *server;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nova_ha::keys;
 use nova_ha::names::{Epoch, HaNodeName, IncidentId};
 use nova_ha::nova::{
-    ComputeService, Migration, MigrationStatus, NovaHost, PowerState, Server, ServerId, ServiceId,
+    ComputeService, Migration, MigrationStatus, NovaHost, PowerState, RequestId, Server, ServerId, ServiceId,
     ServiceState, ServiceStatus, VmState,
 };
 use nova_ha::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
@@ -57,6 +57,8 @@ pub(crate) struct Universe {
     pub(crate) services: BTreeMap<String, ComputeService>,
     pub(crate) servers: BTreeMap<ServerId, Server>,
     pub(crate) migrations: Vec<(Migration, Duration)>,
+    /// What was going on when the host died; nothing of it moves any more.
+    pub(crate) live_migrations: Vec<Migration>,
     /// POSTs of a process that is gone, still on their way.
     pub(crate) late_posts: Vec<(Duration, String, ServerId, String)>,
     pub(crate) effects: Vec<Effect>,
@@ -144,6 +146,7 @@ impl Universe {
             services,
             servers: (1..=3).map(server).map(|s| (s.id.clone(), s)).collect(),
             migrations: Vec::new(),
+            live_migrations: Vec::new(),
             late_posts: Vec::new(),
             effects: Vec::new(),
             broken: Vec::new(),
@@ -278,6 +281,9 @@ impl Universe {
                     migration.status = MigrationStatus::Done;
                     server.host = migration.dest.clone();
                     server.task_state = None;
+                    if server.vm_state == VmState::Error {
+                        server.vm_state = VmState::Active;
+                    }
                 }
             }
         }
@@ -294,6 +300,9 @@ impl Universe {
         self.did(by, format!("POST {server}"));
         if at.as_ref().is_none_or(|host| !self.services[host.as_str()].forced_down) {
             return Err("still in use");
+        }
+        if !matches!(self.servers[server].vm_state, VmState::Active | VmState::Stopped | VmState::Error) {
+            return Err("vm_state");
         }
         let off = !self.machines[at.unwrap().as_str()].power_on;
         self.rule(off, format!("{by} POSTs {server} while its host is powered on"));
@@ -315,6 +324,34 @@ impl Universe {
         };
         self.servers.get_mut(server).unwrap().task_state = Some("rebuilding".into());
         self.migrations.push((migration, self.now + Duration::from_secs(1)));
+        Ok(())
+    }
+
+    /// As Nova does it, in flight or not: an evacuation under way would be aborted by it.
+    pub(crate) fn reset_to_error(&mut self, by: &str, server: &ServerId) -> RequestId {
+        self.did(by, format!("reset {server}"));
+        let late = self.late_posts.iter().any(|(_, _, late, _)| late == server);
+        let live = self.migrations.iter().any(|(m, _)| m.server == *server && in_flight(m));
+        self.rule(!late && !live, format!("{by} resets {server} while its evacuation may be under way"));
+        let host = self.servers[server].host.clone();
+        let off = host.as_ref().is_some_and(|host| !self.machines[host.as_str()].power_on);
+        self.rule(off, format!("{by} resets {server} on {host:?}, which is powered on"));
+        let server = self.servers.get_mut(server).unwrap();
+        server.vm_state = VmState::Error;
+        server.task_state = None;
+        RequestId::ours()
+    }
+
+    /// Nova's answer to a stop: 409 where it is not running.
+    pub(crate) fn stop(&mut self, by: &str, server: &ServerId) -> Result<(), &'static str> {
+        self.did(by, format!("stop {server}"));
+        let elsewhere = self.servers[server].host.as_ref().is_some_and(|host| host.as_str() != HOST);
+        self.rule(elsewhere, format!("{by} stops {server} on the dead host"));
+        let server = self.servers.get_mut(server).unwrap();
+        if server.vm_state != VmState::Active {
+            return Err("vm_state");
+        }
+        server.vm_state = VmState::Stopped;
         Ok(())
     }
 
