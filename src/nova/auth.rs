@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::catalog::{CatalogService, compute_url};
+use super::catalog::{CatalogService, compute_url, image_url};
 use super::clouds::{CloudSettings, Credentials, Named, Scope};
 use super::error::{CatalogError, NovaError};
 use super::http::{Answer, Outgoing, Transport};
@@ -26,6 +26,8 @@ pub(super) struct Session {
     pub(super) token: SecretString,
     /// Nova's address, ending in `/v2.1` or `/v2.1/PROJECT`.
     pub(super) compute: Url,
+    /// The image store's, ending in `/v2`, where the catalog has one.
+    pub(super) image: Option<Url>,
     /// Who keystone says we are, for people.
     pub(super) user: String,
     pub(super) project: Option<String>,
@@ -137,7 +139,11 @@ impl Login {
             }
             (None, None) => return Err(catalog_error(CatalogError::Absent)),
         };
+        let image = body.catalog.as_deref().and_then(|catalog| {
+            image_url(catalog, &self.settings.interface, self.settings.region.as_deref())
+        });
         Ok(Session {
+            image,
             token: SecretString::from(token),
             compute,
             user: body.user.name,

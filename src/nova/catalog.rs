@@ -1,4 +1,4 @@
-//! From keystone's catalog to Nova's address.
+//! From keystone's catalog to Nova's address, and to the image store's.
 
 use serde::Deserialize;
 use url::Url;
@@ -7,6 +7,7 @@ use super::clouds::web_address;
 use super::error::CatalogError;
 
 const COMPUTE: &str = "compute";
+const IMAGE: &str = "image";
 
 /// One service of the catalog.
 #[derive(Debug, Clone, Deserialize)]
@@ -48,11 +49,20 @@ pub fn compute_url(
     interface: &str,
     region: Option<&str>,
 ) -> Result<Url, CatalogError> {
-    let services: Vec<_> = catalog.iter().filter(|service| service.kind == COMPUTE).collect();
+    versioned(address(catalog, COMPUTE, interface, region)?)
+}
+
+fn address<'a>(
+    catalog: &'a [CatalogService],
+    service: &'static str,
+    interface: &str,
+    region: Option<&str>,
+) -> Result<&'a str, CatalogError> {
+    let services: Vec<_> = catalog.iter().filter(|found| found.kind == service).collect();
     if services.is_empty() {
         let mut found: Vec<String> = catalog.iter().map(|service| service.kind.clone()).collect();
         found.sort();
-        return Err(CatalogError::NoService { service: COMPUTE, found });
+        return Err(CatalogError::NoService { service, found });
     }
     let endpoints = || services.iter().flat_map(|service| &service.endpoints);
     let matching: Vec<&Endpoint> = endpoints()
@@ -64,24 +74,33 @@ pub fn compute_url(
         found.sort();
         found.dedup();
         let region = region.unwrap_or("(any)").to_owned();
-        return Err(CatalogError::NoEndpoint {
-            service: COMPUTE,
-            interface: interface.to_owned(),
-            region,
-            found,
-        });
+        return Err(CatalogError::NoEndpoint { service, interface: interface.to_owned(), region, found });
     };
     if matching.iter().any(|end| end.url != first.url) {
         let mut found: Vec<String> =
             matching.iter().map(|end| format!("{} at {}", end.region(), end.url)).collect();
         found.sort();
-        return Err(CatalogError::SeveralRegions {
-            service: COMPUTE,
-            interface: interface.to_owned(),
-            found,
-        });
+        return Err(CatalogError::SeveralRegions { service, interface: interface.to_owned(), found });
     }
-    versioned(&first.url)
+    Ok(&first.url)
+}
+
+/// The image store's address, ending in `/v2`; `None` where the catalog has none, or several that
+/// differ: a recovery goes without it.
+pub fn image_url(catalog: &[CatalogService], interface: &str, region: Option<&str>) -> Option<Url> {
+    let mut found = catalog
+        .iter()
+        .filter(|service| service.kind == IMAGE)
+        .flat_map(|service| &service.endpoints)
+        .filter(|end| end.interface == interface && region.is_none_or(|region| end.region() == region));
+    let first = found.next()?;
+    if found.any(|end| end.url != first.url) {
+        return None;
+    }
+    let mut url = web_address(&first.url).ok()?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&if path.ends_with("/v2") { path } else { format!("{path}/v2") });
+    Some(url)
 }
 
 /// Adds `/v2.1` where the catalog leaves the version out; refuses the API before microversions.
@@ -131,6 +150,23 @@ mod tests {
         assert!(error.contains("one at http://a") && error.contains("two at http://c"), "{error}");
         let error = url("public", Some("three")).unwrap_err().to_string();
         assert!(error.contains("three") && error.contains("internal in one"), "{error}");
+    }
+
+    #[test]
+    fn the_image_store_is_found_with_and_without_its_version_or_not_at_all() {
+        let catalog = |urls: &[&str]| -> Vec<CatalogService> {
+            let endpoints: Vec<_> = urls
+                .iter()
+                .map(|url| serde_json::json!({"interface": "public", "region_id": "one", "url": url}))
+                .collect();
+            serde_json::from_value(serde_json::json!([{"type": "image", "endpoints": endpoints}])).unwrap()
+        };
+        let url = |urls: &[&str]| image_url(&catalog(urls), "public", Some("one")).map(String::from);
+        assert_eq!(url(&["http://a/image"]).as_deref(), Some("http://a/image/v2"));
+        assert_eq!(url(&["http://a:9292/v2/"]).as_deref(), Some("http://a:9292/v2"));
+        assert_eq!(url(&["http://a", "http://b"]), None);
+        assert_eq!(url(&[]), None);
+        assert_eq!(image_url(&catalog(&["http://a"]), "internal", None), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::error::NovaError;
 use super::evacuate::EvacuateRequest;
 use super::http::{Answer, Outgoing, Timing, Transport, secret_value};
 use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
+use super::marks::{Aggregate, Image, ServerGroup};
 use super::migrations::Migration;
 use super::servers::{self, Server};
 use super::services::ComputeService;
@@ -38,17 +39,31 @@ pub(super) struct NovaCall<'a> {
     query: Vec<(&'static str, String)>,
     version: Microversion,
     body: Option<Value>,
+    /// Asked of the image store instead; it has no microversions.
+    image_store: bool,
 }
 
 impl<'a> NovaCall<'a> {
     /// A read: repeated when no usable answer comes.
     pub(super) fn read(path: &[&'a str], version: Microversion) -> Self {
-        Self { method: Method::GET, path: path.to_vec(), query: Vec::new(), version, body: None }
+        Self {
+            method: Method::GET,
+            path: path.to_vec(),
+            query: Vec::new(),
+            version,
+            body: None,
+            image_store: false,
+        }
+    }
+
+    /// A read of the image store.
+    pub(super) fn read_image_store(path: &[&'a str]) -> Self {
+        Self { image_store: true, ..Self::read(path, Microversion::two(1)) }
     }
 
     /// An effect: sent once.
     pub(super) fn effect(method: Method, path: &[&'a str], version: Microversion, body: Value) -> Self {
-        Self { method, path: path.to_vec(), query: Vec::new(), version, body: Some(body) }
+        Self { method, path: path.to_vec(), query: Vec::new(), version, body: Some(body), image_store: false }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -162,7 +177,15 @@ impl NovaClient {
                 headers.insert(name, value);
             }
         }
-        let url = address(&session.compute, call);
+        let base = match (&session.image, call.image_store) {
+            (_, false) => &session.compute,
+            (Some(image), true) => image,
+            (None, true) => {
+                let why = "the catalog has no one image store for this interface and region".to_owned();
+                return Err(NovaError::NotSent { why });
+            }
+        };
+        let url = address(base, call);
         let out = Outgoing {
             method: call.method.clone(),
             url,
@@ -218,6 +241,18 @@ impl Cloud for NovaClient {
 
     async fn live_migrations_at(&self, host: &NovaHost) -> Result<Vec<Migration>, NovaError> {
         self.read_live_migrations_at(host).await
+    }
+
+    async fn aggregates(&self) -> Result<Vec<Aggregate>, NovaError> {
+        self.read_aggregates().await
+    }
+
+    async fn server_groups(&self) -> Result<Vec<ServerGroup>, NovaError> {
+        self.read_server_groups().await
+    }
+
+    async fn image(&self, id: &str) -> Result<Option<Image>, NovaError> {
+        self.read_image(id).await
     }
 
     async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError> {

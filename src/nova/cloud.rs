@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use super::error::NovaError;
 use super::evacuate::EvacuateRequest;
 use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
+use super::marks::{Aggregate, Image, ServerGroup};
 use super::migrations::Migration;
 use super::servers::Server;
 use super::services::ComputeService;
@@ -70,6 +71,15 @@ pub trait Cloud: Send + Sync {
     /// The newest live migrations (1,000 at most) away from or to this host, newest first. One that
     /// is missing proves nothing.
     async fn live_migrations_at(&self, host: &NovaHost) -> Result<Vec<Migration>, NovaError>;
+
+    /// All host aggregates.
+    async fn aggregates(&self) -> Result<Vec<Aggregate>, NovaError>;
+
+    /// All server groups of all projects.
+    async fn server_groups(&self) -> Result<Vec<ServerGroup>, NovaError>;
+
+    /// One image, by the image store; `None` when it is deleted.
+    async fn image(&self, id: &str) -> Result<Option<Image>, NovaError>;
 
     /// All evacuations away from exactly this host, newest first.
     async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError>;

@@ -19,7 +19,9 @@ pub mod error;
 pub mod evacuate;
 pub mod http;
 pub mod ids;
+pub mod marks;
 pub mod migrations;
+pub mod ownership;
 pub mod servers;
 pub mod services;
 
@@ -32,6 +34,7 @@ pub use error::{ConfigError, NovaError};
 pub use evacuate::EvacuateRequest;
 pub use http::Timing;
 pub use ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
+pub use marks::{Aggregate, Image, ServerGroup};
 pub use migrations::{Migration, MigrationStatus};
 pub use servers::{PowerState, Server, VmState};
 pub use services::{ComputeService, ServiceState, ServiceStatus};

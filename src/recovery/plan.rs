@@ -6,6 +6,7 @@ use super::evacuation::treatment::{Target, Treatment, treat};
 use crate::fence::{PowerState, Privilege, Verdict};
 use crate::incident::step::RECOVERY;
 use crate::names::{HaNodeName, IncidentId};
+use crate::nova::ownership;
 use crate::nova::{ComputeService, NovaHost, Server, ServiceState, ServiceStatus};
 use crate::tree::record::Record;
 
@@ -137,10 +138,6 @@ impl Record for Plan {
     const VERSION: u64 = 1;
 }
 
-/// Marks that other HA systems leave in `disabled_reason`: two systems that fence one host are one
-/// too many (field notes: InstanceHA and masakari both write there).
-const FOREIGN_MARKS: [&str; 3] = ["instanceha", "masakari", "nova-evacuate"];
-
 /// Decides.
 pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
     let host = facts.id.host();
@@ -214,8 +211,8 @@ fn nova_blockers(facts: &Facts, nova: &NovaFacts, block: &mut impl FnMut(String,
             format!("nova-ha host add {host} --replace --nova-host NAME   (openstack compute service list)"),
         ),
         Some(service) => {
-            let reason = service.disabled_reason.as_deref().unwrap_or("").to_ascii_lowercase();
-            if let Some(mark) = FOREIGN_MARKS.iter().find(|mark| reason.contains(*mark)) {
+            if let Some(mark) = ownership::foreign_mark(service) {
+                let reason = service.disabled_reason.as_deref().unwrap_or("").to_ascii_lowercase();
                 block(
                     format!("another HA system has its mark on {} ({mark}): {reason:?}", nova.host),
                     format!("end the other system's recovery, or nova-ha maintenance on {host}"),

@@ -50,3 +50,52 @@ async fn live_migrations_of_either_end_are_listed_newest_first_and_evacuations_a
     // What a dead host left is no evacuation.
     assert_eq!(client.evacuations_from(&host("node1")).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn marks_of_aggregates_server_groups_and_images_are_read_as_the_apis_show_them() {
+    let changes = json!({
+        "aggregates": [{"name": "rack1", "hosts": ["node1"], "metadata": {"evacuable": "true"}}, {"name": "rack2"}],
+        "server_groups": [
+            {"name": "apart", "policy": "anti-affinity", "members": ["g0", "g1"]},
+            {"name": "soft", "policy": "soft-affinity", "members": ["g2"]},
+        ],
+        "images": {"img": {"tags": ["evacuable"], "properties": {"nova_ha:recover": "no", "hw_disk_bus": "virtio"}}},
+        // Smaller pages than there are groups.
+        "max_limit": 1,
+    });
+    let sim = SimCloud::start(with(seed(), changes));
+    let client = sim.client();
+    let aggregates = client.aggregates().await.unwrap();
+    assert_eq!(aggregates.len(), 2);
+    assert_eq!(
+        (aggregates[0].hosts.as_slice(), aggregates[0].metadata["evacuable"].as_str()),
+        (&["node1".to_owned()][..], "true")
+    );
+    let groups = client.server_groups().await.unwrap();
+    assert_eq!(
+        groups.iter().map(|g| (g.name.as_str(), g.is_hard(), g.members.len())).collect::<Vec<_>>(),
+        [("apart", true, 2), ("soft", false, 1)]
+    );
+    let image = client.image("img").await.unwrap().unwrap();
+    assert_eq!(
+        (image.tags.as_slice(), image.properties["nova_ha:recover"].as_str()),
+        (&["evacuable".to_owned()][..], "no")
+    );
+    assert_eq!(client.image("gone").await.unwrap(), None);
+    // An image of a guest that carries no marks.
+    let plain = guest(&client, "node10", "other").await.image.unwrap();
+    assert!(client.image(&plain).await.unwrap().unwrap().tags.is_empty());
+}
+
+#[tokio::test]
+async fn a_catalog_without_an_image_store_is_an_error_of_that_call_only() {
+    let sim = SimCloud::start(with(seed(), json!({"catalog": {"image": false}})));
+    let client = sim.client();
+    let error = client.image("img").await.unwrap_err();
+    assert!(
+        error.to_string().contains("image store") || format!("{error:?}").contains("image store"),
+        "{error:?}"
+    );
+    assert!(!error.effect_may_have_happened());
+    client.ping().await.unwrap();
+}

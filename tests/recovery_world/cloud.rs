@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nova_ha::nova::error::Call;
 use nova_ha::nova::{
-    Cloud, CloudInfo, ComputeService, EvacuateRequest, Microversion, Migration, NovaError, NovaHost,
-    RequestId, Server, ServerId, ServiceId, ServiceState, ServiceStatus,
+    Aggregate, Cloud, CloudInfo, ComputeService, EvacuateRequest, Image, Microversion, Migration, NovaError,
+    NovaHost, RequestId, Server, ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus,
 };
 use nova_ha::recovery::world::Clouds;
 
@@ -139,6 +139,15 @@ impl Cloud for SimCloud {
         let here = |m: &&Migration| m.source == *host || m.dest.as_ref() == Some(host);
         self.ask("live migrations", false, |u| Ok(u.live_migrations.iter().filter(here).cloned().collect()))
             .await
+    }
+    async fn aggregates(&self) -> Result<Vec<Aggregate>, NovaError> {
+        self.ask("aggregates", false, |u| Ok(u.aggregates.clone())).await
+    }
+    async fn server_groups(&self) -> Result<Vec<ServerGroup>, NovaError> {
+        self.ask("groups", false, |u| Ok(u.server_groups.clone())).await
+    }
+    async fn image(&self, _: &str) -> Result<Option<Image>, NovaError> {
+        self.ask("image", false, |_| Ok(None)).await
     }
     async fn evacuations_from(&self, source: &NovaHost) -> Result<Vec<Migration>, NovaError> {
         self.ask("migrations", false, |u| {

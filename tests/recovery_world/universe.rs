@@ -7,8 +7,8 @@ use std::time::Duration;
 use nova_ha::keys;
 use nova_ha::names::{Epoch, HaNodeName, IncidentId};
 use nova_ha::nova::{
-    ComputeService, Migration, MigrationStatus, NovaHost, PowerState, RequestId, Server, ServerId, ServiceId,
-    ServiceState, ServiceStatus, VmState,
+    Aggregate, ComputeService, Migration, MigrationStatus, NovaHost, PowerState, RequestId, Server,
+    ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus, VmState,
 };
 use nova_ha::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
 use nova_ha::tree::record::bytes;
@@ -59,6 +59,8 @@ pub(crate) struct Universe {
     pub(crate) migrations: Vec<(Migration, Duration)>,
     /// What was going on when the host died; nothing of it moves any more.
     pub(crate) live_migrations: Vec<Migration>,
+    pub(crate) aggregates: Vec<Aggregate>,
+    pub(crate) server_groups: Vec<ServerGroup>,
     /// POSTs of a process that is gone, still on their way.
     pub(crate) late_posts: Vec<(Duration, String, ServerId, String)>,
     pub(crate) effects: Vec<Effect>,
@@ -147,6 +149,8 @@ impl Universe {
             servers: (1..=3).map(server).map(|s| (s.id.clone(), s)).collect(),
             migrations: Vec::new(),
             live_migrations: Vec::new(),
+            aggregates: Vec::new(),
+            server_groups: Vec::new(),
             late_posts: Vec::new(),
             effects: Vec::new(),
             broken: Vec::new(),
