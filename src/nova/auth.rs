@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use super::catalog::{CatalogService, compute_url, image_url};
+use super::catalog::{CatalogService, compute_url, image_url, placement_url};
 use super::clouds::{CloudSettings, Credentials, Named, Scope};
 use super::error::{CatalogError, NovaError};
 use super::http::{Answer, Outgoing, Transport};
@@ -26,6 +26,8 @@ pub(super) struct Session {
     pub(super) token: SecretString,
     /// Nova's address, ending in `/v2.1` or `/v2.1/PROJECT`.
     pub(super) compute: Url,
+    /// Placement's address, or why there is none: only capacity needs it.
+    pub(super) placement: Result<Url, CatalogError>,
     /// The image store's, ending in `/v2`, where the catalog has one.
     pub(super) image: Option<Url>,
     /// Who keystone says we are, for people.
@@ -139,6 +141,12 @@ impl Login {
             }
             (None, None) => return Err(catalog_error(CatalogError::Absent)),
         };
+        let placement = match &body.catalog {
+            Some(catalog) => {
+                placement_url(catalog, &self.settings.interface, self.settings.region.as_deref())
+            }
+            None => Err(CatalogError::Absent),
+        };
         let image = body.catalog.as_deref().and_then(|catalog| {
             image_url(catalog, &self.settings.interface, self.settings.region.as_deref())
         });
@@ -146,6 +154,7 @@ impl Login {
             image,
             token: SecretString::from(token),
             compute,
+            placement,
             user: body.user.name,
             project: body.project.map(|project| project.name),
             renew_at: began + life.saturating_sub(RENEW_BEFORE_END.min(life / 4)),

@@ -7,6 +7,7 @@ use super::clouds::web_address;
 use super::error::CatalogError;
 
 const COMPUTE: &str = "compute";
+const PLACEMENT: &str = "placement";
 const IMAGE: &str = "image";
 
 /// One service of the catalog.
@@ -50,6 +51,16 @@ pub fn compute_url(
     region: Option<&str>,
 ) -> Result<Url, CatalogError> {
     versioned(address(catalog, COMPUTE, interface, region)?)
+}
+
+/// Placement's address, likewise; it has no version in its path.
+pub fn placement_url(
+    catalog: &[CatalogService],
+    interface: &str,
+    region: Option<&str>,
+) -> Result<Url, CatalogError> {
+    let url = address(catalog, PLACEMENT, interface, region)?;
+    web_address(url).map_err(|why| CatalogError::BadAddress { service: PLACEMENT, url: url.to_owned(), why })
 }
 
 fn address<'a>(

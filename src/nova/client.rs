@@ -20,13 +20,14 @@ use super::http::{Answer, Outgoing, Timing, Transport, secret_value};
 use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
 use super::marks::{Aggregate, Image, ServerGroup};
 use super::migrations::Migration;
+use super::placement::Room;
 use super::servers::{self, Server};
 use super::services::ComputeService;
 
 /// A client of one cloud. Cheap to share by reference; nothing is sent before the first call.
 #[derive(Debug)]
 pub struct NovaClient {
-    transport: Transport,
+    pub(super) transport: Transport,
     login: Login,
 }
 
@@ -100,7 +101,7 @@ impl NovaClient {
         Ok(CloudInfo { compute_url, newest, user: session.user, project: session.project })
     }
 
-    async fn session(&self) -> Result<Session, NovaError> {
+    pub(super) async fn session(&self) -> Result<Session, NovaError> {
         let deadline = Instant::now() + self.transport.timing.read;
         self.repeat(deadline, || self.login.session(&self.transport, deadline)).await
     }
@@ -114,6 +115,45 @@ impl NovaClient {
         }
         let deadline = Instant::now() + timing.read;
         self.repeat(deadline, || self.attempt(call, deadline)).await
+    }
+
+    /// A read of another service of the same cloud, which takes the same token.
+    pub(super) async fn read_elsewhere(
+        &self,
+        url: &Url,
+        version: (&'static str, Microversion),
+    ) -> Result<Answer, NovaError> {
+        let deadline = Instant::now() + self.transport.timing.read;
+        let once = || async {
+            let mut session = self.login.session(&self.transport, deadline).await?;
+            let mut answer = self.send_elsewhere(url, version, &session, deadline).await?;
+            if answer.status == StatusCode::UNAUTHORIZED {
+                self.login.forget(&session).await;
+                session = self.login.session(&self.transport, deadline).await?;
+                answer = self.send_elsewhere(url, version, &session, deadline).await?;
+            }
+            accept(answer, version.1)
+        };
+        self.repeat(deadline, once).await
+    }
+
+    async fn send_elsewhere(
+        &self,
+        url: &Url,
+        (service, version): (&'static str, Microversion),
+        session: &Session,
+        deadline: Instant,
+    ) -> Result<Answer, NovaError> {
+        let mut headers = HeaderMap::new();
+        let token = secret_value(session.token.expose_secret());
+        let token =
+            token.ok_or_else(|| NovaError::NotSent { why: "the token is no header value".to_owned() })?;
+        headers.insert("X-Auth-Token", token);
+        if let Ok(value) = HeaderValue::from_str(&format!("{service} {version}")) {
+            headers.insert("OpenStack-API-Version", value);
+        }
+        let out = Outgoing { method: Method::GET, url: url.clone(), effect: false, headers, body: None };
+        self.transport.exchange(out, deadline).await
     }
 
     /// For what changes nothing: again after a pause while that may help and time is left.
@@ -269,6 +309,10 @@ impl Cloud for NovaClient {
 
     async fn evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError> {
         self.read_evacuations_of(server).await
+    }
+
+    async fn rooms(&self, hosts: &[NovaHost]) -> Result<Vec<Room>, NovaError> {
+        self.read_rooms(hosts).await
     }
 }
 

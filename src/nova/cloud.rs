@@ -8,6 +8,7 @@ use super::evacuate::EvacuateRequest;
 use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
 use super::marks::{Aggregate, Image, ServerGroup};
 use super::migrations::Migration;
+use super::placement::Room;
 use super::servers::Server;
 use super::services::ComputeService;
 
@@ -94,4 +95,8 @@ pub trait Cloud: Send + Sync {
 
     /// All evacuations of one guest, newest first.
     async fn evacuations_of(&self, server: &ServerId) -> Result<Vec<Migration>, NovaError>;
+
+    /// What is free on these hosts, or with none named on every host that is up and enabled, by
+    /// placement. A host that placement shows no room on is left out.
+    async fn rooms(&self, hosts: &[NovaHost]) -> Result<Vec<Room>, NovaError>;
 }

@@ -135,6 +135,11 @@ impl Transport {
         Self { settings, timing, plain: OnceLock::new(), secure: OnceLock::new() }
     }
 
+    /// The cloud's name in `clouds.yaml`, or `envvars`.
+    pub(super) fn cloud(&self) -> &str {
+        &self.settings.name
+    }
+
     pub(super) async fn exchange(&self, out: Outgoing<'_>, deadline: Instant) -> Result<Answer, NovaError> {
         let our_id = RequestId::ours();
         let mut call = Box::new(Call {

@@ -22,6 +22,7 @@ pub mod ids;
 pub mod marks;
 pub mod migrations;
 pub mod ownership;
+pub mod placement;
 pub mod servers;
 pub mod services;
 
@@ -36,5 +37,6 @@ pub use http::Timing;
 pub use ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
 pub use marks::{Aggregate, Image, ServerGroup};
 pub use migrations::{Migration, MigrationStatus};
+pub use placement::Room;
 pub use servers::{PowerState, Server, VmState};
 pub use services::{ComputeService, ServiceState, ServiceStatus};

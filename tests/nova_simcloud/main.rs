@@ -13,4 +13,5 @@ mod evacuations;
 mod faults;
 mod login;
 mod reads;
+mod rooms;
 mod states;

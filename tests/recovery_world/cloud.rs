@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use nova_ha::nova::error::Call;
 use nova_ha::nova::{
     Aggregate, Cloud, CloudInfo, ComputeService, EvacuateRequest, Image, Microversion, Migration, NovaError,
-    NovaHost, RequestId, Server, ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus,
+    NovaHost, RequestId, Room, Server, ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus,
 };
 use nova_ha::recovery::world::Clouds;
 
@@ -171,5 +171,9 @@ impl Cloud for SimCloud {
             Ok(u.migrations.iter().map(|(m, _)| m).filter(|m| of(m)).cloned().collect())
         })
         .await
+    }
+    async fn rooms(&self, hosts: &[NovaHost]) -> Result<Vec<Room>, NovaError> {
+        let room = |host: &NovaHost| Room { host: host.clone(), vcpus: 9, memory_mib: 9, disk_gib: None };
+        self.ask("rooms", false, |_| Ok(hosts.iter().map(room).collect())).await
     }
 }
