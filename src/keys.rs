@@ -128,6 +128,14 @@ impl MachineKeys {
     pub fn storage(&self) -> String {
         format!("{}config/storage", self.root)
     }
+    /// `config/storage_exec` (HA nodes): the program of strategy `exec`, with its arguments.
+    pub fn storage_exec(&self) -> String {
+        format!("{}config/storage_exec", self.root)
+    }
+    /// `config/nova_user` (HA nodes): the user that nova-compute runs as.
+    pub fn nova_user(&self) -> String {
+        format!("{}config/nova_user", self.root)
+    }
     /// `config/targets` (HA nodes): where guests go.
     pub fn targets(&self) -> String {
         format!("{}config/targets", self.root)

@@ -16,6 +16,7 @@ use crate::names::HaNodeName;
 use crate::store::{Op, Store};
 use crate::tree::flag;
 use crate::tree::machine::Targets;
+use crate::tree::storage::{absolute, user};
 
 /// What can be done with HA nodes.
 #[derive(Debug, Subcommand)]
@@ -44,9 +45,13 @@ pub struct AddArgs {
     /// Name of the cloud in this node's clouds.yaml.
     #[arg(long, value_name = "NAME")]
     pub os_cloud: Option<String>,
-    /// Where Nova keeps its guests on this node.
+    /// Where Nova keeps its guests' disks as files on this node: then each disk is looked at before its
+    /// guest is sent here. Leave it out where root disks are no files (RBD, LVM).
     #[arg(long, value_name = "PATH")]
     pub nova_mountpoint: Option<String>,
+    /// The user that nova-compute runs as on this node; nova where it is not set.
+    #[arg(long, value_name = "USER")]
+    pub nova_user: Option<String>,
     /// Where guests go: this_ha_node (the default), scheduler, hosts:A,B,... or the JSON of them.
     #[arg(long, value_name = "TARGETS")]
     pub targets: Option<String>,
@@ -78,6 +83,7 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
     let own = [
         (keys.os_cloud(), checked("--os-cloud", args.os_cloud.as_deref(), word)?),
         (keys.nova_mountpoint(), checked("--nova-mountpoint", args.nova_mountpoint.as_deref(), mountpoint)?),
+        (keys.nova_user(), checked("--nova-user", args.nova_user.as_deref(), user)?),
         (keys.targets(), args.targets.as_deref().map(targets).transpose()?),
         (
             keys.storage(),
@@ -110,10 +116,8 @@ fn skeleton(keys: &MachineKeys) -> Vec<Setting> {
 }
 
 fn mountpoint(text: &str) -> Result<(), &'static str> {
-    if !text.starts_with('/') || text.split('/').any(|part| part == "..") {
-        return Err("it is no absolute path");
-    }
-    super::machine_options::line(text)
+    super::machine_options::line(text)?;
+    absolute(text).map(drop)
 }
 
 /// The short forms people type, or the JSON that is stored.

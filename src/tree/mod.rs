@@ -18,6 +18,7 @@ pub mod observer;
 pub mod record;
 pub mod runtime_config;
 pub mod snapshot;
+pub mod storage;
 
 pub use error::TreeError;
 pub use snapshot::Snapshot;
