@@ -120,6 +120,10 @@ pub struct Policy {
     /// is posted again. Above Nova's own API timeouts.
     #[serde(with = "span")]
     pub post_settle: Duration,
+    /// vm_states that Nova evacuates only from ERROR and that are reset for it (`os-resetState`) and
+    /// stopped in the end: of *paused*, *rescued* and *suspended*. The first two by default: their
+    /// memory went with the host, so nothing is given up. A suspended guest's is on the host's disk.
+    pub reset_and_evacuate: Vec<String>,
     /// Closed incidents kept in the tree.
     pub keep_closed_incidents: usize,
 }
@@ -150,6 +154,7 @@ impl Default for Policy {
             evacuation_deadline: Duration::from_secs(15 * 60),
             evacuation_poll: Duration::from_secs(2),
             post_settle: Duration::from_secs(30),
+            reset_and_evacuate: vec!["paused".into(), "rescued".into()],
             keep_closed_incidents: 100,
         }
     }
@@ -201,6 +206,10 @@ impl Policy {
         demand(self.domains.iter().all(|d| d.limit >= 1), "domains: each limit at least 1");
         demand((1..=256).contains(&self.evacuation_parallel), "evacuation_parallel: 1 to 256");
         demand(self.evacuation_poll >= Duration::from_millis(100), "evacuation_poll: at least 100ms");
+        demand(
+            self.reset_and_evacuate.iter().all(|s| matches!(s.as_str(), "paused" | "rescued" | "suspended")),
+            "reset_and_evacuate: of paused, rescued and suspended",
+        );
         demand(self.proof_max_age >= Duration::from_secs(5), "proof_max_age: at least 5s");
         faults
     }

@@ -5,4 +5,5 @@
 pub mod engine;
 pub mod ledger;
 pub mod next;
+pub mod states;
 pub mod treatment;
