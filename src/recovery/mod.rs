@@ -28,6 +28,7 @@ pub mod run;
 pub mod single;
 pub mod steps;
 pub mod stop;
+pub mod surroundings;
 pub mod world;
 
 pub use args::Args;

@@ -2,6 +2,7 @@
 //! the loop that asks Nova and waits for each one ([`engine`]), with one guest's next move decided
 //! by [`next`], which is pure too.
 
+pub mod choice;
 pub mod engine;
 pub mod ledger;
 pub mod next;

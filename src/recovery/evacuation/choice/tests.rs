@@ -1,0 +1,141 @@
+//! Marks near and far, clear and unclear.
+
+use super::*;
+use crate::nova::ownership::foreign_owner;
+use crate::nova::servers::Flavor;
+use crate::nova::{PowerState, VmState};
+
+fn marks(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn guest(metadata: &[(&str, &str)], flavor: &[(&str, &str)]) -> Server {
+    Server {
+        id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
+        name: "web".into(),
+        host: Some("compute1".parse().unwrap()),
+        hypervisor_hostname: None,
+        vm_state: VmState::Active,
+        task_state: None,
+        power_state: PowerState::Running,
+        locked: false,
+        locked_reason: None,
+        metadata: marks(metadata),
+        image: Some("img".into()),
+        volumes: vec![],
+        flavor: Flavor { extra_specs: marks(flavor), ..Flavor::default() },
+        project: None,
+        launched: true,
+        fault: None,
+        server_groups: vec![],
+    }
+}
+
+fn beside(image: &[(&str, &str)], tags: &[&str], aggregate: &[(&str, &str)]) -> Surroundings {
+    let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+    Surroundings {
+        aggregates: vec![Aggregate { name: "rack1".into(), hosts: vec![], metadata: marks(aggregate) }],
+        images: [("img".to_owned(), Image { tags, properties: marks(image) })].into(),
+        ..Surroundings::default()
+    }
+}
+
+#[test]
+fn the_nearest_mark_counts_and_none_is_the_policys_word() {
+    type Marks<'a> = &'a [(&'a str, &'a str)];
+    let no: Marks<'_> = &[("evacuable", "false")];
+    let yes: Marks<'_> = &[("evacuable", "true")];
+    // metadata, flavor, image, tags, aggregate; recovered by all-but-out, by only-in.
+    for (name, metadata, flavor, image, tags, aggregate, all, only) in [
+        (
+            "no mark",
+            &[] as Marks<'_>,
+            &[] as Marks<'_>,
+            &[] as Marks<'_>,
+            &[] as &[&str],
+            &[] as Marks<'_>,
+            true,
+            false,
+        ),
+        ("own no", &[("nova_ha:recover", "no")], yes, yes, &["evacuable"], yes, false, false),
+        ("own yes", &[("nova_ha:recover", "yes")], no, no, &[], no, true, true),
+        ("masakari no", &[("HA_Enabled", "False")], &[], &[], &[], &[], false, false),
+        ("masakari yes", &[("HA_Enabled", "True")], &[], &[], &[], &[], true, true),
+        ("flavor no", &[], no, &[], &[], yes, false, false),
+        ("image no", &[], &[], no, &[], yes, false, false),
+        ("image yes", &[], &[], yes, &[], no, true, true),
+        ("image tag", &[], &[], &[], &["evacuable"], no, true, true),
+        ("another tag", &[], &[], &[], &["not-evacuable"], &[], true, false),
+        ("aggregate no", &[], &[], &[], &[], no, false, false),
+        ("aggregate yes", &[], &[], &[], &[], yes, true, true),
+    ] {
+        let (server, around) = (guest(metadata, flavor), beside(image, tags, aggregate));
+        for (only_opted_in, expected) in [(false, all), (true, only)] {
+            let wish = wish(&server, &around, only_opted_in);
+            assert_eq!(wish.excluded.is_none(), expected, "{name}, {only_opted_in}: {wish:?}");
+            assert!(wish.doubts.is_empty(), "{name}: {wish:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_said_and_is_never_a_no() {
+    for value in ["Flase", "", "none", "2"] {
+        for only_opted_in in [false, true] {
+            let wish = wish(&guest(&[("HA_Enabled", value)], &[]), &beside(&[], &[], &[]), only_opted_in);
+            assert_eq!(wish.excluded, None, "{value:?}");
+            assert!(wish.doubts[0].contains("HA_Enabled"), "{wish:?}");
+        }
+    }
+    // It is no yes either: a clear mark farther away still counts.
+    let far = beside(&[], &[], &[("evacuable", "no")]);
+    assert!(wish(&guest(&[("HA_Enabled", "Flase")], &[]), &far, false).excluded.is_some());
+}
+
+#[test]
+fn a_contradiction_on_one_level_is_said_and_taken_for_a_yes() {
+    let both = guest(&[("HA_Enabled", "False"), ("nova_ha:recover", "yes")], &[]);
+    let found = wish(&both, &Surroundings::default(), true);
+    assert!(found.excluded.is_none() && found.doubts[0].contains("yet"), "{found:?}");
+    let apart = wish(&guest(&[], &[("evacuable", "no")]), &beside(&[("evacuable", "yes")], &[], &[]), false);
+    assert!(apart.excluded.is_none() && apart.doubts[0].contains("flavor"), "{apart:?}");
+}
+
+#[test]
+fn an_image_store_that_does_not_answer_excludes_nobody() {
+    let found = wish(&guest(&[], &[]), &Surroundings::default(), true);
+    assert!(found.excluded.is_none() && !found.doubts.is_empty(), "{found:?}");
+    // Booted from a volume: there is no image to look at.
+    let volume = Server { image: None, ..guest(&[], &[]) };
+    assert!(wish(&volume, &Surroundings::default(), true).excluded.is_some());
+}
+
+#[test]
+fn a_host_may_be_opted_out_or_be_another_systems() {
+    let aggregate = |pairs: &[(&str, &str)]| beside(&[], &[], pairs).aggregates;
+    assert!(host_opted_out(&aggregate(&[("evacuable", "false")])).unwrap().contains("rack1"));
+    assert_eq!(host_opted_out(&aggregate(&[("evacuable", "maybe")])), None);
+    assert_eq!(host_opted_out(&aggregate(&[])), None);
+    assert!(foreign_owner(&aggregate(&[("nova_ha:managed_by", "masakari")])).unwrap().contains("masakari"));
+    assert_eq!(foreign_owner(&aggregate(&[("nova_ha:managed_by", "Nova-HA ")])), None);
+    assert_eq!(foreign_owner(&aggregate(&[])), None);
+}
+
+#[test]
+fn urgency_is_a_number_in_its_range_or_the_usual_one() {
+    for (text, expected, doubt) in [
+        (None, 500, false),
+        (Some("1000"), 1000, false),
+        (Some(" 1 "), 1, false),
+        (Some("0"), 1, true),
+        (Some("9999"), 1000, true),
+        (Some("high"), 500, true),
+        (Some("-5"), 500, true),
+    ] {
+        let metadata = marks(&text.map(|text| (PRIORITY_KEY, text)).into_iter().collect::<Vec<_>>());
+        let (priority, group, said) = urgency(&metadata);
+        assert_eq!((priority, group, said.is_some()), (expected, None, doubt), "{text:?}: {said:?}");
+    }
+    assert_eq!(urgency(&marks(&[(GROUP_KEY, " db ")])).1, Some("db"));
+    assert_eq!(urgency(&marks(&[(GROUP_KEY, " ")])).1, None);
+}
