@@ -6,5 +6,7 @@ pub mod choice;
 pub mod engine;
 pub mod ledger;
 pub mod next;
+pub mod order;
+pub mod pace;
 pub mod states;
 pub mod treatment;
