@@ -50,8 +50,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "recovery",
         &[
-            "clock", "evidence", "fence", "incident", "judge", "keys", "names", "nova", "policy", "ssh",
-            "store", "tree",
+            "clock", "evidence", "fence", "incident", "judge", "keys", "names", "nova", "policy", "program",
+            "ssh", "store", "tree",
         ],
     ),
     // What hosts publish, and what people do.

@@ -11,6 +11,7 @@ use nova_ha::consul::Consul;
 use nova_ha::evidence::TcpAnchors;
 use nova_ha::exit;
 use nova_ha::names::{HaNodeName, HostName, NameError};
+use nova_ha::recovery::local_disks::LocalDisks;
 use nova_ha::recovery::run::Report;
 use nova_ha::recovery::single::{Single, SingleError};
 use nova_ha::recovery::stop::Stop;
@@ -59,6 +60,7 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         fences: Box::new(ConfiguredFences),
         clouds: Box::new(ConfiguredClouds),
         reach: Box::new(SshReach),
+        disks: Box::new(LocalDisks::default()),
         me,
         boot_id: boot_id()?.to_string(),
         run_dir: args.run_dir.clone(),

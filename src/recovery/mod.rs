@@ -19,6 +19,7 @@ pub mod history;
 pub mod holder;
 pub mod journal;
 pub mod lease;
+pub mod local_disks;
 pub mod note;
 pub mod plan;
 pub mod proof;

@@ -1,6 +1,6 @@
 //! The seams through which a recovery reaches the world.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use crate::evidence::{Anchors, Witness};
 use crate::fence::{ConfigError, FenceConfig, FenceLevels, Machine};
 use crate::keys::MachineKeys;
 use crate::names::HaNodeName;
-use crate::nova::{Cloud, CloudSettings, Environment, NovaClient, Timing};
+use crate::nova::{Cloud, CloudSettings, Environment, NovaClient, ServerId, Timing};
 use crate::ssh::{Answer, PinnedKey, answers_with_pinned_key};
 use crate::store::Store;
 use crate::tree::Snapshot;
@@ -40,6 +40,70 @@ pub trait Reach: Send + Sync {
     async fn answers(&self, address: &str, port: u16, pins: &[PinnedKey]) -> Answer;
 }
 
+/// The guests' places on this HA node, as nova-compute here would find them.
+#[async_trait]
+pub trait Disks: Send + Sync {
+    /// Looks at `MOUNTPOINT/SERVER` for this user; changes nothing. An error means *cannot tell*.
+    async fn look(&self, mountpoint: &Path, server: &ServerId, nova_user: &str) -> Result<Look, String>;
+}
+
+/// One look at a guest's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Who nova-compute is here.
+    pub user: NovaUser,
+    /// What is there.
+    pub place: Place,
+}
+
+/// A user of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NovaUser {
+    /// Its name.
+    pub name: String,
+    /// Its number here; on another machine it may be another.
+    pub uid: u32,
+    /// Its groups.
+    pub gids: Vec<u32>,
+}
+
+/// What is at a guest's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing, in a mountpoint that is there.
+    Absent,
+    /// Something that is no directory.
+    NoDirectory,
+    /// A directory.
+    Directory(Directory),
+}
+
+/// A guest's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Whether its filesystem is mounted read-only.
+    pub read_only: bool,
+    /// `disk`: the root disk.
+    pub disk: Option<DiskFile>,
+    /// `disk.eph0`: the first ephemeral disk.
+    pub ephemeral: Option<DiskFile>,
+}
+
+/// A disk in a guest's directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskFile {
+    /// Whether it is a file, or a link to one.
+    pub is_file: bool,
+    /// Its length.
+    pub bytes: u64,
+}
+
 /// Everything outside this process.
 pub struct World {
     /// The tree.
@@ -54,6 +118,8 @@ pub struct World {
     pub clouds: Box<dyn Clouds>,
     /// Host keys.
     pub reach: Box<dyn Reach>,
+    /// Guests' disks on this HA node.
+    pub disks: Box<dyn Disks>,
     /// The HA node we are.
     pub me: HaNodeName,
     /// This boot.

@@ -18,6 +18,7 @@ mod claims;
 mod cloud;
 mod consul;
 mod crashes;
+mod disks;
 mod marking;
 mod seams;
 mod stage;

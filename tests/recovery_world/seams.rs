@@ -25,6 +25,7 @@ use nova_ha::store::{
 use nova_ha::tree::Snapshot;
 
 use super::cloud::SimClouds;
+use super::disks::SimDisks;
 use super::time::{SimClock, Time};
 use super::universe::{Universe, incident};
 
@@ -105,6 +106,7 @@ impl Process {
             fences: Box::new(SimFences(Arc::clone(self))),
             clouds: Box::new(SimClouds(Arc::clone(self))),
             reach: Box::new(SimReach(Arc::clone(self))),
+            disks: Box::new(SimDisks(Arc::clone(self))),
             me: self.node.parse().unwrap(),
             boot_id: format!("boot-{}", self.node),
             run_dir: self.universe.lock().unwrap().run_dirs.path().join(&self.node),

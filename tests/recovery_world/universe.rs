@@ -10,6 +10,7 @@ use nova_ha::nova::{
     Aggregate, ComputeService, Migration, MigrationStatus, NovaHost, PowerState, RequestId, Server,
     ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus, VmState,
 };
+use nova_ha::recovery::world::Place;
 use nova_ha::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
 use nova_ha::tree::record::bytes;
 
@@ -57,6 +58,8 @@ pub(crate) struct Universe {
     pub(crate) services: BTreeMap<String, ComputeService>,
     pub(crate) servers: BTreeMap<ServerId, Server>,
     pub(crate) migrations: Vec<(Migration, Duration)>,
+    /// What is at a guest's place on an HA node; absent where nothing is said.
+    pub(crate) places: BTreeMap<(String, ServerId), Place>,
     /// What was going on when the host died; nothing of it moves any more.
     pub(crate) live_migrations: Vec<Migration>,
     pub(crate) aggregates: Vec<Aggregate>,
@@ -148,6 +151,7 @@ impl Universe {
             services,
             servers: (1..=3).map(server).map(|s| (s.id.clone(), s)).collect(),
             migrations: Vec::new(),
+            places: BTreeMap::new(),
             live_migrations: Vec::new(),
             aggregates: Vec::new(),
             server_groups: Vec::new(),

@@ -3,10 +3,12 @@
 //! by [`next`], which is pure too.
 
 pub mod choice;
+pub mod disk;
 pub mod engine;
 pub mod ledger;
 pub mod next;
 pub mod order;
 pub mod pace;
+pub mod request;
 pub mod states;
 pub mod treatment;

@@ -19,6 +19,16 @@ pub enum Target {
     },
 }
 
+impl Target {
+    /// The host that is named.
+    pub fn host(&self) -> Option<&NovaHost> {
+        match self {
+            Target::Scheduler => None,
+            Target::Host { host, .. } => Some(host),
+        }
+    }
+}
+
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -1,0 +1,152 @@
+//! The guests' places on this machine: what [`Disks`] is in earnest.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::fs::StatVfsMountFlags;
+
+use super::world::{Directory, DiskFile, Disks, Look, NovaUser, Place, chain};
+use crate::nova::ServerId;
+use crate::program::{Ended, Program};
+
+/// A local filesystem answers at once; one over a dead network may never.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
+
+/// `id` may have to ask a directory service.
+const USER_WITHIN: Duration = Duration::from_secs(10);
+
+/// This machine's filesystems and users.
+#[derive(Debug, Default)]
+pub struct LocalDisks {
+    /// A recovery asks for one user, a thousand times.
+    known: Mutex<Option<NovaUser>>,
+}
+
+#[async_trait]
+impl Disks for LocalDisks {
+    async fn look(&self, mountpoint: &Path, server: &ServerId, nova_user: &str) -> Result<Look, String> {
+        let user = self.user(nova_user).await?;
+        let (mountpoint, path) = (mountpoint.to_owned(), mountpoint.join(server.as_str()));
+        let looking = tokio::task::spawn_blocking(move || place(&mountpoint, &path));
+        match tokio::time::timeout(LOOK_WITHIN, looking).await {
+            Ok(Ok(place)) => place.map(|place| Look { user, place }),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("the filesystem did not answer within {LOOK_WITHIN:?}")),
+        }
+    }
+}
+
+impl LocalDisks {
+    async fn user(&self, name: &str) -> Result<NovaUser, String> {
+        let known = self.known.lock().map_err(|_| "a look before this one panicked")?.clone();
+        if let Some(user) = known.filter(|user| user.name == name) {
+            return Ok(user);
+        }
+        let uid = *numbers("-u", name).await?.first().ok_or("id -u says nothing")?;
+        let user = NovaUser { name: name.to_owned(), uid, gids: numbers("-G", name).await? };
+        *self.known.lock().map_err(|_| "a look before this one panicked")? = Some(user.clone());
+        Ok(user)
+    }
+}
+
+/// By `id`, which asks whatever the machine has its users in.
+async fn numbers(what: &str, name: &str) -> Result<Vec<u32>, String> {
+    let program = Program::named("id", USER_WITHIN).map_err(|error| chain(&error))?;
+    let done = program.args([what, "--", name]).run().await.map_err(|error| chain(&error))?;
+    let text = String::from_utf8_lossy(&done.stdout.bytes).into_owned();
+    if done.ended != Ended::Exit(0) {
+        let said = String::from_utf8_lossy(&done.stderr.bytes).trim().chars().take(120).collect::<String>();
+        return Err(format!("the user {name:?} of nova-compute is not known here: {said}"));
+    }
+    text.split_whitespace()
+        .map(|word| word.parse().map_err(|_| format!("id {what} {name} says {text:?}")))
+        .collect()
+}
+
+fn place(mountpoint: &PathBuf, path: &PathBuf) -> Result<Place, String> {
+    let said = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    // A mountpoint that is not there says nothing about what would be in it.
+    if !std::fs::metadata(mountpoint).map_err(|error| said(mountpoint, error))?.is_dir() {
+        return Err(format!("{} is no directory", mountpoint.display()));
+    }
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Place::Absent),
+        Err(error) => return Err(said(path, error)),
+    };
+    if !found.is_dir() {
+        return Ok(Place::NoDirectory);
+    }
+    let flags = rustix::fs::statvfs(path).map_err(|error| said(path, error.into()))?.f_flag;
+    Ok(Place::Directory(Directory {
+        uid: found.uid(),
+        gid: found.gid(),
+        mode: found.permissions().mode() & 0o7777,
+        read_only: flags.contains(StatVfsMountFlags::RDONLY),
+        disk: file(&path.join("disk"))?,
+        ephemeral: file(&path.join("disk.eph0"))?,
+    }))
+}
+
+fn file(path: &Path) -> Result<Option<DiskFile>, String> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(Some(DiskFile { is_file: found.is_file(), bytes: found.len() })),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guest() -> ServerId {
+        "00000000-0000-4000-8000-000000000001".parse().unwrap()
+    }
+
+    async fn look(mountpoint: &Path) -> Result<Place, String> {
+        let me = Program::named("id", USER_WITHIN).unwrap().args(["-un"]).run().await.unwrap();
+        let me = String::from_utf8(me.stdout.bytes).unwrap();
+        LocalDisks::default().look(mountpoint, &guest(), me.trim()).await.map(|look| look.place)
+    }
+
+    #[tokio::test]
+    async fn a_guests_place_is_seen_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join(guest().as_str());
+        assert_eq!(look(folder.path()).await, Ok(Place::Absent));
+        std::fs::write(&place, "x").unwrap();
+        assert_eq!(look(folder.path()).await, Ok(Place::NoDirectory));
+        std::fs::remove_file(&place).unwrap();
+        std::os::unix::fs::symlink("/tmp", &place).unwrap();
+        assert_eq!(look(folder.path()).await, Ok(Place::NoDirectory));
+        std::fs::remove_file(&place).unwrap();
+        std::fs::create_dir(&place).unwrap();
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o750)).unwrap();
+        std::fs::write(place.join("disk"), "root").unwrap();
+        std::fs::create_dir(place.join("disk.eph0")).unwrap();
+        let owner = std::fs::metadata(&place).unwrap();
+        let Ok(Place::Directory(found)) = look(folder.path()).await else { panic!("no directory") };
+        assert_eq!((found.uid, found.gid, found.mode), (owner.uid(), owner.gid(), 0o750));
+        assert!(!found.read_only);
+        assert_eq!(found.disk, Some(DiskFile { is_file: true, bytes: 4 }));
+        assert!(found.ephemeral.is_some_and(|file| !file.is_file));
+    }
+
+    #[tokio::test]
+    async fn a_mountpoint_that_is_not_there_is_no_absent_guest() {
+        let why = look(Path::new("/nonexistent/instances")).await.unwrap_err();
+        assert!(why.contains("/nonexistent/instances"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_user_that_nobody_knows_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let why = LocalDisks::default().look(folder.path(), &guest(), "nobody-knows-me").await.unwrap_err();
+        assert!(why.contains("nobody-knows-me"), "{why}");
+    }
+}
