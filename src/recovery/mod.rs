@@ -27,8 +27,10 @@ pub mod prune;
 pub mod queue;
 pub mod run;
 pub mod single;
+pub mod site_programs;
 pub mod steps;
 pub mod stop;
+pub mod storage;
 pub mod surroundings;
 pub mod world;
 

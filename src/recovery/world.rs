@@ -11,6 +11,7 @@ use crate::fence::{ConfigError, FenceConfig, FenceLevels, Machine};
 use crate::keys::MachineKeys;
 use crate::names::HaNodeName;
 use crate::nova::{Cloud, CloudSettings, Environment, NovaClient, ServerId, Timing};
+use crate::program::Ended;
 use crate::ssh::{Answer, PinnedKey, answers_with_pinned_key};
 use crate::store::Store;
 use crate::tree::Snapshot;
@@ -102,6 +103,33 @@ pub struct DiskFile {
     pub is_file: bool,
     /// Its length.
     pub bytes: u64,
+}
+
+/// A site's own programs on this HA node.
+#[async_trait]
+pub trait Programs: Send + Sync {
+    /// Runs one to its end or its deadline, when its whole process group is killed; so it is when
+    /// nobody waits any more. An error means that it did not run.
+    async fn run(
+        &self,
+        program: &Path,
+        args: &[String],
+        stdin: String,
+        deadline: Duration,
+    ) -> Result<Said, String>;
+}
+
+/// What a program said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// How it ended.
+    pub ended: Ended,
+    /// The first bytes of its stdout.
+    pub stdout: Vec<u8>,
+    /// Whether there was more.
+    pub cut: bool,
+    /// The first part of its stderr, for people.
+    pub stderr: String,
 }
 
 /// Everything outside this process.

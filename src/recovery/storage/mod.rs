@@ -1,0 +1,4 @@
+//! Getting at the guests' storage: [`contract`] is what a site's own program is told and may answer
+//! (docs/storage-exec.md).
+
+pub mod contract;
