@@ -108,6 +108,9 @@ pub struct Policy {
     pub proof_max_age: Duration,
     /// Allows fencing through a BMC whose identity nobody knows.
     pub allow_unidentified_bmc: bool,
+    /// Guests with a local disk are asked for so that Nova fails where the target does not see the
+    /// disk, also on shared storage, instead of building it anew from the image (see ADR 0014).
+    pub attach_only: bool,
     /// Evacuations under way at once.
     pub evacuation_parallel: usize,
     /// Wall clock for one guest's evacuation before it is given to a person.
@@ -124,6 +127,12 @@ pub struct Policy {
     /// stopped in the end: of *paused*, *rescued* and *suspended*. The first two by default: their
     /// memory went with the host, so nothing is given up. A suspended guest's is on the host's disk.
     pub reset_and_evacuate: Vec<String>,
+    /// Whether only guests are recovered that someone opted in (by metadata, image, flavor or host
+    /// aggregate); by default all are but those that someone opted out.
+    pub recover_only_opted_in: bool,
+    /// How long less urgent guests wait for a more urgent one that stands still.
+    #[serde(with = "span")]
+    pub priority_patience: Duration,
     /// Closed incidents kept in the tree.
     pub keep_closed_incidents: usize,
 }
@@ -150,11 +159,14 @@ impl Default for Policy {
             fence_deadline: Duration::from_secs(60),
             proof_max_age: Duration::from_secs(30),
             allow_unidentified_bmc: false,
+            attach_only: true,
             evacuation_parallel: 16,
             evacuation_deadline: Duration::from_secs(15 * 60),
             evacuation_poll: Duration::from_secs(2),
             post_settle: Duration::from_secs(30),
             reset_and_evacuate: vec!["paused".into(), "rescued".into()],
+            recover_only_opted_in: false,
+            priority_patience: Duration::from_secs(2 * 60),
             keep_closed_incidents: 100,
         }
     }

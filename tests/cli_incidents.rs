@@ -45,6 +45,8 @@ async fn journal(site: &Site, id: &IncidentId, events: Vec<Event>) {
         before: 0,
         migration: Some(7),
         vm_state: "active".into(),
+        ends_stopped: false,
+        requests: vec!["req-1".into()],
         state: GuestState::Recovered { to: "node3".into() },
         at: at(60),
     };

@@ -9,6 +9,9 @@ use crate::tree::record::Record;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
 pub enum GuestState {
+    /// Nova is being asked to show it as ERROR, from which alone it can be evacuated; it may or may
+    /// not have heard that.
+    Resetting,
     /// The evacuation is being asked for: Nova may or may not have heard it.
     Posting,
     /// Nova accepted the evacuation.
@@ -16,7 +19,13 @@ pub enum GuestState {
         /// Nova's request id of our POST, if the answer arrived.
         request_id: Option<String>,
     },
-    /// Runs where it should, in the state it should.
+    /// It arrived, and is being stopped: it did not run before, and Nova evacuates nothing without
+    /// starting it.
+    Stopping {
+        /// Nova host where it is now.
+        to: String,
+    },
+    /// Is where it should be, in the state it should.
     Recovered {
         /// Nova host where it is now.
         to: String,
@@ -47,7 +56,10 @@ impl GuestState {
     /// Whether the guest is accounted for.
     pub fn is_final(&self) -> bool {
         match self {
-            GuestState::Posting | GuestState::Accepted { .. } => false,
+            GuestState::Resetting
+            | GuestState::Posting
+            | GuestState::Accepted { .. }
+            | GuestState::Stopping { .. } => false,
             GuestState::Recovered { .. }
             | GuestState::Excluded { .. }
             | GuestState::Refused { .. }
@@ -59,13 +71,29 @@ impl GuestState {
     /// One word for tables and JSON.
     pub fn word(&self) -> &'static str {
         match self {
+            GuestState::Resetting => "resetting",
             GuestState::Posting => "posting",
             GuestState::Accepted { .. } => "accepted",
+            GuestState::Stopping { .. } => "stopping",
             GuestState::Recovered { .. } => "recovered",
             GuestState::Excluded { .. } => "excluded",
             GuestState::Refused { .. } => "refused",
             GuestState::Failed { .. } => "failed",
             GuestState::Held { .. } => "held",
+        }
+    }
+
+    /// Nova host where it is now, once it is known to have arrived.
+    pub fn to(&self) -> Option<&str> {
+        match self {
+            GuestState::Recovered { to } | GuestState::Stopping { to } => Some(to),
+            GuestState::Resetting
+            | GuestState::Posting
+            | GuestState::Accepted { .. }
+            | GuestState::Excluded { .. }
+            | GuestState::Refused { .. }
+            | GuestState::Failed { .. }
+            | GuestState::Held { .. } => None,
         }
     }
 
@@ -76,7 +104,11 @@ impl GuestState {
             | GuestState::Refused { why }
             | GuestState::Failed { why }
             | GuestState::Held { why } => Some(why),
-            GuestState::Posting | GuestState::Accepted { .. } | GuestState::Recovered { .. } => None,
+            GuestState::Resetting
+            | GuestState::Posting
+            | GuestState::Accepted { .. }
+            | GuestState::Stopping { .. }
+            | GuestState::Recovered { .. } => None,
         }
     }
 }
@@ -101,12 +133,26 @@ pub struct GuestEntry {
     pub before: i64,
     /// Nova's migration, once seen.
     pub migration: Option<i64>,
-    /// vm_state that it had and must have again.
+    /// vm_state that it had when it was first seen on the dead host.
     pub vm_state: String,
+    /// Whether it must not be left running.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_stopped: bool,
+    /// Nova's ids of our requests, oldest first: they find them in Nova's logs and among the guest's
+    /// actions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<String>,
     /// Where it stands.
     pub state: GuestState,
     /// Wall clock of the last change.
     pub at: Timestamp,
+}
+
+impl GuestEntry {
+    /// Whether it must not be left running; entries of the first build say so by their vm_state.
+    pub fn must_stop(&self) -> bool {
+        self.ends_stopped || self.vm_state == "stopped"
+    }
 }
 
 impl Record for GuestEntry {

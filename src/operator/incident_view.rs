@@ -8,7 +8,7 @@ use super::table::{Table, field};
 use crate::columns::wrap;
 use crate::fence::ConfirmOff;
 use crate::incident::evidence::Evidence;
-use crate::incident::guest::{GuestEntry, GuestState};
+use crate::incident::guest::GuestEntry;
 use crate::incident::journal::{AdoptionGround, Event, JournalEntry, Outcome};
 use crate::incident::note::WaitingNote;
 use crate::incident::record::{Holder, Origin};
@@ -168,6 +168,8 @@ pub struct GuestView {
     pub attempts: u32,
     /// Nova's migration.
     pub migration: Option<i64>,
+    /// Nova's ids of our requests, oldest first.
+    pub requests: Vec<String>,
 }
 
 impl IncidentView {
@@ -309,15 +311,7 @@ const AT: usize = 16;
 
 impl From<GuestEntry> for GuestView {
     fn from(entry: GuestEntry) -> Self {
-        let to = match &entry.state {
-            GuestState::Recovered { to } => Some(to.clone()),
-            GuestState::Posting
-            | GuestState::Accepted { .. }
-            | GuestState::Excluded { .. }
-            | GuestState::Refused { .. }
-            | GuestState::Failed { .. }
-            | GuestState::Held { .. } => None,
-        };
+        let to = entry.state.to().map(str::to_owned);
         Self {
             outcome: entry.state.word(),
             why: entry.state.why().map(str::to_owned),
@@ -327,6 +321,7 @@ impl From<GuestEntry> for GuestView {
             from: entry.from,
             attempts: entry.attempts,
             migration: entry.migration,
+            requests: entry.requests,
         }
     }
 }

@@ -119,6 +119,9 @@ pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
             Step::Evacuate => steps::evacuate::run(context, known).await?,
             // Somebody is left: one that Nova placed there late, or one that a person led out of a hold.
             Step::Verify => {
+                // No entry is written first: a person's hold must be seen before anything is done.
+                context.journal.confirm().await?;
+                steps::declare_down::again(context, known).await?;
                 engine::run(context, known).await?;
                 steps::verify::run(context).await?;
             }

@@ -2,6 +2,7 @@
 
 use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
 use super::stop::Stop;
+use super::surroundings;
 use super::world::{World, chain};
 use crate::fence::identity::compare;
 use crate::fence::{FenceLevels, Identity, Machine, PowerState, Privilege, Verdict};
@@ -15,6 +16,7 @@ use crate::ssh::PinnedKey;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::meta::Meta;
 use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::storage::Storage;
 use crate::tree::{Snapshot, TreeError, record};
 
 /// One incident with everything the tree knows about its host and about this HA node.
@@ -39,8 +41,8 @@ pub struct Case {
     pub targets: Targets,
     /// What Nova calls this HA node.
     pub own_nova_host: NovaHost,
-    /// `config/storage` of this HA node.
-    pub storage: String,
+    /// How this HA node gets at the guests' disks.
+    pub storage: Storage,
     /// `config/os_cloud` of this HA node.
     pub os_cloud: Option<String>,
 }
@@ -98,7 +100,7 @@ pub async fn load(world: &World, id: &IncidentId) -> Result<Case, Stop> {
     Ok(Case {
         id: id.clone(),
         targets: Targets::of(&snapshot, &own).map_err(tree)?,
-        storage: snapshot.text(&own.storage()).map_err(tree)?.unwrap_or_else(|| "md".to_owned()),
+        storage: Storage::of(&snapshot, &own).map_err(tree)?,
         os_cloud: snapshot.text(&own.os_cloud()).map_err(tree)?,
         nova_host: nova_name(&nova_host, &host.names())?,
         own_nova_host: nova_name(&own_nova_host, &own.names())?,
@@ -210,8 +212,12 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         is_self: is_self(&world.me, case),
         levels: armed.facts.clone(),
         allow_unidentified_bmc: case.policy.allow_unidentified_bmc,
+        reset_and_evacuate: case.policy.reset_and_evacuate.clone(),
+        recover_only_opted_in: case.policy.recover_only_opted_in,
         confirmed_off_by,
         storage: case.storage.clone(),
+        own_nova_host: case.own_nova_host.clone(),
+        attach_only: case.policy.attach_only,
         nova: nova(case, cloud).await,
     })
 }
@@ -245,7 +251,12 @@ async fn nova(case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts, String> {
             named(parsed.map_err(|why| chain(&why))?).await?
         }
     };
-    Ok(NovaFacts { host: case.nova_host.clone(), service, targets, servers })
+    let live_migrations = match &service {
+        Some(_) => cloud.live_migrations_at(&case.nova_host).await.map_err(fail)?,
+        None => Vec::new(),
+    };
+    let surroundings = surroundings::read(cloud, &case.nova_host, &servers).await;
+    Ok(NovaFacts { host: case.nova_host.clone(), service, targets, servers, live_migrations, surroundings })
 }
 
 impl LevelState {

@@ -57,7 +57,7 @@ impl History {
         }
         for stored in world.store.list(&keys.guests()).await.map_err(read)? {
             let guest: GuestEntry = parse(&stored.key, &stored.value).map_err(tree)?;
-            if guest.state == GuestState::Posting {
+            if matches!(guest.state, GuestState::Posting | GuestState::Resetting) {
                 history.unsettled.insert(guest.term);
             }
         }

@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evacuation::treatment::{Target, Treatment, treat};
+use super::evacuation::choice::{self, Surroundings};
+use super::evacuation::treatment::Target;
 use crate::fence::{PowerState, Privilege, Verdict};
 use crate::incident::step::RECOVERY;
 use crate::names::{HaNodeName, IncidentId};
 use crate::nova::ownership;
-use crate::nova::{ComputeService, NovaHost, Server, ServiceState, ServiceStatus};
+use crate::nova::{ComputeService, Migration, NovaHost, Server, ServiceState, ServiceStatus};
 use crate::tree::record::Record;
+use crate::tree::storage::{Storage, Strategy};
+
+mod guests;
 
 /// What one fence level answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +63,10 @@ pub struct NovaFacts {
     pub targets: TargetFacts,
     /// Its guests.
     pub servers: Vec<Server>,
+    /// Live migrations that touch it, newest first.
+    pub live_migrations: Vec<Migration>,
+    /// Marks of its aggregates, its guests' images and groups.
+    pub surroundings: Surroundings,
 }
 
 /// Where guests may go.
@@ -83,10 +91,18 @@ pub struct Facts {
     pub levels: Vec<LevelFact>,
     /// Policy.
     pub allow_unidentified_bmc: bool,
+    /// Policy.
+    pub reset_and_evacuate: Vec<String>,
+    /// Policy.
+    pub recover_only_opted_in: bool,
     /// A person's word that is valid now.
     pub confirmed_off_by: Option<String>,
-    /// `config/storage`.
-    pub storage: String,
+    /// How this HA node gets at the guests' disks.
+    pub storage: Storage,
+    /// What Nova calls this HA node.
+    pub own_nova_host: NovaHost,
+    /// `policy.attach_only`.
+    pub attach_only: bool,
     /// What Nova said, or why it said nothing.
     pub nova: Result<NovaFacts, String>,
 }
@@ -132,6 +148,12 @@ pub struct Plan {
     pub storage: String,
     /// Guests.
     pub guests: Vec<PlannedGuest>,
+    /// What a person should know beside.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// What the guests' marks were read from; every run reads it anew.
+    #[serde(skip)]
+    pub surroundings: Surroundings,
 }
 
 impl Record for Plan {
@@ -150,9 +172,9 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
         );
     }
     fence_blockers(facts, &mut block);
-    if facts.storage != "shared" {
+    if facts.storage.strategy != Strategy::Shared {
         block(
-            format!("storage strategy {:?} is not in this build (shared is)", facts.storage),
+            format!("storage strategy {:?} is not in this build (shared is)", facts.storage.strategy.word()),
             format!("nova-ha ha-node add {} --replace --storage shared", facts.me),
         );
     }
@@ -173,9 +195,11 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
             by: facts.me.clone(),
             steps: RECOVERY.iter().map(|row| row.step.name().to_owned()).collect(),
             fence: facts.levels.iter().map(|fact| fact.text()).collect(),
-            guests: nova.servers.iter().map(|server| planned(server, &target)).collect(),
+            guests: guests::planned(facts, nova, &target),
+            notes: guests::notes(facts, nova),
+            surroundings: nova.surroundings.clone(),
             target,
-            storage: facts.storage.clone(),
+            storage: facts.storage.strategy.word().to_owned(),
         }),
         _ => Err(blockers),
     }
@@ -220,6 +244,32 @@ fn nova_blockers(facts: &Facts, nova: &NovaFacts, block: &mut impl FnMut(String,
             }
         }
     }
+    let aggregates = &nova.surroundings.aggregates;
+    // For a guest what is unread is no *no*; for a host it must not become *ours*.
+    if let Some(why) = &nova.surroundings.aggregates_unread {
+        block(
+            format!("nobody can tell whether another HA system recovers {}: {why}", nova.host),
+            format!("openstack aggregate list   (on {})", facts.me),
+        );
+    }
+    if let Some(owner) = ownership::foreign_owner(aggregates) {
+        block(
+            format!("another HA system recovers {}: {owner}", nova.host),
+            format!("nova-ha maintenance on {host}, or set {} to {}", ownership::OWNER_KEY, ownership::OWNER),
+        );
+    }
+    // Nobody is shot for guests that nobody wants recovered.
+    let wanted = |server: &Server| {
+        choice::wish(server, &nova.surroundings, facts.recover_only_opted_in).excluded.is_none()
+    };
+    if let Some(why) = choice::host_opted_out(aggregates)
+        && !nova.servers.iter().any(wanted)
+    {
+        block(
+            format!("{} is opted out ({why}), and none of its guests is opted in", nova.host),
+            format!("nova-ha maintenance on {host}, or change the aggregate"),
+        );
+    }
     let target = choose(&nova.targets, &nova.host);
     if target.is_none() {
         block(
@@ -260,20 +310,6 @@ fn said_of(targets: &TargetFacts) -> String {
     }
 }
 
-fn planned(server: &Server, target: &Target) -> PlannedGuest {
-    let treatment = match treat(server, target) {
-        Treatment::Evacuate { why, .. } => format!("evacuate: {why}"),
-        Treatment::Exclude { why } => format!("exclude: {why}"),
-        Treatment::Refuse { why } => format!("refuse: {why}"),
-    };
-    PlannedGuest {
-        server: server.id.to_string(),
-        name: server.name.clone(),
-        vm_state: server.vm_state.to_string(),
-        treatment,
-    }
-}
-
 impl Plan {
     /// As a person reads it.
     pub fn text(&self) -> String {
@@ -287,6 +323,7 @@ impl Plan {
         lines.extend(
             self.guests.iter().map(|g| format!("guest    {:<20} {:<8} {}", g.name, g.vm_state, g.treatment)),
         );
+        lines.extend(self.notes.iter().map(|note| format!("note     {note}")));
         lines.push(format!("{} guests; nothing was done (--plan)", self.guests.len()));
         lines.join("\n")
     }

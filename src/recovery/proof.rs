@@ -47,12 +47,39 @@ impl<'a> KnownOff<'a> {
         self.proof.demand_fresh(self.world.clock.boottime(), self.policy.proof_max_age).is_ok()
     }
 
+    /// Whether two thirds of its time are over: to be read anew beside the work.
+    pub fn is_ageing(&self) -> bool {
+        let limit = self.policy.proof_max_age * 2 / 3;
+        self.proof.demand_fresh(self.world.clock.boottime(), limit).is_err()
+    }
+
+    /// What makes a newer one.
+    pub fn reader(&self) -> Reader<'a> {
+        Reader { world: self.world, policy: self.policy, levels: self.levels, incident: self.incident }
+    }
+
     /// The proof, read again if it is older than the policy allows.
     pub async fn fresh(&mut self) -> Result<&PoweredOff, Stop> {
         if !self.is_fresh() {
             self.proof = read(self.world, self.policy, self.levels, self.incident).await?;
         }
         Ok(&self.proof)
+    }
+}
+
+/// Reads the power anew.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    world: &'a World,
+    policy: &'a Policy,
+    levels: &'a FenceLevels,
+    incident: &'a IncidentId,
+}
+
+impl<'a> Reader<'a> {
+    /// As [`KnownOff::read`].
+    pub async fn read(self) -> Result<KnownOff<'a>, Stop> {
+        KnownOff::read(self.world, self.policy, self.levels, self.incident).await
     }
 }
 

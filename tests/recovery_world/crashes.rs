@@ -139,3 +139,18 @@ fn an_evacuation_that_failed_is_asked_for_once_more_and_no_oftener() {
     assert_eq!(stage.with(|u| u.migrations.len()), 4);
     assert!(stage.with(|u| u.servers.values().all(|s| s.host.as_ref().unwrap().as_str() == "ha1")));
 }
+
+#[test]
+fn posts_that_were_lost_in_every_slot_are_asked_for_again() {
+    let first = calls().iter().position(|name| name == "evacuate").unwrap();
+    for fault in [Fault::NoAnswer, Fault::AnswerLost, Fault::DiesBefore, Fault::DiesAfter] {
+        let stage = Stage::with_dead_host();
+        let policy = r#"{"version":1,"storm_limit":3,"off_reads":2,"evacuation_parallel":1}"#;
+        stage.with(|u| u.kv.put(keys::POLICY, policy));
+        let process = stage.process("ha1", Some((first, fault)));
+        let _outcome = block_on(&stage.time, process.run());
+        stage.wait(Duration::from_secs(1));
+        let said = stage.recover_until_settled("ha1");
+        stage.all_is_recovered(&format!("{fault:?}: {said:?}"));
+    }
+}

@@ -22,5 +22,6 @@ mod disks;
 mod marking;
 mod seams;
 mod stage;
+mod states;
 mod time;
 mod universe;

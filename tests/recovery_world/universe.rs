@@ -105,7 +105,7 @@ pub(crate) fn server(number: usize) -> Server {
         locked: false,
         locked_reason: None,
         metadata: BTreeMap::new(),
-        image: None,
+        image: Some("image".into()),
         volumes: Vec::new(),
         flavor: Default::default(),
         project: None,

@@ -1,21 +1,38 @@
 //! Asks Nova for every evacuation, in parallel within limits, and waits for each.
 //!
 //! The journal of a guest is its ledger entry: *posting* before the POST, *accepted* after it, a
-//! final state at its end. One request a round lists all migrations; a guest's own server is read
-//! only when its migration says that there is something to see.
+//! final state at its end. What is done with one guest (a look, a POST, a ledger entry) is a task of
+//! its own, at most one a guest, so that no guest waits for another's answer; one list of all
+//! migrations says which guest has something to see, and the next one starts as soon as a slot is
+//! free. [`look`] decides on a guest, [`post`] and [`effects`] ask for something, [`round`] decides
+//! who is next.
+
+mod effects;
+mod guest;
+mod look;
+mod off;
+mod post;
+mod reads;
+mod round;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::future::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
 
-use super::ledger::{self, Line};
-use super::next::{Elapsed, Limits, MOST_ATTEMPTS, Move, by_migration, by_server, relevant};
-use super::treatment::{Treatment, treat};
+use self::guest::Guest;
+use self::off::Off;
+use self::reads::{MOST_TRIES, live_migrations, migrations, on_the_host};
+use super::pace::{Answer, Pace, poll_pause};
 use crate::clock::BootInstant;
 use crate::fence::off::Permission;
-use crate::incident::guest::{GuestEntry, GuestState};
-use crate::nova::{Migration, NovaError, Server, ServerId};
+use crate::incident::guest::GuestState;
+use crate::nova::migrations::MigrationOutcome;
+use crate::nova::{Migration, NovaError, Server};
 use crate::recovery::executor::Context;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::steps::verify::summary;
@@ -40,389 +57,295 @@ impl Counts {
     }
 }
 
-struct Guest {
-    id: ServerId,
-    line: Option<Line>,
-    /// As it was last seen: what a new ledger entry is made from.
-    known: Option<Server>,
-    /// As it was listed or read, and when: good for one look while it is young.
-    listed: Option<(Server, BootInstant)>,
-    changed_at: BootInstant,
-    /// A POST is not tried again before this (Nova throttled, or could not be reached).
-    not_before: BootInstant,
-}
-
-/// How long a listed server may be decided on without reading it again.
+/// How long a listed server may be decided on without reading it again, beside what listing took.
 const LISTING_COUNTS: Duration = Duration::from_secs(10);
 
-/// How often Nova is asked for its migrations before its silence is said aloud.
-const MOST_TRIES: u32 = 10;
+/// Every so many lists of evacuations are whole.
+const WHOLE_LIST: usize = 8;
 
-impl Guest {
-    fn new(id: ServerId, line: Option<Line>, listed: Option<Server>, now: BootInstant) -> Self {
-        let known = listed.clone();
-        let listed = listed.map(|server| (server, now));
-        Self { id, line, known, listed, changed_at: now, not_before: now }
-    }
+/// With nothing under way in Nova, time is looked at this often: for what may be asked for again.
+const IDLE: Duration = Duration::from_millis(100);
 
-    fn entry(&self) -> Option<&GuestEntry> {
-        self.line.as_ref().map(|line| &line.entry)
-    }
+/// A guest, or its chair while a task has it.
+struct Seat {
+    id: String,
+    guest: Option<Guest>,
+    /// Whether the guest that a task has is one whose evacuation is under way, or is being asked for.
+    under_way: bool,
+}
 
-    fn is_done(&self) -> bool {
-        self.entry().is_some_and(|entry| entry.state.is_final())
-    }
+/// What a task brings back.
+enum Outcome<'a> {
+    /// A guest, and how Nova answered if it was asked for something.
+    Guest(usize, Box<Guest>, Option<Answer>),
+    /// A newer proof.
+    Off(KnownOff<'a>),
+    /// The host's guests and all evacuations from it, as they were asked for then.
+    Listed(Vec<Server>, Vec<Migration>, BootInstant),
+}
+
+type Task<'t, 'a> = LocalBoxFuture<'t, Result<Outcome<'a>, Stop>>;
+
+/// All that a run knows.
+struct Engine<'e, 'x, 'k, 'a> {
+    context: &'e Context<'x>,
+    off: &'e Off<'k, 'a>,
+    seats: Vec<Seat>,
+    /// Seats by server id.
+    places: BTreeMap<String, usize>,
+    /// Evacuations from the host by server id.
+    migrations: BTreeMap<String, Vec<Migration>>,
+    /// When the whole list was asked for last, and how long that took.
+    listed: (BootInstant, Duration),
+    live: Arc<Vec<Migration>>,
+    pace: Pace,
+    /// What an evacuation takes here.
+    typical: Option<Duration>,
+    /// Whether the host is being listed, and the power read, anew.
+    listing: bool,
+    proving: bool,
+    silent: u32,
+    polls: usize,
 }
 
 /// Until every guest has a final state.
 pub async fn run(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Counts, Stop> {
-    let limits =
-        Limits { settle: context.case.policy.post_settle, deadline: context.case.policy.evacuation_deadline };
-    let mut guests = gather(context).await?;
-    let mut posted = 0;
+    let began = context.world.clock.boottime();
+    let guests = guest::gather(context).await?;
+    let migrations = migrations(context).await?;
+    let live = live_migrations(context, &guests.iter().collect::<Vec<_>>()).await?;
+    let took = context.world.clock.boottime().saturating_duration_since(began);
+    let off = Off::new(off);
+    let mut engine = Engine {
+        context,
+        off: &off,
+        seats: Vec::new(),
+        places: BTreeMap::new(),
+        migrations: by_server(migrations),
+        listed: (began, took),
+        live: Arc::new(live),
+        pace: Pace::new(context.case.policy.evacuation_parallel),
+        typical: None,
+        listing: false,
+        proving: false,
+        silent: 0,
+        polls: 0,
+    };
+    engine.seat(guests);
     loop {
-        let migrations = migrations(context).await?;
-        let mut to_post: Vec<(usize, Server)> = Vec::new();
-        let mut in_flight = 0;
-        for (index, guest) in guests.iter_mut().enumerate() {
-            if guest.is_done() {
-                continue;
+        engine.work().await?;
+        // Nova may have placed more here since: a build, an unshelving, a live migration.
+        if !engine.more().await? {
+            return Ok(engine.counts());
+        }
+    }
+}
+
+fn by_server(list: Vec<Migration>) -> BTreeMap<String, Vec<Migration>> {
+    let mut found: BTreeMap<String, Vec<Migration>> = BTreeMap::new();
+    for migration in list {
+        found.entry(migration.server.to_string()).or_default().push(migration);
+    }
+    found
+}
+
+impl Seat {
+    fn of(guest: Guest) -> Self {
+        Self { id: guest.id.to_string(), guest: Some(guest), under_way: false }
+    }
+
+    fn is_done(&self) -> bool {
+        self.guest.as_ref().is_some_and(Guest::is_done)
+    }
+}
+
+impl<'e, 'a> Engine<'e, '_, '_, 'a> {
+    /// Until all that are known have a final state. A task that fails ends it; the others are first
+    /// heard out, so that no POST is cut off between Nova's answer and its ledger entry.
+    async fn work(&mut self) -> Result<(), Stop> {
+        let context = self.context;
+        let mut tasks: FuturesUnordered<Task<'e, 'a>> = FuturesUnordered::new();
+        let mut failed: Option<Stop> = None;
+        let mut poll = self.poll();
+        loop {
+            if failed.is_none() {
+                for task in self.round() {
+                    tasks.push(task);
+                }
             }
-            let migration = relevant(&migrations, guest.id.as_str(), guest.entry());
-            match decide(context, guest, migration, limits).await? {
-                (Move::Done(state), server) => {
-                    settle(context, guest, server.as_ref(), migration, state).await?
+            if tasks.is_empty()
+                && let Some(stop) = failed
+            {
+                return Err(stop);
+            }
+            // A seat whose guest a task has is not done: what may be left then only reads.
+            if failed.is_none() && self.seats.iter().all(Seat::is_done) {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                Some(outcome) = tasks.next(), if !tasks.is_empty() => {
+                    let mut next = Some(outcome);
+                    // All that came meanwhile, before the next round over all guests.
+                    while let Some(outcome) = next {
+                        match outcome {
+                            Ok(outcome) => self.take(outcome),
+                            Err(stop) => failed = failed.or(Some(stop)),
+                        }
+                        next = tasks.next().now_or_never().flatten();
+                    }
                 }
-                (Move::Wait | Move::Look, _) => {
-                    in_flight += 1;
-                    attach(context, guest, migration).await?;
+                seen = &mut poll, if failed.is_none() => {
+                    if let Err(stop) = context.lease.check().map_err(Stop::from).and_then(|()| self.seen(seen)) {
+                        failed = Some(stop);
+                    }
+                    poll = self.poll();
                 }
-                (Move::Post, Some(server)) => to_post.push((index, server)),
-                (Move::Post, None) => {}
             }
         }
-        let room = context.case.policy.evacuation_parallel.saturating_sub(in_flight);
+    }
+
+    /// Asks for all evacuations after a pause; only guests that move are polled for, by one list.
+    fn poll(&mut self) -> LocalBoxFuture<'e, Option<Result<Vec<Migration>, NovaError>>> {
+        let context = self.context;
+        let most = context.case.policy.evacuation_poll;
         let now = context.world.clock.boottime();
-        to_post.retain(|(index, _)| guests.get(*index).is_some_and(|guest| guest.not_before <= now));
-        let batch = to_post.get(..room.min(to_post.len())).unwrap_or_default();
-        if !batch.is_empty() {
-            // One reading of the power for a batch; each POST sees that it is still young.
-            off.fresh().await?;
-            posted += post_all(context, &mut guests, batch, &migrations, off).await?;
-        }
-        if guests.iter().all(Guest::is_done) && !newcomers(context, &mut guests).await? {
-            let states = || guests.iter().filter_map(|g| g.entry().map(|e| &e.state));
-            let held = states().filter(|state| matches!(state, GuestState::Held { .. })).count();
-            return Ok(Counts { posted, held, outcomes: summary(states()) });
-        }
-        context.lease.check()?;
-        context.world.clock.sleep(context.case.policy.evacuation_poll).await;
-    }
-}
-
-async fn on_the_host(context: &Context<'_>) -> Result<Vec<Server>, Stop> {
-    let host = &context.case.nova_host;
-    context.cloud.servers_on(host).await.map_err(|error| {
-        Stop::waiting(
-            format!("Nova does not list the guests of {host}: {}", chain(&error)),
-            "openstack server list --all --host",
-        )
-    })
-}
-
-/// Guests that Nova placed on the host after it was listed first (a build, an unshelving or a live
-/// migration that was under way): they are nobody's but ours.
-async fn newcomers(context: &Context<'_>, guests: &mut Vec<Guest>) -> Result<bool, Stop> {
-    let now = context.world.clock.boottime();
-    let servers = on_the_host(context).await?;
-    let new: Vec<Server> =
-        servers.into_iter().filter(|server| guests.iter().all(|guest| guest.id != server.id)).collect();
-    let any = !new.is_empty();
-    guests.extend(new.into_iter().map(|server| Guest::new(server.id.clone(), None, Some(server), now)));
-    Ok(any)
-}
-
-/// Guests that Nova has on the host, and those of the ledger.
-async fn gather(context: &Context<'_>) -> Result<Vec<Guest>, Stop> {
-    let mut lines = ledger::read(context).await?;
-    let servers = on_the_host(context).await?;
-    let resumed = context.earlier.resumed;
-    let now = context.world.clock.boottime();
-    let mut guests: BTreeMap<ServerId, Guest> = BTreeMap::new();
-    for server in servers {
-        let line = lines.remove(server.id.as_str()).map(|line| reconsidered(line, resumed));
-        let id = server.id.clone();
-        guests.insert(id.clone(), Guest::new(id, line, Some(server), now));
-    }
-    for (id, line) in lines {
-        let id: ServerId = id.parse().map_err(|_| Stop::Journal {
-            incident: context.case.id.to_string(),
-            why: format!("the ledger has a guest {id:?}, which is no server id"),
-        })?;
-        guests.insert(id.clone(), Guest::new(id, Some(reconsidered(line, resumed)), None, now));
-    }
-    Ok(guests.into_values().collect())
-}
-
-/// A person led the incident out of a hold: what was held until then is looked at again, as an
-/// evacuation that may be under way. What was held since (by a process that died before it could
-/// hold the incident) waits for a person, and everything else that is final stays so.
-fn reconsidered(mut line: Line, resumed: Option<u64>) -> Line {
-    if matches!(line.entry.state, GuestState::Held { .. }) && Some(line.entry.term) <= resumed {
-        line.entry.state = GuestState::Posting;
-    }
-    line
-}
-
-async fn migrations(context: &Context<'_>) -> Result<Vec<Migration>, Stop> {
-    // Unknown is not failed: without an answer nothing is decided, and it is asked again.
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match context.cloud.evacuations_from(&context.case.nova_host).await {
-            Ok(migrations) => return Ok(migrations),
-            Err(error) if error.is_retryable() && tries < MOST_TRIES => {
-                tracing::warn!(incident = %context.case.id, error = %chain(&error), "Nova does not list its migrations, trying again");
-                context.lease.check()?;
-                context.world.clock.sleep(context.case.policy.evacuation_poll).await;
+        let moving = self.moving();
+        let oldest = moving.iter().map(|at| now.saturating_duration_since(*at)).max();
+        // Where nothing moves yet there is nothing to ask for; only time passes, and that is looked at again.
+        let worth_asking = oldest.is_some() || self.silent > 0;
+        let pause = match oldest {
+            Some(oldest) if self.silent == 0 => poll_pause(self.typical, oldest, most),
+            None if self.silent == 0 => IDLE,
+            Some(_) | None => most,
+        };
+        // What is under way is mostly what was asked for last; whatever hangs is seen in every eighth list.
+        self.polls += usize::from(worth_asking);
+        let newest = (!self.polls.is_multiple_of(WHOLE_LIST)).then(|| (self.under_way() * 3).max(50));
+        Box::pin(async move {
+            context.world.clock.sleep(pause).await;
+            if !worth_asking {
+                return None;
             }
-            Err(error) => {
-                return Err(Stop::waiting(
-                    format!("Nova does not list its migrations: {}", chain(&error)),
-                    "openstack server migration list",
-                ));
+            Some(context.cloud.evacuations_seen(&context.case.nova_host, newest).await)
+        })
+    }
+
+    /// What Nova's list shows now. Unknown is not failed: without an answer nothing is decided, and it
+    /// is asked again.
+    fn seen(&mut self, seen: Option<Result<Vec<Migration>, NovaError>>) -> Result<(), Stop> {
+        match seen {
+            None => Ok(()),
+            Some(Ok(list)) => {
+                self.silent = 0;
+                let now = self.context.world.clock.boottime();
+                for new in list {
+                    self.time(&new, now);
+                    self.learn(new);
+                }
+                Ok(())
             }
+            Some(Err(error)) if error.is_retryable() && self.silent + 1 < MOST_TRIES => {
+                self.silent += 1;
+                tracing::warn!(incident = %self.context.case.id, error = %chain(&error), "Nova does not list its migrations, trying again");
+                Ok(())
+            }
+            Some(Err(error)) => Err(Stop::waiting(
+                format!("Nova does not list its migrations: {}", chain(&error)),
+                "openstack server migration list",
+            )),
         }
     }
-}
 
-/// The next move of one guest; reads its server only where the migrations do not settle it.
-async fn decide(
-    context: &Context<'_>,
-    guest: &mut Guest,
-    migration: Option<&Migration>,
-    limits: Limits,
-) -> Result<(Move, Option<Server>), Stop> {
-    let elapsed = Elapsed {
-        since_change: context.world.clock.boottime().saturating_duration_since(guest.changed_at),
-        earlier_holder_may_act: guest
-            .entry()
-            .is_some_and(|entry| context.earlier.may_act.contains(&entry.term)),
-        posting_of_an_earlier_process: guest
-            .entry()
-            .is_some_and(|entry| is_posting_of_an_earlier_process(context, entry)),
-    };
-    let first = by_migration(guest.entry(), migration, elapsed, limits);
-    if first != Move::Look {
-        return Ok((first, None));
+    /// One that is missing in a list proves nothing; one that was seen does not go away.
+    fn learn(&mut self, new: Migration) {
+        let own = self.migrations.entry(new.server.to_string()).or_default();
+        own.retain(|old| old.uuid != new.uuid);
+        own.push(new);
     }
-    let now = context.world.clock.boottime();
-    let young = guest.listed.take().filter(|(_, at)| now.saturating_duration_since(*at) <= LISTING_COUNTS);
-    let server = match young {
-        Some((server, at)) => {
-            // Kept for the next round, in which its turn may come.
-            guest.listed = Some((server.clone(), at));
-            Some(server)
+
+    /// Learns what an evacuation takes here, from those that arrive.
+    fn time(&mut self, new: &Migration, now: BootInstant) {
+        let moved =
+            |old: &Migration| old.uuid == new.uuid && old.status.outcome() == MigrationOutcome::InFlight;
+        let was_moving = self.migrations.get(new.server.as_str()).is_some_and(|own| own.iter().any(moved));
+        if !was_moving || new.status.outcome() != MigrationOutcome::Arrived {
+            return;
         }
-        None => match context.cloud.server(&guest.id).await {
-            Ok(server) => server,
-            Err(error) if elapsed.since_change > limits.deadline => {
-                let why =
-                    format!("Nova does not show it for longer than {:?}: {}", limits.deadline, chain(&error));
-                return Ok((Move::Done(GuestState::Held { why }), None));
-            }
-            Err(error) => {
-                tracing::warn!(incident = %context.case.id, guest = %guest.id, error = %chain(&error), "Nova does not show the guest, trying again");
-                return Ok((Move::Wait, None));
-            }
-        },
-    };
-    if server.is_some() {
-        guest.known.clone_from(&server);
-    }
-    let next = by_server(guest.entry(), migration, server.as_ref(), &context.case.nova_host, elapsed, limits);
-    if next != Move::Post {
-        return Ok((next, server));
-    }
-    let Some(server) = server else { return Ok((Move::Wait, None)) };
-    Ok(match treat(&server, &context.plan.target) {
-        Treatment::Evacuate { .. } => (Move::Post, Some(server)),
-        Treatment::Exclude { why } => (Move::Done(GuestState::Excluded { why }), Some(server)),
-        Treatment::Refuse { why } => (Move::Done(GuestState::Refused { why }), Some(server)),
-    })
-}
-
-/// Writes a final state.
-async fn settle(
-    context: &Context<'_>,
-    guest: &mut Guest,
-    server: Option<&Server>,
-    migration: Option<&Migration>,
-    state: GuestState,
-) -> Result<(), Stop> {
-    let seen = server.or(guest.known.as_ref());
-    let Some(mut entry) =
-        guest.entry().cloned().or_else(|| seen.map(|s| ledger::fresh(context, s, state.clone())))
-    else {
-        return Err(Stop::Journal {
-            incident: context.case.id.to_string(),
-            why: format!("guest {} is neither in the ledger nor was it ever seen", guest.id),
-        });
-    };
-    tracing::info!(incident = %context.case.id, guest = %entry.name, state = state.word(), why = state.why().unwrap_or(""), "guest");
-    entry.state = state;
-    entry.migration = migration.map(|m| m.id).or(entry.migration);
-    store(context, guest, entry).await
-}
-
-/// An evacuation that is under way and not ours yet: never a second POST for it.
-async fn attach(context: &Context<'_>, guest: &mut Guest, migration: Option<&Migration>) -> Result<(), Stop> {
-    let Some(migration) = migration else { return Ok(()) };
-    if guest
-        .entry()
-        .is_some_and(|e| e.migration == Some(migration.id) && matches!(e.state, GuestState::Accepted { .. }))
-    {
-        return Ok(());
-    }
-    let mut entry = match (guest.entry().cloned(), &guest.known) {
-        (Some(entry), _) => entry,
-        (None, Some(server)) => {
-            GuestEntry { before: migration.id - 1, ..ledger::fresh(context, server, GuestState::Posting) }
+        let guest = self.places.get(new.server.as_str()).and_then(|at| self.seats.get(*at)?.guest.as_ref());
+        if let Some(guest) = guest {
+            let took = now.saturating_duration_since(guest.changed_at);
+            self.typical = Some(self.typical.map_or(took, |known| (known * 3 + took) / 4));
         }
-        (None, None) => return Ok(()),
-    };
-    let request_id = match &entry.state {
-        GuestState::Accepted { request_id } => request_id.clone(),
-        _ => None,
-    };
-    entry.state = GuestState::Accepted { request_id };
-    entry.migration = Some(migration.id);
-    store(context, guest, entry).await
-}
+    }
 
-async fn store(context: &Context<'_>, guest: &mut Guest, entry: GuestEntry) -> Result<(), Stop> {
-    let index = ledger::write(context, &entry, guest.line.as_ref().map(|line| line.index)).await?;
-    guest.line = Some(Line { entry, index });
-    guest.listed = None;
-    guest.changed_at = context.world.clock.boottime();
-    Ok(())
-}
-
-/// A process before this one wrote *posting* and may have died before it posted.
-fn is_posting_of_an_earlier_process(context: &Context<'_>, entry: &GuestEntry) -> bool {
-    entry.state == GuestState::Posting && entry.term < context.journal.term()
-}
-
-/// What became of one POST.
-struct Posted {
-    index: usize,
-    line: Line,
-    retry_later: bool,
-    sent: bool,
-}
-
-async fn post_all(
-    context: &Context<'_>,
-    guests: &mut [Guest],
-    batch: &[(usize, Server)],
-    migrations: &[Migration],
-    off: &KnownOff<'_>,
-) -> Result<usize, Stop> {
-    let tries = batch.iter().filter_map(|(index, server)| {
-        let guest = guests.get(*index)?;
-        Some(post(context, *index, server, guest.line.as_ref(), migrations, off))
-    });
-    let results = join_all(tries).await;
-    let now = context.world.clock.boottime();
-    let mut sent = 0;
-    for result in results {
-        let posted = result?;
-        sent += usize::from(posted.sent);
-        if let Some(guest) = guests.get_mut(posted.index) {
-            guest.line = Some(posted.line);
-            guest.listed = None;
-            guest.changed_at = now;
-            if posted.retry_later {
-                guest.not_before = now.saturating_add(context.case.policy.evacuation_poll * 4);
+    fn take(&mut self, outcome: Outcome<'a>) {
+        let now = self.context.world.clock.boottime();
+        match outcome {
+            Outcome::Guest(index, guest, answer) => {
+                if let Some(answer) = answer {
+                    self.pace.heard(answer, now);
+                }
+                if let Some(seat) = self.seats.get_mut(index) {
+                    seat.guest = Some(*guest);
+                    seat.under_way = false;
+                }
+            }
+            Outcome::Off(newer) => {
+                self.off.replace(newer);
+                self.proving = false;
+            }
+            Outcome::Listed(servers, list, asked_at) => {
+                self.listing = false;
+                self.listed = (asked_at, now.saturating_duration_since(asked_at));
+                // It may have been asked for before what a poll has shown since.
+                for new in list {
+                    self.learn(new);
+                }
+                for server in servers {
+                    let place = self.places.get(server.id.as_str());
+                    let seat = place.and_then(|at| self.seats.get_mut(*at));
+                    if let Some(guest) = seat.and_then(|seat| seat.guest.as_mut()) {
+                        guest.known = Some(server.clone());
+                        guest.needs = None;
+                        guest.listed = Some((server, asked_at));
+                    }
+                }
             }
         }
     }
-    Ok(sent)
-}
 
-/// *Posting* is written, the POST is sent once, and what is known of it is written.
-async fn post(
-    context: &Context<'_>,
-    index: usize,
-    server: &Server,
-    line: Option<&Line>,
-    migrations: &[Migration],
-    off: &KnownOff<'_>,
-) -> Result<Posted, Stop> {
-    let Treatment::Evacuate { request, .. } = treat(server, &context.plan.target) else {
-        return Err(Stop::held(format!("guest {} was to be evacuated and is not any more", server.name)));
-    };
-    let mut entry = match line {
-        Some(line) => line.entry.clone(),
-        None => {
-            let before = migrations.iter().filter(|m| m.server == server.id).map(|m| m.id).max().unwrap_or(0);
-            GuestEntry { before, ..ledger::fresh(context, server, GuestState::Posting) }
+    /// Whether Nova has guests here that are nobody's yet; they are ours then.
+    async fn more(&mut self) -> Result<bool, Stop> {
+        let began = self.context.world.clock.boottime();
+        let servers = on_the_host(self.context).await?;
+        let known: Vec<_> = self.seats.iter().filter_map(|seat| seat.guest.as_ref().map(|g| &g.id)).collect();
+        let new = guest::newcomers(&known, servers, began);
+        if new.is_empty() {
+            return Ok(false);
         }
-    };
-    // Repeated for a process that died before Nova heard it, it is the same attempt.
-    let same_attempt = entry.attempts > 0
-        && is_posting_of_an_earlier_process(context, &entry)
-        && relevant(migrations, server.id.as_str(), Some(&entry)).is_none();
-    // A migration that gave up belongs to the attempt before this one.
-    entry.before = migrations
-        .iter()
-        .filter(|m| m.server == server.id)
-        .map(|m| m.id)
-        .max()
-        .unwrap_or(entry.before)
-        .max(entry.before);
-    entry.state = GuestState::Posting;
-    entry.attempts += u32::from(!same_attempt);
-    let posting = ledger::write(context, &entry, line.map(|line| line.index)).await?;
-    context.lease.check()?;
-    if !off.is_fresh() {
-        // Consul kept the entry waiting for longer than the proof counts: nothing is sent on it.
-        entry.attempts -= 1;
-        let after = ledger::write(context, &entry, Some(posting)).await?;
-        let line = Line { entry, index: after };
-        return Ok(Posted { index, line, retry_later: true, sent: false });
+        self.migrations = by_server(migrations(self.context).await?);
+        let took = self.context.world.clock.boottime().saturating_duration_since(began);
+        self.listed = (began, took);
+        self.live = Arc::new(live_migrations(self.context, &new.iter().collect::<Vec<_>>()).await?);
+        self.seat(new);
+        Ok(true)
     }
-    let (state, retry_later) = match context.cloud.evacuate(&server.id, &request).await {
-        Ok(id) => (GuestState::Accepted { request_id: Some(id.to_string()) }, false),
-        Err(error) if error.effect_may_have_happened() => {
-            tracing::warn!(incident = %context.case.id, guest = %server.name, error = %chain(&error), "Nova did not answer clearly; it is looked for before it is asked again");
-            return Ok(Posted {
-                index,
-                line: Line { entry, index: posting },
-                retry_later: false,
-                sent: true,
-            });
+
+    fn seat(&mut self, guests: Vec<Guest>) {
+        for guest in guests {
+            self.places.insert(guest.id.to_string(), self.seats.len());
+            self.seats.push(Seat::of(guest));
         }
-        Err(NovaError::NotFound { .. }) => (GuestState::Excluded { why: "deleted meanwhile".into() }, false),
-        // *Still in use* where somebody enabled the host again, *task state* where something is just
-        // being done with the guest (an evacuation, too): refused for now, and then for good.
-        Err(NovaError::BadRequest { .. } | NovaError::Conflict { .. }) if entry.attempts < MOST_ATTEMPTS => {
-            (GuestState::Posting, true)
-        }
-        Err(
-            error @ (NovaError::BadRequest { .. }
-            | NovaError::Conflict { .. }
-            | NovaError::Forbidden { .. }
-            | NovaError::VersionRefused { .. }),
-        ) => (GuestState::Refused { why: chain(&error) }, false),
-        Err(error) => {
-            tracing::warn!(incident = %context.case.id, guest = %server.name, error = %chain(&error), "Nova did not take the evacuation, trying again later");
-            entry.attempts -= 1;
-            (GuestState::Posting, true)
-        }
-    };
-    tracing::info!(incident = %context.case.id, guest = %server.name, state = state.word(), why = state.why().unwrap_or(""), "evacuation asked for");
-    entry.state = state;
-    let index_after = ledger::write(context, &entry, Some(posting)).await?;
-    Ok(Posted { index, line: Line { entry, index: index_after }, retry_later, sent: true })
+    }
+
+    fn states(&self) -> impl Iterator<Item = &GuestState> {
+        self.seats.iter().filter_map(|seat| seat.guest.as_ref()?.entry().map(|entry| &entry.state))
+    }
+
+    fn counts(&self) -> Counts {
+        let held = self.states().filter(|state| matches!(state, GuestState::Held { .. })).count();
+        let posted = self.seats.iter().filter_map(|seat| seat.guest.as_ref().map(|g| g.posted)).sum();
+        Counts { posted, held, outcomes: summary(self.states()) }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::states::ends_stopped;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::nova::Server;
 use crate::recovery::executor::Context;
@@ -48,6 +49,8 @@ pub fn fresh(context: &Context<'_>, server: &Server, state: GuestState) -> Guest
         before: 0,
         migration: None,
         vm_state: server.vm_state.to_string(),
+        ends_stopped: ends_stopped(&server.vm_state, server.power_state),
+        requests: Vec::new(),
         state,
         at: context.world.clock.wall(),
     }

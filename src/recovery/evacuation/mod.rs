@@ -1,7 +1,10 @@
-//! Guests: what is to be done with each ([`treatment`], pure), its ledger entry ([`ledger`]), and
-//! the loop that asks Nova and waits for each one ([`engine`]), with one guest's next move decided
-//! by [`next`], which is pure too.
+//! Guests: what is to be done with each ([`treatment`], by the wishes in [`choice`] and the table in
+//! [`states`]), how Nova is asked ([`request`]) and what must have been seen of its disk ([`disk`]),
+//! all pure, put together in [`ask`]; a guest's ledger entry ([`ledger`]); and the loop that asks Nova
+//! and waits for each one ([`engine`]), with one guest's next move decided by [`next`], who comes first
+//! by [`order`] and how many at once by [`pace`], all pure too.
 
+pub mod ask;
 pub mod choice;
 pub mod disk;
 pub mod engine;

@@ -15,6 +15,11 @@ pub enum Move {
     Wait,
     /// Look at the server itself: its migration says that it arrived, or that nobody can tell.
     Look,
+    /// Have it stopped where it is now: it must not be left running.
+    Stop {
+        /// Where that is.
+        at: NovaHost,
+    },
     /// Accounted for.
     Done(GuestState),
 }
@@ -48,6 +53,8 @@ pub struct Elapsed {
     pub earlier_holder_may_act: bool,
     /// Whether a process before this one wrote *posting*, and may have died before it posted.
     pub posting_of_an_earlier_process: bool,
+    /// Whether this process has Nova's clear answer to what it asked last: there is nothing to wait for.
+    pub answered: bool,
 }
 
 /// Limits of the policy.
@@ -75,6 +82,13 @@ pub fn by_migration(
         Some((m, MigrationOutcome::InFlight)) if elapsed.since_change > limits.deadline => Move::Done(GuestState::Held {
             why: format!("migration {} is {:?} for longer than {:?}; its target may be dead", m.id, m.status, limits.deadline),
         }),
+        // Nova leaves the migration of a guest that was deleted meanwhile as it is, for ever.
+        Some((_, MigrationOutcome::InFlight))
+            if elapsed.since_change > limits.settle
+                && entry.is_some_and(|entry| matches!(entry.state, GuestState::Accepted { .. })) =>
+        {
+            Move::Look
+        }
         Some((_, MigrationOutcome::InFlight)) => Move::Wait,
         Some((_, MigrationOutcome::Arrived | MigrationOutcome::CannotTell)) => Move::Look,
         // What became of the guest itself is in its own record.
@@ -84,9 +98,16 @@ pub fn by_migration(
             Some(GuestState::Posting) if elapsed.earlier_holder_may_act => Move::Done(GuestState::Held {
                 why: "an evacuation was being asked for by an HA node that is not proved off, and Nova shows none".into(),
             }),
+            // A reset that arrives late would abort the evacuation that we ask for then.
+            Some(GuestState::Resetting) if elapsed.earlier_holder_may_act => Move::Done(GuestState::Held {
+                why: "it was being reset to ERROR by an HA node that is not proved off".into(),
+            }),
+            Some(GuestState::Posting | GuestState::Resetting) if elapsed.answered => Move::Look,
             // Nova makes the migration while it answers the POST: after the settle time it never came.
-            Some(GuestState::Posting) if elapsed.since_change > limits.settle => Move::Look,
-            Some(GuestState::Posting) => Move::Wait,
+            Some(GuestState::Posting | GuestState::Resetting) if elapsed.since_change > limits.settle => {
+                Move::Look
+            }
+            Some(GuestState::Posting | GuestState::Resetting) => Move::Wait,
             // Accepted, and its migration is not in the list: never post again on a list's word.
             Some(_) if elapsed.since_change > limits.settle => Move::Look,
             Some(_) => Move::Wait,
@@ -146,8 +167,11 @@ pub fn by_server(
                     || "Nova shows no migration".to_owned(),
                     |m| format!("migration {} ended {}", m.id, m.status),
                 );
-                return Move::Done(GuestState::Failed {
-                    why: format!("{MOST_ATTEMPTS} attempts without success, {last}"),
+                let why = format!("{MOST_ATTEMPTS} attempts without success, {last}");
+                // Without a migration nobody knows what became of them.
+                return Move::Done(match migration {
+                    Some(_) => GuestState::Failed { why },
+                    None => GuestState::Held { why },
                 });
             }
             Move::Post
@@ -166,9 +190,12 @@ fn arrived(
 ) -> Move {
     let in_flight = migration.is_some_and(|m| m.status.outcome() == MigrationOutcome::InFlight);
     let settled = server.task_state.is_none() && !in_flight;
-    let was_stopped = entry.is_some_and(|e| e.vm_state == "stopped");
+    let must_stop = entry.is_some_and(GuestEntry::must_stop);
+    // Nova itself shuts down what it knew as SHUTOFF, and takes a stop for an answer.
+    let novas_turn =
+        entry.is_some_and(|e| e.vm_state == "stopped" || matches!(e.state, GuestState::Stopping { .. }));
     match (&server.vm_state, settled) {
-        (VmState::Active, true) if !was_stopped => Move::Done(GuestState::Recovered { to: host.to_string() }),
+        (VmState::Active, true) if !must_stop => Move::Done(GuestState::Recovered { to: host.to_string() }),
         (VmState::Stopped, true) => Move::Done(GuestState::Recovered { to: host.to_string() }),
         (VmState::Error, true) => Move::Done(GuestState::Failed {
             why: format!(
@@ -179,6 +206,9 @@ fn arrived(
         (state, _) if elapsed.since_change > limits.deadline => Move::Done(GuestState::Held {
             why: format!("on {host}, {state} with task {:?} for too long", server.task_state),
         }),
+        (VmState::Active, true) if !novas_turn || elapsed.since_change > limits.settle => {
+            Move::Stop { at: host.clone() }
+        }
         _ => Move::Wait,
     }
 }

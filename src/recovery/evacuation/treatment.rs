@@ -1,8 +1,11 @@
-//! What is to be done with one guest: pure, decided by vm_state, never by the derived status.
+//! What is to be done with one guest: pure. Its own or its owner's wish first, then its state
+//! ([`states`]), then how Nova is asked.
 
 use serde::{Deserialize, Serialize};
 
-use crate::nova::{EvacuateRequest, NovaHost, Server, VmState};
+use super::choice::{Surroundings, wish};
+use super::states::{self, Outcome, State};
+use crate::nova::{Migration, NovaHost, Server};
 
 /// Where guests go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,10 +45,10 @@ impl std::fmt::Display for Target {
 /// What is to be done with one guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {
-    /// Ask Nova for this.
-    Evacuate {
-        /// The request.
-        request: EvacuateRequest,
+    /// Ask Nova for it, as [`super::request`] says.
+    Evacuate,
+    /// Have Nova show it as ERROR first: it evacuates nothing else of this state.
+    Reset {
         /// Why so.
         why: String,
     },
@@ -54,62 +57,55 @@ pub enum Treatment {
         /// Why.
         why: String,
     },
-    /// Nova would not.
+    /// Nova would not, or it would lose something.
     Refuse {
-        /// Why.
+        /// Why, and what next.
+        why: String,
+    },
+    /// Nobody can tell what its disk or its whereabouts are.
+    Hold {
+        /// Why, and what next.
         why: String,
     },
 }
 
-/// Metadata key of masakari, honoured here too: anything but a clear no is a yes.
-const OPT_OUT_KEY: &str = "HA_Enabled";
-
-/// Decides. Source of the states: Nova's `evacuate` takes ACTIVE, STOPPED and ERROR, and only what
-/// was ever launched; everything else is 409.
-pub fn treat(server: &Server, target: &Target) -> Treatment {
-    let opted_out = server.metadata.iter().any(|(key, value)| {
-        key == OPT_OUT_KEY && matches!(value.trim().to_ascii_lowercase().as_str(), "false" | "no" | "0" | "f")
-    });
-    if opted_out {
-        return Treatment::Exclude { why: format!("metadata {OPT_OUT_KEY} says no") };
-    }
-    match &server.vm_state {
-        VmState::Active | VmState::Stopped | VmState::Error if server.launched => {
-            let (request, why) = request(target);
-            Treatment::Evacuate { request, why }
-        }
-        VmState::Active | VmState::Stopped | VmState::Error => Treatment::Refuse {
-            why: "it never ran: Nova does not evacuate it; delete and create it again".into(),
-        },
-        VmState::Deleted | VmState::SoftDeleted => Treatment::Exclude { why: "deleted".into() },
-        VmState::ShelvedOffloaded => Treatment::Exclude { why: "shelved: on no host, unshelve it".into() },
-        state @ (VmState::Building
-        | VmState::Paused
-        | VmState::Suspended
-        | VmState::Rescued
-        | VmState::Resized
-        | VmState::Shelved
-        | VmState::Other(_)) => {
-            Treatment::Refuse { why: format!("Nova does not evacuate a guest that is {state}") }
-        }
-    }
+/// What is known of a guest beside its own record.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    /// Live migrations that touch the dead host, newest first.
+    pub live_migrations: &'a [Migration],
+    /// Whether this recovery asked for an evacuation of it before.
+    pub asked: bool,
+    /// `reset_and_evacuate` of the policy.
+    pub reset: &'a [String],
+    /// Marks of images, flavors and aggregates.
+    pub surroundings: &'a Surroundings,
+    /// `recover_only_opted_in` of the policy.
+    pub only_opted_in: bool,
 }
 
-/// A reserved spare is disabled, which the scheduler would not accept: below 2.29 a named host
-/// bypasses it. Anything else is checked by the scheduler. Below 2.95 the power state is kept.
-fn request(target: &Target) -> (EvacuateRequest, String) {
-    match target {
-        Target::Scheduler => {
-            (EvacuateRequest::Scheduled268 { host: None }, "shared storage, scheduler's choice (2.68)".into())
+/// Decides.
+pub fn treat(server: &Server, beside: Beside<'_>) -> Treatment {
+    if let Some(why) = wish(server, beside.surroundings, beside.only_opted_in).excluded {
+        return Treatment::Exclude { why };
+    }
+    let leaves = |m: &&Migration| m.server == server.id && Some(&m.source) == server.host.as_ref();
+    let state = State {
+        vm_state: &server.vm_state,
+        task_state: server.task_state.as_deref(),
+        power_state: server.power_state,
+        launched: server.launched,
+        live_migration: beside.live_migrations.iter().find(leaves),
+        asked: beside.asked,
+    };
+    match states::outcome(&state, beside.reset) {
+        Outcome::Evacuate => Treatment::Evacuate,
+        Outcome::Reset => {
+            Treatment::Reset { why: format!("{}: reset to ERROR first, stopped in the end", server.vm_state) }
         }
-        Target::Host { host, reserved: true } => (
-            EvacuateRequest::Pinned214 { host: host.clone() },
-            format!("shared storage, to reserved spare {host} past the scheduler (2.14)"),
-        ),
-        Target::Host { host, reserved: false } => (
-            EvacuateRequest::Scheduled268 { host: Some(host.clone()) },
-            format!("shared storage, to {host}, checked by the scheduler (2.68)"),
-        ),
+        Outcome::Exclude { why } => Treatment::Exclude { why },
+        Outcome::Refuse { why } => Treatment::Refuse { why },
+        Outcome::Hold { why } => Treatment::Hold { why },
     }
 }
 

@@ -63,6 +63,14 @@ fn named(hosts: &[(&str, Option<ComputeService>)]) -> TargetFacts {
     TargetFacts::Named(hosts.iter().map(|(host, service)| (host.parse().unwrap(), service.clone())).collect())
 }
 
+fn storage(strategy: Strategy) -> Storage {
+    Storage { strategy, mountpoint: Some("/var/lib/nova/instances".into()), nova_user: "nova".into() }
+}
+
+fn refused() -> Strategy {
+    Strategy::Refused { word: "md".into(), why: "not in this build".into() }
+}
+
 /// Facts on which a plan is made.
 fn good() -> Facts {
     Facts {
@@ -71,13 +79,19 @@ fn good() -> Facts {
         is_self: false,
         levels: vec![level(Verdict::Matches, Privilege::Allowed)],
         allow_unidentified_bmc: false,
+        reset_and_evacuate: vec!["paused".into()],
+        recover_only_opted_in: false,
         confirmed_off_by: None,
-        storage: "shared".into(),
+        storage: storage(Strategy::Shared),
+        own_nova_host: "ha1".parse().unwrap(),
+        attach_only: true,
         nova: Ok(NovaFacts {
             host: "compute1".parse().unwrap(),
             service: Some(service("compute1")),
             targets: TargetFacts::Scheduler,
             servers: vec![guest("web", "active"), guest("odd", "paused")],
+            live_migrations: vec![],
+            surroundings: Surroundings::default(),
         }),
     }
 }
@@ -99,7 +113,7 @@ fn good_facts_make_a_plan_with_every_step_and_guest() {
     assert_eq!(plan.target, Target::Scheduler);
     assert_eq!(plan.guests.len(), 2);
     assert!(plan.guests[0].treatment.starts_with("evacuate: "), "{:?}", plan.guests[0]);
-    assert!(plan.guests[1].treatment.starts_with("refuse: "), "{:?}", plan.guests[1]);
+    assert!(plan.guests[1].treatment.starts_with("reset, evacuate, stop: "), "{:?}", plan.guests[1]);
     let text = plan.text();
     assert!(text.contains("identity matches") && text.contains("nothing was done"), "{text}");
 }
@@ -148,7 +162,7 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
         ),
         (
             "storage",
-            Facts { storage: "md".into(), ..good() },
+            Facts { storage: storage(refused()), ..good() },
             "\"md\" is not in this build",
             "--storage shared",
         ),
@@ -210,8 +224,13 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
 
 #[test]
 fn all_blockers_are_said_at_once() {
-    let facts =
-        Facts { is_self: true, levels: vec![], storage: "md".into(), nova: Err("timeout".into()), ..good() };
+    let facts = Facts {
+        is_self: true,
+        levels: vec![],
+        storage: storage(refused()),
+        nova: Err("timeout".into()),
+        ..good()
+    };
     assert_eq!(plan(&facts).unwrap_err().len(), 4);
 }
 
@@ -270,4 +289,57 @@ fn a_plan_survives_its_stored_form() {
     let plan = plan(&good()).unwrap();
     let bytes = crate::tree::record::bytes(&plan);
     assert_eq!(crate::tree::record::parse::<Plan>("k", &bytes).unwrap(), plan);
+}
+
+#[test]
+fn a_guest_on_its_way_to_the_dead_host_is_named_and_left_to_its_source() {
+    let arriving = |status: &str, source: &str, dest: &str| Migration {
+        id: 1,
+        uuid: "m1".into(),
+        server: "00000000-0000-4000-8000-000000000009".parse().unwrap(),
+        status: status.to_owned().into(),
+        source: source.parse().unwrap(),
+        dest: Some(dest.parse().unwrap()),
+        created_at: String::new(),
+        updated_at: None,
+    };
+    for (migration, named) in [
+        (arriving("running", "compute2", "compute1"), true),
+        (arriving("preparing", "compute2", "compute1"), true),
+        (arriving("completed", "compute2", "compute1"), false),
+        (arriving("failed", "compute2", "compute1"), false),
+        (arriving("running", "compute1", "compute2"), false),
+    ] {
+        let plan = plan(&with_nova(|nova| nova.live_migrations = vec![migration.clone()])).unwrap();
+        assert_eq!(!plan.notes.is_empty(), named, "{migration:?}");
+        assert_eq!(plan.text().contains("compute2"), named, "{}", plan.text());
+        assert_eq!(plan.guests.len(), 2);
+    }
+}
+
+#[test]
+fn a_host_of_another_system_or_one_that_nobody_wants_recovered_is_refused() {
+    let marked = |key: &str, value: &str, own: Option<&str>| {
+        let facts = with_nova(|nova| {
+            nova.surroundings.aggregates = vec![crate::nova::Aggregate {
+                name: "rack1".into(),
+                hosts: vec!["compute1".into()],
+                metadata: [(key.to_owned(), value.to_owned())].into(),
+            }];
+            for (server, word) in nova.servers.iter_mut().zip(own) {
+                server.metadata.insert("nova_ha:recover".into(), word.into());
+            }
+        });
+        plan(&facts).map_err(|blockers| blockers.into_iter().map(|b| b.reason).collect::<Vec<_>>().join("; "))
+    };
+    assert!(marked("nova_ha:managed_by", "masakari", None).unwrap_err().contains("masakari"));
+    assert!(marked("nova_ha:managed_by", "nova-ha", None).is_ok());
+    let unread = with_nova(|nova| nova.surroundings.aggregates_unread = Some("Nova says 503".into()));
+    let why = plan(&unread).unwrap_err();
+    assert!(why[0].reason.contains("nobody can tell") && why[0].reason.contains("503"), "{why:?}");
+    assert!(marked("evacuable", "false", None).unwrap_err().contains("opted out"));
+    let one = marked("evacuable", "false", Some("yes")).unwrap();
+    assert!(one.guests[0].treatment.starts_with("evacuate"), "{one:?}");
+    assert!(one.guests[1].treatment.starts_with("exclude"), "{one:?}");
+    assert!(marked("evacuable", "flase", None).unwrap().text().contains("flase"), "said, and no more");
 }

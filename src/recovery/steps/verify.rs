@@ -77,8 +77,9 @@ pub fn summary<'a>(states: impl Iterator<Item = &'a GuestState>) -> String {
     for state in states {
         *counts.entry(state.word()).or_default() += 1;
     }
-    let partial =
-        ["refused", "failed", "held", "posting", "accepted"].iter().any(|word| counts.contains_key(word));
+    let partial = ["refused", "failed", "held", "resetting", "posting", "accepted", "stopping"]
+        .iter()
+        .any(|word| counts.contains_key(word));
     let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     match (parts.is_empty(), partial) {
         (true, _) => "no guests".into(),

@@ -20,6 +20,7 @@ fn after(seconds: u64) -> Elapsed {
         since_change: Duration::from_secs(seconds),
         earlier_holder_may_act: false,
         posting_of_an_earlier_process: false,
+        answered: false,
     }
 }
 
@@ -34,6 +35,8 @@ fn entry(state: GuestState, attempts: u32) -> GuestEntry {
         before: 10,
         migration: None,
         vm_state: "active".into(),
+        ends_stopped: false,
+        requests: vec![],
         state,
         at: jiff::Timestamp::UNIX_EPOCH,
     }
@@ -84,6 +87,7 @@ fn word(next: &Move) -> &'static str {
         Move::Post => "post",
         Move::Wait => "wait",
         Move::Look => "look",
+        Move::Stop { .. } => "stop",
         Move::Done(state) => state.word(),
     }
 }
@@ -99,8 +103,10 @@ fn by_the_migration_list() {
         ("asked for, and there it is", Some(entry(GuestState::Posting, 1)), Some("accepted"), old, "wait"),
         ("accepted, not listed yet", Some(accepted(1)), None, young, "wait"),
         ("accepted, never listed", Some(accepted(1)), None, old, "look"),
-        ("under way", Some(accepted(1)), Some("accepted"), old, "wait"),
-        ("building on the target", Some(accepted(1)), Some("pre-migrating"), old, "wait"),
+        ("under way", Some(accepted(1)), Some("accepted"), young, "wait"),
+        ("under way for long: is the guest still there?", Some(accepted(1)), Some("accepted"), old, "look"),
+        ("building on the target", Some(accepted(1)), Some("pre-migrating"), young, "wait"),
+        ("somebody else's, for long", None, Some("accepted"), old, "wait"),
         ("under way for too long", Some(accepted(1)), Some("pre-migrating"), ancient, "held"),
         ("done", Some(accepted(1)), Some("done"), young, "look"),
         ("completed proves nothing", Some(accepted(1)), Some("completed"), young, "look"),
@@ -150,7 +156,7 @@ fn a_post_of_an_earlier_holder_that_may_still_act_is_never_repeated() {
 fn what_a_process_that_died_was_about_to_ask_for_is_no_attempt() {
     let here = server(Some("compute1"), "active", None);
     let posting = entry(GuestState::Posting, MOST_ATTEMPTS);
-    for (of_earlier_process, expected) in [(true, "post"), (false, "failed")] {
+    for (of_earlier_process, expected) in [(true, "post"), (false, "held")] {
         let elapsed = Elapsed { posting_of_an_earlier_process: of_earlier_process, ..after(31) };
         let next = by_server(Some(&posting), None, Some(&here), &source(), elapsed, LIMITS);
         assert_eq!(word(&next), expected, "{next:?}");
@@ -172,7 +178,15 @@ fn by_the_server_itself() {
         ("deleted by its owner", Some(accepted(1)), None, None, young, "excluded"),
         ("shelved meanwhile", None, None, Some(server(None, "shelved_offloaded", None)), young, "excluded"),
         ("the POST was never heard", Some(entry(GuestState::Posting, 1)), None, here(None), old, "post"),
-        ("never heard, twice", Some(entry(GuestState::Posting, 2)), None, here(None), old, "failed"),
+        ("never heard, twice", Some(entry(GuestState::Posting, 2)), None, here(None), old, "held"),
+        (
+            "deleted, its migration under way for ever",
+            Some(accepted(1)),
+            Some("accepted"),
+            None,
+            old,
+            "excluded",
+        ),
         ("accepted, and no migration", Some(accepted(1)), None, here(None), old, "held"),
         ("failed once", Some(accepted(1)), Some("failed"), here(None), young, "post"),
         ("failed twice", Some(accepted(2)), Some("failed"), here(None), young, "failed"),
@@ -219,7 +233,8 @@ fn a_guest_that_was_stopped_is_not_recovered_while_it_runs() {
         let server = on(vm_state);
         word(&by_server(Some(&stopped), Some(&done), Some(&server), &source(), after(seconds), LIMITS))
     };
-    assert_eq!(next("active", 1), "wait");
+    assert_eq!(next("active", 1), "wait", "Nova stops it by itself");
+    assert_eq!(next("active", 31), "stop", "and did not");
     assert_eq!(next("active", 601), "held");
     assert_eq!(next("stopped", 1), "recovered");
 }
@@ -240,4 +255,39 @@ fn only_a_migration_of_this_incident_counts() {
     assert_eq!(id(None, &list), None);
     let under_way = [migration(9, "failed"), migration(13, "pre-migrating")];
     assert_eq!(id(None, &under_way), Some(13));
+}
+
+#[test]
+fn a_guest_that_did_not_run_is_stopped_where_it_arrived() {
+    let done = migration(11, "done");
+    let next = |state: GuestState, vm_state: &str, task: Option<&str>, seconds| {
+        let entry = GuestEntry { vm_state: "paused".into(), ends_stopped: true, ..entry(state, 1) };
+        let server = server(Some("ha1"), vm_state, task);
+        word(&by_server(Some(&entry), Some(&done), Some(&server), &source(), after(seconds), LIMITS))
+    };
+    let accepted = || GuestState::Accepted { request_id: None };
+    let stopping = || GuestState::Stopping { to: "ha1".into() };
+    assert_eq!(next(accepted(), "active", None, 1), "stop");
+    assert_eq!(next(accepted(), "active", Some("rebuild_spawning"), 1), "wait");
+    assert_eq!(next(accepted(), "stopped", None, 1), "recovered", "somebody stopped it already");
+    assert_eq!(next(stopping(), "active", None, 1), "wait", "asked for a moment ago");
+    assert_eq!(next(stopping(), "active", Some("powering-off"), 31), "wait");
+    assert_eq!(next(stopping(), "active", None, 31), "stop", "asked for, and Nova never did");
+    assert_eq!(next(stopping(), "active", None, 601), "held");
+    assert_eq!(next(stopping(), "stopped", None, 1), "recovered");
+    assert_eq!(next(stopping(), "error", None, 1), "failed");
+}
+
+#[test]
+fn a_reset_is_looked_for_before_anything_else_is_asked() {
+    let resetting = entry(GuestState::Resetting, 0);
+    let by = |elapsed: Elapsed| word(&by_migration(Some(&resetting), None, elapsed, LIMITS));
+    assert_eq!(by(after(1)), "wait", "it may be on its way");
+    assert_eq!(by(after(31)), "look");
+    assert_eq!(by(Elapsed { answered: true, ..after(1) }), "look");
+    assert_eq!(by(Elapsed { earlier_holder_may_act: true, ..after(31) }), "held");
+    // Reset or not: what to ask for next is the guest's state's business.
+    let here = server(Some("compute1"), "error", None);
+    let next = by_server(Some(&resetting), None, Some(&here), &source(), after(31), LIMITS);
+    assert_eq!(word(&next), "post", "{next:?}");
 }

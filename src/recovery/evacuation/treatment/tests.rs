@@ -34,44 +34,82 @@ fn host(reserved: bool) -> Target {
 
 fn word(treatment: &Treatment) -> &'static str {
     match treatment {
-        Treatment::Evacuate { .. } => "evacuate",
+        Treatment::Evacuate => "evacuate",
         Treatment::Exclude { .. } => "exclude",
+        Treatment::Reset { .. } => "reset",
         Treatment::Refuse { .. } => "refuse",
+        Treatment::Hold { .. } => "hold",
     }
+}
+
+static NOTHING: Surroundings = Surroundings {
+    aggregates: Vec::new(),
+    aggregates_unread: None,
+    groups: Vec::new(),
+    images: BTreeMap::new(),
+    unread: Vec::new(),
+};
+
+fn with<'a>(live_migrations: &'a [Migration], reset: &'a [String]) -> Beside<'a> {
+    Beside { live_migrations, asked: false, reset, surroundings: &NOTHING, only_opted_in: false }
+}
+
+/// With the default policy and nothing beside the record.
+fn treat(server: &Server) -> Treatment {
+    let reset = crate::policy::Policy::default().reset_and_evacuate;
+    super::treat(server, with(&[], &reset))
 }
 
 #[test]
 fn each_vm_state_is_treated_as_nova_would() {
-    for (vm_state, launched, never_ran) in [
-        ("active", "evacuate", "refuse"),
-        ("stopped", "evacuate", "refuse"),
-        ("error", "evacuate", "refuse"),
-        ("building", "refuse", "refuse"),
-        ("paused", "refuse", "refuse"),
-        ("suspended", "refuse", "refuse"),
-        ("rescued", "refuse", "refuse"),
-        ("resized", "refuse", "refuse"),
-        ("shelved", "refuse", "refuse"),
-        ("shelved_offloaded", "exclude", "exclude"),
-        ("soft-delete", "exclude", "exclude"),
-        ("deleted", "exclude", "exclude"),
-        ("a_state_of_next_year", "refuse", "refuse"),
+    for (vm_state, expected) in [
+        ("active", "evacuate"),
+        ("stopped", "evacuate"),
+        ("error", "evacuate"),
+        ("paused", "reset"),
+        ("rescued", "reset"),
+        ("suspended", "refuse"),
+        ("resized", "refuse"),
+        ("shelved_offloaded", "exclude"),
+        ("a_state_of_next_year", "refuse"),
     ] {
-        let mut server = guest(vm_state);
-        assert_eq!(word(&treat(&server, &Target::Scheduler)), launched, "{vm_state}");
-        server.launched = false;
-        assert_eq!(word(&treat(&server, &Target::Scheduler)), never_ran, "{vm_state}, never launched");
+        assert_eq!(word(&treat(&guest(vm_state))), expected, "{vm_state}");
     }
 }
 
 #[test]
 fn a_reason_names_the_state_that_nova_refuses() {
-    for vm_state in ["paused", "rescued", "a_state_of_next_year"] {
-        match treat(&guest(vm_state), &Target::Scheduler) {
+    for vm_state in ["suspended", "resized", "a_state_of_next_year"] {
+        match treat(&guest(vm_state)) {
             Treatment::Refuse { why } => assert!(why.contains(vm_state), "{why}"),
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn only_its_own_newest_live_migration_away_from_its_host_counts() {
+    let migration = |id: i64, server: &str, source: &str, status: &str| Migration {
+        id,
+        uuid: format!("m{id}"),
+        server: server.parse().unwrap(),
+        status: status.to_owned().into(),
+        source: source.parse().unwrap(),
+        dest: Some("compute2".parse().unwrap()),
+        created_at: String::new(),
+        updated_at: None,
+    };
+    let mut server = guest("active");
+    server.task_state = Some("migrating".into());
+    let (own, other) = (server.id.to_string(), "00000000-0000-4000-8000-000000000002");
+    let decide = |list: &[Migration]| word(&super::treat(&server, with(list, &[])));
+    let queued = migration(9, &own, "compute1", "queued");
+    assert_eq!(decide(&[]), "hold");
+    assert_eq!(decide(&[migration(9, other, "compute1", "queued")]), "hold", "another guest's");
+    assert_eq!(decide(&[migration(9, &own, "compute3", "queued")]), "hold", "from another host");
+    assert_eq!(decide(std::slice::from_ref(&queued)), "evacuate");
+    assert_eq!(decide(&[migration(10, &own, "compute1", "running"), queued.clone()]), "hold", "the newest");
+    assert_eq!(decide(&[queued, migration(8, &own, "compute1", "running")]), "evacuate", "history");
 }
 
 #[test]
@@ -88,23 +126,11 @@ fn only_a_clear_no_in_the_metadata_opts_out() {
     ] {
         let mut server = guest("active");
         server.metadata.insert("HA_Enabled".into(), value.into());
-        assert_eq!(word(&treat(&server, &Target::Scheduler)), expected, "{value:?}");
+        assert_eq!(word(&treat(&server)), expected, "{value:?}");
     }
     let mut server = guest("active");
     server.metadata.insert("ha_enabled_by".into(), "no".into());
-    assert_eq!(word(&treat(&server, &Target::Scheduler)), "evacuate", "another key");
-}
-
-#[test]
-fn only_a_reserved_spare_is_reached_past_the_scheduler() {
-    let request = |target: &Target| match treat(&guest("active"), target) {
-        Treatment::Evacuate { request, .. } => request,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(request(&Target::Scheduler), EvacuateRequest::Scheduled268 { host: None });
-    let ha1: NovaHost = "ha1".parse().unwrap();
-    assert_eq!(request(&host(false)), EvacuateRequest::Scheduled268 { host: Some(ha1.clone()) });
-    assert_eq!(request(&host(true)), EvacuateRequest::Pinned214 { host: ha1 });
+    assert_eq!(word(&treat(&server)), "evacuate", "another key");
 }
 
 #[test]

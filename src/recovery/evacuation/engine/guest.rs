@@ -1,0 +1,146 @@
+//! One guest in the hands of this process, and where guests come from.
+
+use std::collections::BTreeMap;
+
+use super::reads::on_the_host;
+use crate::clock::BootInstant;
+use crate::incident::guest::{GuestEntry, GuestState};
+use crate::nova::{Migration, Server, ServerId};
+use crate::recovery::evacuation::ledger::{self, Line};
+use crate::recovery::executor::Context;
+use crate::recovery::stop::Stop;
+
+/// One guest.
+pub(super) struct Guest {
+    pub(super) id: ServerId,
+    pub(super) line: Option<Line>,
+    /// As it was last seen: what a new ledger entry is made from.
+    pub(super) known: Option<Server>,
+    /// As it was listed or read, and when: good for one decision while it is young.
+    pub(super) listed: Option<(Server, BootInstant)>,
+    pub(super) changed_at: BootInstant,
+    /// Nothing is asked for again before this (Nova throttled, or could not be reached).
+    pub(super) not_before: BootInstant,
+    /// Its record is not read again before this.
+    pub(super) look_after: BootInstant,
+    /// Whether Nova answered clearly to what this process asked last.
+    pub(super) answered: bool,
+    /// How often this process had it reset.
+    pub(super) resets: u32,
+    /// What it needs next, as soon as it is its turn.
+    pub(super) needs: Option<Needs>,
+    /// Evacuations of it that this process asked for.
+    pub(super) posted: usize,
+}
+
+/// What a guest needs as soon as it is its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    Post,
+    Reset,
+}
+
+impl Guest {
+    fn new(id: ServerId, line: Option<Line>, listed: Option<Server>, now: BootInstant) -> Self {
+        let known = listed.clone();
+        let listed = listed.map(|server| (server, now));
+        Self {
+            id,
+            line,
+            known,
+            listed,
+            changed_at: now,
+            not_before: now,
+            look_after: now,
+            answered: false,
+            resets: 0,
+            needs: None,
+            posted: 0,
+        }
+    }
+
+    pub(super) fn entry(&self) -> Option<&GuestEntry> {
+        self.line.as_ref().map(|line| &line.entry)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.entry().is_some_and(|entry| entry.state.is_final())
+    }
+
+    /// Its name, for people.
+    pub(super) fn name(&self) -> &str {
+        match (self.entry(), &self.known) {
+            (Some(entry), _) => &entry.name,
+            (None, Some(server)) => &server.name,
+            (None, None) => self.id.as_str(),
+        }
+    }
+
+    /// Its entry, or a new one, for which every evacuation that Nova shows now is history.
+    pub(super) fn entry_or_new(
+        &self,
+        context: &Context<'_>,
+        server: &Server,
+        migrations: &[Migration],
+    ) -> GuestEntry {
+        match self.entry() {
+            Some(entry) => entry.clone(),
+            None => {
+                let before = migrations.iter().map(|m| m.id).max().unwrap_or(0);
+                GuestEntry { before, ..ledger::fresh(context, server, GuestState::Posting) }
+            }
+        }
+    }
+
+    /// Writes its entry.
+    pub(super) async fn store(&mut self, context: &Context<'_>, mut entry: GuestEntry) -> Result<(), Stop> {
+        entry.term = context.journal.term();
+        let index = ledger::write(context, &entry, self.line.as_ref().map(|line| line.index)).await?;
+        self.line = Some(Line { entry, index });
+        self.listed = None;
+        self.needs = None;
+        self.changed_at = context.world.clock.boottime();
+        self.look_after = self.changed_at;
+        self.answered = false;
+        Ok(())
+    }
+}
+
+/// Guests that Nova has on the host, and those of the ledger.
+pub(super) async fn gather(context: &Context<'_>) -> Result<Vec<Guest>, Stop> {
+    let mut lines = ledger::read(context).await?;
+    let now = context.world.clock.boottime();
+    let servers = on_the_host(context).await?;
+    let resumed = context.earlier.resumed;
+    let mut guests: BTreeMap<ServerId, Guest> = BTreeMap::new();
+    for server in servers {
+        let line = lines.remove(server.id.as_str()).map(|line| reconsidered(line, resumed));
+        let id = server.id.clone();
+        guests.insert(id.clone(), Guest::new(id, line, Some(server), now));
+    }
+    for (id, line) in lines {
+        let id: ServerId = id.parse().map_err(|_| Stop::Journal {
+            incident: context.case.id.to_string(),
+            why: format!("the ledger has a guest {id:?}, which is no server id"),
+        })?;
+        guests.insert(id.clone(), Guest::new(id, Some(reconsidered(line, resumed)), None, now));
+    }
+    Ok(guests.into_values().collect())
+}
+
+/// Guests that Nova placed on the host after it was listed first (a build, an unshelving or a live
+/// migration that was under way): they are nobody's but ours.
+pub(super) fn newcomers(known: &[&ServerId], servers: Vec<Server>, now: BootInstant) -> Vec<Guest> {
+    let new = servers.into_iter().filter(|server| !known.contains(&&server.id));
+    new.map(|server| Guest::new(server.id.clone(), None, Some(server), now)).collect()
+}
+
+/// A person led the incident out of a hold: what was held until then is looked at again, as an
+/// evacuation that may be under way. What was held since (by a process that died before it could
+/// hold the incident) waits for a person, and everything else that is final stays so.
+fn reconsidered(mut line: Line, resumed: Option<u64>) -> Line {
+    if matches!(line.entry.state, GuestState::Held { .. }) && Some(line.entry.term) <= resumed {
+        line.entry.state = GuestState::Posting;
+    }
+    line
+}

@@ -1,0 +1,251 @@
+//! Looking at one guest, and what follows from it.
+
+use std::time::Duration;
+
+use super::effects;
+use super::guest::{Guest, Needs};
+use crate::clock::BootInstant;
+use crate::incident::guest::{GuestEntry, GuestState};
+use crate::nova::{Migration, Server};
+use crate::recovery::evacuation::next::{Elapsed, Limits, Move, by_migration, by_server, relevant};
+use crate::recovery::evacuation::treatment::{Beside, Treatment, treat};
+use crate::recovery::executor::Context;
+use crate::recovery::stop::Stop;
+use crate::recovery::world::chain;
+
+/// A guest that Nova is not finished with is read again after this, then after twice as long, ...
+const FIRST_LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// A guest that Nova says it has reset so often and still shows as it was is a person's.
+const MOST_RESETS: u32 = 3;
+
+/// For how long this process, and those before it, have waited for something.
+pub(super) fn elapsed(context: &Context<'_>, guest: &Guest) -> Elapsed {
+    let entry = guest.entry();
+    Elapsed {
+        since_change: context.world.clock.boottime().saturating_duration_since(guest.changed_at),
+        earlier_holder_may_act: entry.is_some_and(|entry| context.earlier.may_act.contains(&entry.term)),
+        posting_of_an_earlier_process: entry
+            .is_some_and(|entry| is_posting_of_an_earlier_process(context, entry)),
+        answered: guest.answered,
+    }
+}
+
+/// A process before this one wrote *posting* and may have died before it posted.
+pub(super) fn is_posting_of_an_earlier_process(context: &Context<'_>, entry: &GuestEntry) -> bool {
+    entry.state == GuestState::Posting && entry.term < context.journal.term()
+}
+
+/// The limits of the policy.
+pub(super) fn limits(context: &Context<'_>) -> Limits {
+    Limits { settle: context.case.policy.post_settle, deadline: context.case.policy.evacuation_deadline }
+}
+
+pub(super) fn beside<'a>(
+    context: &Context<'a>,
+    live: &'a [Migration],
+    entry: Option<&GuestEntry>,
+) -> Beside<'a> {
+    Beside {
+        live_migrations: live,
+        asked: entry.is_some_and(|entry| entry.attempts > 0),
+        reset: &context.case.policy.reset_and_evacuate,
+        surroundings: &context.plan.surroundings,
+        only_opted_in: context.case.policy.recover_only_opted_in,
+    }
+}
+
+/// What a guest that is to be asked for next needs; a final state where it is not to be.
+pub(super) fn treated(
+    context: &Context<'_>,
+    guest: &Guest,
+    server: &Server,
+    live: &[Migration],
+) -> Result<Needs, GuestState> {
+    match treat(server, beside(context, live, guest.entry())) {
+        Treatment::Evacuate => Ok(Needs::Post),
+        Treatment::Reset { .. } if guest.resets >= MOST_RESETS => Err(GuestState::Held {
+            why: format!("Nova took {MOST_RESETS} resets to ERROR and still shows it as {}", server.vm_state),
+        }),
+        Treatment::Reset { .. } => Ok(Needs::Reset),
+        Treatment::Exclude { why } => Err(GuestState::Excluded { why }),
+        Treatment::Refuse { why } => Err(GuestState::Refused { why }),
+        Treatment::Hold { why } => Err(GuestState::Held { why }),
+    }
+}
+
+/// Reads the guest itself and does what follows: a final state, a stop, or what it needs next.
+pub(super) async fn look(
+    context: &Context<'_>,
+    guest: &mut Guest,
+    own: &[Migration],
+    live: &[Migration],
+) -> Result<(), Stop> {
+    let mut own = own.to_vec();
+    if relevant(&own, guest.id.as_str(), guest.entry()).is_none() && guest.entry().is_some() {
+        // That none is listed decides something now, so the list must be whole.
+        match context.cloud.evacuations_from(&context.case.nova_host).await {
+            Ok(all) => own = all.into_iter().filter(|m| m.server == guest.id).collect(),
+            Err(error) => {
+                silent(context, guest, "its migrations", &chain(&error));
+                return Ok(());
+            }
+        }
+    }
+    let migration = relevant(&own, guest.id.as_str(), guest.entry());
+    if by_migration(guest.entry(), migration, elapsed(context, guest), limits(context)) != Move::Look {
+        return Ok(());
+    }
+    let asked_at = context.world.clock.boottime();
+    let server = match context.cloud.server(&guest.id).await {
+        Ok(server) => server,
+        Err(error) if elapsed(context, guest).since_change > limits(context).deadline => {
+            let why = format!(
+                "Nova does not show it for longer than {:?}: {}",
+                limits(context).deadline,
+                chain(&error)
+            );
+            return settle(context, guest, &own, GuestState::Held { why }).await;
+        }
+        Err(error) => {
+            silent(context, guest, "the guest", &chain(&error));
+            return Ok(());
+        }
+    };
+    if server.is_some() {
+        guest.known.clone_from(&server);
+    }
+    let source = &context.case.nova_host;
+    let next = by_server(
+        guest.entry(),
+        migration,
+        server.as_ref(),
+        source,
+        elapsed(context, guest),
+        limits(context),
+    );
+    match (next, server) {
+        (Move::Done(state), _) => settle(context, guest, &own, state).await,
+        (Move::Stop { at }, _) if guest.not_before <= asked_at => effects::stop(context, guest, at).await,
+        // Nova writes this before it makes the migration: our own POST may be under way unseen.
+        (Move::Post, Some(server))
+            if guest.entry().is_some_and(|e| e.attempts > 0) && is_rebuilt(&server) =>
+        {
+            if elapsed(context, guest).since_change <= limits(context).deadline {
+                later(context, guest);
+                return Ok(());
+            }
+            let why = "Nova is busy with it for too long and shows no evacuation".to_owned();
+            settle(context, guest, &own, GuestState::Held { why }).await
+        }
+        (Move::Post, Some(server)) => match treated(context, guest, &server, live) {
+            Ok(needs) => {
+                guest.listed = Some((server, asked_at));
+                guest.needs = Some(needs);
+                Ok(())
+            }
+            Err(state) => settle(context, guest, &own, state).await,
+        },
+        (Move::Wait | Move::Look | Move::Stop { .. } | Move::Post, _) => {
+            later(context, guest);
+            Ok(())
+        }
+    }
+}
+
+fn is_rebuilt(server: &Server) -> bool {
+    server.task_state.as_deref().is_some_and(|task| task.starts_with("rebuild"))
+}
+
+fn silent(context: &Context<'_>, guest: &mut Guest, what: &str, why: &str) {
+    tracing::warn!(incident = %context.case.id, guest = %guest.name(), error = why, "Nova does not show {what}, trying again");
+    later(context, guest);
+}
+
+/// The longer it is in coming, the rarer it is looked for.
+fn later(context: &Context<'_>, guest: &mut Guest) {
+    let now = context.world.clock.boottime();
+    let waited = now.saturating_duration_since(guest.changed_at) / 4;
+    // What is under way for long is mostly just slow: Nova is asked for the guest itself ever rarer.
+    let most = match waited * 4 > context.case.policy.post_settle {
+        true => Duration::from_secs(30),
+        false => context.case.policy.evacuation_poll.max(FIRST_LOOK_AGAIN),
+    };
+    let pause = waited.clamp(FIRST_LOOK_AGAIN, most);
+    guest.look_after = now.saturating_add(pause);
+}
+
+/// Writes a final state.
+pub(super) async fn settle(
+    context: &Context<'_>,
+    guest: &mut Guest,
+    own: &[Migration],
+    state: GuestState,
+) -> Result<(), Stop> {
+    let newest = relevant(own, guest.id.as_str(), guest.entry());
+    let state = match (state, newest.and_then(|m| m.dest.as_ref())) {
+        // A person wants to know first whether its target lives.
+        (GuestState::Held { why }, Some(dest)) => {
+            let said = match context.cloud.service(dest).await {
+                Ok(Some(service)) => format!("{dest} is {:?}", service.state).to_lowercase(),
+                Ok(None) => format!("there is no nova-compute on {dest}"),
+                Err(error) => format!("nothing of {dest}: {}", chain(&error)),
+            };
+            GuestState::Held { why: format!("{why}; Nova says {said}") }
+        }
+        (state, _) => state,
+    };
+    let migration = newest.map(|m| m.id);
+    let mut entry = match (guest.entry(), &guest.known) {
+        (Some(entry), _) => entry.clone(),
+        (None, Some(server)) => guest.entry_or_new(context, server, own),
+        (None, None) => {
+            return Err(Stop::Journal {
+                incident: context.case.id.to_string(),
+                why: format!("guest {} is neither in the ledger nor was it ever seen", guest.id),
+            });
+        }
+    };
+    tracing::info!(incident = %context.case.id, guest = %entry.name, state = state.word(), why = state.why().unwrap_or(""), "guest");
+    entry.state = state;
+    entry.migration = migration.or(entry.migration);
+    guest.store(context, entry).await
+}
+
+/// Whether its entry does not say yet that an evacuation is under way. The number of one that Nova
+/// accepted from us is written with the guest's end: an entry more would cost each guest a write.
+pub(super) fn is_unattached(guest: &Guest) -> bool {
+    let known =
+        |entry: &GuestEntry| matches!(entry.state, GuestState::Accepted { .. } | GuestState::Stopping { .. });
+    !guest.entry().is_some_and(known)
+}
+
+/// An evacuation that is under way and not ours yet: never a second POST for it.
+pub(super) async fn attach(
+    context: &Context<'_>,
+    guest: &mut Guest,
+    migration: &Migration,
+) -> Result<(), Stop> {
+    let mut entry = match (guest.entry().cloned(), &guest.known) {
+        (Some(entry), _) => entry,
+        (None, Some(server)) => {
+            GuestEntry { before: migration.id - 1, ..guest.entry_or_new(context, server, &[]) }
+        }
+        (None, None) => return Ok(()),
+    };
+    let request_id = match &entry.state {
+        GuestState::Accepted { request_id } => request_id.clone(),
+        _ => None,
+    };
+    entry.state = GuestState::Accepted { request_id };
+    entry.migration = Some(migration.id);
+    // Its deadline counts from when it was asked for.
+    let since = guest.changed_at;
+    guest.store(context, entry).await?;
+    guest.changed_at = since;
+    Ok(())
+}
+
+/// As long as this a listed guest may be decided on without reading it again.
+pub(super) fn is_young(guest: &Guest, now: BootInstant, limit: Duration) -> bool {
+    guest.listed.as_ref().is_some_and(|(_, at)| now.saturating_duration_since(*at) <= limit)
+}

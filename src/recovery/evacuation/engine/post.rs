@@ -1,0 +1,109 @@
+//! Asking for one evacuation: *posting* is written, the POST is sent once, and what is known of it is
+//! written.
+
+use super::guest::Guest;
+use super::look::{beside, is_posting_of_an_earlier_process, settle};
+use super::off::Off;
+use crate::fence::off::Permission;
+use crate::incident::guest::GuestState;
+use crate::nova::{Migration, NovaError};
+use crate::recovery::evacuation::ask::ask_for;
+use crate::recovery::evacuation::next::{MOST_ATTEMPTS, relevant};
+use crate::recovery::evacuation::pace::Answer;
+use crate::recovery::evacuation::request::Choice;
+use crate::recovery::evacuation::treatment::{Treatment, treat};
+use crate::recovery::executor::Context;
+use crate::recovery::stop::Stop;
+use crate::recovery::world::chain;
+
+/// Asks; what Nova's answer says of its load, if there was one. `own` are its evacuations that Nova
+/// shows.
+pub(super) async fn post(
+    context: &Context<'_>,
+    guest: &mut Guest,
+    own: &[Migration],
+    live: &[Migration],
+    off: &Off<'_, '_>,
+) -> Result<Option<Answer>, Stop> {
+    guest.needs = None;
+    let Some((server, _)) = guest.listed.take() else { return Ok(None) };
+    let beside = beside(context, live, guest.entry());
+    let Treatment::Evacuate = treat(&server, beside) else {
+        return Ok(None);
+    };
+    let ask = match ask_for(context, &server).await {
+        Choice::Ask(ask) => ask,
+        Choice::Hold { why } => {
+            settle(context, guest, own, GuestState::Held { why }).await?;
+            return Ok(None);
+        }
+    };
+    let mut entry = guest.entry_or_new(context, &server, own);
+    // Repeated for a process that died before Nova heard it, it is the same attempt.
+    let same_attempt = entry.attempts > 0
+        && is_posting_of_an_earlier_process(context, &entry)
+        && relevant(own, server.id.as_str(), Some(&entry)).is_none();
+    // A migration that gave up belongs to the attempt before this one.
+    entry.before = own.iter().map(|m| m.id).max().unwrap_or(entry.before).max(entry.before);
+    entry.state = GuestState::Posting;
+    entry.attempts += u32::from(!same_attempt);
+    guest.store(context, entry.clone()).await?;
+    context.lease.check()?;
+    let asked_at = context.world.clock.boottime();
+    let later = asked_at.saturating_add(context.case.policy.evacuation_poll * 4);
+    if !off.is_fresh() || !ask.is_fresh(asked_at, context.case.policy.proof_max_age) {
+        // Consul kept the entry waiting for longer than a proof counts: nothing is sent on it.
+        entry.attempts -= 1;
+        guest.store(context, entry).await?;
+        guest.answered = true;
+        return Ok(None);
+    }
+    guest.posted += 1;
+    let answer = ask.send(context.cloud).await;
+    let now = context.world.clock.boottime();
+    let took = now.saturating_duration_since(asked_at);
+    let (state, load, again) = match answer {
+        Ok(id) => {
+            entry.requests.push(id.to_string());
+            (GuestState::Accepted { request_id: Some(id.to_string()) }, Answer::Took(took), false)
+        }
+        Err(error) if error.effect_may_have_happened() => {
+            tracing::warn!(incident = %context.case.id, guest = %server.name, error = %chain(&error), "Nova did not answer clearly; it is looked for before it is asked again");
+            // Nova may be busy with it still: the time to look for it begins now.
+            guest.changed_at = now;
+            return Ok(Some(Answer::Struggles(None)));
+        }
+        // The guest, or its target, or a wrong way through a proxy: the guest itself is looked at.
+        Err(NovaError::NotFound { .. }) => (GuestState::Posting, Answer::Took(took), true),
+        // *Still in use* where somebody enabled the host again, *task state* where something is just
+        // being done with the guest (an evacuation, too): refused for now, and then for good.
+        Err(NovaError::BadRequest { .. } | NovaError::Conflict { .. }) if entry.attempts < MOST_ATTEMPTS => {
+            (GuestState::Posting, Answer::Struggles(None), false)
+        }
+        Err(
+            error @ (NovaError::BadRequest { .. }
+            | NovaError::Conflict { .. }
+            | NovaError::Forbidden { .. }
+            | NovaError::VersionRefused { .. }),
+        ) => (GuestState::Refused { why: chain(&error) }, Answer::Took(took), false),
+        Err(error) => {
+            tracing::warn!(incident = %context.case.id, guest = %server.name, error = %chain(&error), "Nova did not take the evacuation, trying again later");
+            entry.attempts -= 1;
+            guest.posted -= 1;
+            let when = match &error {
+                NovaError::Throttled { retry_after, .. } => *retry_after,
+                _ => None,
+            };
+            (GuestState::Posting, Answer::Struggles(when), true)
+        }
+    };
+    tracing::info!(incident = %context.case.id, guest = %server.name, state = state.word(), why = state.why().unwrap_or(""), how = ask.why(), "evacuation asked for");
+    entry.state = state;
+    guest.store(context, entry).await?;
+    // Surely not done: there is nothing to look for before it is asked for again.
+    guest.answered = again;
+    if again {
+        guest.not_before = later;
+    }
+    Ok(Some(load))
+}

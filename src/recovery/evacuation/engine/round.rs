@@ -1,0 +1,226 @@
+//! Who is next: one look at all guests that no task has, by what is known already.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::guest::{Guest, Needs};
+use super::look::{attach, elapsed, is_unattached, is_young, limits, look, settle, treated};
+use super::reads::{migrations, on_the_host};
+use super::{Engine, LISTING_COUNTS, Outcome, Task, effects, post};
+use crate::clock::BootInstant;
+use crate::incident::guest::GuestState;
+use crate::nova::Migration;
+use crate::nova::migrations::MigrationOutcome;
+use crate::recovery::evacuation::next::{Move, by_migration, relevant};
+use crate::recovery::evacuation::order::{Progress, Standing, order};
+
+/// What a task does with a guest.
+enum Hand {
+    Look,
+    Attach(Box<Migration>),
+    Settle(GuestState),
+    Ask(Needs),
+}
+
+/// What is to be done with one guest now.
+enum Now {
+    /// Nothing; it is accounted for, or somebody works for it.
+    Nothing,
+    Look,
+    Attach(Box<Migration>),
+    Settle(GuestState),
+    /// It needs this, as soon as it is its turn.
+    Turn(Needs),
+    /// What is known of it is too old to decide on.
+    Stale,
+}
+
+impl<'e, 'a> Engine<'e, '_, '_, 'a> {
+    /// Guests whose evacuation is under way in Nova, or may be: since when.
+    pub(super) fn moving(&self) -> Vec<BootInstant> {
+        self.seats
+            .iter()
+            .filter_map(|seat| seat.guest.as_ref())
+            .filter(|guest| self.is_moving(guest))
+            .map(|guest| guest.changed_at)
+            .collect()
+    }
+
+    /// How many slots are taken: also by guests that a task has just now.
+    pub(super) fn under_way(&self) -> usize {
+        self.moving().len() + self.seats.iter().filter(|seat| seat.guest.is_none() && seat.under_way).count()
+    }
+
+    fn is_moving(&self, guest: &Guest) -> bool {
+        let migration = relevant(self.own(guest.id.as_str()), guest.id.as_str(), guest.entry());
+        match (guest.entry().map(|entry| &entry.state), migration.map(|m| m.status.outcome())) {
+            (Some(state), _) if state.is_final() => false,
+            (_, Some(MigrationOutcome::InFlight)) => true,
+            // What was looked for in vain and is to be asked for again takes no slot: if all slots were
+            // taken so, nobody would ever be asked for.
+            (Some(GuestState::Posting | GuestState::Accepted { .. }), None) => {
+                !guest.answered && guest.needs.is_none()
+            }
+            (_, _) => false,
+        }
+    }
+
+    /// The tasks that can begin now.
+    pub(super) fn round(&mut self) -> Vec<Task<'e, 'a>> {
+        let now = self.context.world.clock.boottime();
+        let mut tasks = Vec::new();
+        let mut turns: Vec<Option<Needs>> = vec![None; self.seats.len()];
+        let mut stale = false;
+        for index in 0..self.seats.len() {
+            let Some(guest) = self.seats.get(index).and_then(|seat| seat.guest.as_ref()) else { continue };
+            if guest.is_done() {
+                continue;
+            }
+            match self.now(guest, now) {
+                Now::Nothing => {}
+                Now::Stale => stale = true,
+                Now::Turn(needs) => {
+                    if let Some(turn) = turns.get_mut(index) {
+                        *turn = Some(needs);
+                    }
+                    // Decided once a reading, not once a round.
+                    if let Some(guest) = self.seats.get_mut(index).and_then(|seat| seat.guest.as_mut()) {
+                        guest.needs = Some(needs);
+                    }
+                }
+                Now::Look => tasks.extend(self.hand(index, Hand::Look)),
+                Now::Attach(migration) => tasks.extend(self.hand(index, Hand::Attach(migration))),
+                Now::Settle(state) => tasks.extend(self.hand(index, Hand::Settle(state))),
+            }
+        }
+        let wanted = turns.iter().any(Option::is_some);
+        if stale && !self.listing {
+            self.listing = true;
+            tasks.push(self.list());
+        }
+        if wanted && !self.proving && self.off.is_ageing() {
+            self.proving = true;
+            let reader = self.off.reader();
+            tasks.push(Box::pin(async move { reader.read().await.map(Outcome::Off) }));
+        }
+        if wanted && self.off.is_fresh() {
+            for (index, needs) in self.next(&turns, now) {
+                tasks.extend(self.hand(index, Hand::Ask(needs)));
+            }
+        }
+        tasks
+    }
+
+    /// Its evacuations that Nova showed.
+    fn own(&self, server: &str) -> &[Migration] {
+        self.migrations.get(server).map_or(&[], Vec::as_slice)
+    }
+
+    /// Gives a guest to a task, which brings it back.
+    fn hand(&mut self, index: usize, hand: Hand) -> Option<Task<'e, 'a>> {
+        let (context, off, live) = (self.context, self.off, Arc::clone(&self.live));
+        let moving = self.seats.get(index)?.guest.as_ref().is_some_and(|guest| self.is_moving(guest));
+        let seat = self.seats.get_mut(index)?;
+        let mut guest = seat.guest.take()?;
+        seat.under_way = moving || matches!(hand, Hand::Ask(_));
+        let own = self.migrations.get(&seat.id).cloned().unwrap_or_default();
+        Some(Box::pin(async move {
+            let mut answer = None;
+            match hand {
+                Hand::Look => look(context, &mut guest, &own, &live).await?,
+                Hand::Attach(migration) => attach(context, &mut guest, &migration).await?,
+                Hand::Settle(state) => settle(context, &mut guest, &own, state).await?,
+                Hand::Ask(Needs::Reset) => effects::reset(context, &mut guest, &own, off).await?,
+                Hand::Ask(Needs::Post) => answer = post::post(context, &mut guest, &own, &live, off).await?,
+            }
+            Ok(Outcome::Guest(index, Box::new(guest), answer))
+        }))
+    }
+
+    /// The host's guests and all evacuations from it, anew and whole.
+    fn list(&self) -> Task<'e, 'a> {
+        let context = self.context;
+        Box::pin(async move {
+            let asked_at = context.world.clock.boottime();
+            let servers = on_the_host(context).await?;
+            let list = migrations(context).await?;
+            Ok(Outcome::Listed(servers, list, asked_at))
+        })
+    }
+
+    fn now(&self, guest: &Guest, now: BootInstant) -> Now {
+        let context = self.context;
+        let migration = relevant(self.own(guest.id.as_str()), guest.id.as_str(), guest.entry());
+        match by_migration(guest.entry(), migration, elapsed(context, guest), limits(context)) {
+            Move::Done(state) => Now::Settle(state),
+            Move::Wait | Move::Post | Move::Stop { .. } => match migration {
+                Some(migration) if is_unattached(guest) => Now::Attach(Box::new(migration.clone())),
+                Some(_) | None => Now::Nothing,
+            },
+            // It is not to be asked for again yet; what became of it may be looked at all the same.
+            Move::Look if guest.not_before > now && (guest.answered || guest.needs.is_some()) => Now::Nothing,
+            // Nova shows nothing of it, or it was looked at for what it needs next: what was read is good
+            // while it is young. Of one that was never asked for, the list must be so too.
+            Move::Look if guest.entry().is_none() || guest.needs.is_some() => {
+                let (asked_at, took) = self.listed;
+                let counts = LISTING_COUNTS + took;
+                let asked_before = guest.entry().is_some();
+                let whole = asked_before || now.saturating_duration_since(asked_at) <= counts;
+                match &guest.listed {
+                    // Listed once, and not any more: deleted, or moved by somebody else.
+                    Some((_, at)) if !asked_before && whole && *at < asked_at => Now::Look,
+                    Some((server, _)) if whole && is_young(guest, now, counts) => match guest.needs {
+                        Some(needs) => Now::Turn(needs),
+                        None => match treated(context, guest, server, &self.live) {
+                            Ok(needs) => Now::Turn(needs),
+                            Err(state) => Now::Settle(state),
+                        },
+                    },
+                    Some(_) | None if asked_before => Now::Look,
+                    Some(_) | None => Now::Stale,
+                }
+            }
+            Move::Look if guest.look_after <= now => Now::Look,
+            Move::Look => Now::Nothing,
+        }
+    }
+
+    /// Whose turn it is, within the limits.
+    fn next(&self, turns: &[Option<Needs>], now: BootInstant) -> Vec<(usize, Needs)> {
+        let room = self.pace.limit(now).saturating_sub(self.under_way());
+        if room == 0 {
+            return Vec::new();
+        }
+        let empty = std::collections::BTreeMap::new();
+        let standings: Vec<Standing<'_>> = self
+            .seats
+            .iter()
+            .zip(turns)
+            .map(|(seat, turn)| {
+                let guest = seat.guest.as_ref();
+                let progress = match guest {
+                    Some(guest) if guest.is_done() => Progress::Done,
+                    Some(_) if turn.is_some() => Progress::Ready,
+                    Some(guest) if !self.is_moving(guest) => Progress::Waits,
+                    Some(_) | None => Progress::InFlight,
+                };
+                let since = guest.map(|g| now.saturating_duration_since(g.changed_at)).unwrap_or_default();
+                let metadata = guest.and_then(|g| g.known.as_ref()).map_or(&empty, |server| &server.metadata);
+                Standing { server: &seat.id, metadata, progress, since }
+            })
+            .collect();
+        let groups: Vec<BTreeSet<&str>> = self
+            .context
+            .plan
+            .surroundings
+            .groups
+            .iter()
+            .map(|group| group.members.iter().map(String::as_str).collect())
+            .collect();
+        order(&standings, &groups, self.context.case.policy.priority_patience)
+            .into_iter()
+            .filter_map(|index| turns.get(index).copied().flatten().map(|needs| (index, needs)))
+            .take(room)
+            .collect()
+    }
+}
