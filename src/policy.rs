@@ -111,6 +111,9 @@ pub struct Policy {
     /// Guests with a local disk are asked for so that Nova fails where the target does not see the
     /// disk, also on shared storage, instead of building it anew from the image (see ADR 0014).
     pub attach_only: bool,
+    /// Whether a host is left unclaimed while there is no room for all of its guests. Without it those
+    /// with room are recovered, by priority. Where placement cannot tell, nothing is blocked.
+    pub capacity_blocks: bool,
     /// Evacuations under way at once.
     pub evacuation_parallel: usize,
     /// Wall clock for one guest's evacuation before it is given to a person.
@@ -160,6 +163,7 @@ impl Default for Policy {
             proof_max_age: Duration::from_secs(30),
             allow_unidentified_bmc: false,
             attach_only: true,
+            capacity_blocks: false,
             evacuation_parallel: 16,
             evacuation_deadline: Duration::from_secs(15 * 60),
             evacuation_poll: Duration::from_secs(2),

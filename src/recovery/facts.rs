@@ -218,6 +218,7 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         storage: case.storage.clone(),
         own_nova_host: case.own_nova_host.clone(),
         attach_only: case.policy.attach_only,
+        capacity_blocks: case.policy.capacity_blocks,
         nova: nova(case, cloud).await,
     })
 }
@@ -251,12 +252,26 @@ async fn nova(case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts, String> {
             named(parsed.map_err(|why| chain(&why))?).await?
         }
     };
+    let of: Vec<NovaHost> = match &targets {
+        TargetFacts::Scheduler => Vec::new(),
+        TargetFacts::Named(named) => named.iter().map(|(host, _)| host.clone()).collect(),
+    };
+    // Placement away blocks nothing by itself.
+    let rooms = cloud.rooms(&of).await.map_err(fail);
     let live_migrations = match &service {
         Some(_) => cloud.live_migrations_at(&case.nova_host).await.map_err(fail)?,
         None => Vec::new(),
     };
     let surroundings = surroundings::read(cloud, &case.nova_host, &servers).await;
-    Ok(NovaFacts { host: case.nova_host.clone(), service, targets, servers, live_migrations, surroundings })
+    Ok(NovaFacts {
+        host: case.nova_host.clone(),
+        service,
+        targets,
+        servers,
+        rooms,
+        live_migrations,
+        surroundings,
+    })
 }
 
 impl LevelState {

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::capacity::Fit;
 use super::evacuation::choice::{self, Surroundings};
 use super::evacuation::treatment::Target;
 use crate::fence::{PowerState, Privilege, Verdict};
 use crate::incident::step::RECOVERY;
 use crate::names::{HaNodeName, IncidentId};
 use crate::nova::ownership;
-use crate::nova::{ComputeService, Migration, NovaHost, Server, ServiceState, ServiceStatus};
+use crate::nova::{ComputeService, Migration, NovaHost, Room, Server, ServiceState, ServiceStatus};
 use crate::tree::record::Record;
 use crate::tree::storage::{Storage, Strategy};
 
@@ -63,6 +64,8 @@ pub struct NovaFacts {
     pub targets: TargetFacts,
     /// Its guests.
     pub servers: Vec<Server>,
+    /// What is free where they may go, or why nobody can tell.
+    pub rooms: Result<Vec<Room>, String>,
     /// Live migrations that touch it, newest first.
     pub live_migrations: Vec<Migration>,
     /// Marks of its aggregates, its guests' images and groups.
@@ -103,6 +106,8 @@ pub struct Facts {
     pub own_nova_host: NovaHost,
     /// `policy.attach_only`.
     pub attach_only: bool,
+    /// `policy.capacity_blocks`.
+    pub capacity_blocks: bool,
     /// What Nova said, or why it said nothing.
     pub nova: Result<NovaFacts, String>,
 }
@@ -127,6 +132,9 @@ pub struct PlannedGuest {
     pub vm_state: String,
     /// What will be done, and why, in one line.
     pub treatment: String,
+    /// Whether there is room for it; nothing for one that is not to be evacuated.
+    #[serde(default)]
+    pub room: Option<Fit>,
 }
 
 /// What would be, or is being, done.
@@ -146,6 +154,9 @@ pub struct Plan {
     pub target: Target,
     /// Storage strategy.
     pub storage: String,
+    /// Whether there is room for them, in one line.
+    #[serde(default)]
+    pub capacity: String,
     /// Guests.
     pub guests: Vec<PlannedGuest>,
     /// What a person should know beside.
@@ -188,6 +199,20 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
         }
         Ok(nova) => nova_blockers(facts, nova, &mut block),
     };
+    let planned = match (&target, &facts.nova) {
+        (Some(target), Ok(nova)) => guests::planned(facts, nova, target),
+        (None, _) | (_, Err(_)) => Vec::new(),
+    };
+    let capacity = match &facts.nova {
+        Ok(nova) => guests::said_of_room(&planned, nova, target.as_ref()),
+        Err(_) => String::new(),
+    };
+    if facts.capacity_blocks && planned.iter().any(|guest| guest.room == Some(Fit::Waits)) {
+        blockers.push(Blocker {
+            reason: capacity.clone(),
+            next: "make room, or nova-ha policy set capacity_blocks false (recovers those with room)".into(),
+        });
+    }
     match (target, &facts.nova) {
         (Some(target), Ok(nova)) if blockers.is_empty() => Ok(Plan {
             version: Plan::VERSION,
@@ -195,7 +220,8 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
             by: facts.me.clone(),
             steps: RECOVERY.iter().map(|row| row.step.name().to_owned()).collect(),
             fence: facts.levels.iter().map(|fact| fact.text()).collect(),
-            guests: guests::planned(facts, nova, &target),
+            capacity,
+            guests: planned,
             notes: guests::notes(facts, nova),
             surroundings: nova.surroundings.clone(),
             target,
@@ -318,11 +344,13 @@ impl Plan {
             format!("steps    {}", self.steps.join(" -> ")),
             format!("target   {}", self.target),
             format!("storage  {}", self.storage),
+            format!("capacity {}", self.capacity),
         ];
         lines.extend(self.fence.iter().map(|level| format!("fence    {level}")));
-        lines.extend(
-            self.guests.iter().map(|g| format!("guest    {:<20} {:<8} {}", g.name, g.vm_state, g.treatment)),
-        );
+        lines.extend(self.guests.iter().map(|g| {
+            let waits = if g.room == Some(Fit::Waits) { "; NO ROOM" } else { "" };
+            format!("guest    {:<20} {:<8} {}{waits}", g.name, g.vm_state, g.treatment)
+        }));
         lines.extend(self.notes.iter().map(|note| format!("note     {note}")));
         lines.push(format!("{} guests; nothing was done (--plan)", self.guests.len()));
         lines.join("\n")

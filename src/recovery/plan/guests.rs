@@ -1,25 +1,54 @@
-//! The guests' part of a plan: what becomes of each, and what a person should know beside. Pure.
+//! The guests' part of a plan: what becomes of each, the room they find, and what a person should know
+//! beside. Pure.
 
 use super::{Facts, NovaFacts, PlannedGuest};
-use crate::nova::{MigrationStatus, Server};
+use crate::nova::{MigrationStatus, Room, Server};
+use crate::recovery::capacity::{self, Fit, Need};
 use crate::recovery::evacuation::choice;
+use crate::recovery::evacuation::order::urgencies;
 use crate::recovery::evacuation::request::{How, wanted};
 use crate::recovery::evacuation::treatment::{Beside, Target, Treatment, treat};
 
-/// Guests as planned, in the order of Nova's list.
+/// Guests as planned, with the room that those who are to be evacuated find, in the order of Nova's
+/// list.
 pub(super) fn planned(facts: &Facts, nova: &NovaFacts, target: &Target) -> Vec<PlannedGuest> {
     let how = How::of(target, &facts.own_nova_host, &facts.storage, facts.attach_only);
-    let planned = |server: &Server| PlannedGuest {
-        server: server.id.to_string(),
-        name: server.name.clone(),
-        vm_state: server.vm_state.to_string(),
-        treatment: treatment(server, &how, facts, nova),
-    };
-    nova.servers.iter().map(planned).collect()
+    let mut planned = Vec::new();
+    let mut moving: Vec<usize> = Vec::new();
+    for (index, server) in nova.servers.iter().enumerate() {
+        let (moves, treatment) = treatment(server, &how, facts, nova);
+        moving.extend(moves.then_some(index));
+        planned.push(PlannedGuest {
+            server: server.id.to_string(),
+            name: server.name.clone(),
+            vm_state: server.vm_state.to_string(),
+            treatment,
+            room: None,
+        });
+    }
+    // The most urgent are asked for first, and find their room first.
+    let urgency = urgencies(nova.servers.iter().map(|server| &server.metadata));
+    moving.sort_by_key(|index| std::cmp::Reverse(urgency.get(*index)));
+    let needs: Vec<Need> = moving.iter().filter_map(|index| nova.servers.get(*index)).map(Need::of).collect();
+    for (index, fit) in moving.iter().zip(fits(&needs, nova, target)) {
+        if let Some(guest) = planned.get_mut(*index) {
+            guest.room = Some(fit);
+        }
+    }
+    planned
 }
 
-/// What will be done, in one line.
-fn treatment(server: &Server, how: &How, facts: &Facts, nova: &NovaFacts) -> String {
+fn fits(needs: &[Need], nova: &NovaFacts, target: &Target) -> Vec<Fit> {
+    let Ok(rooms) = &nova.rooms else { return vec![Fit::CannotTell; needs.len()] };
+    let usable = |room: &&Room| match target {
+        Target::Scheduler => room.host != nova.host,
+        Target::Host { host, .. } => room.host == *host,
+    };
+    capacity::fit(needs, &rooms.iter().filter(usable).cloned().collect::<Vec<_>>())
+}
+
+/// Whether it is to be evacuated, and what will be done, in one line.
+fn treatment(server: &Server, how: &How, facts: &Facts, nova: &NovaFacts) -> (bool, String) {
     let beside = Beside {
         live_migrations: &nova.live_migrations,
         asked: false,
@@ -28,15 +57,34 @@ fn treatment(server: &Server, how: &How, facts: &Facts, nova: &NovaFacts) -> Str
         only_opted_in: facts.recover_only_opted_in,
     };
     let asked = |what: &str| match wanted(server, how) {
-        Ok(wanted) => format!("{what}{}", wanted.text()),
-        Err(why) => format!("hold: {why}"),
+        Ok(wanted) => (true, format!("{what}{}", wanted.text())),
+        Err(why) => (false, format!("hold: {why}")),
     };
     match treat(server, beside) {
         Treatment::Evacuate => asked("evacuate: "),
         Treatment::Reset { why } => asked(&format!("reset, evacuate, stop: {why}; ")),
-        Treatment::Exclude { why } => format!("exclude: {why}"),
-        Treatment::Refuse { why } => format!("refuse: {why}"),
-        Treatment::Hold { why } => format!("hold: {why}"),
+        Treatment::Exclude { why } => (false, format!("exclude: {why}")),
+        Treatment::Refuse { why } => (false, format!("refuse: {why}")),
+        Treatment::Hold { why } => (false, format!("hold: {why}")),
+    }
+}
+
+/// One line on the room; why nobody can tell, where that is so.
+pub(super) fn said_of_room(planned: &[PlannedGuest], nova: &NovaFacts, target: Option<&Target>) -> String {
+    let names = |fit: Fit| -> Vec<&str> {
+        planned.iter().filter(|guest| guest.room == Some(fit)).map(|guest| guest.name.as_str()).collect()
+    };
+    let (fits, waits) = (names(Fit::Fits).len(), names(Fit::Waits));
+    let on = match target {
+        Some(Target::Host { host, .. }) => format!(" on {host}"),
+        Some(Target::Scheduler) | None => String::new(),
+    };
+    match (&nova.rooms, waits.as_slice()) {
+        (Err(why), _) => format!("cannot tell: {why}"),
+        (Ok(_), []) => format!("placement has room{on} for all {fits}"),
+        (Ok(_), _) => {
+            format!("placement has room{on} for {fits}, and none for {}: {}", waits.len(), waits.join(", "))
+        }
     }
 }
 
