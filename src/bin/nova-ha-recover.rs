@@ -12,6 +12,7 @@ use nova_ha::evidence::TcpAnchors;
 use nova_ha::exit;
 use nova_ha::names::{HaNodeName, HostName, NameError};
 use nova_ha::recovery::local_disks::LocalDisks;
+use nova_ha::recovery::progress::{Lines, Nobody};
 use nova_ha::recovery::run::Report;
 use nova_ha::recovery::single::{Single, SingleError};
 use nova_ha::recovery::stop::Stop;
@@ -61,6 +62,7 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         clouds: Box::new(ConfiguredClouds),
         reach: Box::new(SshReach),
         disks: Box::new(LocalDisks::default()),
+        progress: if args.progress { Box::new(Lines { json: args.json }) } else { Box::new(Nobody) },
         me,
         boot_id: boot_id()?.to_string(),
         run_dir: args.run_dir.clone(),

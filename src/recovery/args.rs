@@ -37,6 +37,10 @@ pub struct Args {
     /// JSON instead of lines.
     #[arg(long)]
     pub json: bool,
+    /// Say how far it is while it runs: a line for each guest that is accounted for and one every few
+    /// seconds for all of them (with --json one object a line), before the result.
+    #[arg(long)]
+    pub progress: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

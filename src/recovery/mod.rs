@@ -22,6 +22,7 @@ pub mod lease;
 pub mod local_disks;
 pub mod note;
 pub mod plan;
+pub mod progress;
 pub mod proof;
 pub mod prune;
 pub mod queue;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::progress::Watcher;
 use crate::clock::Clock;
 use crate::evidence::{Anchors, Witness};
 use crate::fence::{ConfigError, FenceConfig, FenceLevels, Machine};
@@ -148,6 +149,8 @@ pub struct World {
     pub reach: Box<dyn Reach>,
     /// Guests' disks on this HA node.
     pub disks: Box<dyn Disks>,
+    /// Who watches how far it is.
+    pub progress: Box<dyn Watcher>,
     /// The HA node we are.
     pub me: HaNodeName,
     /// This boot.

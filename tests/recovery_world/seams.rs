@@ -107,6 +107,7 @@ impl Process {
             clouds: Box::new(SimClouds(Arc::clone(self))),
             reach: Box::new(SimReach(Arc::clone(self))),
             disks: Box::new(SimDisks(Arc::clone(self))),
+            progress: Box::new(nova_ha::recovery::progress::Nobody),
             me: self.node.parse().unwrap(),
             boot_id: format!("boot-{}", self.node),
             run_dir: self.universe.lock().unwrap().run_dirs.path().join(&self.node),

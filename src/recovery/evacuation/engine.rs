@@ -34,6 +34,7 @@ use crate::incident::guest::GuestState;
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError, Server};
 use crate::recovery::executor::Context;
+use crate::recovery::progress::{Event, Totals};
 use crate::recovery::proof::KnownOff;
 use crate::recovery::steps::verify::summary;
 use crate::recovery::stop::Stop;
@@ -106,6 +107,7 @@ struct Engine<'e, 'x, 'k, 'a> {
     proving: bool,
     silent: u32,
     polls: usize,
+    said_at: Option<BootInstant>,
 }
 
 /// Until every guest has a final state.
@@ -130,6 +132,7 @@ pub async fn run(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Counts
         proving: false,
         silent: 0,
         polls: 0,
+        said_at: None,
     };
     engine.seat(guests);
     loop {
@@ -172,6 +175,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                 for task in self.round() {
                     tasks.push(task);
                 }
+                self.say(false);
             }
             if tasks.is_empty()
                 && let Some(stop) = failed
@@ -180,6 +184,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
             }
             // A seat whose guest a task has is not done: what may be left then only reads.
             if failed.is_none() && self.seats.iter().all(Seat::is_done) {
+                self.say(true);
                 return Ok(());
             }
             tokio::select! {
@@ -286,6 +291,9 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                 if let Some(answer) = answer {
                     self.pace.heard(answer, now);
                 }
+                if let Some(entry) = guest.entry().filter(|entry| entry.state.is_final()) {
+                    self.context.world.progress.say(&Event::guest(&self.context.case.id, entry));
+                }
                 if let Some(seat) = self.seats.get_mut(index) {
                     seat.guest = Some(*guest);
                     seat.under_way = false;
@@ -347,5 +355,27 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         let held = self.states().filter(|state| matches!(state, GuestState::Held { .. })).count();
         let posted = self.seats.iter().filter_map(|seat| seat.guest.as_ref().map(|g| g.posted)).sum();
         Counts { posted, held, outcomes: summary(self.states()) }
+    }
+
+    /// How far all of it is, every few seconds and at the end.
+    fn say(&mut self, last: bool) {
+        let now = self.context.world.clock.boottime();
+        let due = self.said_at.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(2));
+        if !due && !last {
+            return;
+        }
+        self.said_at = Some(now);
+        let mut outcomes = BTreeMap::<&str, usize>::new();
+        for state in self.states().filter(|state| state.is_final()) {
+            *outcomes.entry(state.word()).or_default() += 1;
+        }
+        let totals = Totals {
+            guests: self.seats.len(),
+            done: self.seats.iter().filter(|seat| seat.is_done()).count(),
+            under_way: self.under_way(),
+            at_most: self.pace.limit(now),
+            outcomes,
+        };
+        self.context.world.progress.say(&Event::totals(&self.context.case.id, totals));
     }
 }
