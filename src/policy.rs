@@ -111,6 +111,13 @@ pub struct Policy {
     /// Guests with a local disk are asked for so that Nova fails where the target does not see the
     /// disk, also on shared storage, instead of building it anew from the image (see ADR 0014).
     pub attach_only: bool,
+    /// Wall clock for the storage program to look (docs/storage-exec.md).
+    #[serde(with = "span")]
+    pub storage_check_deadline: Duration,
+    /// Wall clock for it to take the storage, a replay of a filesystem's log included. It may be above
+    /// `lock_delay`: an adopter proves this HA node off before it takes the storage itself.
+    #[serde(with = "span")]
+    pub storage_take_deadline: Duration,
     /// Whether a host is left unclaimed while there is no room for all of its guests. Without it those
     /// with room are recovered, by priority. Where placement cannot tell, nothing is blocked.
     pub capacity_blocks: bool,
@@ -164,6 +171,8 @@ impl Default for Policy {
             allow_unidentified_bmc: false,
             attach_only: true,
             capacity_blocks: false,
+            storage_check_deadline: Duration::from_secs(30),
+            storage_take_deadline: Duration::from_secs(5 * 60),
             evacuation_parallel: 16,
             evacuation_deadline: Duration::from_secs(15 * 60),
             evacuation_poll: Duration::from_secs(2),
@@ -222,6 +231,10 @@ impl Policy {
         demand(self.domains.iter().all(|d| d.limit >= 1), "domains: each limit at least 1");
         demand((1..=256).contains(&self.evacuation_parallel), "evacuation_parallel: 1 to 256");
         demand(self.evacuation_poll >= Duration::from_millis(100), "evacuation_poll: at least 100ms");
+        demand(
+            !self.storage_check_deadline.is_zero() && !self.storage_take_deadline.is_zero(),
+            "storage_check_deadline, storage_take_deadline: above 0s",
+        );
         demand(
             self.reset_and_evacuate.iter().all(|s| matches!(s.as_str(), "paused" | "rescued" | "suspended")),
             "reset_and_evacuate: of paused, rescued and suspended",

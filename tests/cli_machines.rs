@@ -164,11 +164,15 @@ async fn what_is_refused_changes_nothing() {
     ] {
         site.run(&["host", "add", "node2", option, value]).await.refused(why);
     }
-    for (option, value, why) in
-        [("--nova-mountpoint", "instances", "no absolute path"), ("--nova-user", "nova;id", "no user name")]
-    {
+    for (option, value, why) in [
+        ("--storage-exec", "take-storage --pool tank", "no absolute path"),
+        ("--storage-exec", "/usr/../bin/take", "no absolute path"),
+        ("--nova-mountpoint", "instances", "no absolute path"),
+        ("--nova-user", "nova;id", "no user name"),
+    ] {
         site.run(&["ha-node", "add", "ha2", option, value]).await.refused(why);
     }
+    assert_eq!(site.run(&["ha-node", "add", "ha2", "--storage", "md"]).await.code, 2);
     site.run(&["host", "add", "node2", "--bmc-password-file", "-"]).await.refused("empty");
     let both = ["host", "add", "n", "--bmc-password-file", "-", "--ssh-password-file", "-"];
     site.run(&both).await.refused("only once");

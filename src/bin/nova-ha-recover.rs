@@ -13,8 +13,10 @@ use nova_ha::exit;
 use nova_ha::names::{HaNodeName, HostName, NameError};
 use nova_ha::recovery::local_disks::LocalDisks;
 use nova_ha::recovery::progress::{Lines, Nobody};
+use nova_ha::recovery::release;
 use nova_ha::recovery::run::Report;
 use nova_ha::recovery::single::{Single, SingleError};
+use nova_ha::recovery::site_programs::SitePrograms;
 use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::world::{ConfiguredClouds, ConfiguredFences, SshReach};
 use nova_ha::recovery::{Args, Options, World, run};
@@ -48,6 +50,15 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
     let _lock = match (args.plan, Single::take(&args.run_dir)) {
         (true, _) => None,
         (false, Ok(lock)) => Some(lock),
+        // That one ends without having released anything: *nothing to do* would be a lie.
+        (false, Err(busy @ SingleError::Busy { .. })) if args.release_storage => {
+            let host = args.host.as_deref().unwrap_or("");
+            say(&format!("{host}: not released: a recovery runs here ({busy})"));
+            say(&format!(
+                "  next: nova-ha incident list; once it has ended the same command again for {host}"
+            ));
+            return Ok(exit::ATTENTION);
+        }
         (false, Err(busy @ SingleError::Busy { .. })) => {
             say(&format!("nothing to do here: {busy}; it looks for work again before it ends"));
             return Ok(exit::OK);
@@ -62,17 +73,43 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         clouds: Box::new(ConfiguredClouds),
         reach: Box::new(SshReach),
         disks: Box::new(LocalDisks::default()),
+        programs: Box::new(SitePrograms),
         progress: if args.progress { Box::new(Lines { json: args.json }) } else { Box::new(Nobody) },
         me,
         boot_id: boot_id()?.to_string(),
         run_dir: args.run_dir.clone(),
     };
+    if args.release_storage {
+        return release(args, &world, only.as_ref());
+    }
     let options = Options { only, plan_only: args.plan, patience: args.patience };
     // Two threads: the lease is renewed while an SSH handshake or a resolver is slow.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let reports = runtime.block_on(run(&world, &options));
     runtime.shutdown_background();
     Ok(print(args, &reports?))
+}
+
+fn release(args: &Args, world: &World, host: Option<&HostName>) -> anyhow::Result<u8> {
+    let host = host.context("--release-storage needs a host")?;
+    if args.yes.as_deref() != Some(host.as_str()) {
+        anyhow::bail!("--yes says {:?}, and not {host}: nothing was done", args.yes.as_deref().unwrap_or(""));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let released = runtime.block_on(release::run(world, host, args.by.as_deref().unwrap_or("")));
+    runtime.shutdown_background();
+    let detail = match released {
+        Ok(detail) => detail,
+        Err(Stop::Waiting { reasons, next }) => {
+            say(&format!("{host}: not released: {}", reasons.join("; ")));
+            next.iter().for_each(|next| say(&format!("  next: {next}")));
+            return Ok(exit::ATTENTION);
+        }
+        Err(stop) => return Err(stop.into()),
+    };
+    say(&format!("{host}: released: {detail}"));
+    say(&format!("  next: nova-ha rejoin {host} --by NAME"));
+    Ok(exit::OK)
 }
 
 fn next_command(error: &anyhow::Error) -> Option<String> {

@@ -62,6 +62,11 @@ impl Status {
         }
     }
 
+    /// Whether taking the storage was begun, if there was any to take.
+    pub fn got_to_storage(&self) -> bool {
+        self.started == Some(Step::TakeStorage) || self.phase >= Phase::StorageTaken
+    }
+
     /// The next step of a claimed incident.
     pub fn next_step(&self) -> Option<Step> {
         Step::after(self.phase)

@@ -16,7 +16,7 @@ use crate::names::HaNodeName;
 use crate::store::{Op, Store};
 use crate::tree::flag;
 use crate::tree::machine::Targets;
-use crate::tree::storage::{absolute, user};
+use crate::tree::storage::{absolute, command, user};
 
 /// What can be done with HA nodes.
 #[derive(Debug, Subcommand)]
@@ -58,6 +58,10 @@ pub struct AddArgs {
     /// How this node gets at the guests' storage.
     #[arg(long, value_enum)]
     pub storage: Option<Storage>,
+    /// With --storage exec: the program's absolute path, and its arguments after blanks. They are no
+    /// place for a secret.
+    #[arg(long, value_name = "COMMAND")]
+    pub storage_exec: Option<String>,
 }
 
 /// `config/storage`.
@@ -65,6 +69,8 @@ pub struct AddArgs {
 pub enum Storage {
     /// All hosts see it all the time (NFS, Ceph): nothing has to be taken.
     Shared,
+    /// A program of yours takes it over (docs/storage-exec.md).
+    Exec,
 }
 
 /// Runs one of them.
@@ -83,12 +89,14 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
     let own = [
         (keys.os_cloud(), checked("--os-cloud", args.os_cloud.as_deref(), word)?),
         (keys.nova_mountpoint(), checked("--nova-mountpoint", args.nova_mountpoint.as_deref(), mountpoint)?),
+        (keys.storage_exec(), checked("--storage-exec", args.storage_exec.as_deref(), storage_exec)?),
         (keys.nova_user(), checked("--nova-user", args.nova_user.as_deref(), user)?),
         (keys.targets(), args.targets.as_deref().map(targets).transpose()?),
         (
             keys.storage(),
             args.storage.map(|storage| match storage {
                 Storage::Shared => "shared".to_owned(),
+                Storage::Exec => "exec".to_owned(),
             }),
         ),
     ];
@@ -113,6 +121,11 @@ fn skeleton(keys: &MachineKeys) -> Vec<Setting> {
         (keys.epoch(), "0".into()),
         (keys.maintenance(), flag::text(false).into()),
     ]
+}
+
+fn storage_exec(text: &str) -> Result<(), &'static str> {
+    super::machine_options::line(text)?;
+    command(text).map(drop)
 }
 
 fn mountpoint(text: &str) -> Result<(), &'static str> {

@@ -272,7 +272,7 @@ fn public(name: &str, text: &str) -> String {
     match name {
         "bmc/ip" | "bmc/port" | "bmc/user" | "bmc/driver" | "bmc/cipher" | "bmc/identity" | "ssh/user"
         | "ssh/port" | "ssh/address" | "ssh/host_key" | "agent" | "os_cloud" | "nova_mountpoint"
-        | "nova_user" | "targets" | "storage" => text.to_owned(),
+        | "nova_user" | "targets" | "storage" | "storage_exec" => text.to_owned(),
         _ => shown(Some(text)).unwrap_or_default(),
     }
 }

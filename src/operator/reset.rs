@@ -15,6 +15,7 @@ use super::confirm::confirm;
 use super::error::tree;
 use super::incident::{person, quoted};
 use super::maintenance;
+use crate::incident::IncidentRecord;
 use crate::keys;
 use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::store::{Op, Store};
@@ -23,6 +24,7 @@ use crate::tree::flag;
 use crate::tree::maintenance::Maintenance;
 use crate::tree::observer::ObserverRecord;
 use crate::tree::record::{Record, bytes};
+use crate::tree::storage::Storage;
 
 /// `nova-ha reset`.
 #[derive(Debug, Args)]
@@ -35,6 +37,9 @@ pub struct ResetArgs {
     /// Put it into maintenance in the same transaction: for a host that is still off.
     #[arg(long)]
     pub maintenance: bool,
+    /// The HA node that took the host's storage is dead or empty: it has nothing of it any more.
+    #[arg(long)]
+    pub storage_is_released: bool,
     /// The host's name, instead of typing it when asked.
     #[arg(long, value_name = "HOST")]
     pub yes: Option<String>,
@@ -50,6 +55,9 @@ pub struct ResetNote {
     pub by: String,
     /// Wall clock.
     pub at: jiff::Timestamp,
+    /// HA nodes of which that person said that they have nothing of the host's storage any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub storage_said_released: Vec<HaNodeName>,
 }
 
 impl Record for ResetNote {
@@ -114,6 +122,11 @@ async fn allowed(
     if let Some(id) = scene.open.clone() {
         return Err(OperatorError::OpenIncident { host: scene.host.clone(), id, doing: "reset" });
     }
+    if let (Some(refused), false) =
+        (with_storage(&scene.host, &scene.with_storage, "reset"), args.storage_is_released)
+    {
+        return Err(refused);
+    }
     if args.maintenance || scene.maintenance.on {
         return Ok(());
     }
@@ -129,6 +142,21 @@ async fn allowed(
     })
 }
 
+/// Refuses while an HA node may have the host's storage: freed, it could not be told to release it, and
+/// another incident could take a second one there; and the host would start on disks that are in use.
+fn with_storage(host: &HostName, nodes: &[HaNodeName], doing: &'static str) -> Option<OperatorError> {
+    let node = nodes.first()?;
+    Some(OperatorError::NotNow {
+        name: host.to_string(),
+        doing,
+        why: format!("HA node {node} took its storage, and was not told to release it"),
+        next: Some(format!(
+            "on {node}: nova-ha-recover {host} --release-storage --yes {host} --by NAME   \
+             (if {node} is dead: --storage-is-released)"
+        )),
+    })
+}
+
 /// What a reset is decided on.
 struct Scene {
     host: HostName,
@@ -140,6 +168,8 @@ struct Scene {
     observers: Vec<ObserverRecord>,
     /// HA nodes that an incident of this host holds.
     held: Vec<HaNodeName>,
+    /// Those of them that may have its storage.
+    with_storage: Vec<HaNodeName>,
 }
 
 impl Scene {
@@ -151,6 +181,7 @@ impl Scene {
             .map(|entry| crate::tree::record::parse(&entry.key, &entry.value))
             .collect::<Result<_, _>>()?;
         let mut held = Vec::new();
+        let mut with_storage = Vec::new();
         for node in &cluster.ha_nodes {
             let key = keys::ha_node(node).in_use_by();
             let Some(text) = tree.text(&key)? else { continue };
@@ -159,6 +190,12 @@ impl Scene {
             })?;
             if *id.host() == host {
                 held.push(node.clone());
+                let record: Option<IncidentRecord> = tree.record(&keys::incident(&id).incident())?;
+                // Without its record nobody can tell.
+                let got_there = record.is_none_or(|record| record.status.got_to_storage());
+                if got_there && Storage::of(tree, &keys::ha_node(node))?.strategy.is_taken() {
+                    with_storage.push(node.clone());
+                }
             }
         }
         Ok(Self {
@@ -169,6 +206,7 @@ impl Scene {
             maintenance: Maintenance::of(tree, &keys)?,
             observers,
             held,
+            with_storage,
             host,
         })
     }
@@ -238,7 +276,12 @@ impl Scene {
         if let Some(id) = self.incident(cluster) {
             let incident = keys::incident(&id);
             ops.push(Op::unchanged(incident.incident(), tree.get(&incident.incident())));
-            let note = ResetNote { version: ResetNote::VERSION, by: by.into(), at: jiff::Timestamp::now() };
+            let note = ResetNote {
+                version: ResetNote::VERSION,
+                by: by.into(),
+                at: jiff::Timestamp::now(),
+                storage_said_released: self.with_storage.clone(),
+            };
             ops.push(Op::Set(incident.reset(), bytes(&note)));
         }
         // Compared one by one, so that a vote cast after our look is not swept away unseen.

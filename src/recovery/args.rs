@@ -34,6 +34,16 @@ pub struct Args {
     /// Where the lock of this boot lies.
     #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
     pub run_dir: PathBuf,
+    /// Give the storage of HOST, whose incident is over, back: its storage program's `release`. Refused
+    /// while any guest is on this HA node.
+    #[arg(long, requires = "host", requires = "yes", requires = "by", conflicts_with = "plan")]
+    pub release_storage: bool,
+    /// With --release-storage: the host's name, once more.
+    #[arg(long, value_name = "HOST", requires = "release_storage")]
+    pub yes: Option<String>,
+    /// With --release-storage: who says so.
+    #[arg(long, value_name = "NAME", requires = "release_storage")]
+    pub by: Option<String>,
     /// JSON instead of lines.
     #[arg(long)]
     pub json: bool,

@@ -71,6 +71,12 @@ fn next_term(case: &Case) -> Result<u64, Stop> {
     Ok(case.tree.number::<u64>(&key).map_err(|source| Stop::Tree { source })?.unwrap_or(0) + 1)
 }
 
+/// Whether this HA node is used up by an incident: from the moment at which its storage was begun to
+/// be taken here it can take no other, until an administrator resets the host.
+pub fn is_consumed(case: &Case, record: &IncidentRecord) -> bool {
+    case.storage.strategy.is_taken() && record.status.got_to_storage()
+}
+
 /// Claims: `failed` is True at the index that was read, `recovered` goes False to True, this HA
 /// node's `in_use` goes False to True, the lock is ours, the term is raised, plan and first journal
 /// entry are written.
@@ -164,13 +170,14 @@ pub async fn adopt<'a>(
         note::removed(&case.id),
     ]);
     ops.extend(plan_ops);
-    if let Some(before) = from.filter(|node| *node != world.me) {
+    // Used up by its storage, the earlier holder is free again only by a person's reset.
+    if let Some(before) = from.filter(|node| *node != world.me && !is_consumed(case, &case.record)) {
         ops.extend(freed(world, &before, case).await?);
     }
     finish(world, lease, ops, record, term).await
 }
 
-/// The earlier holder is not in use for this incident any more (storage `shared` consumes nothing).
+/// The earlier holder is not in use for this incident any more.
 async fn freed(world: &World, node: &HaNodeName, case: &Case) -> Result<Vec<Op>, Stop> {
     let keys = keys::ha_node(node);
     let snapshot =
@@ -185,7 +192,7 @@ async fn freed(world: &World, node: &HaNodeName, case: &Case) -> Result<Vec<Op>,
 }
 
 /// `in_use` falls back to False, with its `in_use_by`.
-fn released(keys: &keys::MachineKeys, snapshot: &Snapshot) -> Vec<Op> {
+pub fn released(keys: &keys::MachineKeys, snapshot: &Snapshot) -> Vec<Op> {
     let mut ops = vec![Op::replace(keys.in_use(), flag::text(false), snapshot.get(&keys.in_use()))];
     if let Some(entry) = snapshot.get(&keys.in_use_by()) {
         ops.push(Op::DeleteCas(keys.in_use_by(), entry.modify_index));
@@ -228,10 +235,11 @@ async fn finish<'a>(
 }
 
 /// The operations that give an incident back, for the transaction that ends or holds it: the lock
-/// is unlocked, and this HA node is free again (nothing is consumed with storage `shared`).
+/// is unlocked, and this HA node is free again unless it is used up (see [`is_consumed`]).
 pub async fn give_back(
     world: &World,
     lease: &Lease<'_>,
+    case: &Case,
     record: &IncidentRecord,
     term: u64,
 ) -> Result<Vec<Op>, Stop> {
@@ -242,7 +250,7 @@ pub async fn give_back(
     let holds = snapshot.text(&own.in_use_by()).map_err(|source| Stop::Tree { source })?;
     // In use for another incident it stays.
     let mut ops = match holds {
-        Some(id) if id == record.id.to_string() => released(&own, &snapshot),
+        Some(id) if id == record.id.to_string() && !is_consumed(case, record) => released(&own, &snapshot),
         Some(_) | None => Vec::new(),
     };
     let lock = keys::incident(&record.id).lock();

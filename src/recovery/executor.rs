@@ -122,6 +122,7 @@ pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
                 // No entry is written first: a person's hold must be seen before anything is done.
                 context.journal.confirm().await?;
                 steps::declare_down::again(context, known).await?;
+                steps::take_storage::again(context, known).await?;
                 engine::run(context, known).await?;
                 steps::verify::run(context).await?;
             }

@@ -2,6 +2,8 @@
 
 use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
 use super::stop::Stop;
+use super::storage::contract::Verb;
+use super::storage::exec;
 use super::surroundings;
 use super::world::{World, chain};
 use crate::fence::identity::compare;
@@ -206,6 +208,9 @@ pub async fn arm_machine(
 /// Everything that a plan is made from.
 pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud) -> Result<Facts, Stop> {
     let confirmed_off_by = super::proof::confirmed(world, &case.id).await?.map(|proof| proof.by().to_owned());
+    let nova = nova(case, cloud).await;
+    let guests: Vec<String> =
+        nova.iter().flat_map(|nova| &nova.servers).map(|server| server.id.to_string()).collect();
     Ok(Facts {
         id: case.id.clone(),
         me: world.me.clone(),
@@ -219,7 +224,8 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         own_nova_host: case.own_nova_host.clone(),
         attach_only: case.policy.attach_only,
         capacity_blocks: case.policy.capacity_blocks,
-        nova: nova(case, cloud).await,
+        storage_says: exec::ask(world, case, Verb::Check, &guests, None).await,
+        nova,
     })
 }
 

@@ -6,6 +6,7 @@ use super::stop::Stop;
 use super::world::World;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::incident::journal::{Event, JournalEntry};
+use crate::incident::step::Step;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
 use crate::tree::record::parse;
@@ -18,6 +19,8 @@ pub struct Earlier {
     /// The term in which a person last led the incident out of a hold. What was held in it or before
     /// is looked at again; what was held later waits for the next such word, also over a crash.
     pub resumed: Option<u64>,
+    /// Other HA nodes that began to take the storage: they may have it mounted.
+    pub took_storage: BTreeSet<HaNodeName>,
 }
 
 /// The journal, as far as it says who held the incident when.
@@ -27,6 +30,8 @@ pub struct History {
     unsettled: BTreeSet<u64>,
     /// As in [`Earlier`].
     pub resumed: Option<u64>,
+    /// HA nodes that began to take the storage.
+    pub took_storage: BTreeSet<HaNodeName>,
 }
 
 impl History {
@@ -36,6 +41,7 @@ impl History {
         let read = |source| Stop::Store { doing: "read its journal", source };
         let tree = |source| Stop::Tree { source };
         let mut history = Self::default();
+        let mut began = false;
         for stored in world.store.list(&keys.journal()).await.map_err(read)? {
             let entry: JournalEntry = parse(&stored.key, &stored.value).map_err(tree)?;
             match entry.what {
@@ -44,7 +50,15 @@ impl History {
                         incident: id.to_string(),
                         why: format!("{} says that {:?} took it, which is no HA node", stored.key, entry.by),
                     })?;
+                    // Whoever goes on with it takes the storage to itself, which is no step of its own.
+                    if began {
+                        history.took_storage.insert(node.clone());
+                    }
                     history.holders.entry(node).or_default().insert(entry.term);
+                }
+                Event::Started { step: Step::TakeStorage, .. } => {
+                    began = true;
+                    history.took_storage.extend(entry.by.parse::<HaNodeName>());
                 }
                 Event::Resumed { .. } => history.resumed = history.resumed.max(Some(entry.term)),
                 Event::Started { .. }

@@ -26,6 +26,7 @@ pub mod progress;
 pub mod proof;
 pub mod prune;
 pub mod queue;
+pub mod release;
 pub mod run;
 pub mod single;
 pub mod site_programs;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::capacity::Fit;
 use super::evacuation::choice::{self, Surroundings};
 use super::evacuation::treatment::Target;
+use super::storage::contract::Answer;
 use crate::fence::{PowerState, Privilege, Verdict};
 use crate::incident::step::RECOVERY;
 use crate::names::{HaNodeName, IncidentId};
@@ -102,6 +103,8 @@ pub struct Facts {
     pub confirmed_off_by: Option<String>,
     /// How this HA node gets at the guests' disks.
     pub storage: Storage,
+    /// What its storage program says, where it has one.
+    pub storage_says: Option<Answer>,
     /// What Nova calls this HA node.
     pub own_nova_host: NovaHost,
     /// `policy.attach_only`.
@@ -183,10 +186,19 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
         );
     }
     fence_blockers(facts, &mut block);
-    if facts.storage.strategy != Strategy::Shared {
+    if let Strategy::Refused { word, why } = &facts.storage.strategy {
         block(
-            format!("storage strategy {:?} is not in this build (shared is)", facts.storage.strategy.word()),
-            format!("nova-ha ha-node add {} --replace --storage shared", facts.me),
+            format!("storage strategy {word:?} cannot be used: {why}"),
+            format!(
+                "nova-ha ha-node add {} --replace --storage shared   (or exec, with its program)",
+                facts.me
+            ),
+        );
+    }
+    if let Some(answer @ (Answer::Refused { .. } | Answer::CannotTell { .. })) = &facts.storage_says {
+        block(
+            format!("the storage program of {}: {}", facts.me, answer.text()),
+            format!("look at it on {}: nova-ha ha-node show {0}", facts.me),
         );
     }
     let target = match &facts.nova {
@@ -225,7 +237,10 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
             notes: guests::notes(facts, nova),
             surroundings: nova.surroundings.clone(),
             target,
-            storage: facts.storage.strategy.word().to_owned(),
+            storage: match &facts.storage_says {
+                None => facts.storage.strategy.word().to_owned(),
+                Some(answer) => format!("{}, {}", facts.storage.strategy.word(), answer.text()),
+            },
         }),
         _ => Err(blockers),
     }
@@ -297,6 +312,19 @@ fn nova_blockers(facts: &Facts, nova: &NovaFacts, block: &mut impl FnMut(String,
         );
     }
     let target = choose(&nova.targets, &nova.host);
+    let is_here = |target: &Target| target.host() == Some(&facts.own_nova_host);
+    if matches!(facts.storage.strategy, Strategy::Exec { .. })
+        && target.as_ref().is_some_and(|target| !is_here(target))
+    {
+        block(
+            format!(
+                "HA node {} takes the storage over, and its guests would go elsewhere: {}",
+                facts.me,
+                said_of(&nova.targets)
+            ),
+            format!("nova-ha ha-node add {} --replace --targets this_ha_node", facts.me),
+        );
+    }
     if target.is_none() {
         block(
             format!("no target can take guests: {}", said_of(&nova.targets)),

@@ -236,6 +236,7 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
 async fn earlier(world: &World, pending: &Pending) -> std::result::Result<Earlier, Stop> {
     let history = History::read(world, pending.id()).await?;
     let mut earlier = Earlier { resumed: history.resumed, ..Earlier::default() };
+    earlier.took_storage = history.took_storage.iter().filter(|node| **node != world.me).cloned().collect();
     for (node, terms) in history.others(&world.me, pending.record.holder.as_ref()) {
         if !holder::is_off(world, &node).await? {
             earlier.may_act.extend(terms);
@@ -395,7 +396,10 @@ async fn hold(
                 }
             }
             Stop::Held { reason } => {
-                context.journal.let_go();
+                // Nobody else can go on while the storage is here.
+                if !claim::is_consumed(context.case, context.journal.record()) {
+                    context.journal.let_go();
+                }
                 end(&mut context, Event::Held { reason: reason.clone() }).await?;
                 return Err(Stop::Held { reason });
             }
@@ -458,7 +462,7 @@ async fn adopt<'a>(
 /// Ends or holds: the event, the lock given back and this HA node free again, in one transaction.
 async fn end(context: &mut Context<'_>, event: Event) -> std::result::Result<(), Stop> {
     let (record, term) = (context.journal.record().clone(), context.journal.term());
-    let mut ops = claim::give_back(context.world, context.lease, &record, term).await?;
+    let mut ops = claim::give_back(context.world, context.lease, context.case, &record, term).await?;
     ops.push(note::removed(&record.id));
     context.journal.append(event, ops).await
 }

@@ -149,6 +149,8 @@ pub struct World {
     pub reach: Box<dyn Reach>,
     /// Guests' disks on this HA node.
     pub disks: Box<dyn Disks>,
+    /// The site's storage program.
+    pub programs: Box<dyn Programs>,
     /// Who watches how far it is.
     pub progress: Box<dyn Watcher>,
     /// The HA node we are.

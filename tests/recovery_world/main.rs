@@ -23,5 +23,6 @@ mod marking;
 mod seams;
 mod stage;
 mod states;
+mod storage;
 mod time;
 mod universe;

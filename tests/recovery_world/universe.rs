@@ -60,6 +60,8 @@ pub(crate) struct Universe {
     pub(crate) migrations: Vec<(Migration, Duration)>,
     /// What is at a guest's place on an HA node; absent where nothing is said.
     pub(crate) places: BTreeMap<(String, ServerId), Place>,
+    /// Which machine has the pool of the guests' disks, where there is one.
+    pub(crate) pool_on: Option<String>,
     /// What was going on when the host died; nothing of it moves any more.
     pub(crate) live_migrations: Vec<Migration>,
     pub(crate) aggregates: Vec<Aggregate>,
@@ -152,6 +154,7 @@ impl Universe {
             servers: (1..=3).map(server).map(|s| (s.id.clone(), s)).collect(),
             migrations: Vec::new(),
             places: BTreeMap::new(),
+            pool_on: None,
             live_migrations: Vec::new(),
             aggregates: Vec::new(),
             server_groups: Vec::new(),

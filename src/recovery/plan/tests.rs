@@ -72,7 +72,11 @@ fn storage(strategy: Strategy) -> Storage {
 }
 
 fn refused() -> Strategy {
-    Strategy::Refused { word: "md".into(), why: "not in this build".into() }
+    Strategy::Refused { word: "md".into(), why: "not in this build (shared and exec are)".into() }
+}
+
+fn exec() -> Strategy {
+    Strategy::Exec { program: "/usr/local/sbin/take".into(), args: vec![] }
 }
 
 /// Facts on which a plan is made.
@@ -87,6 +91,7 @@ fn good() -> Facts {
         recover_only_opted_in: false,
         confirmed_off_by: None,
         storage: storage(Strategy::Shared),
+        storage_says: None,
         own_nova_host: "ha1".parse().unwrap(),
         attach_only: true,
         capacity_blocks: false,
@@ -169,7 +174,7 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
         (
             "storage",
             Facts { storage: storage(refused()), ..good() },
-            "\"md\" is not in this build",
+            "\"md\" cannot be used: not in this build",
             "--storage shared",
         ),
         (
@@ -225,6 +230,40 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
         let blockers = plan(&facts).expect_err(name);
         let found = blockers.iter().any(|b| b.reason.contains(reason) && b.next.contains(next));
         assert!(found, "{name}: {blockers:#?}");
+    }
+}
+
+#[test]
+fn storage_that_this_ha_node_takes_wants_its_guests_here() {
+    for (name, found, expected) in [
+        ("here", named(&[("ha1", Some(service("ha1")))]), true),
+        ("scheduler", TargetFacts::Scheduler, false),
+        ("elsewhere", named(&[("ha2", Some(service("ha2")))]), false),
+    ] {
+        let facts = Facts { storage: storage(exec()), ..with_nova(|nova| nova.targets = found) };
+        let plan = plan(&facts);
+        assert_eq!(plan.is_ok(), expected, "{name}: {plan:#?}");
+        if let Err(blockers) = plan {
+            assert!(blockers.iter().any(|b| b.next.contains("--targets this_ha_node")), "{blockers:#?}");
+        }
+    }
+}
+
+#[test]
+fn storage_that_could_not_be_taken_is_known_before_the_claim() {
+    let here = || with_nova(|nova| nova.targets = named(&[("ha1", Some(service("ha1")))]));
+    let said = || "pool tank".to_owned();
+    for (answer, expected) in [
+        (Answer::Ready { detail: said() }, true),
+        (Answer::Taken { detail: said() }, true),
+        (Answer::Refused { detail: said() }, false),
+        (Answer::CannotTell { why: said() }, false),
+    ] {
+        let facts = Facts { storage: storage(exec()), storage_says: Some(answer.clone()), ..here() };
+        match plan(&facts) {
+            Ok(plan) => assert!(expected && plan.storage.contains("pool tank"), "{answer:?}: {plan:?}"),
+            Err(blockers) => assert!(!expected && blockers[0].reason.contains("pool tank"), "{blockers:#?}"),
+        }
     }
 }
 

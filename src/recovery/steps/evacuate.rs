@@ -5,7 +5,7 @@ use crate::incident::step::Step;
 use crate::recovery::evacuation::engine;
 use crate::recovery::executor::Context;
 use crate::recovery::proof::KnownOff;
-use crate::recovery::steps::declare_down;
+use crate::recovery::steps::{declare_down, take_storage};
 use crate::recovery::stop::Stop;
 
 /// Asks for every evacuation and waits for each.
@@ -17,6 +17,7 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
         .await?;
     // Nova refuses every guest of a host that somebody enabled again meanwhile.
     declare_down::again(context, off).await?;
+    take_storage::again(context, off).await?;
     let counts = engine::run(context, off).await?;
     // Before *finished*: whoever leads the incident out of this hold comes back to here.
     if counts.held > 0 {

@@ -1,0 +1,62 @@
+//! Strategy `exec`: a site's own program is asked.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::contract::{Answer, Order, VERSION, Verb, answer};
+use crate::keys;
+use crate::recovery::facts::Case;
+use crate::recovery::world::{Said, World};
+use crate::tree::storage::Strategy;
+
+/// Asks this HA node's storage program; `None` where it has none. `off` says how the host was proved
+/// off: [`Verb::Take`] is not asked without.
+pub async fn ask(
+    world: &World,
+    case: &Case,
+    verb: Verb,
+    guests: &[String],
+    off: Option<&str>,
+) -> Option<Answer> {
+    let Strategy::Exec { program, args } = &case.storage.strategy else { return None };
+    let Some(mountpoint) = &case.storage.mountpoint else { return None };
+    if verb == Verb::Take && off.is_none() {
+        return Some(Answer::CannotTell { why: "the host is not proved off: not asked".into() });
+    }
+    let published = case.tree.get(&keys::host(case.id.host()).runtime_config());
+    let runtime_info: Value =
+        published.and_then(|entry| serde_json::from_slice(&entry.value).ok()).unwrap_or(Value::Null);
+    let incident = case.id.to_string();
+    let order = Order {
+        version: VERSION,
+        verb,
+        incident: &incident,
+        host: case.id.host().as_str(),
+        nova_host: case.nova_host.as_str(),
+        ha_node: world.me.as_str(),
+        mountpoint,
+        runtime_info: &runtime_info,
+        guests: guests.iter().map(String::as_str).collect(),
+        off,
+    };
+    let stdin = match serde_json::to_string(&order) {
+        Ok(text) => text + "\n",
+        Err(error) => return Some(Answer::CannotTell { why: error.to_string() }),
+    };
+    let deadline = match verb {
+        Verb::Check => case.policy.storage_check_deadline,
+        Verb::Take | Verb::Release => case.policy.storage_take_deadline,
+    };
+    let said = world.programs.run(program, args, stdin, deadline).await;
+    let answer = understood(said, program, mountpoint);
+    tracing::info!(incident, host = order.host, ?verb, program = %program.display(), answer = answer.text(), "storage program");
+    Some(answer)
+}
+
+fn understood(said: Result<Said, String>, program: &Path, mountpoint: &Path) -> Answer {
+    match said {
+        Ok(said) => answer(&said, mountpoint),
+        Err(why) => Answer::CannotTell { why: format!("{}: {why}", program.display()) },
+    }
+}
