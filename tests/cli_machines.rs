@@ -182,6 +182,7 @@ async fn what_is_refused_changes_nothing() {
         &["host", "remove", "node3", "--yes", "node3"],
         &["maintenance", "on", "node3", "--by", "me"],
         &["reset", "node3", "--by", "me", "--yes", "node3"],
+        &["rejoin", "node3", "--by", "me", "--yes", "node3"],
         &["confirm-off", "node3", "--by", "me", "--yes", "node3"],
         &["generate", "consul-config", "--host", "node3", "--out", "/nonexistent/out"],
     ] {

@@ -60,7 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "operator",
         &[
             "clock", "columns", "confirm", "exit", "fence", "generate", "incident", "judge", "keys", "names",
-            "policy", "secret", "store", "tree",
+            "nova", "policy", "secret", "store", "tree",
         ],
     ),
     // Executables.

@@ -18,3 +18,7 @@ pub mod timeline;
 pub use record::IncidentRecord;
 pub use status::Status;
 pub use step::{Phase, Step};
+
+/// Begins every `disabled_reason` that a recovery writes into Nova; the incident's id follows. A host
+/// that was disabled before keeps its reason, so ours says that it was enabled.
+pub const DISABLED_REASON: &str = "nova-ha: incident ";

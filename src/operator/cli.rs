@@ -9,10 +9,11 @@ use super::host::HostCommand;
 use super::incident::IncidentCommand;
 use super::maintenance::MaintenanceCommand;
 use super::policy::PolicyCommand;
+use super::rejoin::RejoinArgs;
 use super::reset::ResetArgs;
 use super::{
-    Answer, OperatorError, confirm_off, generate, ha_node, host, incident, init, maintenance, policy, reset,
-    status,
+    Answer, OperatorError, confirm_off, generate, ha_node, host, incident, init, maintenance, policy, rejoin,
+    reset, status,
 };
 use crate::store::Store;
 
@@ -59,6 +60,8 @@ pub enum Command {
     /// Files for Consul, filled for the machines in the tree.
     #[command(subcommand)]
     Generate(GenerateCommand),
+    /// Give a repaired host back to Nova, step by step, and reset it at the end.
+    Rejoin(RejoinArgs),
     /// Declare a failed host good again: flags, HA node and votes, in one transaction.
     Reset(ResetArgs),
     /// Give your word that a host is off, where no device can say so.
@@ -76,6 +79,7 @@ pub async fn run(command: Command, store: &dyn Store) -> Result<Answer, Operator
         Command::Maintenance(command) => maintenance::run(command, store).await,
         Command::Policy(command) => policy::run(command, store).await,
         Command::Generate(command) => generate::run(command, store).await,
+        Command::Rejoin(args) => rejoin::run(args, store).await,
         Command::Reset(args) => reset::run(args, store).await,
         Command::ConfirmOff(args) => confirm_off::run(args, store).await,
     }

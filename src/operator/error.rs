@@ -143,6 +143,16 @@ pub enum OperatorError {
         /// The exact command that confirms.
         command: String,
     },
+    /// Nova or keystone. What was done before stays done.
+    #[error("cannot {doing}: {why}")]
+    Cloud {
+        /// What was being attempted.
+        doing: String,
+        /// The causes.
+        why: String,
+        /// What to do then.
+        next: String,
+    },
     /// A policy that cannot work.
     #[error("this policy cannot work: {}", .faults.join("; "))]
     Policy {
@@ -193,6 +203,7 @@ impl OperatorError {
             OperatorError::InUse { by: Some(by), .. } => Some(format!("nova-ha incident show {by}")),
             OperatorError::InUse { by: None, .. } => Some("nova-ha status".into()),
             OperatorError::NotNow { next, .. } => next.clone(),
+            OperatorError::Cloud { next, .. } => Some(next.clone()),
             OperatorError::NotConfirmed { command, .. } => Some(command.clone()),
             OperatorError::Policy { .. } => Some("nova-ha policy show".into()),
             OperatorError::TooLarge { .. }

@@ -24,6 +24,7 @@ pub mod machine_options;
 pub mod machine_view;
 pub mod maintenance;
 pub mod policy;
+pub mod rejoin;
 pub mod reset;
 pub mod secret_input;
 pub mod status;

@@ -144,7 +144,11 @@ async fn allowed(
 
 /// Refuses while an HA node may have the host's storage: freed, it could not be told to release it, and
 /// another incident could take a second one there; and the host would start on disks that are in use.
-fn with_storage(host: &HostName, nodes: &[HaNodeName], doing: &'static str) -> Option<OperatorError> {
+pub(super) fn with_storage(
+    host: &HostName,
+    nodes: &[HaNodeName],
+    doing: &'static str,
+) -> Option<OperatorError> {
     let node = nodes.first()?;
     Some(OperatorError::NotNow {
         name: host.to_string(),
@@ -155,6 +159,36 @@ fn with_storage(host: &HostName, nodes: &[HaNodeName], doing: &'static str) -> O
              (if {node} is dead: --storage-is-released)"
         )),
     })
+}
+
+/// How a host stands, for other commands that end in a reset.
+pub(super) struct Standing {
+    /// Its open incident.
+    pub(super) open: Option<IncidentId>,
+    /// Why it would be taken for dead again.
+    pub(super) why_not_healthy: Option<String>,
+    /// Whether there is anything to reset.
+    pub(super) is_flagged: bool,
+    /// Whether there is, or the tree has any incident of it.
+    pub(super) is_known: bool,
+    /// HA nodes that may have its storage.
+    pub(super) with_storage: Vec<HaNodeName>,
+    /// Whether it is in maintenance.
+    pub(super) is_in_maintenance: bool,
+}
+
+impl Standing {
+    pub(super) fn of(cluster: &Cluster, host: &HostName, catalog: &Catalog) -> Result<Self, TreeError> {
+        let scene = Scene::of(cluster, host.clone())?;
+        Ok(Self {
+            why_not_healthy: scene.why_not_healthy(cluster, catalog)?,
+            is_flagged: !scene.is_already_so(false),
+            is_known: !scene.is_already_so(false) || cluster.incidents.iter().any(|id| id.host() == host),
+            is_in_maintenance: scene.maintenance.on,
+            with_storage: scene.with_storage,
+            open: scene.open,
+        })
+    }
 }
 
 /// What a reset is decided on.

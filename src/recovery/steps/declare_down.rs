@@ -2,6 +2,7 @@
 //! disabling calls the host, and a dead host does not answer.
 
 use crate::fence::off::Permission;
+use crate::incident::DISABLED_REASON;
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
 use crate::nova::{ComputeService, ServiceStatus};
@@ -9,9 +10,6 @@ use crate::recovery::executor::{Context, Found};
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
-
-/// Begins every `disabled_reason` that we write.
-pub const MARK: &str = "nova-ha: incident ";
 
 /// Declares the host down. The proof of *off* is demanded because Nova lets guests be rebuilt
 /// elsewhere from then on.
@@ -74,7 +72,7 @@ async fn act(context: &Context<'_>, off: &mut KnownOff<'_>, before: &ComputeServ
     // A host that somebody had disabled keeps the reason they gave.
     if before.status == ServiceStatus::Enabled {
         context.lease.check()?;
-        let reason = format!("{MARK}{}", context.case.id);
+        let reason = format!("{DISABLED_REASON}{}", context.case.id);
         effect(context.cloud.disable(&before.id, &reason).await)?;
     }
     Ok(())

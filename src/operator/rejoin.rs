@@ -1,0 +1,326 @@
+//! `nova-ha rejoin`: a repaired host is given back to Nova, in the one order that loses nothing.
+//!
+//! Its nova-compute starts while the host is still forced down, so that Nova settles the evacuations
+//! away from it; only then *forced down* is taken back, what we disabled is enabled, and the flags are
+//! reset last: until then no recovery of this host can begin beside us. Nothing is remembered: each
+//! run looks at what is so, and does what is next ([`steps`], pure). Killed anywhere and run again, it
+//! comes to the same end.
+
+pub mod steps;
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use self::steps::{Facts, Next, Pulse, Shown, counted, next, shown};
+use super::OperatorError;
+use super::answer::{Answer, Outcome};
+use super::cluster::{Catalog, Cluster};
+use super::confirm::confirm;
+use super::error::tree;
+use super::incident::{person, quoted};
+use super::reset::{self, ResetArgs, Standing};
+use crate::exit;
+use crate::keys;
+use crate::names::HostName;
+use crate::nova::{
+    Aggregate, Cloud, CloudSettings, ComputeService, Environment, NovaClient, NovaError, NovaHost, Timing,
+};
+use crate::store::Store;
+use crate::tree::TreeError;
+use crate::tree::machine::OtherNames;
+use crate::tree::runtime_config::RuntimeConfig;
+
+/// `nova-ha rejoin`.
+#[derive(Debug, Args)]
+pub struct RejoinArgs {
+    /// The host.
+    pub host: String,
+    /// Who says so.
+    #[arg(long)]
+    pub by: String,
+    /// How long to wait for what must be done on the host itself (0s: look once).
+    #[arg(long, default_value = "5m", value_parser = time, value_name = "TIME")]
+    pub wait: Duration,
+    /// Leave the service disabled: no new guests there yet.
+    #[arg(long)]
+    pub leave_disabled: bool,
+    /// The HA node that took the host's storage is dead or empty: it has nothing of it any more.
+    #[arg(long)]
+    pub storage_is_released: bool,
+    /// Name of the cloud in clouds.yaml; by default the one that the HA nodes use.
+    #[arg(long, value_name = "NAME")]
+    pub os_cloud: Option<String>,
+    /// The host's name, instead of typing it when asked.
+    #[arg(long, value_name = "HOST")]
+    pub yes: Option<String>,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("{text:?} is no time like 30s or 5m"))?;
+    Duration::try_from(signed).map_err(|_| format!("{text:?} is negative"))
+}
+
+/// Pause between two looks: well below the 10 s in which nova-compute reports by default.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Looks, does what is next, and looks again.
+pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+    person(&args.by)?;
+    let doing = format!("rejoin host {}", args.host);
+    let cluster = Cluster::read(store, &doing).await?;
+    let host = cluster.host(&args.host)?;
+    may_return(&cluster, &host, store, &doing, args.storage_is_released).await?;
+    let cloud = cloud(&args, &cluster, &doing)?;
+    let nova_host = nova_host(&cluster, &host).map_err(tree(&doing))?;
+    let command = format!("nova-ha rejoin {host} --by {}", quoted(&args.by));
+    confirm(
+        host.as_str(),
+        args.yes.as_deref(),
+        &format!(
+            "This gives {host} back to Nova, and makes it a healthy host again, to be recovered at its next failure."
+        ),
+        &command,
+    )?;
+    let began = Instant::now();
+    let mut pulse = Pulse::default();
+    let mut changed = false;
+    loop {
+        // What may not be while somebody works on it is looked at again before every effect.
+        let cluster = Cluster::read(store, &doing).await?;
+        let standing = may_return(&cluster, &host, store, &doing, args.storage_is_released).await?;
+        let facts = match look(&cloud, &nova_host, &mut pulse).await {
+            Ok(Seen { service, in_flight, done, aggregates }) => Facts {
+                service,
+                in_flight,
+                done,
+                aggregates,
+                is_known: standing.is_known,
+                is_beating: pulse.is_beating(),
+                is_flagged: standing.is_flagged,
+                leave_disabled: args.leave_disabled,
+            },
+            Err(error) if error.is_retryable() && began.elapsed() < args.wait => {
+                tracing::warn!(%host, error = %chain(&error), "Nova does not answer, trying again");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(cannot_ask(&doing, &error)),
+        };
+        let step = next(&nova_host, &facts);
+        tracing::info!(%host, next = ?step, "rejoin");
+        match &step {
+            Next::Wait { .. } if began.elapsed() < args.wait => tokio::time::sleep(PAUSE).await,
+            Next::Wait { .. } | Next::Impossible { .. } => {
+                return answer(&host, &command, &step, shown(&nova_host, &facts), changed, &standing);
+            }
+            Next::TakeForcedDownBack(service) => {
+                changed = true;
+                pulse.touched();
+                match cloud.set_forced_down(service, false).await {
+                    // Nova says 400 while evacuations are `done`: one ended since we looked.
+                    Err(NovaError::BadRequest { message, .. }) if began.elapsed() < args.wait => {
+                        tracing::warn!(%host, message, "Nova refuses");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    outcome => effect(&doing, outcome, began.elapsed() < args.wait).await?,
+                }
+            }
+            Next::Enable(service) => {
+                changed = true;
+                effect(&doing, cloud.enable(service).await, began.elapsed() < args.wait).await?;
+            }
+            Next::Reset => {
+                let (by, yes) = (args.by.clone(), Some(host.to_string()));
+                let args = ResetArgs {
+                    host: host.to_string(),
+                    by,
+                    maintenance: false,
+                    storage_is_released: args.storage_is_released,
+                    yes,
+                };
+                reset::run(args, store).await?;
+                changed = true;
+            }
+            Next::Finished => {
+                return answer(&host, &command, &step, shown(&nova_host, &facts), changed, &standing);
+            }
+        }
+    }
+}
+
+/// Refuses a host whose incident is open, or that would be taken for dead again at once.
+async fn may_return(
+    cluster: &Cluster,
+    host: &HostName,
+    store: &dyn Store,
+    doing: &str,
+    storage_is_released: bool,
+) -> Result<Standing, OperatorError> {
+    let standing = Standing::of(cluster, host, &Catalog::read(store).await).map_err(tree(doing))?;
+    if let Some(id) = standing.open {
+        return Err(OperatorError::OpenIncident { host: host.clone(), id, doing: "rejoined" });
+    }
+    let with_storage = reset::with_storage(host, &standing.with_storage, "rejoined");
+    if let (Some(refused), false) = (with_storage, storage_is_released) {
+        return Err(refused);
+    }
+    if let Some(why) = standing.why_not_healthy {
+        return Err(OperatorError::NotNow {
+            name: host.to_string(),
+            doing: "rejoined",
+            why: format!("{why}; it would be taken for dead at once"),
+            next: Some(format!("repair it first: nova-ha host show {host}")),
+        });
+    }
+    Ok(standing)
+}
+
+/// The cloud of `--os-cloud`, else the one that all HA nodes name.
+fn cloud(args: &RejoinArgs, cluster: &Cluster, doing: &str) -> Result<NovaClient, OperatorError> {
+    let mut named = Vec::new();
+    for node in &cluster.ha_nodes {
+        named.extend(cluster.snapshot.text(&keys::ha_node(node).os_cloud()).map_err(tree(doing))?);
+    }
+    named.sort();
+    named.dedup();
+    let name = match (&args.os_cloud, named.as_slice()) {
+        (Some(name), _) => Some(name.as_str()),
+        (None, []) => None,
+        (None, [one]) => Some(one.as_str()),
+        (None, several) => {
+            let why = format!("the HA nodes use several clouds ({}): say which", several.join(", "));
+            return Err(OperatorError::Input { option: "--os-cloud".into(), why });
+        }
+    };
+    let settings =
+        CloudSettings::load(name, &Environment::of_process()).map_err(|error| OperatorError::Cloud {
+            doing: doing.to_owned(),
+            why: chain(&error),
+            next: "look at clouds.yaml here, or run it on an HA node".into(),
+        })?;
+    Ok(NovaClient::new(settings, Timing::default()))
+}
+
+/// What Nova calls the host: as the recovery has it.
+fn nova_host(cluster: &Cluster, host: &HostName) -> Result<NovaHost, TreeError> {
+    let keys = keys::host(host);
+    let names: OtherNames = cluster.snapshot.record(&keys.names())?.unwrap_or_default();
+    let published = match cluster.snapshot.get(&keys.runtime_config()) {
+        Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value)?.nova_host,
+        None => None,
+    };
+    let text = names.nova_host.or(published).unwrap_or_else(|| host.to_string());
+    text.parse().map_err(|why| TreeError::Malformed { key: keys.names(), why: chain(&why) })
+}
+
+/// What Nova says.
+struct Seen {
+    service: Option<ComputeService>,
+    in_flight: usize,
+    done: usize,
+    aggregates: Result<Vec<Aggregate>, String>,
+}
+
+/// The service, how many evacuations away from it are under way and `done`, and whose it is.
+async fn look(cloud: &NovaClient, host: &NovaHost, pulse: &mut Pulse) -> Result<Seen, NovaError> {
+    let Some(service) = cloud.service(host).await? else {
+        return Ok(Seen { service: None, in_flight: 0, done: 0, aggregates: Ok(Vec::new()) });
+    };
+    pulse.saw(service.updated_at.as_deref());
+    let evacuations = cloud.evacuations_from(host).await?;
+    let (in_flight, done) = counted(evacuations.iter().map(|migration| &migration.status));
+    let here = |aggregate: &Aggregate| aggregate.hosts.iter().any(|name| name == host.as_str());
+    let aggregates = match cloud.aggregates().await {
+        Ok(all) => Ok(all.into_iter().filter(here).collect()),
+        Err(error) if error.is_retryable() => return Err(error),
+        Err(error) => Err(format!("aggregates cannot be read: {}", chain(&error))),
+    };
+    Ok(Seen { service: Some(service), in_flight, done, aggregates })
+}
+
+/// The next look decides, a pause later; an error that may have had its effect is only logged while
+/// there is time left to read back.
+async fn effect(
+    doing: &str,
+    outcome: Result<(), NovaError>,
+    is_time_left: bool,
+) -> Result<(), OperatorError> {
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) if is_time_left && (error.effect_may_have_happened() || error.is_retryable()) => {
+            tracing::warn!(error = %chain(&error), "Nova did not answer clearly, reading back");
+            tokio::time::sleep(PAUSE).await;
+            Ok(())
+        }
+        Err(error) => Err(cannot_ask(doing, &error)),
+    }
+}
+
+fn cannot_ask(doing: &str, error: &NovaError) -> OperatorError {
+    OperatorError::Cloud {
+        doing: doing.to_owned(),
+        why: chain(error),
+        next: "what was done stays done; run it again once this works: openstack compute service list".into(),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn answer(
+    host: &HostName,
+    command: &str,
+    step: &Next,
+    steps: Vec<Shown>,
+    changed: bool,
+    standing: &Standing,
+) -> Result<Answer, OperatorError> {
+    #[derive(Serialize)]
+    struct Rejoin<'a> {
+        outcome: Option<Outcome>,
+        action: &'static str,
+        name: &'a HostName,
+        waits_for: Option<&'a str>,
+        next: Option<String>,
+        steps: Vec<Shown>,
+    }
+    let mut text: String = steps.iter().map(|step| format!("{}\n", step.text())).collect();
+    let (outcome, waits_for, next, code) = match step {
+        Next::Wait { why, on_host } => {
+            let next = format!("{on_host}; then {command}");
+            text += &format!("{host}: waiting: {why}\n  next: {next}");
+            (None, Some(why.as_str()), Some(next), exit::ATTENTION)
+        }
+        Next::Impossible { why, next } => {
+            text += &format!("{host}: {why}\n  next: {next}");
+            (None, Some(why.as_str()), Some(next.clone()), exit::ATTENTION)
+        }
+        Next::TakeForcedDownBack(_) | Next::Enable(_) | Next::Reset | Next::Finished => {
+            let outcome = if changed { Outcome::Changed } else { Outcome::AlreadySo };
+            text += &match outcome {
+                Outcome::Changed => format!("{host}: rejoined"),
+                Outcome::AlreadySo => format!("{host}: already so, nothing was changed"),
+            };
+            if standing.is_in_maintenance {
+                let next = format!("nova-ha maintenance off {host}");
+                text += &format!("\n{host}: still in maintenance: nobody recovers it\n  next: {next}");
+                (Some(outcome), Some("still in maintenance"), Some(next), exit::ATTENTION)
+            } else {
+                (Some(outcome), None, None, exit::OK)
+            }
+        }
+    };
+    Ok(Answer::new(text, &Rejoin { outcome, action: "rejoin", name: host, waits_for, next, steps })?
+        .with_code(code))
+}

@@ -1,0 +1,345 @@
+//! `nova-ha rejoin` on a real Consul and the simulated cloud, through the executable.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli_support;
+#[allow(dead_code, reason = "each test file uses its part")]
+#[path = "nova_simcloud/cloud.rs"]
+mod cloud;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+#[path = "support/open_incident.rs"]
+mod open_incident;
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cli_support::{Said, Site};
+use cloud::{SimCloud, guest, host, until};
+use nova_ha::incident::journal::{Event, JournalEntry};
+use nova_ha::incident::{DISABLED_REASON, IncidentRecord, Phase};
+use nova_ha::keys;
+use nova_ha::nova::{Cloud, EvacuateRequest, ServiceStatus};
+use nova_ha::store::{Op, Store};
+use nova_ha::tree::record::{bytes, parse};
+use serde_json::{Value, json};
+
+const HOST: &str = "node1";
+const REJOIN: [&str; 6] = ["rejoin", HOST, "--by", "ann", "--yes", HOST];
+
+/// A recovered host: its guest runs on ha1, its incident is over, Nova holds it forced down.
+struct World {
+    site: Site,
+    cloud: Arc<SimCloud>,
+    /// nova-computes that report, each with the name of its start.
+    beats: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+impl World {
+    async fn recovered(disabled_reason: &str) -> Self {
+        let world = Self::with_open_incident(disabled_reason).await;
+        world.end_incident().await;
+        world
+    }
+
+    async fn with_open_incident(disabled_reason: &str) -> Self {
+        let site = Site::start().await;
+        site.run(&["init"]).await.ok();
+        site.run(&["ha-node", "add", "ha1"]).await.ok();
+        // The agent's own name, so that Consul says that it lives.
+        site.run(&["host", "add", HOST]).await.ok();
+        let cloud = Arc::new(SimCloud::start(json!({
+            "hosts": [HOST], "ha_nodes": ["ha1"], "evacuate_seconds": 0.1, "service_down_seconds": 2,
+            "guests": [{"name": "g0", "host": HOST}, {"name": "g1", "host": HOST}],
+        })));
+        let beats = Arc::new(Mutex::new(BTreeMap::from([
+            ("ha1".to_owned(), "a".to_owned()),
+            (HOST.into(), "a".into()),
+        ])));
+        let world = Self { site, cloud, beats };
+        world.keep_beating();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+
+        let client = world.cloud.client();
+        world.stop();
+        let service = client.service(&host(HOST)).await.unwrap().unwrap();
+        client.set_forced_down(&service.id, true).await.unwrap();
+        client.disable(&service.id, disabled_reason).await.unwrap();
+        let g0 = guest(&client, HOST, "g0").await;
+        client.evacuate(&g0.id, &EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) }).await.unwrap();
+        let done = || async {
+            let found = client.evacuations_of(&g0.id).await.unwrap();
+            found.iter().any(|migration| migration.status.to_string() == "done").then_some(())
+        };
+        until("the evacuation is done", done).await;
+
+        let id = open_incident::open(&world.site, &format!("{HOST}@0")).await;
+        world.site.put(&keys::host(id.host()).recovered(), "True").await;
+        let ha1 = keys::ha_node(&"ha1".parse().unwrap());
+        world.site.put(&ha1.in_use(), "True").await;
+        world.site.put(&ha1.in_use_by(), id.to_string()).await;
+        world
+    }
+
+    async fn end_incident(&self) {
+        let keys = keys::incident(&format!("{HOST}@0").parse().unwrap());
+        let entry = self.site.agent.client().get(&keys.incident()).await.unwrap().unwrap();
+        let mut record: IncidentRecord = parse(&entry.key, &entry.value).unwrap();
+        let what = Event::Abandoned { by: "ann".into() };
+        record.status = record.status.after(&what).unwrap();
+        record.head = 1;
+        let entry =
+            JournalEntry { version: 1, sequence: 1, term: 0, by: "ann".into(), at: record.opened_at, what };
+        self.site
+            .write(&[Op::Set(keys.incident(), bytes(&record)), Op::Set(keys.journal_entry(1), bytes(&entry))])
+            .await;
+    }
+
+    fn keep_beating(&self) {
+        let (cloud, beats) = (Arc::clone(&self.cloud), Arc::downgrade(&self.beats));
+        tokio::spawn(async move {
+            while let Some(beats) = beats.upgrade() {
+                let rows: Vec<Value> = beats
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .map(|(host, start)| json!({"host": host, "boot": "b", "start": start}))
+                    .collect();
+                cloud.sim("heartbeat", Value::from(rows)).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+    }
+
+    /// nova-compute on the host starts, as this start of it.
+    fn start(&self, name: &str) {
+        self.beats.lock().unwrap().insert(HOST.into(), name.into());
+    }
+
+    fn stop(&self) {
+        self.beats.lock().unwrap().remove(HOST);
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nova-ha"));
+        command
+            .env_clear()
+            .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", self.site.agent.port))
+            .envs([
+                ("OS_AUTH_URL", self.cloud.base.as_str()),
+                ("OS_USERNAME", "admin"),
+                ("OS_PASSWORD", "secret"),
+                ("OS_PROJECT_NAME", "admin"),
+                ("OS_USER_DOMAIN_NAME", "Default"),
+                ("OS_PROJECT_DOMAIN_NAME", "Default"),
+            ])
+            .args(args)
+            .stdin(Stdio::null());
+        command
+    }
+
+    async fn run(&self, args: &[&str]) -> Said {
+        self.finish(self.command(args)).await
+    }
+
+    async fn finish(&self, mut command: Command) -> Said {
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        Said {
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code().expect("it ended by itself"),
+        }
+    }
+
+    async fn rejoin(&self, more: &[&str]) -> Said {
+        self.run(&[&REJOIN[..], more].concat()).await
+    }
+
+    /// What Nova and the tree say of the host.
+    async fn is(&self) -> (bool, bool, Option<String>) {
+        let service = self.cloud.client().service(&host(HOST)).await.unwrap().unwrap();
+        let failed = self.site.value(&keys::host(&HOST.parse().unwrap()).failed()).await;
+        (service.forced_down, service.status == ServiceStatus::Disabled, failed)
+    }
+}
+
+fn ours() -> String {
+    format!("{DISABLED_REASON}{HOST}@0")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_returns_step_by_step_and_each_waits_for_the_one_before() {
+    let world = World::with_open_incident(&ours()).await;
+    let left = (true, true, Some("True".to_owned()));
+    let said = world.rejoin(&["--wait", "0s"]).await.refused(&format!("incident {HOST}@0 is open"));
+    assert!(said.err.contains("next: nova-ha incident show"), "{}", said.err);
+    world.end_incident().await;
+
+    // Nothing runs on it yet.
+    let said = world.rejoin(&["--wait", "3s", "--json"]).await;
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    let json = said.json();
+    assert!(json["waits_for"].as_str().unwrap().contains("does not report"), "{json}");
+    assert!(json["next"].as_str().unwrap().contains("systemctl start nova-compute"), "{json}");
+    assert_eq!(json["steps"].as_array().unwrap().len(), 5, "{json}");
+    assert_eq!(world.is().await, left);
+
+    // It reports, and has not been started since the evacuation was done.
+    world.start("a");
+    let said = world.rejoin(&["--wait", "4s"]).await;
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(
+        said.out.contains("done and not completed") && said.out.contains("restart nova-compute"),
+        "{}",
+        said.out
+    );
+    assert_eq!(world.is().await, left);
+
+    world.start("b");
+    let json = world.rejoin(&["--wait", "30s", "--json"]).await.ok().json();
+    assert_eq!((&json["outcome"], &json["name"]), (&"changed".into(), &HOST.into()), "{json}");
+    assert!(json["steps"].as_array().unwrap().iter().all(|step| step["done"] == true), "{json}");
+    assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
+    let ha1 = keys::ha_node(&"ha1".parse().unwrap());
+    assert_eq!(world.site.value(&ha1.in_use()).await.as_deref(), Some("False"));
+    assert_eq!(world.site.value(&keys::host(&HOST.parse().unwrap()).epoch()).await.as_deref(), Some("1"));
+    assert_eq!(world.rejoin(&["--json"]).await.ok().json()["outcome"], "already_so");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_it_comes_to_the_same_end() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    for after in [20, 60, 150, 400, 900, 1500, 2200, 2400, 2600, 3000, 3400] {
+        let mut child = world.command(&REJOIN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    world.rejoin(&["--wait", "30s"]).await.ok();
+    assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_nova_that_is_lost_is_read_back() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    for effect in [true, false] {
+        world
+            .cloud
+            .fault(json!({"method": "PUT", "path": "/os-services/", "action": "drop", "effect": effect}))
+            .await;
+    }
+    world
+        .cloud
+        .fault(
+            json!({"method": "GET", "path": "/os-migrations", "action": "status", "status": 503, "count": 4}),
+        )
+        .await;
+    world.rejoin(&["--wait", "40s"]).await.ok();
+    assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_disabled_stays_so_and_a_person_may_want_ours_to_stay_so_too() {
+    let world = World::recovered("broken fan, joe").await;
+    world.start("b");
+    let said = world.rejoin(&["--wait", "30s"]).await.ok();
+    assert!(said.out.contains("disabled by somebody else, and left so (broken fan, joe)"), "{}", said.out);
+    assert_eq!(world.is().await, (false, true, Some("False".to_owned())));
+
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    world.rejoin(&["--wait", "30s", "--leave-disabled"]).await.ok();
+    assert_eq!(world.is().await, (false, true, Some("False".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_be_is_refused_and_changes_nothing() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    let before = (world.site.tree().await, world.is().await);
+    world
+        .run(&["rejoin", "node7", "--by", "ann", "--yes", "node7"])
+        .await
+        .refused("node7 is not in the tree");
+    world.run(&["rejoin", HOST, "--by", "ann"]).await.refused("typed").next(&format!("--yes {HOST}"));
+    world.run(&["rejoin", HOST, "--by", "ann", "--yes", "node2"]).await.refused("\"node2\" is not node1");
+    world.run(&["rejoin", HOST, "--by", " ", "--yes", HOST]).await.refused("--by");
+    assert_eq!(world.rejoin(&["--wait", "soon"]).await.code, 2);
+    world.rejoin(&["--os-cloud", "nowhere"]).await.refused("nowhere").next("clouds.yaml");
+
+    let mut wrong = world.command(&REJOIN);
+    wrong.env("OS_PASSWORD", "Swordfish7");
+    let said = world.finish(wrong).await.refused("keystone refuses the credentials");
+    assert!(!said.err.contains("Swordfish7"), "{}", said.err);
+    let mut away = world.command(&[&REJOIN[..], &["--wait", "1s"]].concat());
+    away.env("OS_AUTH_URL", "http://127.0.0.1:1/v3");
+    let said = world.finish(away).await.next("what was done stays done");
+    assert!(said.code == 1 && said.err.contains("nova-ha: cannot rejoin host node1"), "{}", said.err);
+
+    // Its observers see it fail again.
+    let keys = keys::host(&HOST.parse().unwrap());
+    let record = json!({ "version": 1, "observer": "ha1", "epoch": 0, "sequence": 5, "fails": 3,
+        "threshold": 3, "planes": {}, "interval_ms": 1000, "indices": [], "at": "2026-11-22T12:00:00Z",
+        "life": { "boot_id": "b", "boottime_ms": 1, "seen_healthy": true }, "why": "timeout" });
+    let key = keys.observer(&"ha1".parse().unwrap());
+    world.site.put(&key, record.to_string()).await;
+    world.rejoin(&[]).await.refused("ha1 still see it fail").next("repair it first");
+    world.site.write(&[Op::Delete(key)]).await;
+    // The client's tree is as it was, and so is Nova.
+    assert_eq!((world.site.tree().await, world.is().await), before);
+
+    // Nova does not know it, or something is under way.
+    world.cloud.sim("hosts", json!({"host": HOST, "removed": true})).await;
+    let said = world.rejoin(&[]).await;
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.out.contains("Nova knows no nova-compute"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_effect_that_stays_unclear_is_paced_and_ends_with_an_error() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    let lost =
+        json!({"method": "PUT", "path": "/os-services/", "action": "drop", "effect": false, "count": 40});
+    world.cloud.fault(lost).await;
+    let said = world.rejoin(&["--wait", "6s"]).await.next("what was done stays done");
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert_eq!(world.is().await, (true, true, Some("True".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_stays_in_maintenance_is_said_to() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    world.site.run(&["maintenance", "on", HOST, "--by", "ann"]).await.ok();
+    let said = world.rejoin(&["--wait", "30s"]).await;
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.out.contains("still in maintenance") && said.out.contains("next: nova-ha maintenance off"));
+    assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_storage_an_ha_node_has_is_not_given_back() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    let key = keys::incident(&format!("{HOST}@0").parse().unwrap()).incident();
+    let entry = world.site.agent.client().get(&key).await.unwrap().unwrap();
+    let mut record: IncidentRecord = parse(&entry.key, &entry.value).unwrap();
+    record.status.phase = Phase::StorageTaken;
+    world.site.write(&[Op::Set(key, bytes(&record))]).await;
+    let ha1 = keys::ha_node(&"ha1".parse().unwrap());
+    world.site.put(&ha1.storage(), "exec").await;
+    let reset = ["reset", HOST, "--by", "ann", "--yes", HOST];
+    world.rejoin(&[]).await.refused("ha1 took its storage").next("--release-storage --yes node1");
+    world.run(&reset).await.refused("ha1 took its storage").next("--release-storage --yes node1");
+    world.run(&[&reset[..], &["--maintenance"]].concat()).await.refused("ha1 took its storage");
+    assert_eq!(world.site.value(&ha1.in_use()).await.as_deref(), Some("True"));
+    world.run(&[&reset[..], &["--storage-is-released"]].concat()).await.ok();
+    assert_eq!(world.site.value(&ha1.in_use()).await.as_deref(), Some("False"));
+    let note = keys::incident(&format!("{HOST}@0").parse().unwrap()).reset();
+    let note = world.site.value(&note).await.unwrap();
+    assert!(note.contains(r#""storage_said_released":["ha1"]"#), "{note}");
+}
