@@ -114,10 +114,12 @@ class Product:
 
     def _ways_in(self, name):
         machine = self.machine(name)
+        # One host is logged in to as the original did it, by password; the others by key.
+        login = ["--ssh-password-file", f"{SECRETS}/ssh_password"] if name == "compute3" else ["--ssh-private-key-file", f"{SECRETS}/login_key"]
         words = ["--bmc-ip", machine.bmc_address, "--bmc-port", bmc.PORT, "--bmc-user", bmc.USER,
                  "--bmc-password-file", f"{SECRETS}/bmc_password", "--bmc-cipher", bmc.CIPHER,
                  "--bmc-identity", machine.uuid,
-                 "--ssh-user", sshd.USER, "--ssh-private-key-file", f"{SECRETS}/login_key", "--ssh-port", sshd.PORT,
+                 "--ssh-user", sshd.USER, *login, "--ssh-port", sshd.PORT,
                  "--ssh-address", machine.address, "--ssh-host-key-file", f"{SECRETS}/host_keys/{name}.pub"]
         level = self.fence_level(name)
         if level is not None:
