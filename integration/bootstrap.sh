@@ -31,20 +31,23 @@ apt_update_once() {
   APT_UPDATED=1
 }
 
-install_packages() {
+install_packages() { install_missing missing_packages; }
+
+# Installs what the function named prints, one package a line, until it prints nothing.
+install_missing() {
   local packages
-  packages=$(missing_packages)
+  packages=$("$1")
   [ -n "$packages" ] || return 0
   command -v apt-get >/dev/null || die "missing, and there is no apt-get: $packages"
   apt_update_once
   say "installing: $(echo "$packages" | tr '\n' ' ')"
-  # A policy that starts no service: the lab runs its own sshd and wants no other.
+  # A policy that starts no service: the lab runs its own servers and wants no other.
   local policy=/usr/sbin/policy-rc.d made=
   if [ ! -e $policy ]; then printf '#!/bin/sh\nexit 101\n' > $policy; chmod 755 $policy; made=1; fi
   # shellcheck disable=SC2086
   apt_get install --no-install-recommends $packages >&2 || { [ -z "$made" ] || rm -f $policy; die "apt-get install failed"; }
   [ -z "$made" ] || rm -f $policy
-  packages=$(missing_packages)
+  packages=$("$1")
   [ -z "$packages" ] || die "still missing after the install: $packages"
 }
 

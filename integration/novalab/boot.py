@@ -31,10 +31,17 @@ def mount(source, target, kind, flags=0, data=""):
 def own_disk(folder):
     """Overlays: what the machine writes stays on its own disk, what it reads else is the outer machine's."""
     for name in ("etc", "var", "opt"):
-        upper, work = f"{folder}/disk/{name}", f"{folder}/work/{name}"
+        upper, work = f"{folder}/disk/{name}", f"{folder}/overlay/{name}"
         os.makedirs(upper, exist_ok=True)
         os.makedirs(work, exist_ok=True)
         mount("overlay", f"/{name}", "overlay", 0, f"lowerdir=/{name},upperdir={upper},workdir={work}")
+
+
+def bind(pairs):
+    """Folders of the outer machine at places of this one: storage that several machines share."""
+    for source, target in pairs:
+        os.makedirs(target, exist_ok=True)
+        mount(source, target, "none", MS_BIND)
 
 
 def own_sys(dmi):
@@ -87,6 +94,7 @@ def main(folder):
     own_disk(folder)
     own_run()
     own_sys(spec["dmi"])
+    bind(spec.get("binds", []))
     socket.sethostname(spec["name"])
     env = spec["env"]
     for service in spec["services"]:

@@ -27,7 +27,11 @@ clouds:
 
 
 class Cloud:
-    """The cloud's process and its back door."""
+    """The cloud's process and its back door. `openstack/cloud.py` is the real one with the same methods."""
+
+    kind = "simulated"
+    # What the command line of a machine's nova-compute has in it.
+    compute_word = "heartbeat.py"
 
     def __init__(self, state, network, registry):
         self.folder = Path(state) / "cloud"
@@ -50,6 +54,18 @@ class Cloud:
     def wait_ready(self, timeout=60):
         """Until it answers."""
         wait.until("the cloud answers", lambda: self.door("GET", "ready") == {}, timeout)
+
+    def running(self):
+        """Whether it can be asked."""
+        return self.registry.running("cloud")
+
+    def compute_service(self, machine):
+        """What a machine's PID 1 starts for its nova-compute: a heartbeat."""
+        return {"name": "nova-compute", "argv": [
+            paths.PYTHON, "-I", "-S", str(paths.HERE / "heartbeat.py"), machine.name, ADDRESS, str(PORT)]}
+
+    def install_machine(self, machine):
+        """Nothing: the heartbeat needs no file."""
 
     def door(self, method, what, body=None, timeout=5.0):
         """The administrator's back door: `/_sim/WHAT`."""

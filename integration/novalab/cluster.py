@@ -20,6 +20,7 @@ from novalab import bmc, cloud, consul, events, net, paths, processes, redfish, 
 from novalab.faults import Faults
 from novalab.incidents import Incidents
 from novalab.machine import Machine, services_env
+from novalab.openstack.cloud import OpenStack
 from novalab.product import Product
 
 # Ports of the bridge: servers 201.., the cloud 210, machines by their index, BMCs 100 above their machine.
@@ -36,8 +37,10 @@ class Shape:
     # Guests vm-01.. spread over the hosts in turn.
     guests: int = 12
     acl: bool = False
-    # False: no nova-compute heartbeats and no cloud; for scenarios of Consul and BMCs alone.
-    cloud: bool = True
+    # simulated, openstack (real Nova, see openstack/), or none: no nova-compute and no cloud at all.
+    cloud: str = "simulated"
+    # Real Nova only. shared: all hosts see every guest's directory; local: each host has its own.
+    instances: str = "shared"
     # Whether the product is configured and its generated checks and watches run.
     product: bool = True
     # Whether `up` waits until every observer has seen every machine healthy.
@@ -50,7 +53,7 @@ class Shape:
     policy: dict = field(default_factory=dict)
     # How often the HA nodes' cron lines run, where production's does every minute.
     sweep_seconds: float = 10
-    # More of the simulated cloud's seed.
+    # More of the cloud's seed: `simcloud/__init__.py`; of it, real Nova knows `guests` and `evacuate_seconds`.
     cloud_seed: dict = field(default_factory=dict)
 
     def host_names(self):
@@ -60,6 +63,12 @@ class Shape:
     def ha_names(self):
         """The HA nodes' names."""
         return [f"ha{i}" for i in range(1, self.ha_nodes + 1)] if isinstance(self.ha_nodes, int) else list(self.ha_nodes)
+
+    def computes(self):
+        """Who runs a nova-compute: with the simulated cloud every machine, else the hosts and those that are targets."""
+        named = self.targets.get("hosts", [])
+        every = self.cloud == "simulated" or self.targets.get("mode") == "this_ha_node"
+        return self.host_names() + [name for name in self.ha_names() if every or name in named]
 
     def guest_seeds(self):
         """The guests as the cloud's seed wants them."""
@@ -77,17 +86,28 @@ class Lab(Faults, Product, Incidents):
         self.network = net.Network(run)
         self.registry = processes.Registry(self.state)
         self.consul = consul.Consul(self.state, self.network, self.registry, consul.Acl(run) if shape.acl else None)
-        self.cloud = cloud.Cloud(self.state, self.network, self.registry) if shape.cloud else None
         self.authority = self.state / "authority"
         self.login_key = self.state / "login_key"
         hosts, ha_nodes = shape.host_names(), shape.ha_names()
         kinds = [(name, "host") for name in hosts] + [(name, "ha") for name in ha_nodes]
         self.machines = {name: Machine(self.state, run, name, kind, index)
                          for index, (name, kind) in enumerate(kinds, start=1)}
+        self.cloud = self._cloud()
         self.hosts = [self.machines[name] for name in hosts]
         self.ha_nodes = [self.machines[name] for name in ha_nodes]
         self.allowed_shots = set()
         self.allowed_alive = set()
+        self.allowed_rebuilds = set()
+
+    def _cloud(self):
+        kind = self.shape.cloud
+        if kind == "simulated":
+            return cloud.Cloud(self.state, self.network, self.registry)
+        if kind == "openstack":
+            return OpenStack(self.state, self.network, self.registry, self.machines, self.shape.instances)
+        if kind == "none":
+            return None
+        raise ValueError(f"{kind} is no cloud: simulated, openstack or none")
 
     @classmethod
     def create(cls, shape, owner=None):
@@ -189,15 +209,16 @@ class Lab(Faults, Product, Incidents):
 
     def _install(self, machine):
         services = [sshd.service(), consul.agent_service()]
-        if self.cloud:
-            services.append({"name": "nova-compute", "argv": [
-                paths.PYTHON, "-I", "-S", str(paths.HERE / "heartbeat.py"), machine.name, cloud.ADDRESS, str(cloud.PORT)]})
+        if machine.name in (self.shape.computes() if self.cloud else []):
+            services.append(self.cloud.compute_service(machine))
         if self.shape.product and machine.kind == "ha":
             services.append(self.sweep_service())
         machine.install(self.network, services, services_env(), self._hosts_file())
         sshd.install(machine, self.login_key)
         consul.install_agent(machine, self.consul.acl)
         self.install_product(machine)
+        if self.cloud:
+            self.cloud.install_machine(machine)
         if self.fence_of(machine.name) == "redfish":
             redfish.install(machine, self.authority)
         else:
@@ -211,8 +232,12 @@ class Lab(Faults, Product, Incidents):
         return "\n".join(lines) + "\n"
 
     def _cloud_seed(self):
-        seed = {"hosts": self.shape.host_names(), "ha_nodes": self.shape.ha_names(), "guests": self.shape.guest_seeds(),
-                "heartbeats": "manual", "service_down_seconds": 6, "evacuate_seconds": 1.5}
+        seed = {"guests": self.shape.guest_seeds(), "evacuate_seconds": 1.5}
+        if self.shape.cloud == "openstack":
+            seed["computes"] = self.shape.computes()
+        else:
+            seed.update(hosts=self.shape.host_names(), ha_nodes=self.shape.ha_names(), heartbeats="manual",
+                        service_down_seconds=6)
         seed.update(self.shape.cloud_seed)
         return seed
 
@@ -260,6 +285,10 @@ class Lab(Faults, Product, Incidents):
         """Tells it that these machines' guests may be evacuated with the power on (a BMC that lies cannot be caught)."""
         self.allowed_alive.update(names)
 
+    def may_be_rebuilt(self, *names):
+        """Tells it that these guests' disks may be built anew from the image (to show that Nova would)."""
+        self.allowed_rebuilds.update(names)
+
     # Down
 
     def down(self):
@@ -293,7 +322,7 @@ class Lab(Faults, Product, Incidents):
             product = machine.folder / "disk" / "var" / "log" / "nova-ha"
             if product.is_dir():
                 shutil.copytree(product, target / machine.name / "nova-ha")
-        for extra in (self.state / "events.jsonl", self.state / "cloud" / "requests.jsonl"):
+        for extra in (self.state / "events.jsonl", *(self.state / "cloud").glob("*.jsonl")):
             if extra.exists():
                 shutil.copy(extra, target / extra.name)
         return target

@@ -72,7 +72,7 @@ class Faults:
     def kill_nova_compute(self, name):
         """Only nova-compute dies on the machine; the rest lives, guests too."""
         self._tell("kill_nova_compute", name)
-        self.machine(name).kill_processes("heartbeat.py")
+        self.machine(name).kill_processes(self.cloud.compute_word)
 
     def kill_sshd(self, name):
         """Only sshd dies: port 22 is refused at once."""

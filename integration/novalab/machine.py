@@ -60,7 +60,7 @@ class Machine:
 
     def install(self, network, services, env, hosts_file):
         """Lays out its folder and disk. `services` are what its PID 1 starts, in this order."""
-        for name in ("log", "disk", "work"):
+        for name in ("log", "disk", "overlay"):
             (self.folder / name).mkdir(parents=True)
         self._save_spec({
             "name": self.name, "run": self.run_name, "index": self.index, "address": self.address,

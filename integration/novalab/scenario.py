@@ -30,6 +30,8 @@ class Scenario:
     path: Path
     proves: str
     time_limit: int
+    # cloud: it needs the real cloud; lab: any other.
+    tier: str = "lab"
 
     @classmethod
     def read(cls, path):
@@ -38,11 +40,14 @@ class Scenario:
         proves = ast.get_docstring(tree)
         if not proves:
             raise ValueError(f"{path.name} does not open by saying what it proves")
-        limit = DEFAULT_LIMIT
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "TIME_LIMIT":
-                limit = ast.literal_eval(node.value)
-        return cls(path.stem, path, " ".join(proves.split("\n\n")[0].split()), limit)
+        said = {node.targets[0].id: node.value for node in tree.body
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+        limit = ast.literal_eval(said["TIME_LIMIT"]) if "TIME_LIMIT" in said else DEFAULT_LIMIT
+        shape = said.get("SHAPE")
+        clouds = [ast.literal_eval(value) for key, value in zip(getattr(shape, "keys", []), getattr(shape, "values", []))
+                  if isinstance(key, ast.Constant) and key.value == "cloud"]
+        return cls(path.stem, path, " ".join(proves.split("\n\n")[0].split()), limit,
+                   "cloud" if clouds == ["openstack"] else "lab")
 
     def module(self):
         """Imports the file."""

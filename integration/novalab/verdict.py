@@ -1,7 +1,7 @@
 """The safety checks at the end of every scenario, whatever it was about. They read what really happened.
 
 1. No machine was shot (a BMC told to take its power) that the scenario did not name.
-2. No guest ran on two living hosts: neither by the cloud's own watch, nor by the lab's power record (an evacuation was
+2. No guest ran on two living hosts: neither by the cloud's own watch (of real Nova: by the hypervisors' log), nor by the lab's power record (an evacuation was
    accepted while the power of the guest's host was really on).
 3. No second evacuate was posted for a guest while one was accepted or running.
 """
@@ -17,12 +17,17 @@ SLACK = 0.05
 def violations(lab):
     """The sentences of what must never happen and did; empty is good. Reads only; the lab must be up."""
     found = [_shot(e) for e in lab.shots() if e["machine"] not in lab.allowed_shots]
-    if lab.cloud and lab.registry.running("cloud"):
+    if lab.cloud and lab.cloud.running():
         state = lab.cloud.state()
-        found += [f"the cloud saw: {v}" for v in state["violations"]]
+        found += [f"the cloud saw: {v}" for v in state["violations"] if not _named(v, lab.allowed_rebuilds)]
         found += _sources_alive(state["migrations"], events.read(lab.state, "on", "off"), lab.allowed_alive)
         found += _doubles(state["migrations"])
     return found
+
+
+def _named(violation, rebuilds):
+    """Whether the scenario has named this one: it shows what Nova does to a disk that is not there."""
+    return violation["kind"] == "disk_rebuilt_from_image" and violation["guest"] in rebuilds
 
 
 def _shot(event):

@@ -1,0 +1,12 @@
+"""Gets the parts of the real cloud onto this machine, once: see `../../openstack/install.sh`."""
+
+import subprocess
+
+from novalab.openstack import places
+
+
+def ensure():
+    """Installs what is missing; milliseconds where nothing is. Raises RuntimeError."""
+    done = subprocess.run(["bash", str(places.PINS / "install.sh"), str(places.CACHE.parent)], check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"the parts of OpenStack could not be installed (exit {done.returncode})")

@@ -1,0 +1,34 @@
+#!/bin/bash
+# Installs what the real cloud is made of: MariaDB and RabbitMQ by apt, OpenStack by pip into a venv of its own.
+#   install.sh CACHE      the versions are those of constraints.txt beside this file; nothing happens where all is there
+set -euo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+CACHE=$1
+# shellcheck source=integration/bootstrap.sh
+. "$HERE/../bootstrap.sh"
+
+missing() {
+  command -v mariadbd >/dev/null || echo mariadb-server
+  [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || echo rabbitmq-server
+}
+
+openstack_venv() {
+  local venv=$CACHE/openstack/venv versions
+  versions=$(cat "$HERE/constraints.txt" "$HERE/requirements.txt" | sha256sum | cut -c1-64)
+  [ "$(cat "$venv/.made" 2>/dev/null)" != "$versions" ] || return 0
+  say "installing OpenStack from PyPI (two to four minutes)"
+  local started=$SECONDS
+  rm -rf "$venv"; mkdir -p "$CACHE/openstack"
+  /usr/bin/python3 -m venv "$venv" || die "cannot make a venv"
+  # Compiled afterwards and by every core: pip does it by one.
+  "$venv/bin/pip" install --quiet --no-compile -c "$HERE/constraints.txt" -r "$HERE/requirements.txt" >&2 ||
+    die "cannot install OpenStack"
+  "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" >/dev/null || say "some modules could not be compiled"
+  echo "$versions" > "$venv/.made"
+  say "OpenStack installed in $((SECONDS - started)) s"
+}
+
+mkdir -p "$CACHE"
+exec 9>"$CACHE/bootstrap.lock"; flock 9
+install_missing missing
+openstack_venv
