@@ -18,7 +18,9 @@ def recovered(lab, host, timeout=180):
         assert outcomes.get(name) == "recovered", f"{name} is {outcomes.get(name, 'unaccounted')}"
         # Nobody tells the cloud that a machine died; it goes on counting the guest there until that machine boots.
         running = [machine for machine in guest["running_on"] if lab.lives(machine)]
-        assert guest["host"] != host and running == [guest["host"]], f"{name}: {guest}"
+        # A guest that was stopped has moved and runs nowhere.
+        runs = {"active": [guest["host"]], "stopped": []}.get(guest["vm_state"])
+        assert guest["host"] != host and running == runs, f"{name}: {guest}"
         assert guest["disk"] == "original", f"{name} lost its disk: {guest['disk']}"
     assert lab.flag(host, "failed") is True and lab.flag(host, "recovered") is True
     return incident
