@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from novalab import demo, paths, quick, runner, scenario, wait
+from novalab import contract_suite, demo, paths, quick, runner, scenario, wait
 from novalab.cluster import Lab, Shape, stale_runs
 from novalab.openstack import prepare
 
@@ -116,6 +116,8 @@ def prepare_for(scenarios):
     """What some scenario needs and no time limit should have to pay for."""
     if any(found.tier == "cloud" for found in scenarios):
         prepare.prepare()
+    for name in sorted({name for found in scenarios for name in found.tests}):
+        contract_suite.executable(name)
 
 
 def up(args):

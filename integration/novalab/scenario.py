@@ -6,6 +6,7 @@ A scenario is a file `../scenarios/NN_name.py`:
     SHAPE = {"guests": 4}              # optional: fields of cluster.Shape that differ
     MAY_BE_SHOT = ["compute1"]         # optional: whose power BMCs may be told to take
     TIME_LIMIT = 120                   # optional: seconds, bring-up and safety checks included
+    TESTS = ["nova_contract"]          # optional: test targets that it runs, see contract_suite.py
     def run(lab): ...                  # raises, as `assert` and `wait.until` do, where it does not hold
 """
 
@@ -32,6 +33,8 @@ class Scenario:
     time_limit: int
     # cloud: it needs the real cloud; lab: any other.
     tier: str = "lab"
+    # Test targets of the product that it runs; built before the lab comes up.
+    tests: tuple = ()
 
     @classmethod
     def read(cls, path):
@@ -47,7 +50,8 @@ class Scenario:
         clouds = [ast.literal_eval(value) for key, value in zip(getattr(shape, "keys", []), getattr(shape, "values", []))
                   if isinstance(key, ast.Constant) and key.value == "cloud"]
         return cls(path.stem, path, " ".join(proves.split("\n\n")[0].split()), limit,
-                   "cloud" if clouds == ["openstack"] else "lab")
+                   "cloud" if clouds == ["openstack"] else "lab",
+                   tuple(ast.literal_eval(said["TESTS"])) if "TESTS" in said else ())
 
     def module(self):
         """Imports the file."""
