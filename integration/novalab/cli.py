@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from novalab import contract_suite, demo, paths, quick, runner, scenario, wait
+from novalab import bench, contract_suite, demo, paths, quick, runner, scenario, wait
 from novalab.cluster import Lab, Shape, stale_runs
 from novalab.openstack import prepare
 
@@ -29,6 +29,8 @@ def parser():
     test.add_argument("--cloud", choices=CLOUDS[1:], help="openstack: the tier of the real cloud alone")
     test.add_argument("--only", metavar="NAME", help="scenarios whose name contains this")
     test.add_argument("--jobs", type=int, help="scenarios at a time (default: two of tier lab, one of tier cloud)")
+    measured = commands.add_parser("bench", help="the product's own share of an evacuation's time, beside real Nova")
+    measured.add_argument("--guests", type=int, default=20)
     up = commands.add_parser("up", help="bring a lab up and leave it running")
     cloud_option(up)
     up.add_argument("--bare", action="store_true", help="without the product: Consul, machines, BMCs, cloud")
@@ -202,7 +204,14 @@ def demonstrate(args):
     return demo.main(args.json, args.cloud)
 
 
+def measure(args):
+    """The benchmark on real Nova; `integration/bench.py` is the one of the simulated cloud."""
+    prepare.prepare()
+    return bench.main(args.guests)
+
+
 COMMANDS = {
+    "bench": measure,
     "demo": demonstrate,
     "test": test,
     "run": run,
