@@ -141,6 +141,25 @@ fn the_urgent_are_asked_for_first_and_members_of_a_group_one_at_a_time() {
     }
 }
 
+/// Found by scenario 58: what is asked for first was no more urgent than others while it was asked for.
+#[test]
+fn the_urgent_are_urgent_also_while_nova_is_being_asked() {
+    let stage = Stage::with_dead_host();
+    stage.with(|u| {
+        let urgent = u.servers.get_mut(&server(3).id).unwrap();
+        urgent.metadata.insert("instanceha:restart_priority".into(), "900".into());
+        // Settled by one write, while the urgent one is on its way.
+        let excluded = u.servers.get_mut(&server(1).id).unwrap();
+        excluded.metadata.insert("nova_ha:recover".into(), "no".into());
+    });
+    stage.recover_until_settled("ha1");
+    stage.nothing_was_broken("urgent while it is asked for");
+    let posts: Vec<_> =
+        stage.with(|u| u.effects.iter().filter(|e| e.what.starts_with("POST ")).cloned().collect());
+    assert!(posts[0].what.ends_with(&server(3).id.to_string()), "{posts:?}");
+    assert!(posts[1].at - posts[0].at >= Duration::from_secs(5), "{posts:?}");
+}
+
 #[test]
 fn a_guest_that_is_opted_out_stays_and_is_accounted_for() {
     let stage = Stage::with_dead_host();

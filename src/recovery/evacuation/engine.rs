@@ -73,6 +73,8 @@ struct Seat {
     guest: Option<Guest>,
     /// Whether the guest that a task has is one whose evacuation is under way, or is being asked for.
     under_way: bool,
+    /// The metadata of the guest that a task has: it is as urgent there as it was in its chair.
+    metadata: BTreeMap<String, String>,
 }
 
 /// What a task brings back.
@@ -154,11 +156,19 @@ fn by_server(list: Vec<Migration>) -> BTreeMap<String, Vec<Migration>> {
 
 impl Seat {
     fn of(guest: Guest) -> Self {
-        Self { id: guest.id.to_string(), guest: Some(guest), under_way: false }
+        Self { id: guest.id.to_string(), guest: Some(guest), under_way: false, metadata: BTreeMap::new() }
     }
 
     fn is_done(&self) -> bool {
         self.guest.as_ref().is_some_and(Guest::is_done)
+    }
+
+    /// The guest's metadata, also while a task has it.
+    fn metadata(&self) -> &BTreeMap<String, String> {
+        match &self.guest {
+            Some(guest) => guest.metadata(),
+            None => &self.metadata,
+        }
     }
 }
 

@@ -67,6 +67,12 @@ impl Guest {
         self.entry().is_some_and(|entry| entry.state.is_final())
     }
 
+    /// Its metadata as it was last seen; none of a guest that was never seen.
+    pub(super) fn metadata(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.known.as_ref().map_or(&NONE, |server| &server.metadata)
+    }
+
     /// Its name, for people.
     pub(super) fn name(&self) -> &str {
         match (self.entry(), &self.known) {

@@ -122,6 +122,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         let moving = self.seats.get(index)?.guest.as_ref().is_some_and(|guest| self.is_moving(guest));
         let seat = self.seats.get_mut(index)?;
         let mut guest = seat.guest.take()?;
+        seat.metadata.clone_from(guest.metadata());
         seat.under_way = moving || matches!(hand, Hand::Ask(_));
         let own = self.migrations.get(&seat.id).cloned().unwrap_or_default();
         Some(Box::pin(async move {
@@ -191,7 +192,6 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         if room == 0 {
             return Vec::new();
         }
-        let empty = std::collections::BTreeMap::new();
         let standings: Vec<Standing<'_>> = self
             .seats
             .iter()
@@ -205,8 +205,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                     Some(_) | None => Progress::InFlight,
                 };
                 let since = guest.map(|g| now.saturating_duration_since(g.changed_at)).unwrap_or_default();
-                let metadata = guest.and_then(|g| g.known.as_ref()).map_or(&empty, |server| &server.metadata);
-                Standing { server: &seat.id, metadata, progress, since }
+                Standing { server: &seat.id, metadata: seat.metadata(), progress, since }
             })
             .collect();
         let groups: Vec<BTreeSet<&str>> = self
