@@ -54,6 +54,21 @@ async fn write_if(
     }
 }
 
+/// This HA node goes on with what it held: what its note says is over. Where it cannot be removed, it
+/// stands a while longer.
+pub async fn over(world: &World, id: &IncidentId) {
+    let key = keys::incident(id).preflight(&world.me);
+    let result = async {
+        match world.store.get(&key).await? {
+            Some(_) => world.store.transact(&[Op::Delete(key)]).await.map(|_| ()),
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = result.await {
+        tracing::warn!(incident = %id, %error, "cannot remove why this node waited");
+    }
+}
+
 /// Removes the notes of all HA nodes, in the transaction that makes them wrong: once somebody has
 /// taken the incident, nobody waits to take it.
 pub fn removed(id: &IncidentId) -> Op {

@@ -42,7 +42,7 @@ impl SimCloud {
         act: impl FnOnce(&mut Universe) -> Result<T, NovaError>,
     ) -> Result<T, NovaError> {
         let lost = || NovaError::Timeout { call: of_call(effect), after: Duration::from_secs(1) };
-        self.0.call(name, lost, act).await
+        self.0.call(name, lost, |u| if u.nova_is_away { Err(lost()) } else { act(u) }).await
     }
 
     async fn change(

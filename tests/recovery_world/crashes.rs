@@ -51,6 +51,28 @@ fn killed_at_any_call_it_converges_when_run_again_after_its_lock_has_lapsed() {
     at_every_call(&[Fault::DiesAfter], Duration::from_secs(40));
 }
 
+/// Why it waits, in the words of a status.
+fn says_it_waits(stage: &Stage) -> bool {
+    let key = keys::incident(&super::universe::incident()).preflight(&"ha1".parse().unwrap());
+    stage.with(|u| u.kv.get(&key)).is_some()
+}
+
+#[test]
+fn a_wait_for_nova_is_not_said_any_more_when_the_work_goes_on() {
+    let stage = Stage::with_dead_host();
+    let _died = block_on(&stage.time, stage.process("ha1", Some((FIRST_EVACUATE, Fault::DiesAfter))).run());
+    stage.with(|u| u.nova_is_away = true);
+    stage.wait(Duration::from_secs(40));
+    stage.recover("ha1");
+    assert!(says_it_waits(&stage));
+    stage.with(|u| u.nova_is_away = false);
+    let _died = block_on(&stage.time, stage.process("ha1", Some((FIRST_EVACUATE, Fault::DiesBefore))).run());
+    assert!(!says_it_waits(&stage), "it evacuates, and says that it waits");
+    stage.wait(Duration::from_secs(40));
+    stage.recover_until_settled("ha1");
+    stage.all_is_recovered("Nova was away");
+}
+
 #[test]
 fn an_evacuate_that_arrives_after_its_sender_died_is_not_asked_for_again() {
     let calls = calls();

@@ -72,6 +72,8 @@ pub(crate) struct Universe {
     pub(crate) broken: Vec<String>,
     /// How many evacuations Nova lets fail before one succeeds.
     pub(crate) failing_evacuations: usize,
+    /// Whether Nova does not answer at all.
+    pub(crate) nova_is_away: bool,
 }
 
 pub(crate) fn incident() -> IncidentId {
@@ -162,6 +164,7 @@ impl Universe {
             effects: Vec::new(),
             broken: Vec::new(),
             failing_evacuations: 0,
+            nova_is_away: false,
         }
     }
 

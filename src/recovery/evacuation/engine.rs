@@ -34,6 +34,7 @@ use crate::incident::guest::GuestState;
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError, Server};
 use crate::recovery::executor::Context;
+use crate::recovery::note;
 use crate::recovery::progress::{Event, Totals};
 use crate::recovery::proof::KnownOff;
 use crate::recovery::steps::verify::summary;
@@ -119,6 +120,8 @@ pub async fn run(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Counts
     let migrations = migrations(context).await?;
     let live = live_migrations(context, &guests.iter().collect::<Vec<_>>()).await?;
     let took = context.world.clock.boottime().saturating_duration_since(began);
+    // Nova answered: whatever an earlier run waited for, this one works.
+    note::over(context.world, &context.case.id).await;
     let off = Off::new(off);
     let mut engine = Engine {
         context,
