@@ -1,5 +1,9 @@
 """Real Nova: nova-api is gone in the middle of the evacuations and comes back half a minute later; the recovery waits for
-it, closes, and no guest is evacuated twice."""
+it, closes, and no guest is evacuated twice.
+
+It dies between two requests. One that it dies in may leave a guest in `rebuilding` without a migration, for ever: nobody
+can tell that from a slow nova-api, so that guest is held at its deadline (seen here; the simulated world has it).
+"""
 
 import time
 from collections import Counter
@@ -9,7 +13,7 @@ from novalab import expect, wait
 # Longer than any single deadline of the client, far shorter than an operator's patience: two minutes are the same waiting.
 AWAY_SECONDS = 30
 SHAPE = {"cloud": "openstack", "hosts": 2, "ha_nodes": 3, "fences": {}, "policy": {"evacuation_parallel": "2"}, "cloud_seed": {
-    "evacuate_seconds": 3, "guests": [{"name": f"vm-{n:02}", "host": "compute1"} for n in range(1, 5)]}}
+    "evacuate_seconds": 8, "guests": [{"name": f"vm-{n:02}", "host": "compute1"} for n in range(1, 5)]}}
 MAY_BE_SHOT = ["compute1"]
 TIME_LIMIT = 360
 
@@ -17,7 +21,8 @@ TIME_LIMIT = 360
 def run(lab):
     lab.cut("compute1")
     lab.wait_journal("compute1", "started", "evacuate", 120)
-    wait.until("an evacuation was posted", lab.evacuations, 60)
+    # As many as may be under way at once: the next is posted when one of them has arrived.
+    wait.until("two evacuations were accepted", lambda: len(lab.evacuations()) == 2, 60, 0.2)
     lab.cloud.api_away()
     gone = time.monotonic()
     wait.never("the incident ends while Nova cannot be asked",
