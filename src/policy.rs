@@ -176,7 +176,7 @@ impl Default for Policy {
             evacuation_parallel: 16,
             evacuation_deadline: Duration::from_secs(15 * 60),
             evacuation_poll: Duration::from_secs(2),
-            post_settle: Duration::from_secs(30),
+            post_settle: Duration::from_secs(60),
             reset_and_evacuate: vec!["paused".into(), "rescued".into()],
             recover_only_opted_in: false,
             priority_patience: Duration::from_secs(2 * 60),

@@ -38,6 +38,8 @@ POLICY = {
     "threshold": "3",
     "session_ttl": "10s",
     "lock_delay": "5s",
+    # Nova here answers within it; scenario 41 has the default.
+    "post_settle": "30s",
 }
 
 

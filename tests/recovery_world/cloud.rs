@@ -109,7 +109,7 @@ impl Cloud for SimCloud {
         let by = self.0.node.clone();
         let to = request.host().map_or("ha3", |host| host.as_str()).to_owned();
         let fault = self.0.fault();
-        if let Some((at, Fault::DiesAndPostsLater(later))) = fault
+        if let Some((at, Fault::DiesAndPostsLater(later) | Fault::PostsLater(later))) = fault
             && (at == self.0.calls().len() || at == FIRST_EVACUATE)
         {
             let due = self.0.time.now() + later;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nova_ha::incident::guest::GuestState;
 use nova_ha::incident::status::State;
 use nova_ha::keys;
 
@@ -85,6 +86,40 @@ fn an_evacuate_that_arrives_after_its_sender_died_is_not_asked_for_again() {
         stage.recover_until_settled("ha1");
         stage.all_is_recovered(&what);
     }
+}
+
+#[test]
+fn an_evacuate_without_an_answer_that_arrives_late_is_found_and_not_asked_for_again() {
+    let calls = calls();
+    let at = calls.iter().position(|name| name == "evacuate").unwrap();
+    // Up to the time that Nova's own API gives up on a request, which is what post_settle is.
+    for late in [100, 5_000, 30_000].into_iter().chain((58_000..60_000).step_by(100)) {
+        let what = format!("the POST arrives {late} ms late");
+        let stage = Stage::with_dead_host();
+        let fault = Fault::PostsLater(Duration::from_millis(late));
+        let _reports = block_on(&stage.time, stage.process("ha1", Some((at, fault))).run());
+        stage.recover_until_settled("ha1");
+        stage.all_is_recovered(&what);
+    }
+}
+
+#[test]
+fn a_guest_that_nova_is_busy_with_and_shows_no_evacuation_of_is_held_at_its_deadline() {
+    let stage = Stage::with_dead_host();
+    let _died = block_on(&stage.time, stage.process("ha1", Some((FIRST_EVACUATE, Fault::DiesBefore))).run());
+    // nova-api died between the two: its first write is there, the migration was never made.
+    let asked = stage.guests().into_values().find(|guest| guest.attempts == 1).unwrap();
+    let id: nova_ha::nova::ServerId = asked.server.parse().unwrap();
+    stage.with(|u| u.servers.get_mut(&id).unwrap().task_state = Some("rebuilding".into()));
+    stage.wait(Duration::from_secs(1));
+    stage.recover_until_settled("ha1");
+    stage.nothing_was_broken("stuck in rebuilding");
+    let GuestState::Held { why } = &stage.guests()[&asked.name].state else { panic!("{:?}", stage.guests()) };
+    assert!(why.contains("shows no evacuation"), "{why}");
+    // The others did not wait for it, and it was never asked for again.
+    let posts = stage.with(|u| u.effects.iter().filter(|e| e.what.starts_with("POST ")).count());
+    assert_eq!(posts, 2);
+    assert!(matches!(stage.record().status.state, State::Held { .. }));
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     DiesAfter,
     /// The process dies, and an evacuate that it was sending arrives this much later.
     DiesAndPostsLater(Duration),
+    /// An evacuate has no answer, and arrives this much later while its sender lives on.
+    PostsLater(Duration),
     /// No answer, and no effect.
     NoAnswer,
     /// The effect, and no answer.
@@ -174,7 +176,7 @@ impl Process {
             Some(Fault::DiesBefore | Fault::DiesAndPostsLater(_)) => {
                 self.die().await;
             }
-            Some(Fault::NoAnswer) => return Err(lost()),
+            Some(Fault::NoAnswer | Fault::PostsLater(_)) => return Err(lost()),
             Some(Fault::SessionEnds) => {
                 let now = self.time.now();
                 let mut universe = self.universe.lock().unwrap();

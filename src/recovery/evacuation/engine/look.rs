@@ -6,6 +6,7 @@ use super::effects;
 use super::guest::{Guest, Needs};
 use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState};
+use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, Server};
 use crate::recovery::evacuation::next::{Elapsed, Limits, Move, by_migration, by_server, relevant};
 use crate::recovery::evacuation::treatment::{Beside, Treatment, treat};
@@ -93,7 +94,16 @@ pub(super) async fn look(
     }
     let migration = relevant(&own, guest.id.as_str(), guest.entry());
     if by_migration(guest.entry(), migration, elapsed(context, guest), limits(context)) != Move::Look {
-        return Ok(());
+        // The whole list shows what the engine has not seen yet.
+        return match migration {
+            Some(m) if m.status.outcome() == MigrationOutcome::InFlight && is_unattached(guest) => {
+                attach(context, guest, m).await
+            }
+            Some(_) | None => {
+                later(context, guest);
+                Ok(())
+            }
+        };
     }
     let asked_at = context.world.clock.boottime();
     let server = match context.cloud.server(&guest.id).await {
@@ -156,7 +166,7 @@ fn is_rebuilt(server: &Server) -> bool {
     server.task_state.as_deref().is_some_and(|task| task.starts_with("rebuild"))
 }
 
-fn silent(context: &Context<'_>, guest: &mut Guest, what: &str, why: &str) {
+pub(super) fn silent(context: &Context<'_>, guest: &mut Guest, what: &str, why: &str) {
     tracing::warn!(incident = %context.case.id, guest = %guest.name(), error = why, "Nova does not show {what}, trying again");
     later(context, guest);
 }

@@ -1,11 +1,13 @@
 //! Asking for one evacuation: *posting* is written, the POST is sent once, and what is known of it is
 //! written.
 
+use super::LISTING_COUNTS;
 use super::guest::Guest;
-use super::look::{beside, is_posting_of_an_earlier_process, settle};
+use super::look::{attach, beside, is_posting_of_an_earlier_process, settle, silent};
 use super::off::Off;
 use crate::fence::off::Permission;
 use crate::incident::guest::GuestState;
+use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError};
 use crate::recovery::evacuation::ask::ask_for;
 use crate::recovery::evacuation::next::{MOST_ATTEMPTS, relevant};
@@ -26,6 +28,7 @@ pub(super) async fn post(
     off: &Off<'_, '_>,
 ) -> Result<Option<Answer>, Stop> {
     guest.needs = None;
+    let began = context.world.clock.boottime();
     let Some((server, _)) = guest.listed.take() else { return Ok(None) };
     let beside = beside(context, live, guest.entry());
     let Treatment::Evacuate = treat(&server, beside) else {
@@ -38,6 +41,31 @@ pub(super) async fn post(
             return Ok(None);
         }
     };
+    // Asked for before: what came of that may have appeared since it was decided to ask again.
+    let mut whole = Vec::new();
+    let own = match guest.entry().is_some_and(|entry| entry.attempts > 0) {
+        false => own,
+        true => match context.cloud.evacuations_from(&context.case.nova_host).await {
+            Ok(all) => {
+                whole.extend(all.into_iter().filter(|m| m.server == server.id));
+                whole.as_slice()
+            }
+            Err(error) => {
+                silent(context, guest, "its migrations", &chain(&error));
+                return Ok(None);
+            }
+        },
+    };
+    if let Some(migration) = relevant(own, server.id.as_str(), guest.entry()) {
+        match migration.status.outcome() {
+            MigrationOutcome::InFlight => {
+                attach(context, guest, migration).await?;
+                return Ok(None);
+            }
+            MigrationOutcome::Arrived | MigrationOutcome::CannotTell => return Ok(None),
+            MigrationOutcome::GaveUp => {}
+        }
+    }
     let mut entry = guest.entry_or_new(context, &server, own);
     // Repeated for a process that died before Nova heard it, it is the same attempt.
     let same_attempt = entry.attempts > 0
@@ -46,14 +74,16 @@ pub(super) async fn post(
     // A migration that gave up belongs to the attempt before this one.
     entry.before = own.iter().map(|m| m.id).max().unwrap_or(entry.before).max(entry.before);
     entry.state = GuestState::Posting;
-    entry.attempts += u32::from(!same_attempt);
+    let attempt = u32::from(!same_attempt);
+    entry.attempts += attempt;
     guest.store(context, entry.clone()).await?;
     context.lease.check()?;
     let asked_at = context.world.clock.boottime();
     let later = asked_at.saturating_add(context.case.policy.evacuation_poll * 4);
-    if !off.is_fresh() || !ask.is_fresh(asked_at, context.case.policy.proof_max_age) {
-        // Consul kept the entry waiting for longer than a proof counts: nothing is sent on it.
-        entry.attempts -= 1;
+    let kept_waiting = asked_at.saturating_duration_since(began) > LISTING_COUNTS;
+    if kept_waiting || !off.is_fresh() || !ask.is_fresh(asked_at, context.case.policy.proof_max_age) {
+        // Consul kept the entry waiting for longer than what was read counts: nothing is sent on it.
+        entry.attempts -= attempt;
         guest.store(context, entry).await?;
         guest.answered = true;
         return Ok(None);
@@ -88,7 +118,7 @@ pub(super) async fn post(
         ) => (GuestState::Refused { why: chain(&error) }, Answer::Took(took), false),
         Err(error) => {
             tracing::warn!(incident = %context.case.id, guest = %server.name, error = %chain(&error), "Nova did not take the evacuation, trying again later");
-            entry.attempts -= 1;
+            entry.attempts -= attempt;
             guest.posted -= 1;
             let when = match &error {
                 NovaError::Throttled { retry_after, .. } => *retry_after,
