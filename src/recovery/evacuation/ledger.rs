@@ -86,7 +86,11 @@ pub async fn write(context: &Context<'_>, entry: &GuestEntry, seen: Option<u64>)
                 .await
                 .map_err(|source| Stop::Store { doing: "read the guest ledger", source })?;
             match stored {
-                Some(stored) if stored.value == bytes(&entry) => Ok(stored.modify_index),
+                Some(stored) if stored.value == bytes(&entry) => {
+                    // Whether a person held the incident since, that refusal does not tell apart.
+                    context.journal.confirm().await?;
+                    Ok(stored.modify_index)
+                }
                 _ => Err(Stop::Moved { what: format!("guest ledger entry {}", entry.server) }),
             }
         }

@@ -68,18 +68,21 @@ pub(super) async fn reset(
         guest.answered = true;
         return Ok(());
     }
-    guest.resets += 1;
     let now = context.world.clock.boottime();
     let pause = context.case.policy.evacuation_poll * 4;
     match said(context, "reset", &server.name, context.cloud.reset_to_error(&server.id).await) {
         Said::Yes(id) => {
             tracing::info!(incident = %context.case.id, guest = %server.name, "reset to ERROR");
+            guest.resets += 1;
             entry.requests.push(id.to_string());
             guest.store(context, entry).await?;
             guest.answered = true;
         }
         // Nova may be busy with it still: the time to look for it begins now.
-        Said::Unclear => guest.changed_at = context.world.clock.boottime(),
+        Said::Unclear => {
+            guest.resets += 1;
+            guest.changed_at = context.world.clock.boottime();
+        }
         Said::NotNow | Said::Gone => {
             guest.answered = true;
             guest.not_before = now.saturating_add(pause);
@@ -96,8 +99,11 @@ pub(super) async fn reset(
 pub(super) async fn stop(context: &Context<'_>, guest: &mut Guest, at: NovaHost) -> Result<(), Stop> {
     let Some(mut entry) = guest.entry().cloned() else { return Ok(()) };
     let stopping = GuestState::Stopping { to: at.to_string() };
-    // Asked for again without a new entry: its deadline counts from the first time.
-    if entry.state != stopping {
+    // Asked for again without a new entry: its deadline counts from the first time. A person may have
+    // held the incident since.
+    if entry.state == stopping {
+        context.journal.confirm().await?;
+    } else {
         entry.state = stopping;
         guest.store(context, entry.clone()).await?;
     }
