@@ -100,8 +100,8 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         }
         if wanted && !self.proving && self.off.is_ageing() {
             self.proving = true;
-            let reader = self.off.reader();
-            tasks.push(Box::pin(async move { reader.read().await.map(Outcome::Off) }));
+            let off = self.off;
+            tasks.push(Box::pin(async move { off.read().await.map(Outcome::Off) }));
         }
         if wanted && self.off.is_fresh() {
             for (index, needs) in self.next(&turns, now) {
