@@ -14,6 +14,7 @@ mod off;
 mod post;
 mod reads;
 mod round;
+mod struggle;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use futures_util::stream::FuturesUnordered;
 use self::guest::Guest;
 use self::off::Off;
 use self::reads::{MOST_TRIES, live_migrations, migrations, on_the_host};
+use self::struggle::Struggle;
 use super::pace::{Answer, Pace, poll_pause};
 use crate::clock::BootInstant;
 use crate::fence::off::Permission;
@@ -65,6 +67,9 @@ const LISTING_COUNTS: Duration = Duration::from_secs(10);
 /// Every so many lists of evacuations are whole.
 const WHOLE_LIST: usize = 8;
 
+/// Guests that are read at once: after a resume all of them may have to be.
+const MOST_LOOKS: usize = 32;
+
 /// With nothing under way in Nova, time is looked at this often: for what may be asked for again.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -74,6 +79,8 @@ struct Seat {
     guest: Option<Guest>,
     /// Whether the guest that a task has is one whose evacuation is under way, or is being asked for.
     under_way: bool,
+    /// Whether the task that has the guest only looks at it.
+    looked_at: bool,
     /// The metadata of the guest that a task has: it is as urgent there as it was in its chair.
     metadata: BTreeMap<String, String>,
 }
@@ -84,6 +91,8 @@ enum Outcome<'a> {
     Guest(usize, Box<Guest>, Option<Answer>),
     /// A newer proof.
     Off(KnownOff<'a>),
+    /// Something was said aloud.
+    Said,
     /// The host's guests and all evacuations from it, as they were asked for then.
     Listed(Vec<Server>, Vec<Migration>, BootInstant),
 }
@@ -111,6 +120,7 @@ struct Engine<'e, 'x, 'k, 'a> {
     silent: u32,
     polls: usize,
     said_at: Option<BootInstant>,
+    struggle: Struggle,
 }
 
 /// Until every guest has a final state.
@@ -138,6 +148,7 @@ pub async fn run(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Counts
         silent: 0,
         polls: 0,
         said_at: None,
+        struggle: Struggle::default(),
     };
     engine.seat(guests);
     loop {
@@ -159,7 +170,13 @@ fn by_server(list: Vec<Migration>) -> BTreeMap<String, Vec<Migration>> {
 
 impl Seat {
     fn of(guest: Guest) -> Self {
-        Self { id: guest.id.to_string(), guest: Some(guest), under_way: false, metadata: BTreeMap::new() }
+        Self {
+            id: guest.id.to_string(),
+            guest: Some(guest),
+            under_way: false,
+            looked_at: false,
+            metadata: BTreeMap::new(),
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -303,6 +320,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
             Outcome::Guest(index, guest, answer) => {
                 if let Some(answer) = answer {
                     self.pace.heard(answer, now);
+                    self.struggle.heard(answer, now);
                 }
                 if let Some(entry) = guest.entry().filter(|entry| entry.state.is_final()) {
                     self.context.world.progress.say(&Event::guest(&self.context.case.id, entry));
@@ -310,8 +328,10 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                 if let Some(seat) = self.seats.get_mut(index) {
                     seat.guest = Some(*guest);
                     seat.under_way = false;
+                    seat.looked_at = false;
                 }
             }
+            Outcome::Said => {}
             Outcome::Off(newer) => {
                 self.off.replace(newer);
                 self.proving = false;

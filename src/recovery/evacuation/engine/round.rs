@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::guest::{Guest, Needs};
 use super::look::{attach, elapsed, is_unattached, is_young, limits, look, settle, treated};
 use super::reads::{migrations, on_the_host};
-use super::{Engine, LISTING_COUNTS, Outcome, Task, effects, post};
+use super::{Engine, LISTING_COUNTS, MOST_LOOKS, Outcome, Task, effects, post};
 use crate::clock::BootInstant;
 use crate::incident::guest::GuestState;
 use crate::nova::Migration;
@@ -71,6 +71,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         let mut tasks = Vec::new();
         let mut turns: Vec<Option<Needs>> = vec![None; self.seats.len()];
         let mut stale = false;
+        let mut looks = MOST_LOOKS.saturating_sub(self.seats.iter().filter(|seat| seat.looked_at).count());
         for index in 0..self.seats.len() {
             let Some(guest) = self.seats.get(index).and_then(|seat| seat.guest.as_ref()) else { continue };
             if guest.is_done() {
@@ -88,7 +89,11 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                         guest.needs = Some(needs);
                     }
                 }
-                Now::Look => tasks.extend(self.hand(index, Hand::Look)),
+                Now::Look if looks == 0 => {}
+                Now::Look => {
+                    looks -= 1;
+                    tasks.extend(self.hand(index, Hand::Look));
+                }
                 Now::Attach(migration) => tasks.extend(self.hand(index, Hand::Attach(migration))),
                 Now::Settle(state) => tasks.extend(self.hand(index, Hand::Settle(state))),
             }
@@ -102,6 +107,13 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
             self.proving = true;
             let off = self.off;
             tasks.push(Box::pin(async move { off.read().await.map(Outcome::Off) }));
+        }
+        if let Some(word) = self.struggle.word(now) {
+            let context = self.context;
+            tasks.push(Box::pin(async move {
+                word.say(context).await;
+                Ok(Outcome::Said)
+            }));
         }
         if wanted && self.off.is_fresh() {
             for (index, needs) in self.next(&turns, now) {
@@ -123,6 +135,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         let seat = self.seats.get_mut(index)?;
         let mut guest = seat.guest.take()?;
         seat.metadata.clone_from(guest.metadata());
+        seat.looked_at = matches!(hand, Hand::Look);
         seat.under_way = moving || matches!(hand, Hand::Ask(_));
         let own = self.migrations.get(&seat.id).cloned().unwrap_or_default();
         Some(Box::pin(async move {
