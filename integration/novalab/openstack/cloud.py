@@ -191,6 +191,10 @@ class OpenStack:
             body["os:scheduler_hints"] = {"group": spec["group"]}
         return self.api.nova("POST", "/servers", body)["server"]["id"]
 
+    def begin_guest(self, spec):
+        """Asks for a guest and does not wait for it; its id."""
+        return self._boot(spec, catalog.image(self.api))
+
     def _wait_guests(self, wanted, timeout=120):
         """Until each of `{id: vm_state}` is in that state with nothing under way; one in error is an error at once."""
         def missing():

@@ -25,6 +25,9 @@ CONF = nova.conf.CONF
 DOMAINS = "/var/lib/nova/domains"
 # A number of seconds in this file of the run is how long a rebuild takes to spawn.
 PACE_FILE = "NOVALAB_EVACUATE_SECONDS"
+# A guest whose metadata has this stands still in the step that it names, until the host dies or an hour is over.
+STANDS_STILL = "lab:stands_still"
+SPAWN, MIGRATE, LIVE = "spawn", "migrate", "live"
 
 
 def boot_id():
@@ -120,8 +123,15 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
         say("looked", instance.uuid, on_disk=there)
         return there
 
+    @staticmethod
+    def _stand_still(instance, step):
+        if instance.metadata.get(STANDS_STILL) == step:
+            say("stands still", instance.uuid, step=step)
+            time.sleep(3600)
+
     def spawn(self, context, instance, *args, **kwargs):
         """Keeps the disk that is there, else builds one from the image."""
+        self._stand_still(instance, SPAWN)
         if instance.task_state == task_states.REBUILD_SPAWNING:
             self._take_time()
         disk = os.path.join(self._folder(instance), "disk")
@@ -192,4 +202,10 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
     def migrate_disk_and_power_off(self, context, instance, *args, **kwargs):
         """The source's half of a cold migration or resize."""
         self.instances[instance.uuid].state = power_state.SHUTDOWN
+        self._stand_still(instance, MIGRATE)
         return super().migrate_disk_and_power_off(context, instance, *args, **kwargs)
+
+    def live_migration(self, context, instance, *args, **kwargs):
+        """The source's half of a live migration."""
+        self._stand_still(instance, LIVE)
+        return super().live_migration(context, instance, *args, **kwargs)
