@@ -68,6 +68,10 @@ impl MachineKeys {
     pub fn number_fails(&self) -> String {
         format!("{}internal/number_fails", self.root)
     }
+    /// `internal/boot_guard` (hosts): a person's last override of it.
+    pub fn boot_guard(&self) -> String {
+        format!("{}internal/boot_guard", self.root)
+    }
     /// `internal/runtime_config`: what the machine published about itself.
     pub fn runtime_config(&self) -> String {
         format!("{}internal/runtime_config", self.root)

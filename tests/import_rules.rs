@@ -55,6 +55,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // What hosts publish, and what people do.
+    ("boot_guard", &["incident", "keys", "names", "run_dir", "store", "tree"]),
     ("runtime_info", &["exit", "keys", "names", "ssh", "store", "tree"]),
     (
         "operator",
@@ -77,6 +78,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["clock", "columns", "consul", "evidence", "exit", "logging", "names", "recovery", "store"],
     ),
     ("bin/nova-ha-runtime-info", &["clock", "consul", "exit", "logging", "names", "runtime_info"]),
+    ("bin/nova-ha-boot-guard", &["boot_guard", "clock", "consul", "exit", "logging", "names", "store"]),
     ("bin/nova-ha", &["consul", "exit", "logging", "operator"]),
 ];
 
@@ -86,6 +88,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("bin/nova-ha-probe", &["recovery", "fence", "nova", "operator", "program"]),
     ("bin/nova-ha-mark-failed", &["recovery", "fence", "nova", "operator", "program"]),
     ("bin/nova-ha-runtime-info", &["recovery", "fence", "nova", "operator", "program"]),
+    ("bin/nova-ha-boot-guard", &["monitor", "recovery", "fence", "nova", "operator", "program"]),
     ("recovery", &["monitor", "operator"]),
     ("operator", &["monitor", "recovery"]),
     ("evidence", &["monitor", "recovery", "fence", "nova", "consul"]),

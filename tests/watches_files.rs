@@ -129,12 +129,12 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
         let token = site.agent.token(&name, &rules).await;
         tokens.insert(name, Tried { site: &site, token });
     }
-    assert_eq!(tokens.len(), 2 + 3 * 2 + 2 * 2);
+    assert_eq!(tokens.len(), 2 + 3 * 2 + 3 * 2);
 
     let node = "compute_nodes/node1";
     // Name, may read, may not read, may write, may not write.
     type Keys = &'static [&'static str];
-    let table: [(&str, Keys, Keys, Keys, Keys); 4] = [
+    let table: [(&str, Keys, Keys, Keys, Keys); 5] = [
         (
             "nova-ha-probe-ha1",
             &["meta", "compute_nodes/node1/config/ssh/user", "ha_nodes/ha2/config/ssh/user"],
@@ -167,6 +167,13 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
             &["compute_nodes/node1/config/bmc/password", "compute_nodes/node10/general"],
             &["compute_nodes/node1/internal/runtime_config"],
             &["compute_nodes/node10/internal/runtime_config", "compute_nodes/node1/status/failed"],
+        ),
+        (
+            "nova-ha-boot-guard-node1",
+            &["meta", "compute_nodes/node1/status/failed", "incidents/node1@0/incident"],
+            &["compute_nodes/node10/status/failed", "incidents/node10@0/incident"],
+            &["compute_nodes/node1/internal/boot_guard"],
+            &["compute_nodes/node1/status/failed", "compute_nodes/node10/internal/boot_guard"],
         ),
     ];
     for (name, reads, hidden, writes, closed) in table {
@@ -227,7 +234,7 @@ fn systemd_takes_the_units() {
         .unwrap();
         units.push(copy);
     }
-    assert_eq!(units.len(), 4);
+    assert_eq!(units.len(), 5);
     let done = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && !said.contains("nova-ha"), "{said}");

@@ -9,6 +9,7 @@ const PROBE: &str = include_str!("../../consul-watches/acl/probe.hcl");
 const MARK_FAILED: &str = include_str!("../../consul-watches/acl/mark-failed.hcl");
 const RECOVER: &str = include_str!("../../consul-watches/acl/recover.hcl");
 const RUNTIME_INFO: &str = include_str!("../../consul-watches/acl/runtime-info.hcl");
+const BOOT_GUARD: &str = include_str!("../../consul-watches/acl/boot-guard.hcl");
 const OPERATOR: &str = include_str!("../../consul-watches/acl/operator.hcl");
 const AGENT_HA_NODE: &str = include_str!("../../consul-watches/acl/agent-ha-node.hcl");
 const AGENT_HOST: &str = include_str!("../../consul-watches/acl/agent-host.hcl");
@@ -45,6 +46,7 @@ pub fn policies(site: &Site) -> Result<Vec<File>, TemplateError> {
         let fills =
             [("@SELF@", Fill::One(me.to_string())), ("@CONSUL_NODE@", Fill::One(host.consul_node.clone()))];
         files.push(fill("acl/runtime-info.hcl", RUNTIME_INFO, &format!("runtime-info-{me}"), &fills)?);
+        files.push(fill("acl/boot-guard.hcl", BOOT_GUARD, &format!("boot-guard-{me}"), &fills)?);
         files.push(fill("acl/agent-host.hcl", AGENT_HOST, &format!("agent-{me}"), &fills)?);
     }
     Ok(files)

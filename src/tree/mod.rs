@@ -7,6 +7,7 @@
 //! Start at [`snapshot`] (reading a part of the tree at one index), then [`observer`] (evidence),
 //! [`machine`] (configuration) and [`flag`] (the original's booleans).
 
+pub mod boot_guard;
 pub mod cooldown;
 pub mod error;
 pub mod flag;

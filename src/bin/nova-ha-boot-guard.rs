@@ -1,0 +1,90 @@
+//! `nova-ha-boot-guard`: see [`nova_ha::boot_guard`].
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use nova_ha::boot_guard::Args;
+use nova_ha::boot_guard::guard::{Answer, Machine, catch_up, look, overridden, take_word};
+use nova_ha::boot_guard::memory::Memory;
+use nova_ha::clock::{Clock, SystemClock, boot_id};
+use nova_ha::consul::Consul;
+use nova_ha::exit::{ATTENTION, FAILED, OK};
+use nova_ha::names::HostName;
+use nova_ha::store::Store;
+
+/// One question takes no longer.
+const DEADLINE: Duration = Duration::from_secs(15);
+/// What has not changed is said again this often.
+const REMINDER: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    nova_ha::logging::init();
+    match run(&args) {
+        Ok(code) => ExitCode::from(code),
+        Err(why) => {
+            eprintln!("nova-ha-boot-guard: {why}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<u8, String> {
+    let name = args.host.clone().unwrap_or_else(Args::machine_name);
+    let host: HostName = name.parse().map_err(|error| format!("--host: {error}"))?;
+    let boot_id = boot_id().map_err(|error| error.to_string())?.to_string();
+    let machine = Machine { host, boot_id, memory: Memory::at(&args.state_dir) };
+    if let (Some(typed), Some(by)) = (&args.override_host, &args.by) {
+        take_word(&machine, typed, by.clone(), args.reason.clone(), SystemClock.wall())?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let code = runtime.block_on(guard(args, &machine));
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn guard(args: &Args, machine: &Machine) -> u8 {
+    let mut said: Option<(Answer, Instant)> = None;
+    loop {
+        let answer = question(machine).await;
+        let is_news = said.as_ref().is_none_or(|(last, at)| *last != answer || at.elapsed() >= REMINDER);
+        if is_news {
+            let _nobody_reads = writeln!(std::io::stdout(), "{}: {answer}", machine.host);
+            said = Some((answer.clone(), Instant::now()));
+        }
+        match answer {
+            Answer::Mine | Answer::Overridden { .. } => return OK,
+            Answer::NotMine { .. } if args.once => return ATTENTION,
+            Answer::CannotTell { .. } if args.once => return FAILED,
+            Answer::NotMine { .. } | Answer::CannotTell { .. } => {}
+        }
+        tokio::time::sleep(args.interval).await;
+    }
+}
+
+/// The settings are read anew each time: a person may be putting them right.
+async fn question(machine: &Machine) -> Answer {
+    let consul = Consul::from_env();
+    let asking = async {
+        let why = consul.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let store = consul.as_ref().map(|consul| consul as &dyn Store).map_err(|_| why.as_str());
+        let answer = look(machine, store).await;
+        if let (Ok(store), Answer::Mine) = (store, &answer) {
+            catch_up(machine, store).await;
+        }
+        answer
+    };
+    match tokio::time::timeout(DEADLINE, asking).await {
+        Ok(answer) => answer,
+        // Where Consul hangs, a person's word counts all the same.
+        Err(_) => overridden(machine).unwrap_or_else(|| Answer::CannotTell {
+            why: format!("Consul took longer than {DEADLINE:?}"),
+            next: "consul members".into(),
+        }),
+    }
+}

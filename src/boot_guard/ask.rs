@@ -1,0 +1,40 @@
+//! What the guard reads of the tree: exact keys, consistently.
+
+use super::owner::Seen;
+use crate::incident::record::IncidentRecord;
+use crate::keys;
+use crate::names::{Epoch, HostName, IncidentId};
+use crate::store::Store;
+use crate::tree::meta::Meta;
+use crate::tree::record::parse;
+use crate::tree::{Snapshot, TreeError};
+
+/// Reads it in one transaction, and the incident of the host's epoch after it.
+///
+/// # Errors
+/// Consul does not answer, the host is unknown, or `status/failed` is not to be seen: a token that
+/// may not read it sees nothing, which is *cannot tell* and never *not failed*. `nova-ha host add`
+/// writes that key, so that it is always there.
+pub async fn ask(store: &dyn Store, host: &HostName) -> Result<Seen, TreeError> {
+    let own = keys::host(host);
+    let wanted = [keys::META.to_owned(), own.general(), own.failed(), own.epoch()];
+    let tree = Snapshot::read(store, &own.failed(), &wanted).await?;
+    let meta = Meta::of(&tree)?;
+    if tree.get(&own.general()).is_none() {
+        return Err(TreeError::Unknown { what: "host", name: host.to_string() });
+    }
+    if tree.get(&own.failed()).is_none() {
+        return Err(TreeError::Missing { key: own.failed() });
+    }
+    let failed = tree.flag(&own.failed())?;
+    // Marking raises `failed` in the transaction that opens an incident, and no reset is taken while one
+    // is open: this read is the second line, where somebody changed `failed` by hand.
+    let id = IncidentId::new(host.clone(), Epoch(tree.number(&own.epoch())?.unwrap_or(0)));
+    let key = keys::incident(&id).incident();
+    let entry = store.get(&key).await.map_err(|source| TreeError::Read { what: key.clone(), source })?;
+    let incident = match entry {
+        Some(entry) => Some((id, parse::<IncidentRecord>(&entry.key, &entry.value)?.status.state)),
+        None => None,
+    };
+    Ok(Seen { generation: meta.generation, failed, incident })
+}

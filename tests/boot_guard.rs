@@ -1,0 +1,205 @@
+//! `nova-ha-boot-guard` as systemd and a person run it: against a real Consul, and without one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may panic too"
+)]
+
+mod support {
+    pub(crate) mod consul_agent;
+}
+
+use std::time::Duration;
+
+use assert_cmd::Command;
+use nova_ha::keys::{self, MachineKeys};
+use nova_ha::store::{Op, Store, TxnOutcome};
+use nova_ha::tree::boot_guard::Override;
+use nova_ha::tree::record::parse;
+use serde_json::json;
+use support::consul_agent::Agent;
+
+const BIN: &str = env!("CARGO_BIN_EXE_nova-ha-boot-guard");
+/// Nobody listens there.
+const NO_CONSUL: &str = "127.0.0.1:9";
+
+fn host() -> MachineKeys {
+    keys::host(&"compute1".parse().unwrap())
+}
+
+struct World {
+    agent: Agent,
+    state: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let world = Self { agent: Agent::start(json!({})).await, state: tempfile::tempdir().unwrap() };
+        world.meta("g1").await;
+        world.set(&host().general(), "").await;
+        world.set(&host().failed(), "False").await;
+        world
+    }
+
+    async fn meta(&self, generation: &str) {
+        let meta = json!({"version": 1, "generation": generation, "created_at": "2026-01-01T00:00:00Z"});
+        self.set(keys::META, &meta.to_string()).await;
+    }
+
+    async fn set(&self, key: &str, value: &str) {
+        self.transact(Op::Set(key.to_owned(), value.into())).await;
+    }
+
+    async fn transact(&self, op: Op) {
+        let done = self.agent.client().transact(&[op]).await.unwrap();
+        assert!(matches!(done, TxnOutcome::Committed(_)));
+    }
+
+    fn command(&self, consul: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(BIN);
+        command
+            .env_clear()
+            .env("CONSUL_HTTP_ADDR", consul)
+            .args(["--host", "compute1", "--interval", "100ms", "--state-dir"])
+            .arg(self.state.path())
+            .args(more)
+            .timeout(Duration::from_secs(30));
+        command
+    }
+
+    fn run_at(&self, consul: &str, more: &[&str]) -> (i32, String) {
+        let output = self.command(consul, more).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout) + &text(output.stderr))
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.agent.port)
+    }
+
+    fn once(&self) -> (i32, String) {
+        self.run_at(&self.address(), &["--once"])
+    }
+
+    async fn recorded(&self) -> Option<Override> {
+        let entry = self.agent.client().get(&host().boot_guard()).await.unwrap()?;
+        Some(parse(&entry.key, &entry.value).unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_its_own_only_where_the_tree_says_so_in_full() {
+    let world = World::new().await;
+    let (code, text) = world.once();
+    assert_eq!((code, text.as_str()), (0, "compute1: its storage and guests are its own\n"));
+
+    world.set(&host().failed(), "True").await;
+    let (code, text) = world.once();
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("not its own: status/failed is True"), "{text}");
+    assert!(text.contains("next: nova-ha host show compute1"), "{text}");
+
+    // What is neither, and what is not there (or may not be read), is no answer.
+    world.set(&host().failed(), "Flase").await;
+    let (code, text) = world.once();
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("cannot tell") && text.contains("Flase"), "{text}");
+    world.transact(Op::Delete(host().failed())).await;
+    let (code, text) = world.once();
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("status/failed is missing"), "{text}");
+    let (code, text) = world.run_at(NO_CONSUL, &["--once"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("cannot reach Consul"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_waits_for_as_long_as_it_takes_and_says_why() {
+    let world = World::new().await;
+    world.set(&host().failed(), "True").await;
+    let mut command = std::process::Command::new(BIN);
+    command
+        .env_clear()
+        .env("CONSUL_HTTP_ADDR", world.address())
+        .args(["--host", "compute1", "--interval", "100ms", "--state-dir"])
+        .arg(world.state.path())
+        .stdout(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(!ended.is_finished(), "it must not end while the host has failed");
+    world.set(&host().failed(), "False").await;
+    let output = tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Each state once, however often it was asked.
+    assert_eq!(text.matches("not its own").count(), 1, "{text}");
+    assert!(text.ends_with("its storage and guests are its own\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_that_was_made_anew_is_not_believed_until_a_person_says_so() {
+    let world = World::new().await;
+    assert_eq!(world.once().0, 0);
+    world.meta("g2").await;
+    let (code, text) = world.once();
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("made anew") && text.contains("--override compute1"), "{text}");
+    let (code, text) = world.run_at(&world.address(), &["--override", "compute1", "--by", "maria"]);
+    assert_eq!(code, 0, "{text}");
+    // From now on this is the tree that it knows; the word itself was for one boot.
+    std::fs::remove_file(world.state.path().join("boot-guard/override.json")).unwrap();
+    assert_eq!(world.once(), (0, "compute1: its storage and guests are its own\n".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_persons_word_counts_offline_for_one_boot_and_is_recorded_when_consul_answers() {
+    let world = World::new().await;
+    world.set(&host().failed(), "True").await;
+    for (more, why) in [
+        (vec!["--override", "compute2", "--by", "maria"], "this host is compute1, not compute2"),
+        (vec!["--override", "compute1"], "--by"),
+        (vec!["--override", "compute1", "--by", " "], "say who you are"),
+    ] {
+        let (code, text) = world.run_at(NO_CONSUL, &more);
+        assert!(code != 0 && text.contains(why), "{code} {text}");
+    }
+    assert_eq!(world.once().0, 3, "nothing was changed by what was refused");
+
+    let word = ["--override", "compute1", "--by", "maria", "--reason", "site is dark"];
+    let (code, text) = world.run_at(NO_CONSUL, &word);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("overridden by maria for this boot (not in the tree yet)"), "{text}");
+    assert_eq!(world.recorded().await, None);
+    // The unit that waits finds it, and Consul answers by now.
+    let (code, text) = world.once();
+    assert_eq!((code, text.as_str()), (0, "compute1: overridden by maria for this boot\n"));
+    let recorded = world.recorded().await.unwrap();
+    assert_eq!((recorded.by.as_str(), recorded.reason.as_deref()), ("maria", Some("site is dark")));
+    assert!(recorded.recorded);
+
+    // Another boot: the word counts no more.
+    let file = world.state.path().join("boot-guard/override.json");
+    let other = std::fs::read_to_string(&file).unwrap().replace(&recorded.boot_id, "another boot");
+    std::fs::write(&file, &other).unwrap();
+    assert_eq!(world.once().0, 3);
+    // One that never got into the tree does so as soon as this host is its own again.
+    std::fs::write(&file, other.replace("\"recorded\":true", "\"recorded\":false")).unwrap();
+    world.transact(Op::Delete(host().boot_guard())).await;
+    world.set(&host().failed(), "False").await;
+    assert_eq!(world.once().0, 0);
+    assert_eq!(world.recorded().await.unwrap().boot_id, "another boot");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_remembers_and_cannot_read_is_no_first_time() {
+    let world = World::new().await;
+    assert_eq!(world.once().0, 0);
+    let known = world.state.path().join("boot-guard/known.json");
+    std::fs::write(&known, "{\"version\":1,").unwrap();
+    let (code, text) = world.once();
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("known.json") && text.contains("cannot tell"), "{text}");
+}
