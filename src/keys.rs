@@ -72,6 +72,10 @@ impl MachineKeys {
     pub fn boot_guard(&self) -> String {
         format!("{}internal/boot_guard", self.root)
     }
+    /// `internal/returning` (hosts): `rejoin` is giving it back.
+    pub fn returning(&self) -> String {
+        format!("{}internal/returning", self.root)
+    }
     /// `internal/runtime_config`: what the machine published about itself.
     pub fn runtime_config(&self) -> String {
         format!("{}internal/runtime_config", self.root)

@@ -13,6 +13,9 @@ key "ha_cluster/compute_nodes/@SELF@/status/failed" {
 key "ha_cluster/compute_nodes/@SELF@/internal/epoch" {
   policy = "read"
 }
+key "ha_cluster/compute_nodes/@SELF@/internal/returning" {
+  policy = "read"
+}
 key_prefix "ha_cluster/incidents/@SELF@@" {
   policy = "read"
 }

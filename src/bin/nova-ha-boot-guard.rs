@@ -35,7 +35,7 @@ fn run(args: &Args) -> Result<u8, String> {
     let name = args.host.clone().unwrap_or_else(Args::machine_name);
     let host: HostName = name.parse().map_err(|error| format!("--host: {error}"))?;
     let boot_id = boot_id().map_err(|error| error.to_string())?.to_string();
-    let machine = Machine { host, boot_id, memory: Memory::at(&args.state_dir) };
+    let machine = Machine { host, what: args.what, boot_id, memory: Memory::at(&args.state_dir) };
     if let (Some(typed), Some(by)) = (&args.override_host, &args.by) {
         take_word(&machine, typed, by.clone(), args.reason.clone(), SystemClock.wall())?;
     }
@@ -58,7 +58,7 @@ async fn guard(args: &Args, machine: &Machine) -> u8 {
             said = Some((answer.clone(), Instant::now()));
         }
         match answer {
-            Answer::Mine | Answer::Overridden { .. } => return OK,
+            Answer::Mine | Answer::Returning(_) | Answer::Overridden { .. } => return OK,
             Answer::NotMine { .. } if args.once => return ATTENTION,
             Answer::CannotTell { .. } if args.once => return FAILED,
             Answer::NotMine { .. } | Answer::CannotTell { .. } => {}

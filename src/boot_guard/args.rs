@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use super::owner::What;
 use crate::names::HostName;
 
 /// Asks Consul whose this host's storage and guests are, and ends when they are this host's own.
@@ -17,6 +18,10 @@ pub struct Args {
     /// This host's name in the tree; by default the machine's host name.
     #[arg(long, env = "NOVA_HA_HOST", value_name = "NAME")]
     pub host: Option<String>,
+    /// What waits for the answer: storage (the guests' arrays), or compute (nova-compute), which may also
+    /// start while `nova-ha rejoin` is giving the host back.
+    #[arg(long = "for", value_enum, default_value_t = What::Storage, value_name = "WHAT")]
+    pub what: What,
     /// Ask once: exit 0 (its own), 3 (not its own) or 1 (cannot tell).
     #[arg(long, conflicts_with = "override_host")]
     pub once: bool,

@@ -7,6 +7,7 @@ use crate::names::{Epoch, HostName, IncidentId};
 use crate::store::Store;
 use crate::tree::meta::Meta;
 use crate::tree::record::parse;
+use crate::tree::returning::Returning;
 use crate::tree::{Snapshot, TreeError};
 
 /// Reads it in one transaction, and the incident of the host's epoch after it.
@@ -17,7 +18,7 @@ use crate::tree::{Snapshot, TreeError};
 /// writes that key, so that it is always there.
 pub async fn ask(store: &dyn Store, host: &HostName) -> Result<Seen, TreeError> {
     let own = keys::host(host);
-    let wanted = [keys::META.to_owned(), own.general(), own.failed(), own.epoch()];
+    let wanted = [keys::META.to_owned(), own.general(), own.failed(), own.epoch(), own.returning()];
     let tree = Snapshot::read(store, &own.failed(), &wanted).await?;
     let meta = Meta::of(&tree)?;
     if tree.get(&own.general()).is_none() {
@@ -36,5 +37,6 @@ pub async fn ask(store: &dyn Store, host: &HostName) -> Result<Seen, TreeError> 
         Some(entry) => Some((id, parse::<IncidentRecord>(&entry.key, &entry.value)?.status.state)),
         None => None,
     };
-    Ok(Seen { generation: meta.generation, failed, incident })
+    let returning = tree.record::<Returning>(&own.returning())?.map(|returning| returning.incident);
+    Ok(Seen { generation: meta.generation, failed, incident, returning })
 }

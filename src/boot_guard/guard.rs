@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::ask::ask;
 use super::memory::{Memory, MemoryError};
-use super::owner::{Owner, Seen, owner};
+use super::owner::{Owner, Seen, What, owner};
 use crate::keys;
-use crate::names::HostName;
+use crate::names::{HostName, IncidentId};
 use crate::store::{Op, Store, TxnOutcome};
 use crate::tree::TreeError;
 use crate::tree::boot_guard::Override;
@@ -18,6 +18,8 @@ use crate::tree::record::{Record, bytes};
 pub struct Machine {
     /// Its name in the tree.
     pub host: HostName,
+    /// What waits for the answer.
+    pub what: What,
     /// Its boot.
     pub boot_id: String,
     /// What it remembers.
@@ -29,6 +31,8 @@ pub struct Machine {
 pub enum Answer {
     /// This host's own.
     Mine,
+    /// Not yet, but nova-compute may start: it is being given back after this incident.
+    Returning(IncidentId),
     /// A person said so, for this boot.
     Overridden {
         /// Who.
@@ -56,6 +60,9 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Answer::Mine => f.write_str("its storage and guests are its own"),
+            Answer::Returning(id) => {
+                write!(f, "nova-compute may start: the host is being given back after {id}")
+            }
             Answer::Overridden { by, recorded: true } => write!(f, "overridden by {by} for this boot"),
             Answer::Overridden { by, recorded: false } => {
                 write!(f, "overridden by {by} for this boot (not in the tree yet)")
@@ -111,8 +118,9 @@ fn judged(machine: &Machine, seen: &Seen) -> Answer {
         Ok(known) => known.filter(|known| known.host == *host),
         Err(error) => return unreadable(error),
     };
-    match owner(host, seen, known.as_ref().map(|known| known.generation.as_str())) {
+    match owner(host, machine.what, seen, known.as_ref().map(|known| known.generation.as_str())) {
         Owner::NotMine { why, next } => Answer::NotMine { why, next },
+        Owner::Returning(id) => Answer::Returning(id),
         // Remembered before it is said: the next boot must know this tree.
         Owner::Mine => match machine.memory.learn(host, &seen.generation) {
             Ok(()) => Answer::Mine,

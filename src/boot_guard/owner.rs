@@ -4,6 +4,15 @@
 use crate::incident::status::State;
 use crate::names::{HostName, IncidentId};
 
+/// What waits for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum What {
+    /// The guests' arrays and filesystems.
+    Storage,
+    /// nova-compute.
+    Compute,
+}
+
 /// What the tree shows of this host, read consistently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -13,6 +22,8 @@ pub struct Seen {
     pub failed: bool,
     /// The incident of this epoch, if there is one.
     pub incident: Option<(IncidentId, State)>,
+    /// The incident after which `nova-ha rejoin` is giving it back, if it is.
+    pub returning: Option<IncidentId>,
 }
 
 /// The answer.
@@ -20,6 +31,8 @@ pub struct Seen {
 pub enum Owner {
     /// This host.
     Mine,
+    /// Nobody's guests are started here, and Nova must hear of nova-compute to settle what it evacuated.
+    Returning(IncidentId),
     /// Another machine has them, or may.
     NotMine {
         /// Why, in one line.
@@ -31,7 +44,7 @@ pub enum Owner {
 
 /// Decides. `known` is the tree's generation as this machine saw it last, `None` at its first boot
 /// under nova-ha.
-pub fn owner(host: &HostName, seen: &Seen, known: Option<&str>) -> Owner {
+pub fn owner(host: &HostName, what: What, seen: &Seen, known: Option<&str>) -> Owner {
     let not_mine = |why: String, next: String| Owner::NotMine { why, next };
     // A tree that was made anew has forgotten who was recovered.
     if let Some(known) = known.filter(|known| *known != seen.generation) {
@@ -52,6 +65,10 @@ pub fn owner(host: &HostName, seen: &Seen, known: Option<&str>) -> Owner {
         Some((id, State::Held { reason })) => {
             not_mine(format!("{id} is held: {reason}"), format!("nova-ha incident show {id}"))
         }
+        // Nova has it forced down until the last of its evacuations is settled.
+        Some((id, State::Closed)) if what == What::Compute && seen.returning.as_ref() == Some(id) => {
+            Owner::Returning(id.clone())
+        }
         Some((id, State::Closed)) if seen.failed => not_mine(
             format!("it was recovered ({id}): its guests run elsewhere"),
             format!("nova-ha rejoin {host}"),
@@ -71,11 +88,29 @@ mod tests {
 
     fn seen(failed: bool, state: Option<State>) -> Seen {
         let incident = state.map(|state| ("compute1@3".parse().unwrap(), state));
-        Seen { generation: "g1".into(), failed, incident }
+        Seen { generation: "g1".into(), failed, incident, returning: None }
     }
 
     fn of(seen: &Seen, known: Option<&str>) -> Owner {
-        owner(&"compute1".parse().unwrap(), seen, known)
+        let host = "compute1".parse().unwrap();
+        let [compute, storage] = [What::Compute, What::Storage].map(|what| owner(&host, what, seen, known));
+        assert_eq!(compute, storage);
+        storage
+    }
+
+    #[test]
+    fn a_host_that_is_given_back_starts_nova_compute_and_no_disk() {
+        let host = "compute1".parse().unwrap();
+        let returning =
+            |id: &str, state| Seen { returning: Some(id.parse().unwrap()), ..seen(true, Some(state)) };
+        let given_back = returning("compute1@3", State::Closed);
+        assert!(matches!(owner(&host, What::Compute, &given_back, None), Owner::Returning(_)));
+        assert!(matches!(owner(&host, What::Storage, &given_back, None), Owner::NotMine { .. }));
+        // Given back after an earlier one, or while somebody is at work.
+        for other in [returning("compute1@2", State::Closed), returning("compute1@3", State::Active)] {
+            assert!(matches!(of(&other, None), Owner::NotMine { .. }), "{other:?}");
+        }
+        assert!(matches!(owner(&host, What::Compute, &given_back, Some("g0")), Owner::NotMine { .. }));
     }
 
     #[test]
@@ -105,7 +140,7 @@ mod tests {
     fn each_refusal_names_the_command_that_leads_on() {
         let next = |state| match of(&seen(true, state), None) {
             Owner::NotMine { next, .. } => next,
-            Owner::Mine => panic!("mine"),
+            Owner::Mine | Owner::Returning(_) => panic!("mine"),
         };
         assert_eq!(next(Some(State::Closed)), "nova-ha rejoin compute1");
         assert_eq!(next(Some(State::Active)), "nova-ha incident show compute1@3");

@@ -17,6 +17,7 @@ pub mod maintenance;
 pub mod meta;
 pub mod observer;
 pub mod record;
+pub mod returning;
 pub mod runtime_config;
 pub mod snapshot;
 pub mod storage;
