@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nova_ha::chain::chain;
 use nova_ha::consul::Consul;
 use nova_ha::operator::{Answer, Cli, OperatorError, cli};
 use nova_ha::{exit, logging};
@@ -41,13 +42,7 @@ fn print(answer: &Answer, json: bool) -> ExitCode {
 
 /// The chain once, then what to type.
 fn fail(error: &dyn Error, hint: Option<&str>) -> ExitCode {
-    let mut text = format!("nova-ha: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    eprintln!("{text}");
+    eprintln!("nova-ha: {}", chain(error));
     if let Some(hint) = hint {
         eprintln!("next: {hint}");
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::cluster::{Catalog, Cluster, ConsulSays};
 use super::secret_input::shown;
 use super::table::{Table, field};
+use crate::chain::chain;
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName};
 use crate::tree::machine::OtherNames;
@@ -25,13 +26,7 @@ pub struct Fault {
 impl From<TreeError> for Fault {
     fn from(error: TreeError) -> Self {
         let next = error.hint();
-        let mut what = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            what = format!("{what}: {cause}");
-            source = cause.source();
-        }
-        Self { what, next }
+        Self { what: chain(&error), next }
     }
 }
 

@@ -22,6 +22,7 @@ use super::confirm::confirm;
 use super::error::tree;
 use super::incident::{person, quoted};
 use super::reset::{self, ResetArgs, Standing};
+use crate::chain::chain;
 use crate::exit;
 use crate::keys;
 use crate::names::HostName;
@@ -266,16 +267,6 @@ fn cannot_ask(doing: &str, error: &NovaError) -> OperatorError {
         why: chain(error),
         next: "what was done stays done; run it again once this works: openstack compute service list".into(),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn answer(

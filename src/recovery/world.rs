@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::progress::Watcher;
+pub use crate::chain::chain;
 use crate::clock::Clock;
 use crate::evidence::{Anchors, Witness};
 use crate::fence::{ConfigError, FenceConfig, FenceLevels, Machine};
@@ -214,15 +215,4 @@ impl Reach for SshReach {
     async fn answers(&self, address: &str, port: u16, pins: &[PinnedKey]) -> Answer {
         answers_with_pinned_key(address, port, pins, HANDSHAKE_DEADLINE).await
     }
-}
-
-/// An error with its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -6,6 +6,7 @@ use super::cooldown;
 use super::open::{AddOrderError, Ground, Opened, add_order, open, verdict_line};
 use super::order::{Ordered, consider};
 use super::report::{Line, Result as LineResult};
+use crate::chain::chain;
 use crate::evidence::{About, EvidenceError, Seen, Witness, look};
 use crate::incident::record::Order;
 use crate::judge::decision::{Decision, No, decide_with};
@@ -318,17 +319,11 @@ fn marked_line(host: &HostName, id: IncidentId, because: String) -> Line {
 }
 
 fn unreadable(host: &HostName, error: &EvidenceError) -> Line {
-    let mut because = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        because = format!("{because}: {cause}");
-        source = cause.source();
-    }
     Line {
         host: host.clone(),
         result: LineResult::Unreadable,
         incident: None,
-        because,
+        because: chain(error),
         attention: true,
         next: error.hint(),
     }
