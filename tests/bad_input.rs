@@ -180,6 +180,19 @@ async fn a_flag_that_is_neither_true_nor_false_is_named_with_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ha_node_that_cannot_be_read_is_named_and_stops_nobody() {
+    let world = World::new().await;
+    let key = keys::ha_node(&"ha1".parse().unwrap()).names();
+    world.site.write(&[Op::Set(key.clone(), b"{".to_vec())]).await;
+    let said = world.unchanged(MARK, &["n1"], "").await;
+    assert!(said.out.contains("n1: no, "), "{}{}", said.out, said.err);
+    let warning = said.err.lines().find(|line| line.contains("WARN") && line.contains("ha_node=ha1"));
+    let names = |what: &str| warning.is_some_and(|line| line.contains(what));
+    assert!(names(&format!("{key} cannot be understood")), "{}", said.err);
+    assert!(names(&format!("consul kv get {key}")), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recovery_on_a_flag_that_is_neither_does_not_begin() {
     let world = World::new().await;
     open(&world.site, "n1@0").await;

@@ -70,6 +70,9 @@ pub struct Seen {
     pub unreadable: BTreeMap<HostName, EvidenceError>,
     /// HA nodes as subjects: their records by the other observers.
     pub ha_subjects: BTreeMap<HaNodeName, Subject>,
+    /// HA nodes whose keys hold something that cannot be understood. They count as observers for the
+    /// quorum, and have no vote: nobody knows which Consul node they are. None is a subject.
+    pub unreadable_ha_nodes: BTreeMap<HaNodeName, EvidenceError>,
 }
 
 fn tree(source: TreeError) -> EvidenceError {
@@ -150,10 +153,17 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
     }
 
     let mut observers = BTreeMap::new();
+    let mut unreadable_ha_nodes = BTreeMap::new();
     for node in &ha_nodes {
-        let consul_node =
-            machine::consul_node(&snapshot, &keys::ha_node(node), node.as_str()).map_err(tree)?;
-        observers.insert(node.clone(), Observer { serf: serf_of(&health, &consul_node) });
+        let serf = match machine::consul_node(&snapshot, &keys::ha_node(node), node.as_str()) {
+            Ok(consul_node) => serf_of(&health, &consul_node),
+            // It costs this one its vote. One bad key must not leave every host unprotected.
+            Err(why) => {
+                unreadable_ha_nodes.insert(node.clone(), tree(why));
+                None
+            }
+        };
+        observers.insert(node.clone(), Observer { serf });
     }
     let mut subjects = BTreeMap::new();
     let mut unreadable = BTreeMap::new();
@@ -166,8 +176,14 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
     let mut ha_subjects = BTreeMap::new();
     if ha_nodes_too {
         for node in &ha_nodes {
+            if unreadable_ha_nodes.contains_key(node) {
+                continue;
+            }
             let serf = observers.get(node).and_then(|o| o.serf);
-            ha_subjects.insert(node.clone(), subject(witness, &snapshot, &keys::ha_node(node), serf)?);
+            match subject(witness, &snapshot, &keys::ha_node(node), serf) {
+                Ok(subject) => drop(ha_subjects.insert(node.clone(), subject)),
+                Err(why) => drop(unreadable_ha_nodes.insert(node.clone(), why)),
+            }
         }
     }
 
@@ -193,7 +209,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
     let mut scene =
         Scene { policy, observers, hosts, subjects, incidents, cooling, anchor: Anchor::NotAsked, now };
     scene.anchor = anchor(witness, &scene).await?;
-    Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects })
+    Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects, unreadable_ha_nodes })
 }
 
 /// Consul's node names ignore case.

@@ -24,6 +24,12 @@ pub async fn is_dead(world: &World, holder: &HaNodeName) -> Result<Result<String
             error.hint().unwrap_or_default(),
         )
     })?;
+    if let Some(error) = seen.unreadable_ha_nodes.get(holder) {
+        return Err(Stop::waiting(
+            format!("cannot judge HA node {holder}: {}", chain(error)),
+            error.hint().unwrap_or_default(),
+        ));
+    }
     let Some(subject) = seen.ha_subjects.get(holder) else {
         return Ok(Err("nobody configured it; nova-ha ha-node list".into()));
     };

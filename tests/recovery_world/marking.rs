@@ -129,3 +129,21 @@ fn a_lost_leader_is_remembered_until_its_cooldown_is_written() {
     assert!(!marker.exists() && stage.with(|u| u.kv.get(keys::COOLDOWN)).is_some());
     assert!(!stage.is_marked());
 }
+
+#[test]
+fn an_ha_node_whose_names_cannot_be_read_costs_its_own_vote_only() {
+    let names = |node: &str| keys::ha_node(&node.parse().unwrap()).names();
+    let stage = Stage::with_votes();
+    stage.with(|u| u.kv.put(&names("ha3"), "{"));
+    let (lines, judged) = stage.mark(&stage.process("ha1", None).world());
+    judged.unwrap();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.result == Said::Marked && line.because.starts_with("2 of 2 votes (ha1, ha2)"), "{line:?}");
+
+    // It still counts for the quorum: what is left of the others does not become a majority by it.
+    let stage = Stage::with_votes();
+    stage.with(|u| ["ha2", "ha3"].map(|node| u.kv.put(&names(node), "{")));
+    let (lines, judged) = stage.mark(&stage.process("ha1", None).world());
+    judged.unwrap();
+    assert!(!stage.is_marked(), "{lines:?}");
+}

@@ -81,7 +81,7 @@ const MOST_ROUNDS: usize = 64;
 /// There is no evidence, or Consul did not take what was to be written.
 pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line>) -> Result<(), MarkError> {
     let mut asked = BTreeSet::new();
-    for _ in 0..MOST_ROUNDS {
+    for look_number in 0..MOST_ROUNDS {
         let about = match (&request.hosts, request.sweep) {
             (_, true) => About::All,
             (named, false) if !named.is_empty() => About::Hosts(named.clone()),
@@ -93,6 +93,9 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
             }
             MarkError::Evidence { source }
         })?;
+        if look_number == 0 {
+            warn_of_lost_votes(&seen);
+        }
         let guards = guards(&seen.scene);
         let begins = keep_cool(witness, &seen, &guards).await;
         asked = asked_about(request, &seen);
@@ -117,6 +120,14 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
         .collect();
     marked.extend(lines);
     Ok(())
+}
+
+/// An HA node that nobody can read has no vote: a person mends it before the others are too few.
+fn warn_of_lost_votes(seen: &Seen) {
+    for (ha_node, error) in &seen.unreadable_ha_nodes {
+        let next = error.hint().unwrap_or_default();
+        tracing::warn!(%ha_node, error = %chain(error), next, "this HA node has no vote; the others go on");
+    }
 }
 
 /// The hosts named by hand; else all that were looked at.
