@@ -201,7 +201,12 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
             Ok(incident) => incidents.extend(incident),
             // It may be open and new: nobody marks its host, and the guards count it.
             Err(why) => {
-                incidents.push(KnownIncident { id: id.clone(), open: true, opened_at: now });
+                incidents.push(KnownIncident {
+                    id: id.clone(),
+                    open: true,
+                    opened_at: now,
+                    is_readable: false,
+                });
                 unreadable.insert(id.host().clone(), tree(why));
             }
         }
@@ -288,6 +293,7 @@ fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, 
         open: !record.status.is_over(),
         id: record.id,
         opened_at: record.opened_at,
+        is_readable: true,
     }))
 }
 

@@ -88,10 +88,17 @@ impl No {
             No::Cooldown { left, cause } => format!("cool-down for another {} s ({cause})", left.as_secs()),
             No::Storm(storm) => {
                 let of = storm.domain.as_ref().map_or_else(String::new, |d| format!(" in domain {d}"));
-                format!(
+                let text = format!(
                     "storm guard: {} hosts suspect or open{of}, limit {}: nobody is marked",
                     storm.counted, storm.limit
-                )
+                );
+                let unread: Vec<String> = storm.unreadable.iter().map(ToString::to_string).collect();
+                match unread.is_empty() {
+                    true => text,
+                    false => {
+                        format!("{text}; counted as open, for nobody can read them: {}", unread.join(", "))
+                    }
+                }
             }
             No::NoAnchor(why) => format!("no anchor reached ({why}): this node may be the one cut off"),
         }

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::freshness::Freshness;
 use super::scene::{Scene, Subject, Testimony};
 use super::verdict::{electors, votes_needed};
-use crate::names::{HaNodeName, HostName};
+use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::store::SerfHealth;
 
 /// Fails from which a host is a suspect. Below the threshold, so that hosts that die together are
@@ -43,6 +43,8 @@ pub struct Storm {
     pub counted: usize,
     /// The limit they passed.
     pub limit: usize,
+    /// Those among the incidents counted that nobody can read: they may be over long ago.
+    pub unreadable: Vec<IncidentId>,
 }
 
 impl Guards {
@@ -144,16 +146,23 @@ fn may_be_voted_dead(scene: &Scene, host: &HostName) -> bool {
 
 fn over_a_limit(scene: &Scene, guards: &Guards) -> Option<Storm> {
     let all: BTreeSet<&HostName> = guards.suspects.union(&guards.incidents).collect();
+    let unreadable = |of: &dyn Fn(&HostName) -> bool| {
+        let unread =
+            scene.incidents.iter().filter(|incident| !incident.is_readable && of(incident.id.host()));
+        unread.map(|incident| incident.id.clone()).collect()
+    };
     if all.len() > guards.limit {
-        return Some(Storm { domain: None, counted: all.len(), limit: guards.limit });
+        let unreadable = unreadable(&|_| true);
+        return Some(Storm { domain: None, counted: all.len(), limit: guards.limit, unreadable });
     }
     scene.policy.domains.iter().find_map(|domain| {
-        let counted =
-            all.iter().filter(|host| domain.hosts.iter().any(|d| host.same_ignoring_case(d))).count();
+        let is_in = |host: &HostName| domain.hosts.iter().any(|d| host.same_ignoring_case(d));
+        let counted = all.iter().filter(|host| is_in(host)).count();
         (counted > domain.limit).then(|| Storm {
             domain: Some(domain.name.clone()),
             counted,
             limit: domain.limit,
+            unreadable: unreadable(&is_in),
         })
     })
 }

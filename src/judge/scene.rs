@@ -86,6 +86,8 @@ pub struct KnownIncident {
     pub open: bool,
     /// Wall clock.
     pub opened_at: Timestamp,
+    /// Whether its record can be understood; one that cannot counts as open and new.
+    pub is_readable: bool,
 }
 
 /// Everything that is judged on.

@@ -330,6 +330,23 @@ fn an_ill_observer_does_not_take_away_the_exception_for_one_host_alone() {
 }
 
 #[test]
+fn a_storm_names_the_incidents_that_are_counted_because_nobody_can_read_them() {
+    let site = many(1, &["h1"]).unreadable_incident("h7", 3).incident("h8", 0, true, 5);
+    assert_eq!(is_storm(&site, "h1"), (3, 1));
+    let text = site.no("h1").text();
+    assert!(text.contains("nobody can read them: h7@3") && !text.contains("h8"), "{text}");
+    // Of a domain's storm only the domain's own.
+    let rack = |hosts: &[&str]| Domain {
+        name: "rack1".into(),
+        hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
+        limit: 1,
+    };
+    let site = site.limit(9).policy(|p| p.domains = vec![rack(&["h1", "h8"])]);
+    let text = site.no("h1").text();
+    assert!(text.contains("rack1") && !text.contains("nobody can read"), "{text}");
+}
+
+#[test]
 fn a_domain_has_a_limit_of_its_own() {
     let rack = |hosts: &[&str], limit| Domain {
         name: "rack1".into(),

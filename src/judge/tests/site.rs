@@ -132,7 +132,17 @@ impl Site {
             id: IncidentId::new(host(name), Epoch(epoch)),
             open,
             opened_at: noon() - SignedDuration::from_mins(minutes_ago),
+            is_readable: true,
         });
+        self
+    }
+
+    /// An incident of which nothing but its id is known.
+    pub(super) fn unreadable_incident(mut self, name: &str, epoch: u64) -> Self {
+        self = self.incident(name, epoch, true, 0);
+        if let Some(incident) = self.0.incidents.last_mut() {
+            incident.is_readable = false;
+        }
         self
     }
 
