@@ -147,3 +147,15 @@ fn an_ha_node_whose_names_cannot_be_read_costs_its_own_vote_only() {
     judged.unwrap();
     assert!(!stage.is_marked(), "{lines:?}");
 }
+
+#[test]
+fn a_host_that_cannot_be_judged_again_waits_and_names_the_key() {
+    let stage = Stage::with_dead_host();
+    let key = keys::host(&HOST.parse().unwrap()).agent();
+    stage.with(|u| u.kv.put(&key, "perhaps"));
+    let reports = stage.recover("ha1");
+    let said = format!("{reports:?}");
+    assert!(said.contains(&format!("{key} cannot be understood")), "{said}");
+    assert!(said.contains(&format!("consul kv get {key}")), "{said}");
+    assert!(stage.with(|u| u.machines[HOST].power_on), "it was shot on what nobody can read");
+}

@@ -97,6 +97,10 @@ async fn still_dead(context: &Context<'_>) -> Result<String, Stop> {
         })?;
     let by_hand = format!("if it must be fenced: nova-ha-mark-failed {host} --by NAME --yes {host}");
     let Some(subject) = seen.scene.subjects.get(host) else {
+        if let Some(error) = seen.unreadable.get(host) {
+            let next = error.hint().map_or_else(|| by_hand.clone(), |look| format!("{look}; {by_hand}"));
+            return Err(Stop::waiting(format!("cannot judge {host} again: {}", chain(error)), next));
+        }
         return Err(Stop::waiting(format!("nothing can be read about {host} now"), by_hand));
     };
     if !subject.failed {
