@@ -10,6 +10,7 @@ use crate::incident::step::Step;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
 use crate::tree::record::parse;
+use crate::tree::storage::Strategy;
 
 /// What is still to be reckoned with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,7 +33,17 @@ pub struct History {
     pub resumed: Option<u64>,
     /// HA nodes that began to take the storage.
     pub took_storage: BTreeSet<HaNodeName>,
+    /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
+    strategies: BTreeMap<Option<String>, String>,
 }
+
+/// The fact of `take_storage` that says by which strategy it is taken; whoever goes on with the incident
+/// reads it in the journal.
+pub fn strategy_fact(strategy: &Strategy) -> String {
+    format!("{STRATEGY}{}", strategy.word())
+}
+
+const STRATEGY: &str = "strategy ";
 
 impl History {
     /// Reads it.
@@ -56,8 +67,10 @@ impl History {
                     }
                     history.holders.entry(node).or_default().insert(entry.term);
                 }
-                Event::Started { step: Step::TakeStorage, .. } => {
+                Event::Started { step: Step::TakeStorage, facts } => {
                     began = true;
+                    let word = facts.iter().find_map(|fact| fact.strip_prefix(STRATEGY)).map(str::to_owned);
+                    history.strategies.insert(word, entry.by.clone());
                     history.took_storage.extend(entry.by.parse::<HaNodeName>());
                 }
                 Event::Resumed { .. } => history.resumed = history.resumed.max(Some(entry.term)),
@@ -76,6 +89,33 @@ impl History {
             }
         }
         Ok(history)
+    }
+
+    /// Refuses to go on by another storage strategy than the one that the storage was taken by: the
+    /// guests' disks are where that one put them, and the other would look for them elsewhere, or take
+    /// away from under them what they all share.
+    ///
+    /// # Errors
+    /// Waiting: names both strategies.
+    pub fn same_strategy(&self, id: &IncidentId, me: &HaNodeName, own: &Strategy) -> Result<(), Stop> {
+        let own = own.word();
+        match self.strategies.iter().find(|(word, _)| word.as_deref() != Some(own)) {
+            None => Ok(()),
+            Some((word, by)) => {
+                let word = word.as_deref().unwrap_or("(unknown)");
+                Err(Stop::waiting(
+                    format!(
+                        "{by} took the storage of {} by strategy {word:?}, and {me} has {own:?}",
+                        id.host()
+                    ),
+                    format!(
+                        "run nova-ha-recover {} on an HA node with storage {word} (nova-ha ha-node list), or \
+                         nova-ha incident abandon {id} --by NAME",
+                        id.host()
+                    ),
+                ))
+            }
+        }
     }
 
     /// Other HA nodes whose terms matter: the one that holds it now may be writing still; of those

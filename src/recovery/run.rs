@@ -233,8 +233,7 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
 }
 
 /// What its earlier holders left, and which of them may still be acting.
-async fn earlier(world: &World, pending: &Pending) -> std::result::Result<Earlier, Stop> {
-    let history = History::read(world, pending.id()).await?;
+async fn earlier(world: &World, pending: &Pending, history: &History) -> std::result::Result<Earlier, Stop> {
     let mut earlier = Earlier { resumed: history.resumed, ..Earlier::default() };
     earlier.took_storage = history.took_storage.iter().filter(|node| **node != world.me).cloned().collect();
     for (node, terms) in history.others(&world.me, pending.record.holder.as_ref()) {
@@ -303,11 +302,16 @@ async fn attempt(
         let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
         return Err(Stop::waiting(reason, next));
     }
+    let history = match work {
+        Work::Claim => History::default(),
+        Work::Resume | Work::TakeUp | Work::Adopt(_) | Work::Held(_) => History::read(world, id).await?,
+    };
     let earlier = match &ground {
-        Some(_) if !options.plan_only => earlier(world, pending).await?,
+        Some(_) if !options.plan_only => earlier(world, pending, &history).await?,
         Some(_) | None => Earlier::default(),
     };
     let case = facts::load(world, id).await?;
+    history.same_strategy(id, &world.me, &case.storage.strategy)?;
     if work == Work::Claim {
         not_in_maintenance(&case)?;
     }

@@ -265,3 +265,54 @@ fn an_ha_node_that_booted_since_takes_it_again() {
     let takes = stage.with(|u| u.effects.iter().filter(|effect| effect.what.starts_with("take")).count());
     assert_eq!(takes, 2);
 }
+
+/// ha1 died right before it asked for the first guest, and is off.
+fn taken_by(strategy: &str) -> Stage {
+    let stage = || {
+        let stage = Stage::with_dead_host();
+        if strategy == "exec" {
+            stage.with(Universe::on_a_pool);
+        }
+        stage
+    };
+    let whole = stage();
+    let process = whole.process("ha1", None);
+    block_on(&whole.time, process.run()).unwrap().unwrap();
+    let first = process.calls().iter().position(|name| name == "evacuate").unwrap();
+    let stage = stage();
+    let _died = block_on(&stage.time, stage.process("ha1", Some((first, Fault::DiesBefore))).run());
+    stage.with(|u| {
+        u.dies("ha1");
+        u.machines.get_mut("ha1").unwrap().power_on = false;
+    });
+    stage.wait(Duration::from_secs(60));
+    stage
+}
+
+#[test]
+fn it_is_not_gone_on_with_by_another_strategy_than_it_was_taken_by() {
+    for (first, other) in [("exec", "shared"), ("shared", "exec")] {
+        let what = format!("taken by {first}, adopted by {other}");
+        let stage = taken_by(first);
+        stage.with(|u| {
+            if other == "exec" {
+                u.on_a_pool();
+            }
+            u.kv.put(&keys::ha_node(&"ha2".parse().unwrap()).storage(), other);
+        });
+        let reports = stage.recover("ha2");
+        stage.nothing_was_broken(&what);
+        let [report] = &reports[..] else { panic!("{what}: {reports:?}") };
+        let both = format!("ha1 took the storage of compute1 by strategy {first:?}, and ha2 has {other:?}");
+        assert!(report.text.contains(&both), "{what}: {report:?}");
+        assert!(
+            report.next[0].contains(&format!("on an HA node with storage {first}")),
+            "{what}: {report:?}"
+        );
+        assert!(!stage.with(|u| u.effects.iter().any(|effect| effect.by == "ha2")), "{what}: {report:?}");
+    }
+    // By the same one it goes on.
+    let stage = taken_by("exec");
+    stage.recover_until_settled("ha2");
+    all_runs_on(&stage, "ha2", "by the same strategy");
+}

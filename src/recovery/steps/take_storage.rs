@@ -9,6 +9,7 @@ use crate::fence::off::Permission;
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
 use crate::recovery::executor::Context;
+use crate::recovery::history::strategy_fact;
 use crate::recovery::holder;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
@@ -20,13 +21,11 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
     let by = off.fresh().await?.by().to_owned();
     let off_by = format!("off: {by}");
     let Some(before) = look(context).await else {
-        context
-            .started(Step::TakeStorage, vec![format!("strategy {}", context.case.storage.strategy.word())])
-            .await?;
+        context.started(Step::TakeStorage, vec![strategy_fact(&context.case.storage.strategy)]).await?;
         let facts = vec![format!("shared: nothing to take; {off_by}")];
         return context.finished(Step::TakeStorage, Outcome::AlreadySo, facts).await;
     };
-    let facts = vec![format!("strategy {}", context.case.storage.strategy.word()), before.text(), off_by];
+    let facts = vec![strategy_fact(&context.case.storage.strategy), before.text(), off_by];
     match before {
         Answer::Taken { detail } => {
             // It may be here by itself (a pool that is imported at boot), and there too.
