@@ -59,17 +59,24 @@ impl Site {
     }
 
     async fn example(&self, verb: Verb) -> Answer {
+        // A copy: a checkout may be another user's, or its group's.
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/storage-exec-move-directory");
-        self.run(&example, verb, Duration::from_secs(30)).await.1
+        let text = std::fs::read_to_string(example).unwrap();
+        let program = self.write(&text);
+        self.run(&program, verb, Duration::from_secs(30)).await.1
     }
 
     /// A program that does as the shell script says. A shell writes it: had this process the file open
     /// for writing while another test's thread forks, the kernel would refuse to run it.
     fn script(&self, script: &str) -> PathBuf {
+        self.write(&format!("#!/bin/sh\n{script}"))
+    }
+
+    fn write(&self, text: &str) -> PathBuf {
         let path = self.folder.path().join("program");
-        let write = r##"printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod 755 "$1""##;
+        let write = r##"printf '%s\n' "$2" > "$1" && chmod 755 "$1""##;
         let mut shell = std::process::Command::new("/bin/sh");
-        assert!(shell.args(["-c", write, "sh"]).arg(&path).arg(script).status().unwrap().success());
+        assert!(shell.args(["-c", write, "sh"]).arg(&path).arg(text).status().unwrap().success());
         path
     }
 
@@ -165,6 +172,18 @@ async fn a_program_that_breaks_off_or_talks_too_much_says_nothing() {
     let why =
         SitePrograms.run(Path::new("/nonexistent/program"), &[], String::new(), Duration::from_secs(1)).await;
     assert!(why.is_err_and(|why| why.contains("/nonexistent/program")));
+}
+
+#[tokio::test]
+async fn a_program_that_others_could_change_is_not_run() {
+    let site = Site::new();
+    let mark = site.mountpoint().join("mark");
+    let program = site.script(&format!("touch {}", mark.display()));
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o775)).unwrap();
+    let said = SitePrograms.run(&program, &[], String::new(), Duration::from_secs(20)).await;
+    let fix = format!("chmod go-w {}", program.display());
+    assert!(said.as_ref().is_err_and(|why| why.contains(&fix)), "{said:?}");
+    assert!(!mark.exists(), "it was run");
 }
 
 #[test]

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::world::{Programs, Said, chain};
-use crate::program::Program;
+use crate::program::{Program, trust};
 
-/// Child processes: see [`crate::program`] for what they get and how they end.
+/// Child processes: see [`crate::program`] for what they get and how they end. Their paths come from
+/// the tree and they run as root, so each is looked at before ([`trust`]).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SitePrograms;
 
@@ -22,6 +23,7 @@ impl Programs for SitePrograms {
         stdin: String,
         deadline: Duration,
     ) -> Result<Said, String> {
+        let program = trust::check(program).map_err(|error| chain(&error))?;
         let program = Program::at(program, deadline).map_err(|error| chain(&error))?;
         let done =
             program.args(args).stdin(SecretString::from(stdin)).run().await.map_err(|error| chain(&error))?;
