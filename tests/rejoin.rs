@@ -88,6 +88,7 @@ impl World {
         let mut record: IncidentRecord = parse(&entry.key, &entry.value).unwrap();
         let what = Event::Abandoned { by: "ann".into() };
         record.status = record.status.after(&what).unwrap();
+        record.status.past_no_return = true;
         record.head = 1;
         let entry =
             JournalEntry { version: 1, sequence: 1, term: 0, by: "ann".into(), at: record.opened_at, what };
@@ -253,6 +254,25 @@ async fn what_somebody_else_disabled_stays_so_and_a_person_may_want_ours_to_stay
     world.start("b");
     world.rejoin(&["--wait", "30s", "--leave-disabled"]).await.ok();
     assert_eq!(world.is().await, (false, true, Some("False".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_a_person_forced_down_after_it_had_rejoined_stays_so_until_somebody_says_otherwise() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    world.rejoin(&["--wait", "30s", "--leave-disabled"]).await.ok();
+    let client = world.cloud.client();
+    let service = client.service(&host(HOST)).await.unwrap().unwrap();
+    client.set_forced_down(&service.id, true).await.unwrap();
+
+    let said = world.rejoin(&["--wait", "5s"]).await;
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.out.contains("it may be a person who did it: it was reset since"), "{}", said.out);
+    assert!(said.out.contains("--forced-down-is-ours"), "{}", said.out);
+    assert_eq!(world.is().await, (true, true, Some("False".to_owned())));
+
+    world.rejoin(&["--wait", "30s", "--forced-down-is-ours"]).await.ok();
+    assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,6 +45,10 @@ pub struct RejoinArgs {
     /// How long to wait for what must be done on the host itself (0s: look once).
     #[arg(long, default_value = "5m", value_parser = time, value_name = "TIME")]
     pub wait: Duration,
+    /// Take forced down back although the host was reset since its recovery, or was not fenced: somebody may
+    /// have forced it down by hand, and Nova does not keep who.
+    #[arg(long)]
+    pub forced_down_is_ours: bool,
     /// Leave the service disabled: no new guests there yet.
     #[arg(long)]
     pub leave_disabled: bool,
@@ -99,10 +103,11 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
                 in_flight,
                 done,
                 aggregates,
-                is_known: standing.is_known,
+                was_fenced: standing.was_fenced,
                 is_beating: pulse.is_beating(),
                 is_flagged: standing.is_flagged,
                 leave_disabled: args.leave_disabled,
+                said_ours: args.forced_down_is_ours,
             },
             Err(error) if error.is_retryable() && began.elapsed() < args.wait => {
                 tracing::warn!(%host, error = %chain(&error), "Nova does not answer, trying again");

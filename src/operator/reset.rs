@@ -169,8 +169,8 @@ pub(super) struct Standing {
     pub(super) why_not_healthy: Option<String>,
     /// Whether there is anything to reset.
     pub(super) is_flagged: bool,
-    /// Whether there is, or the tree has any incident of it.
-    pub(super) is_known: bool,
+    /// Whether the incident of its present epoch came as far as the fence.
+    pub(super) was_fenced: bool,
     /// HA nodes that may have its storage.
     pub(super) with_storage: Vec<HaNodeName>,
     /// Whether it is in maintenance.
@@ -183,7 +183,7 @@ impl Standing {
         Ok(Self {
             why_not_healthy: scene.why_not_healthy(cluster, catalog)?,
             is_flagged: !scene.is_already_so(false),
-            is_known: !scene.is_already_so(false) || cluster.incidents.iter().any(|id| id.host() == host),
+            was_fenced: scene.was_fenced(cluster)?,
             is_in_maintenance: scene.maintenance.on,
             with_storage: scene.with_storage,
             open: scene.open,
@@ -249,6 +249,12 @@ impl Scene {
     fn incident(&self, cluster: &Cluster) -> Option<IncidentId> {
         let id = IncidentId::new(self.host.clone(), self.epoch);
         cluster.incidents.contains(&id).then_some(id)
+    }
+
+    fn was_fenced(&self, cluster: &Cluster) -> Result<bool, TreeError> {
+        let Some(id) = self.incident(cluster) else { return Ok(false) };
+        let record: Option<IncidentRecord> = cluster.snapshot.record(&keys::incident(&id).incident())?;
+        Ok(record.is_some_and(|record| record.status.past_no_return))
     }
 
     fn is_already_so(&self, maintenance: bool) -> bool {

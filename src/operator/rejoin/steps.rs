@@ -21,13 +21,15 @@ pub struct Facts {
     pub is_beating: bool,
     /// Aggregates that the host is in, or why nobody can tell.
     pub aggregates: Result<Vec<Aggregate>, String>,
-    /// Whether the tree has an incident of it, or calls it failed or recovered, or has an HA node in
-    /// use for it: *forced down* may be of ours.
-    pub is_known: bool,
+    /// Whether the incident of its present epoch came as far as the fence: then a recovery of ours
+    /// went on to force it down.
+    pub was_fenced: bool,
     /// Whether the tree calls it failed or recovered, or an HA node is in use for it.
     pub is_flagged: bool,
     /// Whether a person wants it to stay disabled.
     pub leave_disabled: bool,
+    /// Whether a person says that *forced down* is of a recovery of ours.
+    pub said_ours: bool,
 }
 
 /// What is to be done.
@@ -77,10 +79,11 @@ pub fn counted<'a>(statuses: impl IntoIterator<Item = &'a MigrationStatus>) -> (
 }
 
 /// Why *forced down* is not ours to take back, and what a person can do: another HA system may be
-/// fencing the host or evacuating its guests, and a person may know why the host must stay down.
+/// fencing the host or evacuating its guests, and a person may know why the host must stay down. Nova
+/// keeps neither when nor by whom it was forced down. So it is ours only until the host is reset, which
+/// is the last thing that rejoin does: forced down after that, it was somebody else, whatever reason
+/// is left on it.
 fn not_ours(host: &NovaHost, service: &ComputeService, facts: &Facts) -> Option<(String, String)> {
-    let by_hand = "openstack compute service list --long; if it may return: \
-                   openstack compute service set --up";
     if let Some(mark) = ownership::foreign_mark(service) {
         let reason = service.disabled_reason.as_deref().unwrap_or("");
         return Some((
@@ -104,10 +107,15 @@ fn not_ours(host: &NovaHost, service: &ComputeService, facts: &Facts) -> Option<
             }
         }
     }
-    (!facts.is_known && !is_ours(service)).then(|| {
+    let is_ours = facts.is_flagged && (facts.was_fenced || is_ours(service));
+    (!is_ours && !facts.said_ours).then(|| {
+        let since = match facts.is_flagged {
+            true => "none of ours fenced it in this epoch",
+            false => "it was reset since any recovery of ours",
+        };
         (
-            format!("{host} is forced down, and no recovery of ours did it: the tree has no incident of it"),
-            format!("{by_hand} {host} nova-compute"),
+            format!("{host} is forced down, and it may be a person who did it: {since}"),
+            "ask who did; if it may return, the same with --forced-down-is-ours".to_owned(),
         )
     })
 }
@@ -291,9 +299,10 @@ mod tests {
             done: 3,
             is_beating: false,
             aggregates: Ok(Vec::new()),
-            is_known: true,
+            was_fenced: true,
             is_flagged: true,
             leave_disabled: false,
+            said_ours: false,
         }
     }
 
@@ -365,7 +374,8 @@ mod tests {
             is_beating: true,
             ..fenced()
         };
-        let unknown = |text| Facts { is_known: false, ..reason(text) };
+        let unknown = |text| Facts { was_fenced: false, ..reason(text) };
+        let reset = |text| Facts { is_flagged: false, ..reason(text) };
         let ours = Some("nova-ha: incident compute1@0");
         for (name, facts, expected) in [
             ("ours", reason(ours), "take back"),
@@ -382,8 +392,25 @@ mod tests {
                 Facts { aggregates: Err("403".into()), ..reason(ours) },
                 "impossible: compute1 is forced down, and nobody can tell",
             ),
-            ("by hand, disabled", unknown(Some("broken fan")), "impossible: compute1 is forced down, and no"),
-            ("by hand, enabled", unknown(None), "impossible: compute1 is forced down, and no"),
+            ("disabled before, and ours", reason(Some("broken fan")), "take back"),
+            (
+                "by hand, disabled",
+                unknown(Some("broken fan")),
+                "impossible: compute1 is forced down, and it may",
+            ),
+            ("by hand, enabled", unknown(None), "impossible: compute1 is forced down, and it may"),
+            ("by hand, once it had rejoined", reset(None), "impossible: compute1 is forced down, and it may"),
+            (
+                "by hand, once it had rejoined and stayed disabled",
+                reset(ours),
+                "impossible: compute1 is forced down, and it may",
+            ),
+            ("said to be ours", Facts { said_ours: true, ..reset(None) }, "take back"),
+            (
+                "said to be ours, and masakari's",
+                Facts { said_ours: true, ..reset(Some("by Masakari")) },
+                "impossible: compute1 is forced down, with",
+            ),
             ("ours, its incident long gone", unknown(ours), "take back"),
         ] {
             let found = word(&facts);
