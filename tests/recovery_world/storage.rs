@@ -316,3 +316,28 @@ fn it_is_not_gone_on_with_by_another_strategy_than_it_was_taken_by() {
     stage.recover_until_settled("ha2");
     all_runs_on(&stage, "ha2", "by the same strategy");
 }
+
+#[test]
+fn after_a_take_that_was_killed_only_a_clear_ready_lets_it_be_asked_again() {
+    let take = calls().iter().position(|name| name == "take").unwrap();
+    let run = |at: usize, fault: Fault| {
+        let stage = pooled();
+        let process = stage.process("ha1", Some((at, fault)));
+        let reports = block_on(&stage.time, process.run()).unwrap().unwrap();
+        (stage, process.calls().iter().filter(|name| *name == "take").count(), format!("{reports:?}"))
+    };
+    // Killed, and the `check` after it says *ready*: nobody is needed.
+    let (stage, takes, said) = run(take, Fault::NoAnswer);
+    all_runs_on(&stage, "ha1", &said);
+    assert_eq!(takes, 2, "{said}");
+    // Killed when all was done: it is not asked again.
+    let (stage, takes, said) = run(take, Fault::AnswerLost);
+    all_runs_on(&stage, "ha1", &said);
+    assert_eq!(takes, 1, "{said}");
+    // Whatever it said, and then nobody can tell.
+    assert_eq!(calls()[take + 1], "check");
+    let (stage, takes, said) = run(take + 1, Fault::NoAnswer);
+    stage.nothing_was_broken(&said);
+    assert!(matches!(stage.record().status.state, State::Held { .. }), "{said}");
+    assert_eq!((takes, stage.with(|u| u.migrations.len())), (1, 0), "{said}");
+}

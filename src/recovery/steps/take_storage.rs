@@ -71,6 +71,11 @@ async fn look(context: &Context<'_>) -> Option<Answer> {
 }
 
 /// Asks the program to take it, and believes only its `check` afterwards.
+///
+/// After a take that was killed or broke off, a clear *ready* lets it be asked again: the contract
+/// demands that `take` can be run again from wherever it was killed, and that it keeps an earlier run
+/// out that may live on. A crash of our own stands on the same. It is asked again only under a fresh
+/// proof of *off*. Anything less clear than *ready* is held.
 async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<String, Stop> {
     let by = off.fresh().await?.by().to_owned();
     context.lease.check()?;
@@ -82,7 +87,7 @@ async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<String, S
     let said = taken.map_or_else(String::new, |answer| answer.text());
     match look(context).await {
         Some(Answer::Taken { detail }) => Ok(detail),
-        Some(Answer::Ready { detail }) => Err(refused(context, &format!("{said}; then {detail}"))),
+        Some(Answer::Ready { detail }) => Err(not_taken(context, &format!("{said}; then ready: {detail}"))),
         Some(Answer::Refused { detail }) => Err(unknown(context, &format!("{said}; then refused: {detail}"))),
         Some(Answer::CannotTell { why }) => {
             Err(unknown(context, &format!("{said}; then cannot tell: {why}")))
@@ -113,6 +118,15 @@ fn refused(context: &Context<'_>, detail: &str) -> Stop {
     Stop::waiting(
         format!("the storage program of {} refuses: {detail}", context.world.me),
         format!("put right what it says (the program is in {key})"),
+    )
+}
+
+/// It may be asked again, and is.
+fn not_taken(context: &Context<'_>, why: &str) -> Stop {
+    let key = crate::keys::ha_node(&context.world.me).storage_exec();
+    Stop::waiting(
+        format!("the storage program of {} did not take it, and is asked again: {why}", context.world.me),
+        format!("look at its log if that does not help (the program is in {key})"),
     )
 }
 

@@ -78,7 +78,7 @@ pub enum Answer {
         /// For the journal.
         detail: String,
     },
-    /// None of it is here, and it could be taken.
+    /// None of it is here, or what a `take` that was killed left and goes on from; it could be taken.
     Ready {
         /// For the journal.
         detail: String,
