@@ -9,6 +9,8 @@ mod cloud;
 mod consul_agent;
 #[path = "support/open_incident.rs"]
 mod open_incident;
+#[path = "support/sshd.rs"]
+mod sshd;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -272,6 +274,35 @@ async fn one_that_a_person_forced_down_after_it_had_rejoined_stays_so_until_some
     assert_eq!(world.is().await, (true, true, Some("False".to_owned())));
 
     world.rejoin(&["--wait", "30s", "--forced-down-is-ours"]).await.ok();
+    assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_without_a_consul_agent_lives_by_its_own_host_key() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    let sshd = sshd::Sshd::start("ed25519");
+    let keys = keys::host(&HOST.parse().unwrap());
+    world.site.put(&keys.agent(), "none").await;
+    world.site.put(&keys.ssh_field("address"), "127.0.0.1").await;
+    world.site.put(&keys.ssh_field("port"), sshd.port.to_string()).await;
+    let left = world.is().await;
+
+    // Nobody knows its key; another machine answers; nobody does.
+    world.rejoin(&[]).await.refused("no host key is pinned").next("--ssh-host-key-file");
+    let folder = tempfile::tempdir().unwrap();
+    let other = sshd::make_key(&folder.path().join("key"), "ed25519");
+    world.site.put(&keys.ssh_field("host_key"), other).await;
+    world.rejoin(&[]).await.refused("another SSH host key answers").next("repair it first");
+    world.site.put(&keys.ssh_field("host_key"), sshd.host_key.clone()).await;
+    world.site.put(&keys.ssh_field("port"), sshd::closed_port().to_string()).await;
+    world.rejoin(&[]).await.refused("it does not answer: connection refused").next("repair it first");
+    assert_eq!(world.is().await, left);
+
+    world.site.put(&keys.ssh_field("port"), sshd.port.to_string()).await;
+    let said = world.rejoin(&["--wait", "30s"]).await.ok();
+    let by = format!("it runs no Consul agent, and answers at 127.0.0.1:{} with its own", sshd.port);
+    assert!(said.out.contains(&by), "{}", said.out);
     assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
 }
 

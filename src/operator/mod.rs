@@ -7,6 +7,7 @@
 //! Secrets come in through [`secret_input`] (a file or standard input) and go nowhere but into
 //! their key. Start at [`cli`].
 
+mod alive;
 pub mod answer;
 pub mod cli;
 pub mod cluster;

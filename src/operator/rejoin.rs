@@ -166,7 +166,7 @@ async fn may_return(
     doing: &str,
     storage_is_released: bool,
 ) -> Result<Standing, OperatorError> {
-    let standing = Standing::of(cluster, host, &Catalog::read(store).await).map_err(tree(doing))?;
+    let standing = Standing::of(cluster, host, &Catalog::read(store).await).await.map_err(tree(doing))?;
     if let Some(id) = standing.open {
         return Err(OperatorError::OpenIncident { host: host.clone(), id, doing: "rejoined" });
     }
@@ -174,7 +174,7 @@ async fn may_return(
     if let (Some(refused), false) = (with_storage, storage_is_released) {
         return Err(refused);
     }
-    if let Some(why) = standing.why_not_healthy {
+    if let Err(why) = &standing.is_healthy {
         return Err(OperatorError::NotNow {
             name: host.to_string(),
             doing: "rejoined",
@@ -287,11 +287,15 @@ fn answer(
         outcome: Option<Outcome>,
         action: &'static str,
         name: &'a HostName,
+        /// What says that the host lives.
+        alive_by: Option<&'a str>,
         waits_for: Option<&'a str>,
         next: Option<String>,
         steps: Vec<Shown>,
     }
-    let mut text: String = steps.iter().map(|step| format!("{}\n", step.text())).collect();
+    let alive_by = standing.is_healthy.as_deref().ok();
+    let mut text: String = alive_by.iter().map(|by| format!("{host}: {by}\n")).collect();
+    text.extend(steps.iter().map(|step| format!("{}\n", step.text())));
     let (outcome, waits_for, next, code) = match step {
         Next::Wait { why, on_host } => {
             let next = format!("{on_host}; then {command}");
@@ -317,6 +321,9 @@ fn answer(
             }
         }
     };
-    Ok(Answer::new(text, &Rejoin { outcome, action: "rejoin", name: host, waits_for, next, steps })?
-        .with_code(code))
+    Ok(Answer::new(
+        text,
+        &Rejoin { outcome, action: "rejoin", name: host, alive_by, waits_for, next, steps },
+    )?
+    .with_code(code))
 }

@@ -8,8 +8,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::OperatorError;
+use super::alive;
 use super::answer::{Answer, Outcome, done};
-use super::cluster::{Catalog, Cluster, ConsulSays};
+use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
@@ -130,9 +131,8 @@ async fn allowed(
     if args.maintenance || scene.maintenance.on {
         return Ok(());
     }
-    let Some(why) = scene.why_not_healthy(cluster, &Catalog::read(store).await).map_err(tree(doing))? else {
-        return Ok(());
-    };
+    let healthy = scene.is_healthy(cluster, &Catalog::read(store).await).await.map_err(tree(doing))?;
+    let Err(why) = healthy else { return Ok(()) };
     let next = format!("nova-ha reset {} --by {} --maintenance", scene.host, quoted(&args.by));
     Err(OperatorError::NotNow {
         name: scene.host.to_string(),
@@ -165,8 +165,8 @@ pub(super) fn with_storage(
 pub(super) struct Standing {
     /// Its open incident.
     pub(super) open: Option<IncidentId>,
-    /// Why it would be taken for dead again.
-    pub(super) why_not_healthy: Option<String>,
+    /// What says that it lives, or why it would be taken for dead again.
+    pub(super) is_healthy: Result<String, String>,
     /// Whether there is anything to reset.
     pub(super) is_flagged: bool,
     /// Whether the incident of its present epoch came as far as the fence.
@@ -178,10 +178,10 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn of(cluster: &Cluster, host: &HostName, catalog: &Catalog) -> Result<Self, TreeError> {
+    pub(super) async fn of(cluster: &Cluster, host: &HostName, catalog: &Catalog) -> Result<Self, TreeError> {
         let scene = Scene::of(cluster, host.clone())?;
         Ok(Self {
-            why_not_healthy: scene.why_not_healthy(cluster, catalog)?,
+            is_healthy: scene.is_healthy(cluster, catalog).await?,
             is_flagged: !scene.is_already_so(false),
             was_fenced: scene.was_fenced(cluster)?,
             is_in_maintenance: scene.maintenance.on,
@@ -262,19 +262,13 @@ impl Scene {
         !flags && self.held.is_empty() && (!maintenance || self.maintenance.on)
     }
 
-    /// Why the host would be taken for dead again. *Cannot tell* is a why.
-    fn why_not_healthy(&self, cluster: &Cluster, catalog: &Catalog) -> Result<Option<String>, TreeError> {
-        let keys = keys::host(&self.host);
-        let says = catalog.says(&cluster.snapshot, &keys, self.host.as_str())?;
-        let agent = match says {
-            ConsulSays::Passing => None,
-            ConsulSays::Critical => Some("its serfHealth is critical".to_owned()),
-            ConsulSays::Absent => Some("its Consul agent is not in the catalog".to_owned()),
-            ConsulSays::NoAgent => {
-                Some("it runs no Consul agent, so nothing says that it is alive".to_owned())
-            }
-            ConsulSays::CannotTell => Some("Consul cannot tell whether its agent lives".to_owned()),
-        };
+    /// What says that the host lives, or why it would be taken for dead again. *Cannot tell* is a why.
+    async fn is_healthy(
+        &self,
+        cluster: &Cluster,
+        catalog: &Catalog,
+    ) -> Result<Result<String, String>, TreeError> {
+        let lives = alive::of(cluster, &self.host, catalog).await?;
         let voters: Vec<String> = self
             .observers
             .iter()
@@ -282,8 +276,11 @@ impl Scene {
             .map(|record| record.observer.to_string())
             .collect();
         let votes = (!voters.is_empty()).then(|| format!("{} still see it fail", voters.join(", ")));
-        let why: Vec<String> = agent.into_iter().chain(votes).collect();
-        Ok((!why.is_empty()).then(|| why.join("; ")))
+        Ok(match (lives, votes) {
+            (Ok(by), None) => Ok(by),
+            (Ok(_), Some(why)) | (Err(why), None) => Err(why),
+            (Err(why), Some(votes)) => Err(format!("{why}; {votes}")),
+        })
     }
 
     fn transaction(&self, cluster: &Cluster, by: &str, maintain: bool) -> Result<Vec<Op>, OperatorError> {
