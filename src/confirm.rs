@@ -1,4 +1,4 @@
-//! Destructive commands want the host's name typed.
+//! Destructive commands want the host's name typed, and to know who says so.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -22,5 +22,24 @@ pub fn typed(name: &str, yes: Option<&str>, what: &str) -> Result<(), String> {
         Ok(_) if line.trim() == name => Ok(()),
         Ok(_) => Err(format!("{:?} is not {name}", line.trim())),
         Err(error) => Err(format!("the answer cannot be read: {error}")),
+    }
+}
+
+/// The name of `--by`, trimmed: it is what stays on record of who gave an order.
+///
+/// # Errors
+/// It is no [`line`].
+pub fn person(text: &str) -> Result<String, &'static str> {
+    line(text.trim()).map(|()| text.trim().to_owned())
+}
+
+/// One line of printable characters that cannot be read as an option.
+pub fn line(text: &str) -> Result<(), &'static str> {
+    match text {
+        _ if text.is_empty() => Err("it is empty"),
+        _ if text.len() > 253 => Err("it is longer than 253 bytes"),
+        _ if text.starts_with('-') => Err("it begins with '-'"),
+        _ if text.chars().any(char::is_control) => Err("it contains a control character"),
+        _ => Ok(()),
     }
 }

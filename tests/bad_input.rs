@@ -193,6 +193,20 @@ async fn an_ha_node_that_cannot_be_read_is_named_and_stops_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_nobody_is_refused() {
+    let world = World::new().await;
+    for by in ["", "  ", "-x", "a\nb"] {
+        for (program, more) in [(MARK, &[][..]), (RECOVER, &["--release-storage"][..])] {
+            let by = format!("--by={by}");
+            let args = [&["n1", &by, "--yes", "n1"][..], more].concat();
+            let said = world.unchanged(program, &args, "").await;
+            assert_eq!(said.code, 2, "{program} {args:?}: {}{}", said.out, said.err);
+            assert!(said.err.contains("--by"), "{program} {args:?}: {}", said.err);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_recovery_on_a_flag_that_is_neither_does_not_begin() {
     let world = World::new().await;
     open(&world.site, "n1@0").await;

@@ -44,15 +44,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "monitor",
         &[
-            "chain", "clock", "evidence", "exit", "incident", "judge", "keys", "names", "policy", "run_dir",
-            "secret", "ssh", "store", "tree",
+            "chain", "clock", "confirm", "evidence", "exit", "incident", "judge", "keys", "names", "policy",
+            "run_dir", "secret", "ssh", "store", "tree",
         ],
     ),
     (
         "recovery",
         &[
-            "chain", "clock", "evidence", "fence", "incident", "judge", "keys", "names", "nova", "policy",
-            "program", "ssh", "store", "tree",
+            "chain", "clock", "confirm", "evidence", "fence", "incident", "judge", "keys", "names", "nova",
+            "policy", "program", "ssh", "store", "tree",
         ],
     ),
     // What hosts publish, and what people do.

@@ -56,7 +56,7 @@ fn judge(args: &Args, lines: &mut Vec<Line>) -> anyhow::Result<()> {
                     bail!("not confirmed: {why}; nova-ha-mark-failed {host} --by {by} --yes {host}");
                 }
             }
-            Some(Order { by: by.trim().to_owned(), at: clock.wall() })
+            Some(Order { by: by.clone(), at: clock.wall() })
         }
     };
     if hosts.is_empty() && !args.sweep {

@@ -10,7 +10,7 @@ use super::OperatorError;
 use super::answer::Answer;
 use super::cluster::Cluster;
 use super::error::tree;
-use super::machine_options::line;
+use crate::confirm::line;
 use crate::generate::site::{Machine, Places};
 use crate::generate::{File, Site, TemplateError, acl, consul_config};
 use crate::keys::{self, MachineKeys};

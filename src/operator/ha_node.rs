@@ -124,12 +124,12 @@ fn skeleton(keys: &MachineKeys) -> Vec<Setting> {
 }
 
 fn storage_exec(text: &str) -> Result<(), &'static str> {
-    super::machine_options::line(text)?;
+    crate::confirm::line(text)?;
     command(text).map(drop)
 }
 
 fn mountpoint(text: &str) -> Result<(), &'static str> {
-    super::machine_options::line(text)?;
+    crate::confirm::line(text)?;
     absolute(text).map(drop)
 }
 

@@ -14,8 +14,9 @@ use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
 use super::incident_view::{IncidentLine, IncidentView, incidents_table};
-use super::machine_options::{checked, line};
+use super::machine_options::checked;
 use super::machine_view::{Fault, faults_text};
+use crate::confirm::line;
 use crate::incident::IncidentRecord;
 use crate::incident::journal::{Event, JournalEntry};
 use crate::incident::open::wake;
@@ -251,7 +252,7 @@ impl Open {
 
 /// Who says so.
 pub(super) fn person(by: &str) -> Result<String, OperatorError> {
-    Ok(checked("--by", Some(by), line)?.unwrap_or_default())
+    crate::confirm::person(by).map_err(|why| OperatorError::Input { option: "--by".into(), why: why.into() })
 }
 
 /// A word for a shell.

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::OperatorError;
 use super::secret_input::{self, Source};
+use crate::confirm::line;
 use crate::fence::FenceConfig;
 use crate::keys::MachineKeys;
 use crate::tree::TreeError;
@@ -196,17 +197,6 @@ pub(crate) fn word(text: &str) -> Result<(), &'static str> {
         return Err("it contains a space");
     }
     line(text)
-}
-
-/// One line of printable characters that cannot be read as an option.
-pub(crate) fn line(text: &str) -> Result<(), &'static str> {
-    match text {
-        _ if text.is_empty() => Err("it is empty"),
-        _ if text.len() > 253 => Err("it is longer than 253 bytes"),
-        _ if text.starts_with('-') => Err("it begins with '-'"),
-        _ if text.chars().any(char::is_control) => Err("it contains a control character"),
-        _ => Ok(()),
-    }
 }
 
 /// Host keys one a line, `TYPE BASE64`: the host field that `ssh-keyscan` prints first, comments

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::confirm::person;
+
 /// Recovers the guests of dead hosts: claims an incident, fences the host, evacuates every guest,
 /// proves each one, and closes. Loops until nothing is claimable.
 ///
@@ -42,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "HOST", requires = "release_storage")]
     pub yes: Option<String>,
     /// With --release-storage: who says so.
-    #[arg(long, value_name = "NAME", requires = "release_storage")]
+    #[arg(long, value_name = "NAME", requires = "release_storage", value_parser = person)]
     pub by: Option<String>,
     /// JSON instead of lines.
     #[arg(long)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::confirm::person;
+
 /// Judges whether hosts are dead by the votes of all HA nodes, and opens an incident for each.
 ///
 /// Run by a Consul `checks` watch (its JSON on stdin is only a hint), by a periodic sweep, or by
@@ -21,7 +23,7 @@ pub struct Args {
     pub hosts: Vec<String>,
     /// A person's own order: the hosts are marked without votes, and the order stands in for them
     /// right before the shot too. It is recorded.
-    #[arg(long, value_name = "NAME", requires = "hosts", conflicts_with = "sweep")]
+    #[arg(long, value_name = "NAME", requires = "hosts", conflicts_with = "sweep", value_parser = person)]
     pub by: Option<String>,
     /// Confirms an order without a terminal: the host's name once more (repeat it for each host).
     #[arg(long, value_name = "HOST", requires = "by")]
