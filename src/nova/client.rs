@@ -144,11 +144,7 @@ impl NovaClient {
         session: &Session,
         deadline: Instant,
     ) -> Result<Answer, NovaError> {
-        let mut headers = HeaderMap::new();
-        let token = secret_value(session.token.expose_secret());
-        let token =
-            token.ok_or_else(|| NovaError::NotSent { why: "the token is no header value".to_owned() })?;
-        headers.insert("X-Auth-Token", token);
+        let mut headers = with_token(session)?;
         if let Ok(value) = HeaderValue::from_str(&format!("{service} {version}")) {
             headers.insert("OpenStack-API-Version", value);
         }
@@ -203,11 +199,7 @@ impl NovaClient {
         session: &Session,
         deadline: Instant,
     ) -> Result<Answer, NovaError> {
-        let mut headers = HeaderMap::new();
-        let token = secret_value(session.token.expose_secret());
-        let token =
-            token.ok_or_else(|| NovaError::NotSent { why: "the token is no header value".to_owned() })?;
-        headers.insert("X-Auth-Token", token);
+        let mut headers = with_token(session)?;
         // Both spellings: the first is all that Nova before 2.27 reads.
         for (name, text) in [
             ("X-OpenStack-Nova-API-Version", call.version.to_string()),
@@ -235,6 +227,15 @@ impl NovaClient {
         };
         self.transport.exchange(out, deadline).await
     }
+}
+
+/// The headers of every call that keystone lets in.
+fn with_token(session: &Session) -> Result<HeaderMap, NovaError> {
+    let token = secret_value(session.token.expose_secret());
+    let token = token.ok_or_else(|| NovaError::NotSent { why: "the token is no header value".to_owned() })?;
+    let mut headers = HeaderMap::new();
+    headers.insert("X-Auth-Token", token);
+    Ok(headers)
 }
 
 #[async_trait]
