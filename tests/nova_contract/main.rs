@@ -12,6 +12,9 @@
     reason = "tests, all of it"
 )]
 
+#[allow(dead_code, reason = "each test file uses its part")]
+#[path = "../nova_simcloud/cloud.rs"]
+mod cloud;
 mod evacuations;
 mod reads;
 mod stage;

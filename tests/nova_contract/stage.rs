@@ -1,31 +1,23 @@
 //! A cloud to play on: two hosts whose names begin alike, one target, and a back door that moves them.
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nova_ha::nova::{Cloud, CloudSettings, Environment, NovaClient, NovaHost, Server, Timing};
+use nova_ha::nova::{Cloud, CloudSettings, Environment, NovaClient, Server, Timing};
 use serde_json::{Value, json};
+
+use super::cloud::SimCloud;
+pub(crate) use super::cloud::host;
 
 /// Of a boot of a host, and of an evacuation on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Stage {
-    /// The simulated cloud, where it is not the lab's.
-    simulated: Option<(Child, tempfile::TempDir)>,
+    /// The simulated cloud, where it is not the lab's: it ends with the stage.
+    #[allow(dead_code, reason = "held, and asked through its back door")]
+    simulated: Option<SimCloud>,
     back_door: String,
     http: reqwest::Client,
     pub(crate) client: NovaClient,
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if let Some((process, _)) = &mut self.simulated {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
 }
 
 impl Stage {
@@ -53,30 +45,10 @@ impl Stage {
     }
 
     fn simulated() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let seed = json!({"hosts": ["node1", "node10"], "ha_nodes": ["ha1"], "heartbeats": "auto",
-            "evacuate_seconds": 0.2, "max_limit": 3});
-        let seed_file = folder.path().join("seed.json");
-        std::fs::write(&seed_file, seed.to_string()).unwrap();
-        let mut process = Command::new("python3")
-            .args(["-m", "simcloud", "--listen", "127.0.0.1:0", "--seed"])
-            .arg(&seed_file)
-            .env("PYTHONPATH", PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("integration"))
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 in PATH");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let base = line.trim().strip_prefix("simcloud listens on ").expect("simcloud starts").to_owned();
-        let cloud = json!({"clouds": {"lab": {"region_name": "RegionOne", "auth": {"auth_url": base,
-            "username": "admin", "password": "secret", "project_name": "admin",
-            "user_domain_name": "Default", "project_domain_name": "Default"}}}});
-        std::fs::write(folder.path().join("clouds.yaml"), cloud.to_string()).unwrap();
-        let env = Environment { folder: folder.path().to_owned(), ..Environment::default() };
-        let client = NovaClient::new(CloudSettings::load(Some("lab"), &env).unwrap(), Timing::default());
-        Self { simulated: Some((process, folder)), back_door: base, http: http(), client }
+        let cloud = SimCloud::start(json!({"hosts": ["node1", "node10"], "ha_nodes": ["ha1"],
+            "heartbeats": "auto", "evacuate_seconds": 0.2, "max_limit": 3}));
+        let client = NovaClient::new(cloud.by_password(json!({})), Timing::default());
+        Self { back_door: cloud.base.clone(), simulated: Some(cloud), http: http(), client }
     }
 
     /// Moves the cloud: `guests`, `hosts`, as the simulated cloud's back door takes it.
@@ -110,10 +82,6 @@ impl Stage {
 
 fn http() -> reqwest::Client {
     reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap()
-}
-
-pub(crate) fn host(name: &str) -> NovaHost {
-    name.parse().unwrap()
 }
 
 /// Polls until the condition gives something.
