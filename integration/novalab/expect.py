@@ -1,5 +1,7 @@
 """What several scenarios expect in the same words. Each fails with what was found instead."""
 
+from novalab import wait
+
 
 def recovered(lab, host, timeout=180):
     """The host's incident closes, every guest that it had runs elsewhere, no other guest moved; returns the incident."""
@@ -38,6 +40,16 @@ def untouched(lab):
 def in_use(lab, node):
     """The HA node's `in_use`, read from Consul."""
     return (lab.consul.get(f"ha_cluster/ha_nodes/{node}/status/in_use") or "False").strip().lower() in ("true", "1", "yes", "t")
+
+
+def holder_dies_in_mid_evacuation(lab, host):
+    """The host dies, and once an evacuation of it was posted the HA node that recovers it loses its power; returns that one."""
+    lab.panic(host)
+    lab.wait_journal(host, "started", "evacuate", 90)
+    wait.until("an evacuation was posted", lab.evacuations, 30)
+    holder = lab.incident_of(host).holder
+    lab.cut(holder)
+    return holder
 
 
 def adopted(lab, host, holder, timeout=180):

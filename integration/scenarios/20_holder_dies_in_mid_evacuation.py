@@ -3,7 +3,7 @@
 No guest is posted a second time while the dead holder's evacuation is accepted or running.
 """
 
-from novalab import expect, wait
+from novalab import expect
 
 MAY_BE_SHOT = ["compute1"]
 SHAPE = {"targets": {"mode": "hosts", "hosts": ["compute2", "compute3"]}, "cloud_seed": {"evacuate_seconds": 4}}
@@ -11,11 +11,7 @@ TIME_LIMIT = 360
 
 
 def run(lab):
-    lab.panic("compute1")
-    lab.wait_journal("compute1", "started", "evacuate", 90)
-    wait.until("an evacuation was posted", lab.evacuations, 30)
-    holder = lab.incident_of("compute1").holder
-    lab.cut(holder)
+    holder = expect.holder_dies_in_mid_evacuation(lab, "compute1")
     adopted = expect.adopted(lab, "compute1", holder, 120)
     expect.recovered(lab, "compute1", 90)
     assert not lab.shots(holder), "with shared storage nobody has to shoot the dead holder"

@@ -6,7 +6,7 @@ TTL), and Consul keeps the lock closed for the lock-delay after that.
 
 import time
 
-from novalab import expect, verdict, wait
+from novalab import expect, verdict
 
 MAY_BE_SHOT = ["compute1"]
 # Guests go to hosts: a guest that the scheduler sends to the holder would die with it.
@@ -17,11 +17,7 @@ TTL, LOCK_DELAY = 15, 60
 
 
 def run(lab):
-    lab.panic("compute1")
-    lab.wait_journal("compute1", "started", "evacuate", 90)
-    wait.until("an evacuation was posted", lab.evacuations, 30)
-    holder = lab.incident_of("compute1").holder
-    lab.cut(holder)
+    holder = expect.holder_dies_in_mid_evacuation(lab, "compute1")
     cut_at = time.time()
     incident = expect.adopted(lab, "compute1", holder, 240)
     at = next(entry["at"] for entry in incident.journal if entry["what"]["event"] == "adopted")
