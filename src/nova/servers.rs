@@ -386,8 +386,32 @@ impl NovaClient {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A guest that runs on compute1, booted from nothing, with nothing special to it: what the tests
+    /// of decisions change.
+    pub(crate) fn guest() -> Server {
+        Server {
+            id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
+            name: "web".into(),
+            host: Some("compute1".parse().unwrap()),
+            hypervisor_hostname: None,
+            vm_state: VmState::Active,
+            task_state: None,
+            power_state: PowerState::Running,
+            locked: false,
+            locked_reason: None,
+            metadata: BTreeMap::new(),
+            image: None,
+            volumes: vec![],
+            flavor: Flavor::default(),
+            project: None,
+            launched: true,
+            fault: None,
+            server_groups: vec![],
+        }
+    }
 
     #[test]
     fn only_the_empty_text_says_booted_from_a_volume() {

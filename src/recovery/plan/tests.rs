@@ -1,10 +1,9 @@
 //! Each blocker by itself, from facts that would make a plan.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::nova::servers::Flavor;
-use crate::nova::{PowerState as GuestPower, ServiceId, VmState};
+use crate::nova::servers::tests::guest as running;
+use crate::nova::{ServiceId, VmState};
 
 fn service(host: &str) -> ComputeService {
     ComputeService {
@@ -20,25 +19,7 @@ fn service(host: &str) -> ComputeService {
 }
 
 fn guest(name: &str, vm_state: &str) -> Server {
-    Server {
-        id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
-        name: name.into(),
-        host: Some("compute1".parse().unwrap()),
-        hypervisor_hostname: None,
-        vm_state: vm_state.to_owned().into(),
-        task_state: None,
-        power_state: GuestPower::Running,
-        locked: false,
-        locked_reason: None,
-        metadata: BTreeMap::new(),
-        image: None,
-        volumes: vec![],
-        flavor: Flavor::default(),
-        project: None,
-        launched: true,
-        fault: None,
-        server_groups: vec![],
-    }
+    Server { name: name.into(), vm_state: vm_state.to_owned().into(), ..running() }
 }
 
 fn level(identity: Verdict, privilege: Privilege) -> LevelFact {

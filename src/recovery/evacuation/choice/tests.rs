@@ -3,7 +3,7 @@
 use super::*;
 use crate::nova::ownership::foreign_owner;
 use crate::nova::servers::Flavor;
-use crate::nova::{PowerState, VmState};
+use crate::nova::servers::tests::guest as running;
 
 fn marks(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -11,23 +11,10 @@ fn marks(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 fn guest(metadata: &[(&str, &str)], flavor: &[(&str, &str)]) -> Server {
     Server {
-        id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
-        name: "web".into(),
-        host: Some("compute1".parse().unwrap()),
-        hypervisor_hostname: None,
-        vm_state: VmState::Active,
-        task_state: None,
-        power_state: PowerState::Running,
-        locked: false,
-        locked_reason: None,
         metadata: marks(metadata),
         image: Some("img".into()),
-        volumes: vec![],
         flavor: Flavor { extra_specs: marks(flavor), ..Flavor::default() },
-        project: None,
-        launched: true,
-        fault: None,
-        server_groups: vec![],
+        ..running()
     }
 }
 

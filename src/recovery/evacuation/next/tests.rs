@@ -1,11 +1,8 @@
 //! One guest's next move, as tables: never a second POST while one may be on its way, and *cannot
 //! tell* is held, never failed.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::nova::PowerState;
-use crate::nova::servers::Flavor;
+use crate::nova::servers::tests::guest as running;
 use crate::tree::record::Record;
 
 const GUEST: &str = "00000000-0000-4000-8000-000000000001";
@@ -62,22 +59,10 @@ fn migration(id: i64, status: &str) -> Migration {
 fn server(host: Option<&str>, vm_state: &str, task_state: Option<&str>) -> Server {
     Server {
         id: GUEST.parse().unwrap(),
-        name: "web".into(),
         host: host.map(|host| host.parse().unwrap()),
-        hypervisor_hostname: None,
         vm_state: vm_state.to_owned().into(),
         task_state: task_state.map(str::to_owned),
-        power_state: PowerState::Running,
-        locked: false,
-        locked_reason: None,
-        metadata: BTreeMap::new(),
-        image: None,
-        volumes: vec![],
-        flavor: Flavor::default(),
-        project: None,
-        launched: true,
-        fault: None,
-        server_groups: vec![],
+        ..running()
     }
 }
 

@@ -1,31 +1,16 @@
 //! What is asked, for each kind of guest, storage, target and disk.
 
-use std::collections::BTreeMap;
-
 use super::super::disk::tests::{rootless, whole};
 use super::*;
 use crate::nova::servers::Flavor;
-use crate::nova::{PowerState, VmState};
+use crate::nova::servers::tests::guest as running;
 
 fn guest(image: bool, volumes: usize, ephemeral_gib: u64) -> Server {
     Server {
-        id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
-        name: "web".into(),
-        host: Some("compute1".parse().unwrap()),
-        hypervisor_hostname: None,
-        vm_state: VmState::Active,
-        task_state: None,
-        power_state: PowerState::Running,
-        locked: false,
-        locked_reason: None,
-        metadata: BTreeMap::new(),
         image: image.then(|| "image".to_owned()),
         volumes: (0..volumes).map(|number| format!("volume{number}")).collect(),
         flavor: Flavor { ephemeral_gib, ..Flavor::default() },
-        project: None,
-        launched: true,
-        fault: None,
-        server_groups: vec![],
+        ..running()
     }
 }
 

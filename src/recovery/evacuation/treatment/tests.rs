@@ -3,29 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::nova::PowerState;
-use crate::nova::servers::Flavor;
+use crate::nova::servers::tests::guest as running;
 
 fn guest(vm_state: &str) -> Server {
-    Server {
-        id: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
-        name: "web".into(),
-        host: Some("compute1".parse().unwrap()),
-        hypervisor_hostname: None,
-        vm_state: vm_state.to_owned().into(),
-        task_state: None,
-        power_state: PowerState::Running,
-        locked: false,
-        locked_reason: None,
-        metadata: BTreeMap::new(),
-        image: None,
-        volumes: vec![],
-        flavor: Flavor::default(),
-        project: None,
-        launched: true,
-        fault: None,
-        server_groups: vec![],
-    }
+    Server { vm_state: vm_state.to_owned().into(), ..running() }
 }
 
 fn host(reserved: bool) -> Target {
