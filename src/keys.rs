@@ -24,6 +24,9 @@ pub const COOLDOWN: &str = "ha_cluster/cooldown";
 /// Id of the newest incident: the one key that triggers `recover`, and the serial number that
 /// every marking transaction compares.
 pub const RECOVERY_QUEUE: &str = "ha_cluster/recovery_queue";
+/// How many machines were ever added: the serial number that every addition compares and raises. A
+/// name is looked at against all others, and two at once would not see each other.
+pub const MACHINES_ADDED: &str = "ha_cluster/machines_added";
 
 /// Keys of one machine, host or HA node; both are watched in the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -96,7 +96,8 @@ async fn a_host_is_added_in_one_piece_and_its_secrets_never_come_back() {
     for (typed, status) in [("node1", 1), ("node1.example.org", 0)] {
         assert_eq!(on_terminal(&site, "host remove node1.example.org", typed), status, "{typed}");
     }
-    assert!(site.tree().await.iter().all(|(key, _, _)| key.ends_with("/meta")));
+    let stays = |key: &str| key.ends_with("/meta") || key == nova_ha::keys::MACHINES_ADDED;
+    assert!(site.tree().await.iter().all(|(key, _, _)| stays(key)));
 }
 
 /// Runs it on a pseudo-terminal, types one line, and answers its exit code.
@@ -198,4 +199,19 @@ async fn what_is_refused_changes_nothing() {
     site.put("ha_cluster/ha_nodes/ha1/internal/in_use_by", "node1@0").await;
     let remove = ["ha-node", "remove", "ha1", "--yes", "ha1"];
     site.run(&remove).await.refused("in use by node1@0").next("nova-ha incident show node1@0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_that_are_added_at_once_never_differ_in_case_only() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    let names = ["rack1", "Rack1", "rack2", "RACK2", "rack3", "rAck3", "rack4", "racK4"];
+    let adds = names.map(|name| ["host", "add", name]);
+    let said = futures_util::future::join_all(adds.iter().map(|add| site.run(add))).await;
+    for pair in said.chunks(2) {
+        let codes: Vec<i32> = pair.iter().map(|said| said.code).collect();
+        let text: Vec<&str> = pair.iter().map(|said| said.err.as_str()).collect();
+        assert_eq!(codes.iter().sum::<i32>(), 1, "one of two is refused: {text:?}");
+        assert!(text.iter().any(|err| err.contains("nothing but case")), "{text:?}");
+    }
 }

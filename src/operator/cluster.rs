@@ -35,8 +35,15 @@ pub struct Cluster {
 impl Cluster {
     /// Reads it; `doing` completes *cannot ...*.
     pub async fn read(store: &dyn Store, doing: &str) -> Result<Self, OperatorError> {
-        let prefixes =
-            [keys::META, keys::POLICY, keys::COOLDOWN, keys::RECOVERY_QUEUE, keys::HOSTS, keys::HA_NODES];
+        let prefixes = [
+            keys::META,
+            keys::POLICY,
+            keys::COOLDOWN,
+            keys::RECOVERY_QUEUE,
+            keys::MACHINES_ADDED,
+            keys::HOSTS,
+            keys::HA_NODES,
+        ];
         let prefixes: Vec<String> = prefixes.into_iter().map(str::to_owned).collect();
         let mut snapshot = Snapshot::read(store, "the tree", &prefixes).await.map_err(tree(doing))?;
         let meta = Meta::of(&snapshot).map_err(tree(doing))?;

@@ -8,7 +8,7 @@ use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
-use super::host::{RemoveArgs, may_be_added, write};
+use super::host::{Added, RemoveArgs, add_machine};
 use super::machine_options::{MachineOptions, Setting, checked, word};
 use super::machine_view::{HaNodeView, MachineDetails, faults_text, ha_nodes_table};
 use crate::keys::{self, MachineKeys};
@@ -101,14 +101,8 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
         ),
     ];
     settings.extend(own.into_iter().filter_map(|(key, value)| Some((key, value?.into_bytes()))));
-    let doing = format!("add HA node {}", args.name);
-    let cluster = Cluster::read(store, &doing).await?;
-    may_be_added("HA node", args.name.as_str(), args.options.replace, &cluster)?;
-    write(store, &cluster, &doing, &keys, &args.options, settings, &skeleton(&keys)).await?.answer(
-        "ha-node add",
-        args.name.as_str(),
-        args.options.replace,
-    )
+    let added = Added { what: "HA node", name: args.name.as_str(), keys: &keys, skeleton: &skeleton(&keys) };
+    add_machine(store, added, &args.options, &settings).await
 }
 
 /// The keys that every HA node has. The probes of the other HA nodes count `number_fails` here

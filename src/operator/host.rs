@@ -85,14 +85,8 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
         };
         (keys.agent(), text.into())
     }));
-    let doing = format!("add host {}", args.name);
-    let cluster = Cluster::read(store, &doing).await?;
-    may_be_added("host", args.name.as_str(), args.options.replace, &cluster)?;
-    write(store, &cluster, &doing, &keys, &args.options, settings, &skeleton(&keys)).await?.answer(
-        "host add",
-        args.name.as_str(),
-        args.options.replace,
-    )
+    let added = Added { what: "host", name: args.name.as_str(), keys: &keys, skeleton: &skeleton(&keys) };
+    add_machine(store, added, &args.options, &settings).await
 }
 
 /// The keys that every host has: the original's, and of ours those that the marking transaction
@@ -110,8 +104,45 @@ fn skeleton(keys: &MachineKeys) -> Vec<Setting> {
     ]
 }
 
+/// A machine that is added, or changed.
+pub(super) struct Added<'a> {
+    /// *host*, *HA node*.
+    pub(super) what: &'static str,
+    pub(super) name: &'a str,
+    pub(super) keys: &'a MachineKeys,
+    /// What every machine of its kind has.
+    pub(super) skeleton: &'a [Setting],
+}
+
+/// Looks again after so many refusals: somebody may be adding a whole rack at the same time.
+const MOST_LOOKS: usize = 20;
+
+/// Adds a machine, or changes one with `--replace`.
+pub(super) async fn add_machine(
+    store: &dyn Store,
+    added: Added<'_>,
+    options: &MachineOptions,
+    settings: &[Setting],
+) -> Result<Answer, OperatorError> {
+    let doing = format!("add {} {}", added.what, added.name);
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let cluster = Cluster::read(store, &doing).await?;
+        may_be_added(added.what, added.name, options.replace, &cluster)?;
+        match write(store, &cluster, &doing, &added, options, settings).await {
+            // Another machine was added meanwhile: its name may be this one in another case.
+            Err(OperatorError::Moved { .. }) if !options.replace && looks < MOST_LOOKS => {}
+            written => {
+                let action = if added.what == "host" { "host add" } else { "ha-node add" };
+                return written?.answer(action, added.name, options.replace);
+            }
+        }
+    }
+}
+
 /// A name is new, or there and to be changed; and no other machine has it in another case.
-pub(super) fn may_be_added(
+fn may_be_added(
     what: &'static str,
     name: &str,
     replace: bool,
@@ -137,10 +168,10 @@ pub(super) fn may_be_added(
 }
 
 /// What was written.
-pub(super) struct Written(usize);
+struct Written(usize);
 
 impl Written {
-    pub(super) fn answer(self, action: &str, name: &str, replace: bool) -> Result<Answer, OperatorError> {
+    fn answer(self, action: &str, name: &str, replace: bool) -> Result<Answer, OperatorError> {
         let (outcome, text) = match (self.0, replace) {
             (0, _) => (Outcome::AlreadySo, format!("{name}: already so, nothing was written")),
             (keys, true) => (Outcome::Changed, format!("{name}: changed, {keys} keys written")),
@@ -152,15 +183,15 @@ impl Written {
 
 /// One transaction: what is named, compared with what was read, and what every machine of its
 /// kind has and this one lacks.
-pub(super) async fn write(
+async fn write(
     store: &dyn Store,
     cluster: &Cluster,
     doing: &str,
-    keys: &MachineKeys,
+    added: &Added<'_>,
     options: &MachineOptions,
-    mut settings: Vec<Setting>,
-    skeleton: &[Setting],
+    settings: &[Setting],
 ) -> Result<Written, OperatorError> {
+    let (keys, mut settings) = (added.keys, settings.to_vec());
     if options.has_names() {
         let before: Option<OtherNames> = cluster.snapshot.record(&keys.names()).map_err(tree(doing))?;
         let before = before.unwrap_or_default();
@@ -172,7 +203,7 @@ pub(super) async fn write(
         };
         settings.push((keys.names(), bytes(&names)));
     }
-    let lacking = skeleton.iter().filter(|(key, _)| cluster.snapshot.get(key).is_none()).cloned();
+    let lacking = added.skeleton.iter().filter(|(key, _)| cluster.snapshot.get(key).is_none()).cloned();
     let mut ops = vec![cluster.meta_unchanged()];
     for (key, value) in settings.into_iter().chain(lacking) {
         let seen = cluster.snapshot.get(&key);
@@ -181,6 +212,11 @@ pub(super) async fn write(
         }
     }
     let written = ops.len() - 1;
+    if !options.replace {
+        let key = keys::MACHINES_ADDED;
+        let before: u64 = cluster.snapshot.number(key).map_err(tree(doing))?.unwrap_or(0);
+        ops.push(Op::replace(key, before.wrapping_add(1).to_string(), cluster.snapshot.get(key)));
+    }
     if written > 0 {
         commit(store, doing, &ops).await?;
     }
