@@ -155,6 +155,18 @@ impl World {
         }
     }
 
+    /// What the host's boot guard says.
+    async fn guard(&self, what: &str) -> i32 {
+        let state = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nova-ha-boot-guard"));
+        command
+            .env_clear()
+            .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", self.site.agent.port))
+            .args(["--host", HOST, "--once", "--for", what, "--state-dir"])
+            .arg(state.path());
+        self.finish(command).await.code
+    }
+
     async fn rejoin(&self, more: &[&str]) -> Said {
         self.run(&[&REJOIN[..], more].concat()).await
     }
@@ -176,6 +188,7 @@ async fn a_host_returns_step_by_step_and_each_waits_for_the_one_before() {
     let world = World::with_open_incident(&ours()).await;
     let left = (true, true, Some("True".to_owned()));
     let said = world.rejoin(&["--wait", "0s"]).await.refused(&format!("incident {HOST}@0 is open"));
+    assert_eq!(world.guard("compute").await, 3);
     assert!(said.err.contains("next: nova-ha incident show"), "{}", said.err);
     world.end_incident().await;
 
@@ -187,6 +200,9 @@ async fn a_host_returns_step_by_step_and_each_waits_for_the_one_before() {
     assert!(json["next"].as_str().unwrap().contains("systemctl start nova-compute"), "{json}");
     assert_eq!(json["steps"].as_array().unwrap().len(), 5, "{json}");
     assert_eq!(world.is().await, left);
+    // From now on its boot guard lets nova-compute start, and nothing else.
+    assert_eq!(world.guard("compute").await, 0);
+    assert_eq!(world.guard("storage").await, 3);
 
     // It reports, and has not been started since the evacuation was done.
     world.start("a");
@@ -207,6 +223,8 @@ async fn a_host_returns_step_by_step_and_each_waits_for_the_one_before() {
     let ha1 = keys::ha_node(&"ha1".parse().unwrap());
     assert_eq!(world.site.value(&ha1.in_use()).await.as_deref(), Some("False"));
     assert_eq!(world.site.value(&keys::host(&HOST.parse().unwrap()).epoch()).await.as_deref(), Some("1"));
+    assert_eq!(world.site.value(&keys::host(&HOST.parse().unwrap()).returning()).await, None);
+    assert_eq!(world.guard("storage").await, 0);
     assert_eq!(world.rejoin(&["--json"]).await.ok().json()["outcome"], "already_so");
 }
 

@@ -66,7 +66,9 @@ pub fn owner(host: &HostName, what: What, seen: &Seen, known: Option<&str>) -> O
             not_mine(format!("{id} is held: {reason}"), format!("nova-ha incident show {id}"))
         }
         // Nova has it forced down until the last of its evacuations is settled.
-        Some((id, State::Closed)) if what == What::Compute && seen.returning.as_ref() == Some(id) => {
+        Some((id, State::Closed | State::Withdrawn | State::Abandoned))
+            if what == What::Compute && seen.returning.as_ref() == Some(id) =>
+        {
             Owner::Returning(id.clone())
         }
         Some((id, State::Closed)) if seen.failed => not_mine(

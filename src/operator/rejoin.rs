@@ -18,6 +18,7 @@ use self::steps::{Facts, Next, Pulse, Shown, counted, next, shown};
 use super::OperatorError;
 use super::answer::{Answer, Outcome};
 use super::cluster::{Catalog, Cluster};
+use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
 use super::incident::{person, quoted};
@@ -29,9 +30,11 @@ use crate::names::HostName;
 use crate::nova::{
     Aggregate, Cloud, CloudSettings, ComputeService, Environment, NovaClient, NovaError, NovaHost, Timing,
 };
-use crate::store::Store;
+use crate::store::{Op, Store};
 use crate::tree::TreeError;
 use crate::tree::machine::OtherNames;
+use crate::tree::record::{Record, bytes};
+use crate::tree::returning::Returning;
 use crate::tree::runtime_config::RuntimeConfig;
 
 /// `nova-ha rejoin`.
@@ -118,6 +121,9 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
         };
         let step = next(&nova_host, &facts);
         tracing::info!(%host, next = ?step, "rejoin");
+        if matches!(step, Next::Wait { .. }) {
+            begin(&cluster, &host, &standing, &args.by, store, &doing).await?;
+        }
         match &step {
             Next::Wait { .. } if began.elapsed() < args.wait => tokio::time::sleep(PAUSE).await,
             Next::Wait { .. } | Next::Impossible { .. } => {
@@ -156,6 +162,33 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
             }
         }
     }
+}
+
+/// Says in the tree that it is being given back: from here on its boot guard lets nova-compute start,
+/// which Nova must hear of before the flags are reset. A host that nothing was recovered from, or that
+/// is given back already, needs no word.
+async fn begin(
+    cluster: &Cluster,
+    host: &HostName,
+    standing: &Standing,
+    by: &str,
+    store: &dyn Store,
+    doing: &str,
+) -> Result<(), OperatorError> {
+    let (tree, key) = (&cluster.snapshot, keys::host(host).returning());
+    let Some(incident) = standing.ended.clone().filter(|_| standing.is_flagged) else { return Ok(()) };
+    let said: Option<Returning> = tree.record(&key).map_err(self::tree(doing))?;
+    if said.is_some_and(|said| said.incident == incident) {
+        return Ok(());
+    }
+    let record = keys::incident(&incident).incident();
+    let returning =
+        Returning { version: Returning::VERSION, incident, by: by.into(), at: jiff::Timestamp::now() };
+    let ops = [
+        Op::unchanged(record.clone(), tree.get(&record)),
+        Op::replace(key.clone(), bytes(&returning), tree.get(&key)),
+    ];
+    commit(store, doing, &ops).await
 }
 
 /// Refuses a host whose incident is open, or that would be taken for dead again at once.

@@ -171,6 +171,8 @@ pub(super) struct Standing {
     pub(super) is_flagged: bool,
     /// Whether the incident of its present epoch came as far as the fence.
     pub(super) was_fenced: bool,
+    /// That incident, if it has ended.
+    pub(super) ended: Option<IncidentId>,
     /// HA nodes that may have its storage.
     pub(super) with_storage: Vec<HaNodeName>,
     /// Whether it is in maintenance.
@@ -184,6 +186,7 @@ impl Standing {
             is_healthy: scene.is_healthy(cluster, catalog).await?,
             is_flagged: !scene.is_already_so(false),
             was_fenced: scene.was_fenced(cluster)?,
+            ended: scene.incident(cluster).filter(|_| scene.open.is_none()),
             is_in_maintenance: scene.maintenance.on,
             with_storage: scene.with_storage,
             open: scene.open,
@@ -305,6 +308,8 @@ impl Scene {
             }
             false => Op::unchanged(keys.maintenance(), tree.get(&keys.maintenance())),
         });
+        // Whatever `rejoin` began is over.
+        ops.extend(tree.get(&keys.returning()).map(|e| Op::DeleteCas(e.key.clone(), e.modify_index)));
         for node in &self.held {
             let node = keys::ha_node(node);
             ops.push(replace(node.in_use(), flag::text(false).into()));
