@@ -1,6 +1,6 @@
 //! The blocking side: the only file that talks to libssh2.
 
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
 use secrecy::ExposeSecret;
@@ -161,8 +161,14 @@ fn handshake_stopped(error: &ssh2::Error, socket: &TcpStream, attempt: &Attempt)
     match number(error) {
         code::TIMEOUT | code::SOCKET_TIMEOUT => attempt.timed_out(),
         code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND | code::BANNER_SEND => closed,
-        // Found on this side, from what the machine said it speaks: it answered. sshd finds the same
-        // and hangs up, at once or a moment later, so whether it has by now decides nothing.
+        // Either it said what it speaks and hung up, because it found as we did that we have nothing in
+        // common (an answer), or it hung up before (none). libssh2 has one number for both.
+        code::KEX_FAILURE | code::METHOD_NONE if is_closed(socket) => {
+            match says_what_it_speaks(socket, attempt) {
+                true => Stop::Unknown(Unknown::NothingInCommon),
+                false => closed,
+            }
+        }
         code::KEX_FAILURE | code::METHOD_NONE => Stop::Unknown(Unknown::NothingInCommon),
         _ if is_closed(socket) => closed,
         code::BANNER_RECV | code::PROTO => Stop::Failed(Failure::NotSsh),
@@ -170,6 +176,35 @@ fn handshake_stopped(error: &ssh2::Error, socket: &TcpStream, attempt: &Attempt)
         // The machine answers, in a way that we do not understand.
         _ => own(error),
     }
+}
+
+/// Asks the same machine on a connection of its own whether it comes as far as its algorithms: after both
+/// banners its first packet, in the clear, is SSH_MSG_KEXINIT (RFC 4253, 4.2, 6 and 7.1).
+fn says_what_it_speaks(socket: &TcpStream, attempt: &Attempt) -> bool {
+    const KEXINIT: u8 = 20;
+    /// Length of the packet, length of its padding, kind of message.
+    const HEAD: usize = 6;
+    /// A server may send lines before its banner; none of ours sends this much.
+    const MOST: u64 = 16 * 1024;
+    let ask = || -> std::io::Result<bool> {
+        let left = || attempt.left().map_err(|_| ErrorKind::TimedOut);
+        let mut stream = TcpStream::connect_timeout(&socket.peer_addr()?, left()?)?;
+        stream.set_read_timeout(Some(left()?))?;
+        stream.write_all(b"SSH-2.0-nova-ha\r\n")?;
+        let mut reader = BufReader::new(stream.take(MOST));
+        let mut line = Vec::new();
+        while !line.starts_with(b"SSH-") {
+            line.clear();
+            if reader.read_until(b'\n', &mut line)? == 0 {
+                return Ok(false);
+            }
+            left()?;
+        }
+        let mut head = [0_u8; HEAD];
+        reader.read_exact(&mut head)?;
+        Ok(head.last() == Some(&KEXINIT))
+    };
+    ask().unwrap_or(false)
 }
 
 struct OnePassword<'a>(&'a Login);
