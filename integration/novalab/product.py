@@ -17,12 +17,13 @@ FOLDER = "/opt/nova-ha/bin"
 SECRETS = "/etc/nova-ha"
 TOKENS = f"{SECRETS}/tokens"
 CRON_FILE = "/etc/cron.d/nova-ha"
-EXECUTABLES = ("nova-ha", "nova-ha-probe", "nova-ha-mark-failed", "nova-ha-runtime-info", "nova-ha-recover")
+EXECUTABLES = ("nova-ha", "nova-ha-probe", "nova-ha-mark-failed", "nova-ha-runtime-info", "nova-ha-recover",
+               "nova-ha-boot-guard")
 # Which generated policy each token file of a machine carries; `{}` is the machine.
 POLICIES = {
     "ha": {"probe": "nova-ha-probe-{}", "mark-failed": "nova-ha-mark-failed", "recover": "nova-ha-recover-{}",
            "operator": "nova-ha-operator"},
-    "host": {"runtime-info": "nova-ha-runtime-info-{}"},
+    "host": {"runtime-info": "nova-ha-runtime-info-{}", "boot-guard": "nova-ha-boot-guard-{}"},
 }
 
 # What the lab needs to be quick: a dead host is voted dead after about 3 * 3 s. An SSH login takes 0.2 s, and up to 2 s
