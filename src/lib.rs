@@ -5,6 +5,7 @@ pub mod clock;
 pub mod columns;
 pub mod confirm;
 pub mod consul;
+pub mod disks;
 pub mod evidence;
 pub mod exit;
 pub mod fence;

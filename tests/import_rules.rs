@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("exit", &[]),
     ("logging", &[]),
     ("names", &[]),
+    ("disks", &[]),
     ("program", &[]),
     ("run_dir", &[]),
     ("secret", &[]),

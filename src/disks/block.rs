@@ -1,0 +1,215 @@
+//! Block devices by their kernel names, and who they are.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use super::{DiskId, Roots, md, pairs, read, read_if_there};
+
+/// What a disk is, for the reader of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A SCSI, SAS, SATA or FC disk: one path.
+    Scsi,
+    /// An NVMe namespace; the kernel joins its paths itself.
+    Nvme,
+    /// A device-mapper multipath map.
+    Multipath,
+}
+
+/// Where a device belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// A disk, or a partition of one.
+    Disk {
+        /// Its name everywhere.
+        id: DiskId,
+        /// What it is here.
+        kind: Kind,
+        /// The partition's number.
+        partition: Option<u32>,
+    },
+    /// Another md array, by its UUID where that can be read.
+    Md(Option<String>),
+    /// Nobody knows; why.
+    Unknown(String),
+}
+
+impl Roots {
+    /// A folder of sysfs's `block`.
+    pub(super) fn block(&self, name: &str) -> PathBuf {
+        self.sys.join("block").join(name)
+    }
+
+    /// The kernel names of all whole devices, sorted. `!` stands for `/` in them.
+    ///
+    /// # Errors
+    /// sysfs cannot be listed.
+    pub fn block_names(&self) -> io::Result<Vec<String>> {
+        let mut names = std::fs::read_dir(self.sys.join("block"))?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// udev's properties of the device `MAJOR:MINOR`; empty where udev knows nothing of it.
+    pub fn udev_properties(&self, number: &str) -> BTreeMap<String, String> {
+        read(&self.udev.join(format!("b{number}"))).map(|text| pairs::udev(&text)).unwrap_or_default()
+    }
+
+    /// The node of a device.
+    pub fn node(&self, name: &str) -> PathBuf {
+        self.dev.join(name.replace('!', "/"))
+    }
+
+    /// The whole device that `name` is a partition of, with its number; `None` where it is whole.
+    fn parent(&self, name: &str) -> io::Result<Option<(String, u32)>> {
+        if self.block(name).is_dir() {
+            return Ok(None);
+        }
+        for disk in self.block_names()? {
+            if let Some(number) = read_if_there(&self.block(&disk).join(name).join("partition"))? {
+                let number = number.parse().map_err(|_| io::Error::other("partition is no number"))?;
+                return Ok(Some((disk, number)));
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no block device {name}")))
+    }
+
+    /// Who the device of this kernel name is.
+    pub fn identify(&self, name: &str) -> Identity {
+        let (disk, partition) = match self.parent(name) {
+            Ok(None) => (name.to_owned(), None),
+            Ok(Some((disk, number))) => (disk, Some(number)),
+            Err(error) => return Identity::Unknown(error.to_string()),
+        };
+        let folder = self.block(&disk);
+        if folder.join("md").is_dir() {
+            return Identity::Md(md::uuid_of(self, &disk));
+        }
+        match read_if_there(&folder.join("dm/uuid")) {
+            Ok(None) => {}
+            Ok(Some(uuid)) => return of_dm(&uuid, partition),
+            Err(error) => return Identity::Unknown(error.to_string()),
+        }
+        let kind = if disk.starts_with("nvme") { Kind::Nvme } else { Kind::Scsi };
+        match self.disk_id(&disk) {
+            Ok(id) => Identity::Disk { id, kind, partition },
+            Err(why) => Identity::Unknown(why),
+        }
+    }
+
+    /// The kernel's own word first (it read the disk's VPD page when it found it), then udev's, then the links
+    /// that udev made.
+    fn disk_id(&self, disk: &str) -> Result<DiskId, String> {
+        let folder = self.block(disk);
+        let mut why = "it has no world-wide name".to_owned();
+        for file in ["device/wwid", "wwid"] {
+            match read_if_there(&folder.join(file)) {
+                Ok(Some(text)) => match DiskId::parse(&text) {
+                    Ok(id) => return Ok(id),
+                    Err(error) => why = error.to_string(),
+                },
+                Ok(None) => {}
+                Err(error) => why = format!("its world-wide name: {error}"),
+            }
+        }
+        let properties =
+            read(&folder.join("dev")).map(|number| self.udev_properties(&number)).unwrap_or_default();
+        ["ID_WWN_WITH_EXTENSION", "ID_WWN", "ID_SERIAL"]
+            .iter()
+            .filter_map(|key| properties.get(*key))
+            .find_map(|text| DiskId::parse(text).ok())
+            .or_else(|| self.linked_id(disk))
+            .ok_or(why)
+    }
+
+    /// `/dev/disk/by-id/wwn-...` that points at this disk.
+    fn linked_id(&self, disk: &str) -> Option<DiskId> {
+        std::fs::read_dir(self.dev.join("disk/by-id")).ok()?.flatten().find_map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let target = std::fs::read_link(entry.path()).ok()?;
+            let here = name.starts_with("wwn-") && target.file_name()?.to_str()? == disk;
+            here.then(|| DiskId::parse(&name).ok()).flatten()
+        })
+    }
+}
+
+/// `mpath-WWID`, or `partN-mpath-WWID` as kpartx names a partition of one.
+fn of_dm(uuid: &str, partition: Option<u32>) -> Identity {
+    let (map, of_map) = match uuid.strip_prefix("part").and_then(|rest| rest.split_once('-')) {
+        Some((number, map)) => match number.parse() {
+            Ok(number) => (map, Some(number)),
+            Err(_) => (uuid, None),
+        },
+        None => (uuid, None),
+    };
+    if !map.starts_with("mpath-") {
+        return Identity::Unknown(format!(
+            "it is a device-mapper device ({})",
+            map.chars().take(40).collect::<String>()
+        ));
+    }
+    match DiskId::parse(map) {
+        Ok(id) => Identity::Disk { id, kind: Kind::Multipath, partition: of_map.or(partition) },
+        Err(error) => Identity::Unknown(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disks::recorded_tree::unpack;
+
+    fn machine(recorded: &str) -> (tempfile::TempDir, Roots) {
+        let folder = tempfile::tempdir().unwrap();
+        unpack(recorded, folder.path());
+        let at = |path: &str| folder.path().join(path);
+        let roots = Roots { sys: at("sys"), proc: at("proc"), udev: at("run/udev/data"), dev: at("dev") };
+        (folder, roots)
+    }
+
+    fn shown(identity: &Identity) -> String {
+        match identity {
+            Identity::Disk { id, kind, partition } => format!("{kind:?} {id} {partition:?}"),
+            Identity::Md(uuid) => format!("Md {uuid:?}"),
+            Identity::Unknown(why) => format!("Unknown {why}"),
+        }
+    }
+
+    #[test]
+    fn a_device_is_who_it_is_whatever_it_is_called() {
+        let (_folder, roots) = machine(include_str!("../../tests/data/disks/kinds.txt"));
+        for (name, expected) in [
+            ("sda", "Scsi naa.5000cca04dab0000 None"),
+            ("sda2", "Scsi naa.5000cca04dab0000 Some(2)"),
+            ("sdb", "Scsi naa.60014050000abd150000000000000000 None"),
+            ("sdc", "Unknown \"naa.0000000000000000\" is no world-wide name of a disk"),
+            ("nvme0n1", "Nvme eui.0025385b71b00d21 None"),
+            ("nvme0n1p3", "Nvme eui.0025385b71b00d21 Some(3)"),
+            ("dm-0", "Multipath naa.60014050000abd150000000000000000 None"),
+            ("dm-1", "Multipath naa.60014050000abd150000000000000000 Some(1)"),
+            ("dm-2", "Unknown it is a device-mapper device (LVM-"),
+            ("md127", "Md Some(\"a3a88330:384edff1:0c126ded:b8d8ca93\")"),
+            ("vda", "Unknown it has no world-wide name"),
+            ("sdz", "Unknown there is no block device sdz"),
+        ] {
+            let found = shown(&roots.identify(name));
+            assert!(found.starts_with(expected), "{name}: {found}");
+        }
+    }
+
+    #[test]
+    fn without_sysfs_and_udev_the_links_say_it() {
+        let (folder, roots) = machine("/sys/block/sdq/dev = 65:0\n");
+        std::fs::create_dir_all(folder.path().join("dev/disk/by-id")).unwrap();
+        let link = |name: &str, target: &str| {
+            std::os::unix::fs::symlink(target, folder.path().join("dev/disk/by-id").join(name)).unwrap();
+        };
+        link("wwn-0x5000cca04dab0009", "../../sdq");
+        link("wwn-0x5000cca04dab0009-part1", "../../sdq1");
+        link("wwn-0x5000cca04dab0008", "../../sdr");
+        assert_eq!(shown(&roots.identify("sdq")), "Scsi naa.5000cca04dab0009 None");
+    }
+}

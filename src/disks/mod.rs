@@ -1,0 +1,64 @@
+//! What the kernel and udev say about this machine's disks: [`md`] arrays and their members, who a
+//! disk is wherever it is plugged in ([`id`]), and where filesystems are mounted ([`mountinfo`]).
+//!
+//! What it must never do: run a program, write anything, or name a disk by its place here (`/dev/sda`)
+//! to another machine. A device is opened (for reading) only where udev does not name its filesystem. Everything is read below [`Roots`], so that recorded trees can stand in.
+//!
+//! Start at [`md::read_array`].
+
+pub mod block;
+pub mod id;
+pub mod md;
+pub mod mountinfo;
+pub mod pairs;
+#[cfg(test)]
+#[path = "../../tests/support/recorded_tree.rs"]
+pub(crate) mod recorded_tree;
+pub mod superblock;
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+pub use id::DiskId;
+
+/// Where the kernel and udev say what they say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roots {
+    /// sysfs, `/sys`.
+    pub sys: PathBuf,
+    /// procfs, `/proc`.
+    pub proc: PathBuf,
+    /// udev's database, `/run/udev/data`; it may be absent.
+    pub udev: PathBuf,
+    /// Device nodes, `/dev`.
+    pub dev: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { sys: "/sys".into(), proc: "/proc".into(), udev: "/run/udev/data".into(), dev: "/dev".into() }
+    }
+}
+
+/// The largest file that is read: a mount table of some thousand entries has a few hundred KiB.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A whole small file, without the newline at its end.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let length = std::fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if u64::try_from(length).is_ok_and(|length| length <= MAX_FILE_BYTES) {
+        text.truncate(text.trim_end().len());
+        return Ok(text);
+    }
+    Err(io::Error::other("too large"))
+}
+
+/// A file that may be absent (older kernels have fewer attributes, raid0 has no `degraded`).
+fn read_if_there(path: &Path) -> io::Result<Option<String>> {
+    match read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
