@@ -4,6 +4,8 @@
 //! The original's document has `md_arrays`, `hw_model` and `time` and no version; it is read as
 //! version 0.
 
+pub mod arrays;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -22,9 +24,20 @@ pub struct RuntimeConfig {
     /// The original: hardware vendor.
     #[serde(default)]
     pub hw_model: Option<String>,
-    /// The original: md arrays by uuid (used by the storage strategy `md`).
+    /// The original: md arrays by uuid. Read by [`arrays::MdArray::of`], so that one that cannot be
+    /// understood costs only who needs it.
     #[serde(default)]
     pub md_arrays: BTreeMap<String, serde_json::Value>,
+    /// Filesystems on those arrays, by mountpoint.
+    #[serde(default)]
+    pub filesystems: Vec<arrays::Filesystem>,
+    /// Nova's `instances_path` on this host.
+    #[serde(default)]
+    pub instances_path: Option<String>,
+    /// Whether the boot guard let this boot's guest storage start: one that is not installed cannot keep a
+    /// fenced host from its disks when it comes back.
+    #[serde(default)]
+    pub boot_guard: Option<bool>,
     /// The original: when it was written.
     #[serde(default)]
     pub time: Option<PublishedAt>,
