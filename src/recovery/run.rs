@@ -302,15 +302,23 @@ async fn attempt(
         let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
         return Err(Stop::waiting(reason, next));
     }
+    let case = facts::load(world, id).await?;
     let history = match work {
         Work::Claim => History::default(),
-        Work::Resume | Work::TakeUp | Work::Adopt(_) | Work::Held(_) => History::read(world, id).await?,
+        Work::Resume | Work::TakeUp | Work::Adopt(_) | Work::Held(_) => {
+            // By the record as it was seen then it was decided whose it is.
+            if case.record != pending.record {
+                return Err(Stop::Moved { what: keys::incident(id).incident() });
+            }
+            // Read after the record that the adoption compares: an earlier holder that is voted dead and
+            // lives may write until then, and whatever this lacks makes Consul refuse the adoption.
+            History::read(world, id).await?
+        }
     };
     let earlier = match &ground {
         Some(_) if !options.plan_only => earlier(world, pending, &history).await?,
         Some(_) | None => Earlier::default(),
     };
-    let case = facts::load(world, id).await?;
     history.same_strategy(id, &world.me, &case.storage.strategy)?;
     if work == Work::Claim {
         not_in_maintenance(&case)?;

@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     SessionEnds,
     /// A person holds the incident, if it is open.
     PersonHolds,
+    /// The HA node that holds the incident lives, whatever the votes say, and takes the storage.
+    HolderTakesStorage,
 }
 
 /// In place of a number: the first evacuate, wherever it comes.
@@ -188,6 +190,10 @@ impl Process {
                 let now = self.time.now();
                 let mut universe = self.universe.lock().unwrap();
                 super::stage::append(universe.at(now), Event::Held { reason: "wait".into() });
+            }
+            Some(Fault::HolderTakesStorage) => {
+                let now = self.time.now();
+                self.universe.lock().unwrap().at(now).holder_takes_the_storage();
             }
             Some(Fault::DiesAfter | Fault::AnswerLost) | None => {}
         }

@@ -160,6 +160,11 @@ impl Stage {
 
 /// A person's event, as the operator's commands append it; nothing where it cannot follow.
 pub(crate) fn append(universe: &mut Universe, event: Event) {
+    append_by(universe, "maria", event);
+}
+
+/// Anybody's event; nothing where it cannot follow.
+pub(crate) fn append_by(universe: &mut Universe, by: &str, event: Event) {
     let keys = keys::incident(&incident());
     let stored = universe.kv.get(&keys.incident()).unwrap();
     let mut record: IncidentRecord = parse(&stored.key, &stored.value).unwrap();
@@ -169,7 +174,7 @@ pub(crate) fn append(universe: &mut Universe, event: Event) {
     let term =
         universe.kv.get(&keys.term()).map_or(0, |e| String::from_utf8(e.value).unwrap().parse().unwrap());
     let at = super::time::wall(universe.now);
-    let entry = JournalEntry { version: 1, sequence: record.head, term, by: "maria".into(), at, what: event };
+    let entry = JournalEntry { version: 1, sequence: record.head, term, by: by.into(), at, what: event };
     universe.kv.put(&keys.journal_entry(entry.sequence), bytes(&entry));
     universe.kv.put(&keys.incident(), bytes(&record));
 }

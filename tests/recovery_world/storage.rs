@@ -6,19 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nova_ha::incident::IncidentRecord;
 use nova_ha::incident::guest::GuestState;
+use nova_ha::incident::journal::Event;
 use nova_ha::incident::status::State;
+use nova_ha::incident::step::Step;
 use nova_ha::keys;
 use nova_ha::program::Ended;
+use nova_ha::recovery::history::strategy_fact;
 use nova_ha::recovery::release;
 use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::world::{Place, Programs, Said, World};
+use nova_ha::tree::record::parse;
+use nova_ha::tree::storage::Strategy;
 
 use super::disks::directory;
 use super::seams::{Fault, Process};
-use super::stage::Stage;
+use super::stage::{Stage, append_by};
 use super::time::block_on;
-use super::universe::{HA_NODES, Universe, server};
+use super::universe::{HA_NODES, Universe, incident, server};
 
 pub(crate) struct SimPrograms(pub(crate) Arc<Process>);
 
@@ -88,6 +94,19 @@ impl Universe {
                 "taken"
             }
         }
+    }
+
+    /// As the steps of a recovery do it, if the journal is that far.
+    pub(crate) fn holder_takes_the_storage(&mut self) {
+        let key = keys::incident(&incident()).incident();
+        let record: IncidentRecord = parse(&key, &self.kv.get(&key).unwrap().value).unwrap();
+        let Some(holder) = record.holder.filter(|_| record.status.next_step() == Some(Step::TakeStorage))
+        else {
+            return;
+        };
+        let facts = vec![strategy_fact(&Strategy::Exec { program: "/take".into(), args: vec![] })];
+        append_by(self, holder.as_str(), Event::Started { step: Step::TakeStorage, facts });
+        self.pool_comes_to(holder.as_str());
     }
 
     fn pool_comes_to(&mut self, node: &str) {
@@ -188,6 +207,31 @@ fn another_ha_node_takes_it_only_from_one_that_is_proved_off() {
         {
             assert_eq!(stage.record().status.state, State::Closed, "{what}: {:#?}", stage.journal());
         }
+    }
+}
+
+#[test]
+fn what_a_holder_that_is_voted_dead_and_lives_writes_until_it_is_adopted_is_heeded() {
+    let first = calls();
+    let take = first.iter().position(|name| name == "take").unwrap();
+    let started = first[..take].iter().rposition(|name| name == "write").unwrap();
+    let voted_dead = || {
+        let stage = pooled();
+        let _died = block_on(&stage.time, stage.process("ha1", Some((started, Fault::DiesBefore))).run());
+        stage.with(|u| u.dies("ha1"));
+        stage.wait(Duration::from_secs(60));
+        stage
+    };
+    let adopter = voted_dead();
+    let process = adopter.process("ha2", None);
+    block_on(&adopter.time, process.run()).unwrap().unwrap();
+    all_runs_on(&adopter, "ha2", "ha1 began nothing");
+    for (at, name) in process.calls().iter().enumerate() {
+        let what = format!("ha1 takes the storage at call {at} of ha2 ({name})");
+        let stage = voted_dead();
+        let _reports =
+            block_on(&stage.time, stage.process("ha2", Some((at, Fault::HolderTakesStorage))).run());
+        stage.nothing_was_broken(&what);
     }
 }
 
