@@ -258,13 +258,23 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
             );
         }
     }
-    let usable = facts.levels.iter().any(|fact| fact.state.is_usable(facts.allow_unidentified_bmc));
-    if !usable && facts.confirmed_off_by.is_none() {
-        let said: Vec<String> = facts.levels.iter().map(LevelFact::text).collect();
-        block(
+    if facts.levels.iter().any(|fact| fact.state.is_usable(facts.allow_unidentified_bmc)) {
+        return;
+    }
+    let is_on = |fact: &&LevelFact| matches!(fact.state, LevelState::Answers { power: PowerState::On, .. });
+    let said: Vec<String> = facts.levels.iter().map(LevelFact::text).collect();
+    match (&facts.confirmed_off_by, facts.levels.iter().find(is_on)) {
+        (None, _) => block(
             format!("no fence level of {host} can be used: {}", said.join("; ")),
             format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m"),
-        );
+        ),
+        // It may not be used to switch off; what it reads counts all the same against a person's word,
+        // which may have been given for the machine beside it.
+        (Some(by), Some(on)) => block(
+            format!("{host} is {by}, and a device of it says on: {}", on.text()),
+            format!("look at {host} again: nova-ha host show {host}"),
+        ),
+        (Some(_), None) => {}
     }
 }
 

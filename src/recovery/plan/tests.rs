@@ -340,6 +340,25 @@ fn a_word_that_the_host_is_off_stands_in_for_a_bmc_but_not_for_one_of_another_ma
 }
 
 #[test]
+fn against_a_device_that_says_on_no_word_counts_also_where_it_may_not_switch_off() {
+    let with = |level| Facts { levels: vec![level], confirmed_off_by: Some("off by ann".into()), ..good() };
+    let unused = [
+        (Verdict::Matches, Privilege::Denied("USER".into())),
+        (Verdict::CannotTell("no GUID".into()), Privilege::Allowed),
+    ];
+    for (identity, privilege) in unused {
+        let blockers = plan(&with(level(identity.clone(), privilege.clone()))).unwrap_err();
+        assert_eq!(blockers.len(), 1, "{blockers:?}");
+        assert!(blockers[0].reason.contains("off by ann, and a device of it says on"), "{blockers:?}");
+        let mut off = level(identity, privilege);
+        if let LevelState::Answers { power, .. } = &mut off.state {
+            *power = PowerState::Off;
+        }
+        assert!(plan(&with(off)).is_ok());
+    }
+}
+
+#[test]
 fn an_unidentified_bmc_is_for_the_policy_to_allow() {
     let levels = vec![level(Verdict::CannotTell("no GUID".into()), Privilege::Allowed)];
     let facts = |allow_unidentified_bmc| Facts { levels: levels.clone(), allow_unidentified_bmc, ..good() };
