@@ -143,14 +143,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         Snapshot::read(witness.store, "hosts, observers and incidents", &prefixes).await.map_err(tree)?;
     snapshot.merge(rest);
 
-    let health = witness
-        .store
-        .serf_health()
-        .await
-        .map_err(|source| EvidenceError::Store { what: "serfHealth of the nodes", source })?;
-    if health.is_empty() {
-        return Err(EvidenceError::Denied { what: "serfHealth of any node".into() });
-    }
+    let health = serf_health(witness).await?;
 
     let mut observers = BTreeMap::new();
     let mut unreadable_ha_nodes = BTreeMap::new();
@@ -192,7 +185,21 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         .map(|(host, subject)| Waiting { keys: keys::host(host), subject })
         .chain(ha_subjects.iter_mut().map(|(node, subject)| Waiting { keys: keys::ha_node(node), subject }))
         .collect();
-    until_sequences_rise(witness, &mut waiting).await?;
+    if until_sequences_rise(witness, &mut waiting).await? {
+        // Meanwhile an agent may be back, or that of an observer be lost.
+        let health = serf_health(witness).await?;
+        for (node, observer) in &mut observers {
+            let known = machine::consul_node(&snapshot, &keys::ha_node(node), node.as_str());
+            observer.serf = known.ok().and_then(|consul_node| serf_of(&health, &consul_node));
+        }
+        for (node, subject) in &mut ha_subjects {
+            subject.serf = observers.get(node).and_then(|observer| observer.serf);
+        }
+        for (host, subject) in &mut subjects {
+            let known = machine::consul_node(&snapshot, &keys::host(host), host.as_str());
+            subject.serf = known.ok().and_then(|consul_node| serf_of(&health, &consul_node));
+        }
+    }
 
     let now = witness.clock.wall();
     let mut incidents = Vec::new();
@@ -215,6 +222,18 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         Scene { policy, observers, hosts, subjects, incidents, cooling, anchor: Anchor::NotAsked, now };
     scene.anchor = anchor(witness, &scene).await?;
     Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects, unreadable_ha_nodes })
+}
+
+async fn serf_health(witness: &Witness<'_>) -> Result<Vec<NodeHealth>, EvidenceError> {
+    let health = witness
+        .store
+        .serf_health()
+        .await
+        .map_err(|source| EvidenceError::Store { what: "serfHealth of the nodes", source })?;
+    if health.is_empty() {
+        return Err(EvidenceError::Denied { what: "serfHealth of any node".into() });
+    }
+    Ok(health)
 }
 
 /// Consul's node names ignore case.

@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use nova_ha::keys;
 use nova_ha::monitor::mark::report::Result as Said;
+use nova_ha::monitor::mark::{Request, run};
 use nova_ha::store::{
     Entry, NodeHealth, Op, Refusal, Renewal, SessionId, SessionSpec, Store, StoreError, TxnOutcome,
 };
 
 use super::seams::Fault;
 use super::stage::Stage;
+use super::time::block_on;
 use super::universe::HOST;
 
 /// The tree moves under every marking.
@@ -158,4 +161,25 @@ fn a_host_that_cannot_be_judged_again_waits_and_names_the_key() {
     assert!(said.contains(&format!("{key} cannot be understood")), "{said}");
     assert!(said.contains(&format!("consul kv get {key}")), "{said}");
     assert!(stage.with(|u| u.machines[HOST].power_on), "it was shot on what nobody can read");
+}
+
+#[test]
+fn an_agent_that_is_back_while_records_are_waited_for_is_heeded() {
+    let stage = Stage::with_votes();
+    let process = stage.process("ha1", None);
+    let mut world = process.world();
+    // It has booted since its last record: nothing of its own tells how old the others' are.
+    world.boot_id = "another-boot".into();
+    let request = Request { hosts: Vec::new(), order: None, sweep: false, machine: "ha1".into() };
+    let (witness, mut lines) = (world.witness(), Vec::new());
+    let judged = block_on(&stage.time, async {
+        let back = async {
+            stage.time.sleep(Duration::from_secs(3)).await;
+            stage.with(|u| u.machines.get_mut(HOST).unwrap().dead = false);
+        };
+        join(run(&witness, &request, &mut lines), back).await.0
+    });
+    judged.unwrap();
+    assert!(!stage.is_marked(), "{lines:?}");
+    assert!(lines[0].because.contains("its Consul agent answers"), "{lines:?}");
 }
