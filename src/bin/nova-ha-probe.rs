@@ -48,7 +48,7 @@ fn probe(args: &Args) -> Report {
     let report = runtime.block_on(async {
         match Consul::from_env() {
             Ok(consul) => run(&consul, &SystemClock, &settings).await,
-            Err(error) => Report::fault(Some(name), &error.to_string()),
+            Err(error) => Report::fault_with_next(Some(name), &error.to_string(), Some(&error.hint())),
         }
     });
     // A look-up that hangs in the resolver must not hold up the end.

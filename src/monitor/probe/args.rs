@@ -99,6 +99,15 @@ impl Machine {
             Machine::Peer(_) => "HA node",
         }
     }
+
+    /// The operator's command that sets what is missing of it.
+    pub fn command_to_set(&self, option: &str) -> String {
+        let add = match self {
+            Machine::Host(_) => "host add",
+            Machine::Peer(_) => "ha-node add",
+        };
+        format!("nova-ha {add} {} --replace {option}", self.name())
+    }
 }
 
 /// Everything a probe needs to know from its caller.

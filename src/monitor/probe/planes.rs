@@ -74,7 +74,11 @@ fn login(settings: &Settings, access: &SshAccess, address: &str) -> Result<Login
     let keys = settings.machine.keys();
     let pins = PinnedKey::parse_all(&access.host_keys)
         .map_err(|e| format!("{}: {e}", keys.ssh_field("host_key")))?;
-    let user = access.user.clone().ok_or_else(|| format!("{} is missing", keys.ssh_field("user")))?;
+    let set = |option| settings.machine.command_to_set(option);
+    let user = access
+        .user
+        .clone()
+        .ok_or_else(|| format!("{} is missing; {}", keys.ssh_field("user"), set("--ssh-user NAME")))?;
     let resolve = |field: &str, stored: &str| {
         SecretRef::parse(stored).and_then(|reference| reference.resolve()).map_err(|error| {
             tracing::error!(key = keys.ssh_field(field), %error, "the secret cannot be had");
@@ -88,7 +92,10 @@ fn login(settings: &Settings, access: &SshAccess, address: &str) -> Result<Login
             Credential::PrivateKey(SecretString::from(format!("{}\n", key.expose_secret().trim_end())))
         }
         (None, Some(stored)) => Credential::Password(resolve("password", stored)?),
-        (None, None) => return Err(format!("no password or private_key in {}", keys.ssh())),
+        (None, None) => {
+            let next = set("--ssh-private-key-file FILE");
+            return Err(format!("no password or private_key in {}; {next}", keys.ssh()));
+        }
     };
     let target = Target { address: address.to_owned(), port: access.port, pins };
     Ok(Login { target, user, credential, command: settings.command.clone() })

@@ -9,8 +9,12 @@ use super::decide::{Findings, Next, Verdict};
 use crate::exit::probe::{CRITICAL, PASSING, WARNING};
 use crate::tree::observer::{PlaneAnswer, PlaneRecord};
 
-/// Longest line: what fits where Consul shows a check's output.
-pub const MAX_LINE: usize = 150;
+/// Longest line: a key of the tree and a command that names it again must fit into what Consul shows
+/// of a check's output without scrolling.
+pub const MAX_LINE: usize = 200;
+
+/// What is left of the reason however long the next command is.
+const LEAST_WHY: usize = 60;
 
 /// The result of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,11 +34,26 @@ pub struct Report {
 impl Report {
     /// A fault of our own, or something in the tree that cannot be used: warning, never critical.
     pub fn fault(machine: Option<&str>, why: &str) -> Self {
+        Self::fault_with_next(machine, why, None)
+    }
+
+    /// As [`Report::fault`], with the operator's next command: it stays whole, whatever is cut of the
+    /// reason.
+    pub fn fault_with_next(machine: Option<&str>, why: &str, next: Option<&str>) -> Self {
         let who = machine.unwrap_or("nova-ha-probe");
+        let said = format!("WARNING {who}: cannot tell: {why}");
+        let line = match next {
+            None => cut(&said, MAX_LINE),
+            Some(next) => {
+                let next = plain(next);
+                let room = MAX_LINE.saturating_sub(next.chars().count() + 2).max(LEAST_WHY);
+                format!("{}; {next}", cut(&said, room))
+            }
+        };
         Self {
             exit: WARNING,
             machine: machine.map(str::to_owned),
-            line: one_line(&format!("WARNING {who}: cannot tell: {why}")),
+            line,
             planes: BTreeMap::new(),
             written: false,
         }
@@ -71,7 +90,7 @@ impl Report {
         Self {
             exit,
             machine: Some(machine.to_owned()),
-            line: one_line(&line),
+            line: cut(&line, MAX_LINE),
             planes: next.planes.clone(),
             written: next.record.is_some(),
         }
@@ -86,13 +105,18 @@ impl Report {
     }
 }
 
-/// Control characters out (a machine's words come from outside), and not longer than [`MAX_LINE`].
-fn one_line(text: &str) -> String {
-    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if plain.chars().count() <= MAX_LINE {
+/// Control characters out: a machine's words come from outside.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// One line, and not longer than `most`.
+fn cut(text: &str, most: usize) -> String {
+    let plain = plain(text);
+    if plain.chars().count() <= most {
         return plain;
     }
-    plain.chars().take(MAX_LINE - 3).chain("...".chars()).collect()
+    plain.chars().take(most.saturating_sub(3)).chain("...".chars()).collect()
 }
 
 #[cfg(test)]
@@ -106,5 +130,17 @@ mod tests {
         assert_eq!(report.line.chars().count(), MAX_LINE);
         assert!(report.line.starts_with("WARNING node1: cannot tell: a b [31mxxx"), "{}", report.line);
         assert!(!report.line.contains('\n') && report.line.ends_with("..."));
+    }
+    #[test]
+    fn the_next_command_is_never_cut() {
+        let next = "look at it: consul kv get ha_cluster/compute_nodes/compute1/internal/epoch";
+        let report = Report::fault_with_next(Some("compute1"), &"why ".repeat(100), Some(next));
+        assert_eq!(report.line.chars().count(), MAX_LINE);
+        assert!(report.line.starts_with("WARNING compute1: cannot tell: why why"), "{}", report.line);
+        assert!(report.line.ends_with(&format!("...; {next}")), "{}", report.line);
+        let long = "x".repeat(300);
+        let report = Report::fault_with_next(Some("compute1"), &long, Some(&long));
+        assert!(report.line.starts_with("WARNING compute1: cannot tell: xxx"), "{}", report.line);
+        assert!(report.line.ends_with(&long), "{}", report.line);
     }
 }

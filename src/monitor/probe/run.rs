@@ -23,7 +23,11 @@ pub async fn run(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> R
     let name = settings.machine.name();
     let report = match tokio::time::timeout(settings.deadline, probe(store, clock, settings)).await {
         Ok(report) => report,
-        Err(_) => Report::fault(Some(name), &format!("Consul took longer than {:?}", settings.deadline)),
+        Err(_) => Report::fault_with_next(
+            Some(name),
+            &format!("Consul took longer than {:?}", settings.deadline),
+            Some("consul members"),
+        ),
     };
     tracing::info!(host = name, exit = report.exit, written = report.written, "{}", report.line);
     report
@@ -47,7 +51,7 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
             if let TreeError::Read { source, .. } = &error {
                 note_lost_leader(source, &run_dir, &boot_id, boottime_ms());
             }
-            return Report::fault(Some(name), &explain(&error));
+            return Report::fault_with_next(Some(name), &explain(&error), error.hint().as_deref());
         }
     };
     let kept = settings.deadline / KEPT_FOR_WRITING;
@@ -111,24 +115,16 @@ fn note_lost_leader(error: &StoreError, run_dir: &RunDir, boot_id: &str, boottim
     }
 }
 
-/// The error, its cause (the useful half of *cannot read*), and the next command.
+/// The error, or its cause: the useful half of *cannot read*.
 fn explain(error: &TreeError) -> String {
-    let text = match error {
+    match error {
         TreeError::Read { source, .. } => source.to_string(),
-        // Its own words and hint are longer than the line.
-        TreeError::NoMeta => {
-            return "ha_cluster/meta is not readable: nova-ha init for a new tree, else check the token"
-                .to_owned();
-        }
-        TreeError::NotAFlag { .. }
+        TreeError::NoMeta
+        | TreeError::NotAFlag { .. }
         | TreeError::Malformed { .. }
         | TreeError::Newer { .. }
         | TreeError::Missing { .. }
         | TreeError::NoSentinel { .. }
         | TreeError::Unknown { .. } => error.to_string(),
-    };
-    match error.hint() {
-        Some(hint) => format!("{text}; {hint}"),
-        None => text,
     }
 }
