@@ -194,3 +194,19 @@ fn a_host_that_an_aggregate_gives_to_another_system_is_not_even_shot() {
         assert!(stage.with(|u| u.effects.clone()).is_empty(), "{key}");
     }
 }
+
+#[test]
+fn a_guest_that_nova_never_evacuates_is_refused_in_novas_words_and_costs_no_other() {
+    let stage = Stage::with_dead_host();
+    let sealed = server(1);
+    stage.with(|u| u.refused_by_nova.insert(sealed.id.clone()));
+    let said = stage.recover_until_settled("ha1");
+    stage.nothing_was_broken("a vTPM");
+    assert_eq!(stage.record().status.state, State::Closed, "{said:?}");
+    assert!(said.iter().any(|text| text.contains("PARTIAL: 2 recovered, 1 refused")), "{said:?}");
+    let guests = stage.guests();
+    let GuestState::Refused { why } = &guests[&sealed.name].state else { panic!("{guests:?}") };
+    assert!(why.contains("not supported for vTPM-enabled instance"), "{why}");
+    let asked = stage.with(|u| u.effects.iter().filter(|e| e.what == format!("POST {}", sealed.id)).count());
+    assert_eq!(asked, 2, "once more, in case that it was about the host, and no oftener");
+}

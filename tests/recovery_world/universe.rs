@@ -72,6 +72,8 @@ pub(crate) struct Universe {
     pub(crate) broken: Vec<String>,
     /// How many evacuations Nova lets fail before one succeeds.
     pub(crate) failing_evacuations: usize,
+    /// Guests that Nova evacuates never (a vTPM, a share): it says so each time, with 400.
+    pub(crate) refused_by_nova: BTreeSet<ServerId>,
     /// Whether Nova does not answer at all.
     pub(crate) nova_is_away: bool,
 }
@@ -164,6 +166,7 @@ impl Universe {
             effects: Vec::new(),
             broken: Vec::new(),
             failing_evacuations: 0,
+            refused_by_nova: BTreeSet::new(),
             nova_is_away: false,
         }
     }
@@ -317,6 +320,9 @@ impl Universe {
         }
         if !matches!(self.servers[server].vm_state, VmState::Active | VmState::Stopped | VmState::Error) {
             return Err("vm_state");
+        }
+        if self.refused_by_nova.contains(server) {
+            return Err("Operation 'evacuate' not supported for vTPM-enabled instance");
         }
         let off = !self.machines[at.unwrap().as_str()].power_on;
         self.rule(off, format!("{by} POSTs {server} while its host is powered on"));
