@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             if !lines.is_empty() {
                 print(&args, &lines);
             }
-            eprintln!("nova-ha-mark-failed: {error:#}");
+            eprintln!("{}", columns::error_line(&format!("nova-ha-mark-failed: {error:#}")));
             if let Some(hint) = next_command(&error) {
                 eprintln!("next: {hint}");
             }

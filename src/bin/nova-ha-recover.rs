@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     match recover(&args) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("nova-ha-recover: {error:#}");
+            eprintln!("{}", columns::error_line(&format!("nova-ha-recover: {error:#}")));
             if let Some(hint) = next_command(&error) {
                 eprintln!("next: {hint}");
             }

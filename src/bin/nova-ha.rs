@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use nova_ha::chain::chain;
+use nova_ha::columns;
 use nova_ha::consul::Consul;
 use nova_ha::operator::{Answer, Cli, OperatorError, cli};
 use nova_ha::{exit, logging};
@@ -42,7 +43,7 @@ fn print(answer: &Answer, json: bool) -> ExitCode {
 
 /// The chain once, then what to type.
 fn fail(error: &dyn Error, hint: Option<&str>) -> ExitCode {
-    eprintln!("nova-ha: {}", chain(error));
+    eprintln!("{}", columns::error_line(&format!("nova-ha: {}", chain(error))));
     if let Some(hint) = hint {
         eprintln!("next: {hint}");
     }
