@@ -13,7 +13,7 @@ STATES = {
     "runs": {}, "stopped": {"vm_state": "stopped"}, "error": {"vm_state": "error"}, "paused": {"vm_state": "paused"},
     "rescued": {"vm_state": "rescued"}, "suspended": {"vm_state": "suspended"}, "locked": {"locked": True, "locked_reason": "mine"},
     "opted-out": {"metadata": {"HA_Enabled": "False"}}, "urgent": {"metadata": {"instanceha:restart_priority": "900"}},
-    "rebooting": {}, "stopping": {}, "deleting": {},
+    "rebooting": {}, "stopping": {}, "deleting": {}, "sealed": {},
     "resizing": {"metadata": {"lab:stands_still": "migrate"}}, "moving": {"metadata": {"lab:stands_still": "live"}},
 }
 # In the middle of it the host dies: the action that Nova is asked for, its version, and the task that says so.
@@ -30,8 +30,11 @@ ENDS = {
     "resized": ("refused", "resized"), "locked": ("recovered", "active"), "opted-out": ("excluded", "active"),
     "urgent": ("recovered", "active"), "rebooting": ("recovered", "active"), "stopping": ("recovered", "active"),
     "deleting": ("excluded", "active"), "building": ("refused", "building"),
-    "resizing": ("held", "active"), "moving": ("held", "active"),
+    "resizing": ("held", "active"), "moving": ("held", "active"), "sealed": ("refused", "active"),
 }
+# No host here has a TPM, so none can be created with one: Nova reads this of a guest's image when it is asked to evacuate.
+TPM = ("INSERT INTO nova.instance_system_metadata (created_at, deleted, `key`, value, instance_uuid) "
+       "VALUES (NOW(), 0, 'image_hw_tpm_version', '2.0', '{}');")
 SHAPE = {"cloud": "openstack", "hosts": 2, "ha_nodes": 3, "fences": {}, "guests": 0}
 MAY_BE_SHOT = [ON]
 TIME_LIMIT = 420
@@ -41,6 +44,7 @@ def run(lab):
     cloud = lab.cloud
     cloud.set_guests(*({"name": name, "host": ON, **state} for name, state in STATES.items()), {"name": "resized", "host": OTHER})
     ids = {row["name"]: row["id"] for row in cloud.servers()}
+    cloud.plane.sql(TPM.format(ids["sealed"]))
     cloud.act(ids["resized"], {"migrate": {"host": ON}}, "2.56")
     wait.until("the resize waits to be confirmed", lambda: lab.guests()["resized"]["vm_state"] == "resized", 90, 0.5)
     assert lab.guests()["resized"]["host"] == ON, lab.guests()["resized"]
@@ -62,6 +66,7 @@ def run(lab):
     check(lab, incident, ENDS)
     why = incident.guests["moving"]["state"]["why"]
     assert OTHER in why and "running" in why, why
+    assert "vTPM" in incident.guests["sealed"]["state"]["why"], incident.guests["sealed"]
     assert lab.guests()["locked"]["locked"], "its lock is gone"
     assert lab.evacuations()[0]["guest"] == "urgent", f"asked for first: {lab.evacuations()[0]}"
 
