@@ -14,6 +14,10 @@ use crate::store::SerfHealth;
 /// all counted when the first of them reaches it.
 pub const SUSPECT_FAILS: u64 = 2;
 
+/// How long an incident counts against the limit, also when it has ended: hosts that die one after the
+/// other for one cause are one storm. By the wall clock; whoever removes incidents leaves these.
+pub const INCIDENTS_COUNT_HOURS: i64 = 1;
+
 /// What the guards found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guards {
@@ -113,11 +117,12 @@ pub fn guards(scene: &Scene) -> Guards {
             .cloned()
             .collect()
     };
-    let hour_ago = scene.now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(scene.now);
+    let counted_since = SignedDuration::from_hours(INCIDENTS_COUNT_HOURS);
+    let counted_since = scene.now.saturating_sub(counted_since).unwrap_or(scene.now);
     let incidents: BTreeSet<HostName> = scene
         .incidents
         .iter()
-        .filter(|incident| incident.open || incident.opened_at >= hour_ago)
+        .filter(|incident| incident.open || incident.opened_at >= counted_since)
         .map(|incident| incident.id.host().clone())
         .collect();
     let mut guards = Guards { doubtful, suspects, incidents, limit, storm: None, one_alone: None };

@@ -1,7 +1,10 @@
 //! Closed incidents beyond what the policy keeps are removed from the tree.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::world::World;
 use crate::incident::IncidentRecord;
+use crate::judge::guard::INCIDENTS_COUNT_HOURS;
 use crate::keys;
 use crate::names::Epoch;
 use crate::policy::Policy;
@@ -12,7 +15,7 @@ use crate::tree::{Snapshot, TreeError};
 /// Removes the oldest ended incidents beyond the policy's number; says how many.
 ///
 /// Only those whose host was reset since: the incident of a host's present epoch is what says that
-/// this epoch is spent.
+/// this epoch is spent. And only those that the storm guard does not count any more.
 pub async fn prune(world: &World) -> Result<usize, TreeError> {
     let read = |source| TreeError::Read { what: "the incidents".into(), source };
     let ids = IncidentNames::list(world.store.as_ref()).await?.ids;
@@ -22,6 +25,8 @@ pub async fn prune(world: &World) -> Result<usize, TreeError> {
     }
     let snapshot = Snapshot::read(world.store.as_ref(), "the incidents", &prefixes).await?;
     let keep = Policy::of(&snapshot)?.keep_closed_incidents;
+    let counted_since = SignedDuration::from_hours(INCIDENTS_COUNT_HOURS);
+    let counted_since = world.clock.wall().saturating_sub(counted_since).unwrap_or(Timestamp::MIN);
     let mut ended = Vec::new();
     for id in ids {
         let key = keys::incident(&id).incident();
@@ -29,7 +34,7 @@ pub async fn prune(world: &World) -> Result<usize, TreeError> {
         let Ok(Some(record)) = snapshot.record::<IncidentRecord>(&key) else { continue };
         let Ok(epoch) = snapshot.number(&keys::host(id.host()).epoch()) else { continue };
         let epoch = Epoch(epoch.unwrap_or(0));
-        if record.status.is_over() && id.epoch() < epoch {
+        if record.status.is_over() && id.epoch() < epoch && record.opened_at < counted_since {
             ended.push((record.changed_at, id));
         }
     }

@@ -81,3 +81,22 @@ fn the_host_of_an_incident_that_cannot_be_read_is_not_marked() {
     assert!(line.attention && line.because.contains("compute1@0/incident"), "{line:?}");
     assert!(!lines.iter().any(|line| line.result == Said::Marked), "{lines:?}");
 }
+
+#[test]
+fn an_ended_incident_is_removed_only_when_the_storm_guard_counts_it_no_more() {
+    let stage = Stage::with_dead_host();
+    stage.recover("ha1");
+    stage.all_is_recovered("before it is removed");
+    stage.with(|u| {
+        let policy = r#"{"version":1,"storm_limit":3,"off_reads":2,"keep_closed_incidents":0}"#;
+        u.kv.put(keys::POLICY, policy);
+        u.kv.put(&keys::host(&HOST.parse().unwrap()).epoch(), "1");
+    });
+    let is_there = || {
+        stage.recover("ha1");
+        stage.with(|u| u.kv.get(&keys::incident(&incident()).incident())).is_some()
+    };
+    assert!(is_there(), "hosts that die within the hour would not be counted together");
+    stage.wait(Duration::from_secs(60 * 60));
+    assert!(!is_there());
+}
