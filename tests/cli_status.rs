@@ -7,6 +7,7 @@ mod cli_support;
 mod consul_agent;
 
 use cli_support::Site;
+use nova_ha::store::Op;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_key_never_hides_the_others() {
@@ -14,9 +15,11 @@ async fn one_bad_key_never_hides_the_others() {
     site.run(&["init"]).await.ok();
     site.run(&["ha-node", "add", "ha1"]).await.ok();
     // `node1` is the agent's own name: Consul says that it passes.
-    let reachable = ["--bmc-ip", "10.0.0.1", "--ssh-user", "root"];
-    site.run(&[&["host", "add", "node1"][..], &reachable].concat()).await.ok();
-    site.run(&[&["host", "add", "node2"][..], &reachable].concat()).await.ok();
+    let reachable =
+        ["--ssh-user", "root", "--bmc-ip", "10.0.0.1", "--bmc-user", "ha", "--bmc-password-file", "-"];
+    for host in ["node1", "node2"] {
+        site.run_stdin(&[&["host", "add", host][..], &reachable].concat(), "hunter2").await.ok();
+    }
     site.put("ha_cluster/compute_nodes/node2/status/failed", "Flase").await;
     site.put("ha_cluster/compute_nodes/a b/status/failed", "False").await;
     site.put("ha_cluster/incidents/node2@0/incident", r#"{"version":9,"shape":"new"}"#).await;
@@ -49,6 +52,38 @@ async fn one_bad_key_never_hides_the_others() {
     site.put("ha_cluster/meta", r#"{"version":2}"#).await;
     site.run(&["status"]).await.refused("format version 2").next("upgrade nova-ha");
     site.run(&["host", "add", "node3"]).await.refused("format version 2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_recovery_reads_is_shown_before_one_is_needed() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "ha1"]).await.ok();
+    site.run(&["host", "add", "node1", "--ssh-user", "root", "--bmc-ip", "10.0.0.1"]).await.ok();
+    let json = site.run(&["status", "--json"]).await.ok().json();
+    let missing = "ha_cluster/compute_nodes/node1/config/bmc/user is missing";
+    assert!(json["hosts"][0]["unprotected"].to_string().contains(missing), "{json}");
+    for (machine, key, value) in [
+        ("compute_nodes/node1", "config/fence", "{"),
+        ("compute_nodes/node1", "config/ssh/port", "ssh"),
+        ("compute_nodes/node1", "internal/runtime_config", "["),
+        ("compute_nodes/node1", "config/bmc/port", "-1"),
+        ("ha_nodes/ha1", "config/targets", "compute2"),
+        ("ha_nodes/ha1", "config/nova_mountpoint", "instances"),
+    ] {
+        let key = format!("ha_cluster/{machine}/{key}");
+        if key.ends_with("bmc/port") {
+            let whole = ["--bmc-user", "ha", "--bmc-password-file", "-"];
+            let args = [&["host", "add", "node1", "--replace"][..], &whole].concat();
+            site.run_stdin(&args, "hunter2").await.ok();
+        }
+        site.put(&key, value).await;
+        let said = site.run(&["status"]).await;
+        assert_eq!(said.code, 1, "{key}: {}", said.out);
+        assert!(said.out.contains(&format!("next: look at it: consul kv get {key}")), "{key}: {}", said.out);
+        site.write(&[Op::Delete(key)]).await;
+    }
+    site.run(&["status"]).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,11 +7,14 @@ use super::cluster::{Catalog, Cluster, ConsulSays};
 use super::secret_input::shown;
 use super::table::{Table, field};
 use crate::chain::chain;
+use crate::fence::{ConfigError, FenceConfig};
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName};
-use crate::tree::machine::OtherNames;
+use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::maintenance::Maintenance;
 use crate::tree::observer::ObserverRecord;
+use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::storage::Storage;
 use crate::tree::{Snapshot, TreeError};
 
 /// A key that cannot be understood, and what to type.
@@ -67,6 +70,11 @@ impl HostView {
         let tree = &cluster.snapshot;
         let mut faults = Vec::new();
         let incident = look(&mut faults, cluster.open_incident(host)).flatten().map(|id| id.to_string());
+        // What only its probes and its recovery read: they must not be the first to say so.
+        look(&mut faults, SshAccess::of(tree, &keys));
+        if let Some(entry) = tree.get(&keys.runtime_config()) {
+            look(&mut faults, RuntimeConfig::parse(&entry.key, &entry.value));
+        }
         let mut view = Self {
             name: host.to_string(),
             consul_says: look(&mut faults, catalog.says(tree, &keys, host.as_str())),
@@ -79,11 +87,12 @@ impl HostView {
             unprotected: Vec::new(),
             faults,
         };
-        view.unprotected = view.why_unprotected(tree, &keys);
+        let no_fence = no_fence(tree, &keys, &mut view.faults);
+        view.unprotected = view.why_unprotected(tree, &keys, no_fence);
         view
     }
 
-    fn why_unprotected(&self, tree: &Snapshot, keys: &MachineKeys) -> Vec<String> {
+    fn why_unprotected(&self, tree: &Snapshot, keys: &MachineKeys, no_fence: Option<String>) -> Vec<String> {
         let has = |key: &str| tree.get(key).is_some_and(|entry| !entry.value.trim_ascii().is_empty());
         let mut why = Vec::new();
         let mut note = |applies: bool, text: &str| {
@@ -98,10 +107,7 @@ impl HostView {
         let flagged = self.failed == Some(true) || self.recovered == Some(true);
         note(flagged && self.incident.is_none(), "flagged from an earlier failure: nova-ha reset");
         note(!has(&keys.ssh_field("user")), "no SSH access to probe it with");
-        note(
-            !has(&keys.bmc_field("ip")) && !has(&keys.fence()),
-            "no way to power it off (no BMC, no fence levels)",
-        );
+        why.extend(no_fence);
         why
     }
 
@@ -119,6 +125,27 @@ impl HostView {
             text += &field("UNPROTECTED", Some(&self.unprotected.join("; ")), AT);
         }
         text + &faults_text(&self.faults)
+    }
+}
+
+/// Why nobody could power it off; a key that cannot be understood is a fault of its own.
+fn no_fence(tree: &Snapshot, keys: &MachineKeys, faults: &mut Vec<Fault>) -> Option<String> {
+    match FenceConfig::of(tree, keys) {
+        Ok(_) => None,
+        Err(ConfigError::Tree(TreeError::Missing { key })) if key == keys.bmc_field("ip") => {
+            Some("no way to power it off (no BMC, no fence levels)".into())
+        }
+        Err(ConfigError::Tree(TreeError::Missing { key })) => {
+            Some(format!("no way to power it off ({key} is missing)"))
+        }
+        Err(ConfigError::Tree(error)) => {
+            faults.push(error.into());
+            None
+        }
+        // These come of what a level is built from, and nothing is built here.
+        Err(error @ (ConfigError::Secret { .. } | ConfigError::Level { .. } | ConfigError::Ca { .. })) => {
+            Some(format!("no way to power it off ({})", chain(&error)))
+        }
     }
 }
 
@@ -148,6 +175,10 @@ impl HaNodeView {
         let keys = keys::ha_node(node);
         let tree = &cluster.snapshot;
         let mut faults = Vec::new();
+        // Only a recovery reads these: it must not be the first to say so.
+        look(&mut faults, SshAccess::of(tree, &keys));
+        look(&mut faults, Targets::of(tree, &keys));
+        look(&mut faults, Storage::of(tree, &keys));
         Self {
             name: node.to_string(),
             consul_says: look(&mut faults, catalog.says(tree, &keys, node.as_str())),
