@@ -45,12 +45,17 @@ def bind(pairs):
 
 
 def own_sys(dmi):
-    """A sysfs of this network namespace, with /sys/class/dmi/id as the spec says.
+    """A sysfs of this network namespace, with /sys/class/dmi/id as the spec says."""
+    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    own_dmi(dmi)
+
+
+def own_dmi(dmi):
+    """Makes /sys/class/dmi/id.
 
     Many kernels of virtual machines have no /sys/class/dmi, and sysfs allows no mkdir: so /sys/class becomes a tmpfs
     into which every real class is bound again. Their links are relative and still lead into /sys/devices.
     """
-    mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     classes = "/run/sys-class"
     os.makedirs(classes)
     mount("/sys/class", classes, "none", MS_BIND)
@@ -88,7 +93,7 @@ def start(service, env, logs):
 
 
 def main(folder):
-    """Boots, then reaps for ever."""
+    """Boots."""
     with open(f"{folder}/spec.json", encoding="utf-8") as file:
         spec = json.load(file)
     own_disk(folder)
@@ -101,6 +106,11 @@ def main(folder):
         if service.get("delay"):
             time.sleep(service["delay"])
         start(service, env, f"{folder}/log")
+    reap()
+
+
+def reap():
+    """What is left to do for PID 1, for ever."""
     while True:
         try:
             os.wait()

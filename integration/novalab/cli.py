@@ -164,7 +164,7 @@ def logs(args):
     machines = [lab.machine(args.machine)] if args.machine else lab.machines.values()
     folders = [] if args.machine else [lab.state / "log"]
     for machine in machines:
-        folders += [machine.folder / "log", machine.folder / "disk" / "var" / "log" / "nova-ha"]
+        folders += machine.log_folders().values()
     for folder in folders:
         for file in sorted(folder.glob("*.log")):
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -26,7 +26,7 @@ class Faults:
         self._tell("panic", name)
         machine = self.machine(name)
         self.network.drop("silent", machine.index)
-        machine.latch.die("panic")
+        machine.panic()
 
     def hang(self, name):
         """Every process stops (SIGSTOP), the kernel lives: ping and the TCP handshake work, nobody speaks after it."""

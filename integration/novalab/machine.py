@@ -43,6 +43,10 @@ class Done:
 class Machine:
     """One host or HA node of a run. `index` is its number on the bridge and the last part of its addresses."""
 
+    product_name = "Namespace"
+    # Whether it has disks that more than one machine sees: only uml/machine.py's.
+    has_disks = False
+
     def __init__(self, state, run, name, kind, index):
         self.state = Path(state)
         self.run_name = run
@@ -63,10 +67,10 @@ class Machine:
         for name in ("log", "disk", "overlay"):
             (self.folder / name).mkdir(parents=True)
         self._save_spec({
-            "name": self.name, "run": self.run_name, "index": self.index, "address": self.address,
+            "machine": "namespaces", "name": self.name, "run": self.run_name, "index": self.index, "address": self.address,
             "bridge": network.bridge, "services": services, "env": env,
             "dmi": {"product_uuid": self.uuid, "product_serial": self.serial, "board_serial": self.serial,
-                    "chassis_serial": self.serial, "sys_vendor": "nova-ha lab", "product_name": "Namespace",
+                    "chassis_serial": self.serial, "sys_vendor": "nova-ha lab", "product_name": self.product_name,
                     "board_vendor": "nova-ha lab", "bios_vendor": "nova-ha lab"},
         })
         # Folders in which nothing of the outer machine may shine through: its SSH host keys above all.
@@ -83,6 +87,10 @@ class Machine:
         path = self.folder / "disk" / folder
         path.mkdir(parents=True, exist_ok=True)
         os.setxattr(path, "trusted.overlay.opaque", b"y")
+
+    def accounts(self):
+        """The texts of passwd and group before the lab adds its own."""
+        return tuple(Path("/etc", name).read_text(encoding="utf-8") for name in ("passwd", "group"))
 
     def spec(self):
         """The specification that its next boot uses."""
@@ -122,7 +130,33 @@ class Machine:
         """A file of the machine as text."""
         return self.path(path).read_text(encoding="utf-8")
 
+    def link_file(self, path, target):
+        """A symbolic link on its disk, before it boots."""
+        link = self.path(path)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+
+    def files(self, folder, suffix=""):
+        """The files below a folder of the machine whose names end so: `{path below it: content}`."""
+        top = self.path(folder)
+        return {str(file.relative_to(top)): file.read_bytes() for file in sorted(top.rglob(f"*{suffix}")) if file.is_file()}
+
+    def log_folders(self):
+        """Where its logs lie outside: `{name: folder}`, its services' and those that the product's executables write."""
+        return {"": self.folder / "log", "nova-ha": self.folder / "disk" / "var" / "log" / "nova-ha"}
+
     # Its life
+
+    def wait_up(self):
+        """Until its boot is over: at once, its services come up while others boot."""
+
+    def boot_id(self):
+        """The id of this boot. Raises OSError."""
+        return self.read_file("/run/boot_id").strip()
+
+    def panic(self):
+        """Its kernel dies, as far as one can that it shares with others: everything in it is killed."""
+        self.latch.die("panic")
 
     def pids(self):
         """The pids, as the outside sees them, of everything in the machine's PID namespace."""

@@ -49,11 +49,9 @@ class Product:
 
     def install_product(self, machine):
         """Puts the executables, the credentials and the cloud's address on a machine's disk; nothing is configured."""
-        folder = machine.folder / "disk" / FOLDER.lstrip("/")
-        folder.mkdir(parents=True, exist_ok=True)
         for name in EXECUTABLES:
-            (folder / name).symlink_to(paths.BIN_DIR / name)
-        (folder / "start-recover").symlink_to(paths.REPO / "consul-watches" / "start-recover")
+            machine.link_file(f"{FOLDER}/{name}", paths.BIN_DIR / name)
+        machine.link_file(f"{FOLDER}/start-recover", paths.REPO / "consul-watches" / "start-recover")
         machine.install_file(f"{SECRETS}/login_key", Path(self.login_key).read_bytes(), 0o600)
         machine.install_file(f"{SECRETS}/bmc_password", bmc.PASSWORD, 0o600)
         machine.install_file(f"{SECRETS}/ssh_password", sshd.PASSWORD, 0o600)
@@ -156,9 +154,8 @@ class Product:
         out = f"/var/lib/nova-ha/generated/{name}"
         tokens = ["--token-dir", TOKENS] if self.shape.acl else []
         self.admin("nova-ha", "generate", "consul-config", kind, name, "--bin-dir", FOLDER, *tokens, "--out", out)
-        made = self.admin_machine().path(out)
-        for file in sorted(made.rglob("*.json")):
-            machine.install_file(f"/etc/consul.d/{file.name}", file.read_bytes(), 0o600)
+        for file, text in self.admin_machine().files(out, ".json").items():
+            machine.install_file(f"/etc/consul.d/{Path(file).name}", text, 0o600)
         self.reload(name)
 
     def publish(self, name):
@@ -176,8 +173,9 @@ class Product:
         """
         out = "/var/lib/nova-ha/generated/acl"
         self.admin("nova-ha", "generate", "acl", "--out", out)
-        for file in sorted(self.admin_machine().path(out).glob("*.hcl")):
-            self.consul.make_policy_and_token(file.stem, file.read_text(encoding="utf-8"), self.token(file.stem))
+        for file, rules in self.admin_machine().files(out, ".hcl").items():
+            name = Path(file).stem
+            self.consul.make_policy_and_token(name, rules.decode(), self.token(name))
         for machine in self.machines.values():
             for name, policy in POLICIES[machine.kind].items():
                 machine.install_file(f"{TOKENS}/{name}", self.token(policy.format(machine.name)), 0o600)
@@ -239,8 +237,8 @@ class Product:
         if not machine.latch.lives():
             return False
         try:
-            return boot is None or machine.read_file("/run/boot_id").strip() == boot
-        except OSError:
+            return boot is None or machine.boot_id() == boot
+        except (OSError, AssertionError):
             # It died, or its PID 1 is only making its /run, while this was read.
             return False
 
@@ -255,12 +253,12 @@ class Product:
     def stop_recoveries(self, name):
         """From now on nothing on an HA node starts a recovery by itself: neither its watch nor its cron."""
         machine = self.machine(name)
-        for file in sorted(machine.path("/etc/consul.d").glob("*.json")):
-            config = json.loads(file.read_text(encoding="utf-8"))
+        for file, text in machine.files("/etc/consul.d", ".json").items():
+            config = json.loads(text)
             watches = config.get("watches", [])
             kept = [watch for watch in watches if not any("start-recover" in str(word) for word in watch.get("args", []))]
             if len(kept) != len(watches):
-                machine.install_file(f"/etc/consul.d/{file.name}", json.dumps({**config, "watches": kept}), 0o600)
+                machine.install_file(f"/etc/consul.d/{file}", json.dumps({**config, "watches": kept}), 0o600)
         self.reload(name)
         for word in ("sweep.py", "start-recover", "nova-ha-recover"):
             machine.kill_processes(word)

@@ -40,12 +40,11 @@ def install(machine, login_key):
     machine.install_file("/etc/ssh/ssh_host_ed25519_key.pub", (folder / "host_key.pub").read_bytes())
     machine.install_file("/etc/ssh/sshd_config", CONFIG)
     machine.install_file("/etc/ssh/authorized_keys", Path(f"{login_key}.pub").read_bytes())
-    machine.install_file("/etc/passwd", Path("/etc/passwd").read_text(encoding="utf-8")
-                         + f"{USER}:x:4242:4242:lab login:/var/lib/{USER}:/bin/sh\n")
-    machine.install_file("/etc/group", Path("/etc/group").read_text(encoding="utf-8") + f"{USER}:x:4242:\n")
+    passwd, group = machine.accounts()
+    machine.install_file("/etc/passwd", passwd + f"{USER}:x:4242:4242:lab login:/var/lib/{USER}:/bin/sh\n")
+    machine.install_file("/etc/group", group + f"{USER}:x:4242:\n")
     machine.install_file("/etc/shadow", f"root:*:19000:0:99999:7:::\n{USER}:{PASSWORD_HASH}:19000:0:99999:7:::\n", 0o600)
-    home = folder / "disk" / "var" / "lib" / USER
-    home.mkdir(parents=True, exist_ok=True)
+    machine.path(f"/var/lib/{USER}").mkdir(parents=True, exist_ok=True)
 
 
 def service():

@@ -306,7 +306,7 @@ class OpenStack:
         found = {}
         for host, service in self.services().items():
             machine = self.machines[host]
-            boot = machine.read_file("/run/boot_id").strip() if machine.latch.lives() else None
+            boot = machine.boot_id() if machine.latch.lives() else None
             found[host] = {"up": service["state"] == "up", "forced_down": service["forced_down"],
                            "disabled": service["status"] == "disabled", "disabled_reason": service["disabled_reason"],
                            "boot": boot, "running": sorted(g["name"] for g in guests if host in g["running_on"])}
