@@ -13,7 +13,7 @@ import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from novalab import bmc, cloud, consul, events, net, paths, processes, redfish, sshd, wait
@@ -22,58 +22,13 @@ from novalab.incidents import Incidents
 from novalab.machine import Machine, services_env
 from novalab.openstack.cloud import OpenStack
 from novalab.product import Product
+from novalab.shape import Shape
+from novalab.uml.disks import SharedDisks
+from novalab.uml.guests import GuestStorage
+from novalab.uml.machine import UmlMachine
 
 # Ports of the bridge: servers 201.., the cloud 210, machines by their index, BMCs 100 above their machine.
 SERVER_PORTS, CLOUD_PORT, BMC_PORTS = 200, 210, 100
-
-
-@dataclass
-class Shape:
-    """What a lab consists of. A scenario overrides fields by its `SHAPE` dict."""
-
-    # Numbers name them compute1.., ha1..; lists name them as they say.
-    hosts: object = 3
-    ha_nodes: object = 3
-    # Guests vm-01.. spread over the hosts in turn.
-    guests: int = 12
-    acl: bool = False
-    # simulated, openstack (real Nova, see openstack/), or none: no nova-compute and no cloud at all.
-    cloud: str = "simulated"
-    # Real Nova only. shared: all hosts see every guest's directory; local: each host has its own.
-    instances: str = "shared"
-    # Whether the product is configured and its generated checks and watches run.
-    product: bool = True
-    # Whether `up` waits until every observer has seen every machine healthy.
-    observed: bool = True
-    # How a host is fenced: ipmi, redfish or agent. Hosts that are not named: ipmi.
-    fences: dict = field(default_factory=lambda: {"compute2": "redfish", "compute3": "agent"})
-    # Where recoveries send guests: the product's targets JSON, `hosts` filled with HA nodes where empty.
-    targets: dict = field(default_factory=lambda: {"mode": "scheduler"})
-    # Overrides of the policy that product.py sets; None leaves the product's default.
-    policy: dict = field(default_factory=dict)
-    # How often the HA nodes' cron lines run, where production's does every minute.
-    sweep_seconds: float = 10
-    # More of the cloud's seed: `simcloud/__init__.py`; of it, real Nova knows `guests` and `evacuate_seconds`.
-    cloud_seed: dict = field(default_factory=dict)
-
-    def host_names(self):
-        """The compute hosts' names."""
-        return [f"compute{i}" for i in range(1, self.hosts + 1)] if isinstance(self.hosts, int) else list(self.hosts)
-
-    def ha_names(self):
-        """The HA nodes' names."""
-        return [f"ha{i}" for i in range(1, self.ha_nodes + 1)] if isinstance(self.ha_nodes, int) else list(self.ha_nodes)
-
-    def computes(self):
-        """Who runs a nova-compute: with the simulated cloud every machine, else the hosts and those that are targets."""
-        named = self.targets.get("hosts", [])
-        every = self.cloud == "simulated" or self.targets.get("mode") == "this_ha_node"
-        return self.host_names() + [name for name in self.ha_names() if every or name in named]
-
-    def guest_seeds(self):
-        """The guests as the cloud's seed wants them."""
-        hosts = self.host_names()
-        return [{"name": f"vm-{i + 1:02d}", "host": hosts[i % len(hosts)]} for i in range(self.guests)]
 
 
 class Lab(Faults, Product, Incidents):
@@ -90,14 +45,21 @@ class Lab(Faults, Product, Incidents):
         self.login_key = self.state / "login_key"
         hosts, ha_nodes = shape.host_names(), shape.ha_names()
         kinds = [(name, "host") for name in hosts] + [(name, "ha") for name in ha_nodes]
-        self.machines = {name: Machine(self.state, run, name, kind, index)
-                         for index, (name, kind) in enumerate(kinds, start=1)}
+        self.machines = {name: self._machine(name, kind, index) for index, (name, kind) in enumerate(kinds, start=1)}
         self.cloud = self._cloud()
         self.hosts = [self.machines[name] for name in hosts]
         self.ha_nodes = [self.machines[name] for name in ha_nodes]
+        # Where machines have kernels and disks of their own; else None, and arrays too.
+        self.disks = SharedDisks(self.state, self.hosts, self.ha_nodes) if shape.uml_names() else None
+        self.arrays = GuestStorage(self.disks, self.machines) if self.disks else None
         self.allowed_shots = set()
         self.allowed_alive = set()
         self.allowed_rebuilds = set()
+
+    def _machine(self, name, kind, index):
+        if name in self.shape.uml_names():
+            return UmlMachine(self.state, self.run_name, name, kind, index, self.shape.uml_options())
+        return Machine(self.state, self.run_name, name, kind, index)
 
     def _cloud(self):
         kind = self.shape.cloud
@@ -177,11 +139,15 @@ class Lab(Faults, Product, Incidents):
         if self.cloud:
             self.cloud.wait_ready()
         for machine in self.machines.values():
+            machine.wait_up()
             self.wait_for_agent(machine.name)
         done("agents passing")
         for machine in self.machines.values():
             self.wait_for_bmc(machine)
         done("BMCs answer")
+        if self.disks and self.shape.arrays:
+            self.make_arrays()
+            done("arrays made")
         if self.shape.product:
             self.configure()
             done("product configured")
@@ -206,6 +172,16 @@ class Lab(Faults, Product, Incidents):
             redfish.make_authority(self.authority)
         for machine in self.machines.values():
             self._install(machine)
+        if self.disks:
+            self.disks.install(self.shape.disks_per_host, self.shape.disk_mb)
+
+    def make_arrays(self):
+        """On each host with disks an array with a disk for each of its guests: see uml/guests.py."""
+        placed = {}
+        for name, guest in (self.cloud.guests() if self.cloud else {}).items():
+            placed.setdefault(guest["host"], []).append(guest["id"])
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda host: self.arrays.make(host.name, placed.get(host.name, [])), self.disks.hosts))
 
     def _install(self, machine):
         services = [sshd.service(), consul.agent_service()]
@@ -316,12 +292,9 @@ class Lab(Faults, Product, Incidents):
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.state / "log", target / "services")
         for machine in self.machines.values():
-            if (machine.folder / "log").is_dir():
-                shutil.copytree(machine.folder / "log", target / machine.name)
-            # What the product's executables logged there.
-            product = machine.folder / "disk" / "var" / "log" / "nova-ha"
-            if product.is_dir():
-                shutil.copytree(product, target / machine.name / "nova-ha")
+            for name, folder in machine.log_folders().items():
+                if folder.is_dir():
+                    shutil.copytree(folder, target / machine.name / name, dirs_exist_ok=True)
         for extra in (self.state / "events.jsonl", *(self.state / "cloud").glob("*.jsonl")):
             if extra.exists():
                 shutil.copy(extra, target / extra.name)

@@ -120,20 +120,37 @@ class Latch:
         network = net.Network(spec["run"])
         network.undrop("silent", spec["index"])
         unplugged = _read(self.folder, "unplugged") is not None
-        network.add_node(self.machine, spec["index"], spec["address"], up=not unplugged)
-        # Its clocks since boot start near zero, as a machine's do. One second more than 0: an offset must not be late.
-        up = int(time.clock_gettime(time.CLOCK_BOOTTIME)) - 1
-        mono = int(time.clock_gettime(time.CLOCK_MONOTONIC)) - 1
+        if spec["machine"] == "uml":
+            kind, command, folder = self._uml(spec, network, not unplugged)
+        else:
+            kind, command, folder = self._namespaces(spec, network, not unplugged)
         with open(os.path.join(self.folder, "log", "boot.log"), "ab") as log:
             child = subprocess.Popen(
                 ["nsenter", f"--net=/run/netns/{network.namespace(self.machine)}", "--",
-                 "unshare", "--time", "--boottime", str(-up), "--monotonic", str(-mono), "--uts", "--ipc", "--mount",
-                 "--propagation", "private", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--",
-                 "/usr/bin/python3", "-I", "-S", os.path.join(HERE, "boot.py"), self.folder],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/", env=spec["env"])
+                 "unshare", *kind, "--uts", "--ipc", "--mount", "--propagation", "private", "--pid", "--fork",
+                 "--mount-proc", "--kill-child=KILL", "--", *command],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder, env=spec["env"])
         init = self._first_child(child.pid)
         _write(f"{init} {processes.start_time(init)}", self.folder, "init.pid")
         child.returncode = 0
+
+    def _namespaces(self, spec, network, up):
+        """What boots a machine that shares our kernel."""
+        network.add_node(self.machine, spec["index"], spec["address"], up=up)
+        # Its clocks since boot start near zero, as a machine's do. One second more than 0: an offset must not be late.
+        boot = int(time.clock_gettime(time.CLOCK_BOOTTIME)) - 1
+        mono = int(time.clock_gettime(time.CLOCK_MONOTONIC)) - 1
+        clocks = ["--time", "--boottime", str(-boot), "--monotonic", str(-mono)]
+        return clocks, ["/usr/bin/python3", "-I", "-S", os.path.join(HERE, "boot.py"), self.folder], "/"
+
+    def _uml(self, spec, network, up):
+        """What boots a machine with a kernel of its own: a child of PID 1, as PID 1 it could not end itself in a panic."""
+        from novalab import net
+        from novalab.uml import channel, kernel
+
+        network.add_wires(self.machine, spec["index"], kernel.NETWORK, channel.LINK, channel.OUTER, up=up)
+        command = kernel.command(self.folder, spec, net.mac(spec["index"]))
+        return [], ["/bin/sh", "-c", '"$@" & wait', "power", *command], self.state
 
     def _first_child(self, parent):
         """The PID 1 of the new namespace: unshare's only child."""

@@ -75,6 +75,23 @@ class Network:
 
     def add_node(self, node, index, address, up=True):
         """Makes (or makes anew) the namespace of a node, with eth0 on port p<index> of the bridge."""
+        name = self._add_port(node, index, up)
+        # The same MAC at every boot, as a real card has: neighbours keep their ARP entries.
+        run(["ip", "-n", name, "-batch", "-"],
+            f"link set lo up\nlink set eth0 address {mac(index)}\naddr add {address}/16 dev eth0\nlink set eth0 up\n")
+
+    def add_wires(self, node, index, tap, link, address, up=True):
+        """The same for a node with a kernel of its own: `tap` is the wire to its card on port p<index>.
+
+        `link` is a second wire that leads nowhere but into this namespace, which has `address` on it.
+        """
+        name = self._add_port(node, index, up)
+        run(["ip", "-n", name, "-batch", "-"],
+            f"link set lo up\nlink add wire type bridge forward_delay 0 stp_state 0\ntuntap add {tap} mode tap\n"
+            f"tuntap add {link} mode tap\nlink set eth0 master wire\nlink set {tap} master wire\nlink set wire up\n"
+            f"link set eth0 up\nlink set {tap} up\naddr add {address}/30 dev {link}\nlink set {link} up\n")
+
+    def _add_port(self, node, index, up):
         name = self.namespace(node)
         port = f"p{index}"
         # The port goes first and by hand: deleting a namespace takes its links away only some time later.
@@ -85,10 +102,7 @@ class Network:
         run(["ip", "-n", self.bridge, "-batch", "-"],
             f"link add {port} type veth peer name eth0 netns {name}\n"
             f"link set {port} master br0\nlink set {port} {'up' if up else 'down'}\n")
-        # The same MAC at every boot, as a real card has: neighbours keep their ARP entries.
-        run(["ip", "-n", name, "-batch", "-"],
-            f"link set lo up\nlink set eth0 address 02:77:00:00:{index >> 8:02x}:{index & 255:02x}\n"
-            f"addr add {address}/16 dev eth0\nlink set eth0 up\n")
+        return name
 
     def link(self, index, up):
         """Plugs or unplugs the cable at the bridge."""
@@ -128,6 +142,11 @@ class Network:
         """Deletes the namespaces of this run, the bridge last."""
         for name in sorted(self.names(), key=lambda n: n == self.bridge):
             run(["ip", "netns", "del", name], check=False)
+
+
+def mac(index):
+    """The address of the card of the node with this number."""
+    return f"02:77:00:00:{index >> 8:02x}:{index & 255:02x}"
 
 
 def namespaces():

@@ -1,0 +1,85 @@
+"""What a lab consists of, as a scenario or the command line says it."""
+
+from dataclasses import dataclass, field
+
+# What is different where machines have kernels of their own: each costs 0.4 GB and most of a core while it boots.
+DISK_LAB = {"hosts": 2, "guests": 4, "fences": {}}
+
+
+def shape_of(overrides):
+    """The shape that a scenario's SHAPE, or another dict of fields, means."""
+    base = DISK_LAB if overrides.get("machines") == "uml" else {}
+    return Shape(**{**base, **overrides})
+
+
+@dataclass
+class Shape:
+    """What a lab consists of. A scenario overrides fields by its `SHAPE` dict."""
+
+    # Numbers name them compute1.., ha1..; lists name them as they say.
+    hosts: object = 3
+    ha_nodes: object = 3
+    # Guests vm-01.. spread over the hosts in turn.
+    guests: int = 12
+    acl: bool = False
+    # simulated, openstack (real Nova, see openstack/), or none: no nova-compute and no cloud at all.
+    cloud: str = "simulated"
+    # Real Nova only. shared: all hosts see every guest's directory; local: each host has its own.
+    instances: str = "shared"
+    # Whether the product is configured and its generated checks and watches run.
+    product: bool = True
+    # Whether `up` waits until every observer has seen every machine healthy.
+    observed: bool = True
+    # How a host is fenced: ipmi, redfish or agent. Hosts that are not named: ipmi.
+    fences: dict = field(default_factory=lambda: {"compute2": "redfish", "compute3": "agent"})
+    # Where recoveries send guests: the product's targets JSON, `hosts` filled with HA nodes where empty.
+    targets: dict = field(default_factory=lambda: {"mode": "scheduler"})
+    # Overrides of the policy that product.py sets; None leaves the product's default.
+    policy: dict = field(default_factory=dict)
+    # How often the HA nodes' cron lines run, where production's does every minute.
+    sweep_seconds: float = 10
+    # More of the cloud's seed: `simcloud/__init__.py`; of it, real Nova knows `guests` and `evacuate_seconds`.
+    cloud_seed: dict = field(default_factory=dict)
+
+    # namespaces, or uml: machines with kernels and disks of their own, see uml/.
+    machines: str = "namespaces"
+    # Of uml: which machines have one; None: every host and the first two HA nodes. The others see no disks.
+    with_kernel: object = None
+    memory_mb: int = 384
+    # Their init: lean, or systemd.
+    init: str = "lean"
+    # What each host shares with the HA nodes that have kernels, and whether `up` makes arrays of it, with guests' disks.
+    disks_per_host: int = 4
+    disk_mb: int = 256
+    arrays: bool = True
+
+    def uml_names(self):
+        """The machines with a kernel of their own."""
+        if self.machines == "namespaces":
+            return []
+        if self.machines != "uml":
+            raise ValueError(f"{self.machines} are no machines: namespaces or uml")
+        return list(self.with_kernel) if self.with_kernel is not None else self.host_names() + self.ha_names()[:2]
+
+    def uml_options(self):
+        """What uml/machine.py needs to know of it."""
+        return {"memory_mb": self.memory_mb, "init": self.init}
+
+    def host_names(self):
+        """The compute hosts' names."""
+        return [f"compute{i}" for i in range(1, self.hosts + 1)] if isinstance(self.hosts, int) else list(self.hosts)
+
+    def ha_names(self):
+        """The HA nodes' names."""
+        return [f"ha{i}" for i in range(1, self.ha_nodes + 1)] if isinstance(self.ha_nodes, int) else list(self.ha_nodes)
+
+    def computes(self):
+        """Who runs a nova-compute: with the simulated cloud every machine, else the hosts and those that are targets."""
+        named = self.targets.get("hosts", [])
+        every = self.cloud == "simulated" or self.targets.get("mode") == "this_ha_node"
+        return self.host_names() + [name for name in self.ha_names() if every or name in named]
+
+    def guest_seeds(self):
+        """The guests as the cloud's seed wants them."""
+        hosts = self.host_names()
+        return [{"name": f"vm-{i + 1:02d}", "host": hosts[i % len(hosts)]} for i in range(self.guests)]
