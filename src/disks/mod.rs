@@ -10,6 +10,7 @@ pub mod block;
 pub mod id;
 pub mod md;
 pub mod mountinfo;
+pub mod owner_mark;
 pub mod pairs;
 #[cfg(test)]
 #[path = "../../tests/support/recorded_tree.rs"]
