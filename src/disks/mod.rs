@@ -9,6 +9,7 @@
 pub mod block;
 pub mod id;
 pub mod md;
+pub mod md_superblock;
 pub mod mountinfo;
 pub mod owner_mark;
 pub mod pairs;
