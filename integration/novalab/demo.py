@@ -31,6 +31,8 @@ def say(text="", indent=0):
 
 def main(json_file=None, cloud="simulated"):
     """Runs it; returns the exit code."""
+    if json_file:
+        writable(json_file)
     started = time.monotonic()
     lab = Lab.create(Shape(cloud=cloud), owner=os.getpid())
     try:
@@ -52,6 +54,15 @@ def main(json_file=None, cloud="simulated"):
             file.write("\n")
     say(f"\n{result['result']} ({time.monotonic() - started:.0f} s)")
     return 0 if result["result"] == "recovered" else 1
+
+
+def writable(json_file):
+    """Says before the demo, and not after it, that its result could not be written; whoever reads it meanwhile reads no old one."""
+    try:
+        with open(json_file, "w", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise ValueError(f"--json {json_file}: {error.strerror}; name a file in a folder that is there") from error
 
 
 def healthy(lab):

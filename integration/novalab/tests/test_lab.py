@@ -1,5 +1,8 @@
 """The parts of the lab that need neither root nor a network."""
 
+import contextlib
+import io
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +10,7 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from novalab import demo, events, latch, paths, processes, quick, scenario, sweep, wait
 
@@ -106,6 +110,22 @@ class Sweep(unittest.TestCase):
 class Demo(unittest.TestCase):
     def test_a_stamp_with_nanoseconds_is_shown_to_the_millisecond(self):
         self.assertRegex(demo.clock(demo.stamp("2026-11-22T17:44:23.161481411Z")), r"^\d\d:\d\d:23\.161$")
+
+    def test_a_result_that_could_not_be_written_is_said_before_anything_is_brought_up(self):
+        with mock.patch.object(demo.Lab, "create", side_effect=AssertionError("it was brought up")):
+            with self.assertRaisesRegex(ValueError, "/nonexistent/demo.json"):
+                demo.main("/nonexistent/demo.json")
+
+    def test_a_demo_that_fails_ends_with_1_and_its_file_says_so(self):
+        lab = mock.Mock(up=mock.Mock(side_effect=wait.Timeout("no leader")), keep_logs=mock.Mock(return_value="/logs"))
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(demo.Lab, "create", return_value=lab):
+            file = Path(folder) / "demo.json"
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                self.assertEqual(demo.main(str(file)), 1)
+            result = json.loads(file.read_text(encoding="utf-8"))
+        self.assertEqual(result, {"result": "failed", "incident": None, "phases": [], "guests": []})
+        self.assertIn("no leader", said.getvalue())
+        lab.down.assert_called_once()
 
 
 class Counting(unittest.TestCase):
