@@ -123,6 +123,32 @@ fn a_guest_that_nova_is_busy_with_and_shows_no_evacuation_of_is_held_at_its_dead
 }
 
 #[test]
+fn a_guest_whose_target_died_is_held_at_its_deadline_and_never_asked_for_again() {
+    let stage = Stage::with_dead_host();
+    stage.with(|u| u.targets_are_dead = true);
+    let began = stage.time.now();
+    stage.recover_until_settled("ha1");
+    stage.nothing_was_broken("its targets died");
+    assert!(matches!(stage.record().status.state, State::Held { .. }), "{:?}", stage.record());
+    let took = stage.time.now() - began;
+    assert!(took > Duration::from_secs(15 * 60), "held after {took:?}, before its deadline");
+    for (name, guest) in stage.guests() {
+        let GuestState::Held { why } = guest.state else { panic!("{name}: {guest:?}") };
+        assert!(why.contains("its target may be dead"), "{why}");
+    }
+    assert_eq!(stage.with(|u| u.migrations.len()), 3);
+    // A person looked and brought the targets back: what was under way arrives, and is attached to.
+    stage.with(|u| {
+        u.targets_are_dead = false;
+        let now = u.now;
+        u.migrations.iter_mut().for_each(|(_, due)| *due = now);
+    });
+    stage.resume();
+    stage.recover_until_settled("ha1");
+    stage.all_is_recovered("its targets are back");
+}
+
+#[test]
 fn no_answer_from_anywhere_at_any_call_costs_no_guest() {
     at_every_call(&[Fault::NoAnswer, Fault::AnswerLost], Duration::from_secs(1));
 }

@@ -74,6 +74,8 @@ pub(crate) struct Universe {
     pub(crate) failing_evacuations: usize,
     /// Guests that Nova evacuates never (a vTPM, a share): it says so each time, with 400.
     pub(crate) refused_by_nova: BTreeSet<ServerId>,
+    /// Whether the targets died with what was under way to them: nothing of it moves any more.
+    pub(crate) targets_are_dead: bool,
     /// Whether Nova does not answer at all.
     pub(crate) nova_is_away: bool,
 }
@@ -167,6 +169,7 @@ impl Universe {
             broken: Vec::new(),
             failing_evacuations: 0,
             refused_by_nova: BTreeSet::new(),
+            targets_are_dead: false,
             nova_is_away: false,
         }
     }
@@ -285,6 +288,7 @@ impl Universe {
         for (migration, next) in self.migrations.iter_mut().filter(|(m, due)| in_flight(m) && *due == at) {
             let server = self.servers.get_mut(&migration.server).unwrap();
             match migration.status {
+                _ if self.targets_are_dead => *next = Duration::MAX,
                 MigrationStatus::Accepted => {
                     migration.status = MigrationStatus::PreMigrating;
                     *next = at + Duration::from_secs(4);
