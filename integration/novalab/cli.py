@@ -7,14 +7,17 @@ import sys
 import time
 
 from novalab import bench, contract_suite, demo, paths, quick, runner, scenario, wait
-from novalab.cluster import Lab, Shape, stale_runs
+from novalab.cluster import Lab, stale_runs
 from novalab.openstack import prepare
+from novalab.shape import shape_of
+from novalab.uml import image
 
-TIERS = ("quick", "lab", "cloud")
-PENDING = ("disks", "faults", "operators")
-# A scenario mostly waits; but a whole OpenStack keeps two cores busy while it comes up.
-JOBS = {"lab": 2, "cloud": 1}
+TIERS = ("quick", "lab", "cloud", "disks")
+PENDING = ("faults", "operators")
+# A scenario mostly waits; but a whole OpenStack, or four kernels, keep two cores busy while they come up.
+JOBS = {"lab": 2, "cloud": 1, "disks": 1}
 CLOUDS = ("simulated", "openstack")
+UML = "uml"
 
 
 def parser():
@@ -23,21 +26,25 @@ def parser():
     commands = top.add_subparsers(dest="command", required=True)
     show = commands.add_parser("demo", help="a host dies and its guests run elsewhere: watch it happen")
     cloud_option(show)
+    show.add_argument("--hosts", choices=[UML], help="uml: hosts with kernels and disks of their own")
     show.add_argument("--json", metavar="FILE", help="write the result for programs")
     test = commands.add_parser("test", help="run tiers of tests; all that exist where none is named")
     test.add_argument("tiers", nargs="*", metavar="TIER", help=f"{', '.join(TIERS)}")
     test.add_argument("--cloud", choices=CLOUDS[1:], help="openstack: the tier of the real cloud alone")
+    test.add_argument("--hosts", choices=[UML], help="uml: the tier of the hosts with disks alone")
+    test.add_argument("--long", action="store_true", help="scenarios that say so many times in a row")
     test.add_argument("--only", metavar="NAME", help="scenarios whose name contains this")
-    test.add_argument("--jobs", type=int, help="scenarios at a time (default: two of tier lab, one of tier cloud)")
+    test.add_argument("--jobs", type=int, help="scenarios at a time (default: two of tier lab, else one)")
     measured = commands.add_parser("bench", help="the product's own share of an evacuation's time, beside real Nova")
     measured.add_argument("--guests", type=int, default=20)
     up = commands.add_parser("up", help="bring a lab up and leave it running")
     cloud_option(up)
     up.add_argument("--bare", action="store_true", help="without the product: Consul, machines, BMCs, cloud")
     up.add_argument("--acl", action="store_true", help="with ACLs, default deny")
-    up.add_argument("--hosts", type=int, default=3)
-    up.add_argument("--ha-nodes", type=int, default=3)
-    up.add_argument("--guests", type=int, default=12)
+    up.add_argument("--hosts", type=hosts_word, default={}, metavar="N | uml | uml:N",
+                    help="how many; uml: with kernels and disks of their own")
+    up.add_argument("--ha-nodes", type=int)
+    up.add_argument("--guests", type=int)
     down = commands.add_parser("down", help="take down the lab that `up` left, and runs that were killed")
     down.add_argument("--all", action="store_true", help="every run on this machine, running tests too")
     shell = commands.add_parser("shell", help="a shell, or a command, inside a machine")
@@ -56,6 +63,15 @@ def parser():
 def cloud_option(command):
     """--cloud"""
     command.add_argument("--cloud", choices=CLOUDS, default=CLOUDS[0], help="which Nova: the lab's own, or the real one")
+
+
+def hosts_word(text):
+    """What `up --hosts` says of the shape: `3`, `uml` or `uml:3`. Raises ValueError."""
+    kind, colon, number = text.partition(":") if text.startswith(UML) else ("", ":", text)
+    if kind not in ("", UML):
+        raise ValueError(text)
+    count = {"hosts": int(number)} if colon else {}
+    return {**({"machines": UML} if kind else {}), **count}
 
 
 def main(argv):
@@ -81,7 +97,8 @@ def test(args):
             why = "has no tests yet" if tier in PENDING else f"is no tier: there are {', '.join(TIERS + PENDING)}"
             raise ValueError(f"{tier} {why}")
     clear_stale()
-    tiers = args.tiers or (["cloud"] if args.cloud == "openstack" else TIERS)
+    named = (["cloud"] if args.cloud == "openstack" else []) + (["disks"] if args.hosts == UML else [])
+    tiers = args.tiers or named or TIERS
     passed = failed = 0
     for tier in tiers:
         started = time.monotonic()
@@ -89,10 +106,11 @@ def test(args):
             good, bad = quick.run()
         else:
             found = [s for s in scenario.discover(args.only) if s.tier == tier]
-            if not found and (args.tiers or args.cloud or not scenario.discover(args.only)):
+            if not found and (args.tiers or named or not scenario.discover(args.only)):
                 raise LookupError(f"no scenario of tier {tier} has {args.only} in its name")
             prepare_for(found)
-            good, bad = runner.run_all(found, args.jobs or JOBS[tier])
+            again = [s for s in found for _ in range(s.long if args.long else 1)]
+            good, bad = runner.run_all(again, args.jobs or JOBS[tier])
         print(f"tier {tier}: {good} passed, {bad} failed in {time.monotonic() - started:.0f} s", flush=True)
         passed, failed = passed + good, failed + bad
     print(f"{passed} passed, {failed} failed", flush=True)
@@ -116,8 +134,10 @@ def run(args):
 
 def prepare_for(scenarios):
     """What some scenario needs and no time limit should have to pay for."""
-    if any(found.tier == "cloud" for found in scenarios):
+    if any(found.real_cloud for found in scenarios):
         prepare.prepare()
+    if any(found.tier == "disks" for found in scenarios):
+        image.prepare()
     for name in sorted({name for found in scenarios for name in found.tests}):
         contract_suite.executable(name)
 
@@ -129,8 +149,10 @@ def up(args):
     clear_stale()
     if args.cloud == "openstack":
         prepare.prepare()
-    lab = Lab.create(Shape(hosts=args.hosts, ha_nodes=args.ha_nodes, guests=args.guests, acl=args.acl,
-                           product=not args.bare, cloud=args.cloud))
+    if args.hosts.get("machines") == UML:
+        image.prepare()
+    counts = {name: value for name, value in (("ha_nodes", args.ha_nodes), ("guests", args.guests)) if value is not None}
+    lab = Lab.create(shape_of({"acl": args.acl, "product": not args.bare, "cloud": args.cloud, **args.hosts, **counts}))
     try:
         stages = lab.up()
     except BaseException:
@@ -201,7 +223,9 @@ def demonstrate(args):
     """The demo."""
     if args.cloud == "openstack":
         prepare.prepare()
-    return demo.main(args.json, args.cloud)
+    if args.hosts == UML:
+        image.prepare()
+    return demo.main(args.json, args.cloud, args.hosts)
 
 
 def measure(args):

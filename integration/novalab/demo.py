@@ -12,7 +12,8 @@ import time
 from datetime import datetime
 
 from novalab import paths, verdict, wait
-from novalab.cluster import Lab, Shape
+from novalab.cluster import Lab
+from novalab.shape import shape_of
 
 VICTIM = "compute1"
 # Detection (probe interval times threshold, about 8 s with serfHealth), fencing, and four guests: 40 s on a busy machine.
@@ -29,15 +30,15 @@ def say(text="", indent=0):
     print(wrapped, flush=True)
 
 
-def main(json_file=None, cloud="simulated"):
+def main(json_file=None, cloud="simulated", machines=None):
     """Runs it; returns the exit code."""
     if json_file:
         writable(json_file)
     started = time.monotonic()
-    lab = Lab.create(Shape(cloud=cloud), owner=os.getpid())
+    lab = Lab.create(shape_of({"cloud": cloud, **({"machines": machines} if machines else {})}), owner=os.getpid())
     try:
-        say("Bringing up 3 Consul servers, 3 hosts, 3 HA nodes, their BMCs and "
-            f"{CLOUD_WORDS[cloud]} ...")
+        hosts = f"{len(lab.hosts)} hosts{' with md arrays' if lab.disks else ''}, {len(lab.ha_nodes)} HA nodes"
+        say(f"Bringing up 3 Consul servers, {hosts}, their BMCs and {CLOUD_WORDS[cloud]} ...")
         stages = lab.up()
         say(f"up after {max(stages.values()):.1f} s")
         healthy(lab)
@@ -78,6 +79,19 @@ def healthy(lab):
     for host in (m.name for m in lab.hosts):
         names = sorted(n for n, g in lab.guests().items() if g["host"] == host)
         say(f"  {host:10} {len(names)} guests: {' '.join(names)}")
+    if lab.disks:
+        say("The kernels say:")
+        for host in (m.name for m in lab.disks.hosts):
+            say(f"  {host:10} {disks_sentence(lab, host)}", indent=13)
+
+
+def disks_sentence(lab, host):
+    """Where a host's array runs, and what its guests' disks are there."""
+    held = lab.arrays.holders(host)
+    if len(held) != 1:
+        return f"its array runs on {', '.join(held) or 'no machine'}"
+    wrong = lab.arrays.wrong(held[0], host)
+    return f"its array runs on {held[0]}, {len(lab.arrays.guests(host))} guests' disks there: {'; '.join(wrong) or 'all intact'}"
 
 
 def disaster(lab):
@@ -102,6 +116,8 @@ def disaster(lab):
         now = after[guest["name"]]
         say(f"  {guest['name']:8} {guest['outcome']:11} {guest['from']} -> {guest['to']} "
             f"(Nova: {now['vm_state']}, runs on {', '.join(now['running_on']) or 'nothing'})")
+    if lab.disks:
+        say(f"The kernels say: of {VICTIM}, {disks_sentence(lab, VICTIM)}", indent=2)
     wrong = judge(lab, incident, guests, before, after)
     for sentence in wrong:
         say(f"NOT TRUE: {sentence}")
@@ -152,9 +168,19 @@ def judge(lab, incident, guests, before, after):
     for name, guest in before.items():
         if guest["host"] != VICTIM and after[name]["host"] != guest["host"]:
             wrong.append(f"{name} was on {guest['host']}, which lives, and is on {after[name]['host']} now")
+    if lab.disks:
+        wrong += disks_judged(lab, incident)
     if lab.is_powered(VICTIM):
         wrong.append(f"the power of {VICTIM} is on")
     return wrong
+
+
+def disks_judged(lab, incident):
+    """What is not true of the victim's array: it runs on the HA node that took it, with every guest's disk as it was."""
+    held = lab.arrays.holders(VICTIM)
+    if held != [incident.holder]:
+        return [f"the array of {VICTIM} runs on {', '.join(held) or 'no machine'}, not on {incident.holder} alone"]
+    return lab.arrays.wrong(incident.holder, VICTIM)
 
 
 def clock(at):

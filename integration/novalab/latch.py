@@ -149,6 +149,7 @@ class Latch:
         from novalab.uml import channel, kernel
 
         network.add_wires(self.machine, spec["index"], kernel.NETWORK, channel.LINK, channel.OUTER, up=up)
+        kernel.forget(self.folder, spec["name"])
         command = kernel.command(self.folder, spec, net.mac(spec["index"]))
         return [], ["/bin/sh", "-c", '"$@" & wait', "power", *command], self.state
 

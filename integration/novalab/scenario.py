@@ -7,6 +7,7 @@ A scenario is a file `../scenarios/NN_name.py`:
     MAY_BE_SHOT = ["compute1"]         # optional: whose power BMCs may be told to take
     TIME_LIMIT = 120                   # optional: seconds, bring-up and safety checks included
     TESTS = ["nova_contract"]          # optional: test targets that it runs, see contract_suite.py
+    LONG = 20                          # optional: how often `--long` runs it, each time in a lab of its own
     def run(lab): ...                  # raises, as `assert` and `wait.until` do, where it does not hold
 """
 
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from novalab import paths, verdict
-from novalab.cluster import Lab, Shape
+from novalab.cluster import Lab
+from novalab.shape import shape_of
 
 # Several labs share the machine: a bound, never a measure. A scenario that is on its own takes 15 to 60 s.
 DEFAULT_LIMIT = 300
@@ -31,8 +33,11 @@ class Scenario:
     path: Path
     proves: str
     time_limit: int
-    # cloud: it needs the real cloud; lab: any other.
+    # disks: its machines have kernels of their own; cloud: it needs the real cloud; lab: any other.
     tier: str = "lab"
+    real_cloud: bool = False
+    # How often it is run in a row where `--long` is said.
+    long: int = 1
     # Test targets of the product that it runs; built before the lab comes up.
     tests: tuple = ()
 
@@ -47,10 +52,13 @@ class Scenario:
                 if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
         limit = ast.literal_eval(said["TIME_LIMIT"]) if "TIME_LIMIT" in said else DEFAULT_LIMIT
         shape = said.get("SHAPE")
-        clouds = [ast.literal_eval(value) for key, value in zip(getattr(shape, "keys", []), getattr(shape, "values", []))
-                  if isinstance(key, ast.Constant) and key.value == "cloud"]
-        return cls(path.stem, path, " ".join(proves.split("\n\n")[0].split()), limit,
-                   "cloud" if clouds == ["openstack"] else "lab",
+        fields = {key.value: value for key, value in zip(getattr(shape, "keys", []), getattr(shape, "values", []))
+                  if isinstance(key, ast.Constant)}
+        words = {name: ast.literal_eval(fields[name]) for name in ("cloud", "machines") if name in fields}
+        real = words.get("cloud") == "openstack"
+        tier = "disks" if words.get("machines") == "uml" else "cloud" if real else "lab"
+        return cls(path.stem, path, " ".join(proves.split("\n\n")[0].split()), limit, tier, real,
+                   ast.literal_eval(said["LONG"]) if "LONG" in said else 1,
                    tuple(ast.literal_eval(said["TESTS"])) if "TESTS" in said else ())
 
     def module(self):
@@ -69,7 +77,7 @@ def discover(only=None):
 
 def create(scenario, owner):
     """A lab of the shape that the scenario wants, not yet up."""
-    return Lab.create(Shape(**getattr(scenario.module(), "SHAPE", {})), owner=owner)
+    return Lab.create(shape_of(getattr(scenario.module(), "SHAPE", {})), owner=owner)
 
 
 def play(scenario, lab):

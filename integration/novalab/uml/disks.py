@@ -90,6 +90,8 @@ class SharedDisks:
             disk = self._of(machine, host, bay)
             if disk["present"] and machine.latch.lives():
                 self._inside(machine, "detach", disk["serial"])
+                # What it is made of goes too: mdadm would find the same bytes there.
+                kernel.mconsole(machine.folder, machine.name, f"remove ubd{disk['ubd']}")
             self._change(machine, host, bay, present=False)
 
     def put_back(self, host, bay, machines=None):
@@ -98,6 +100,7 @@ class SharedDisks:
             disk = self._of(machine, host, bay)
             if not disk["present"] and machine.latch.lives():
                 slot = machine.spec()["disks"].index(disk)
+                kernel.mconsole(machine.folder, machine.name, f"config {kernel.block_device(disk, machine.state)}")
                 self._inside(machine, "attach", machine.index, slot, disk["ubd"], disk["serial"])
                 machine.exec("udevadm", "settle", "-t", "10")
             self._change(machine, host, bay, present=True)

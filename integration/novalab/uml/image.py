@@ -33,11 +33,12 @@ LEFT_OUT = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr
 # Of no use in a machine that lives for a minute, and each costs a part of its boot.
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
           "fstrim.timer", "mdcheck_start.timer", "mdcheck_continue.timer", "mdmonitor-oneshot.timer",
-          "systemd-timesyncd.service", "getty@tty1.service", "console-getty.service", "ssh.service", "ssh.socket",
+          "systemd-timesyncd.service", "getty@tty1.service", "console-getty.service", "getty.target", "getty-static.service", "ssh.socket",
           "systemd-pstore.service", "systemd-update-utmp.service", "systemd-networkd.service", "systemd-resolved.service",
           "systemd-firstboot.service", "systemd-hwdb-update.service", "systemd-journal-flush.service", "networking.service")
-# Nothing assembles an array by itself: only the product, or a scenario, by the array's UUID.
-MDADM_CONF = "HOMEHOST <system>\nMAILADDR root\nAUTO -all\n"
+# Nothing assembles an array by itself: only the product, or a scenario, by the array's UUID. Members are SCSI disks: what
+# those are made of, see inside/disks.py, has the same bytes.
+MDADM_CONF = "HOMEHOST <system>\nMAILADDR root\nAUTO -all\nDEVICE /dev/sd*\n"
 
 
 def kernel_version():

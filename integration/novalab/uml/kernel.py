@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import threading
 from pathlib import Path
 
 from novalab import paths
@@ -23,11 +24,16 @@ def letter(slot):
     return LETTERS[slot + 2]
 
 
+def block_device(disk, state):
+    """The words by which the kernel gets a shared disk: others write to it too (c), and trimming it is not possible (t)."""
+    return f"ubd{disk['ubd']}tc={Path(disk['image']).relative_to(state)}"
+
+
 def command(folder, spec, mac):
     """The command line of a machine's kernel. It runs in the run's state folder, so that paths are short."""
     machine = Path(folder)
     state = machine.parent.parent
-    disks = [f"ubd{disk['ubd']}tc={Path(disk['image']).relative_to(state)}" for disk in spec["disks"]]
+    disks = [block_device(disk, state) for disk in spec["disks"] if disk["present"]]
     words = [
         spec["kernel"], f"mem={spec['memory_mb']}M", f"umid={spec['name']}", f"uml_dir={machine / 'uml'}",
         f"initrd={spec['initrd']}", f"ubdar={spec['root']}", f"ubdbt={(machine / 'own.img').relative_to(state)}", *disks,
@@ -40,24 +46,31 @@ def command(folder, spec, mac):
     return words
 
 
+def forget(folder, name):
+    """Takes away what the kernel of an earlier boot left: every kernel here has the same pid, so that it would seem alive."""
+    for left in (Path(folder) / "uml" / name).glob("*"):
+        left.unlink()
+
+
 def mconsole(folder, name, words, timeout=2.0):
     """Says something to the kernel itself, as a console's break key does; works while every process hangs.
 
     Raises OSError where the kernel does not answer.
     """
+    control = os.path.join(folder, "uml", name, "mconsole")
+    # A name in the file system: one without would be another network namespace's.
+    ours = os.path.join(folder, "uml", f"answer-{os.getpid()}-{threading.get_ident()}")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.settimeout(timeout)
-        # An abstract address of our own, to be answered at.
-        sock.bind("")
-        data = words.encode()
-        # The path of a socket is short; a folder of the run may not be.
-        here = os.open(os.path.join(folder, "uml", name), os.O_RDONLY | os.O_DIRECTORY)
+        sock.bind(ours)
         try:
-            sock.sendto(struct.pack("=III512s", MCONSOLE_MAGIC, MCONSOLE_VERSION, len(data), data), f"/proc/self/fd/{here}/mconsole")
-            failed, _, length, answer = struct.unpack("=III512s", sock.recv(4096)[:524])
+            data = words.encode()
+            sock.sendto(struct.pack("=III512s", MCONSOLE_MAGIC, MCONSOLE_VERSION, len(data), data), control)
+            answer = sock.recv(4096)
         finally:
-            os.close(here)
-    text = answer[:length].decode("utf-8", "replace").strip("\0\n ")
+            os.unlink(ours)
+    failed, _, length = struct.unpack_from("=III", answer)
+    text = answer[12:12 + length].decode("utf-8", "replace").strip("\0\n ")
     if failed:
         raise OSError(f"{words}: {text}")
     return text

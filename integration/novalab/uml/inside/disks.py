@@ -7,6 +7,7 @@ sees it, so that /sys, udev and mdadm find what they find on a host with SAS dis
 alone: what one machine reserves, another does not see.
 """
 
+import glob
 import os
 import sys
 import time
@@ -54,13 +55,11 @@ def attach(index, slot, ubd, serial):
 
 def detach(serial):
     """One disk is pulled out: its SCSI device is gone, whoever used it."""
-    for adapter in os.listdir(LOOPBACK) if os.path.isdir(LOOPBACK) else []:
-        luns = f"{LOOPBACK}/{adapter}/tpgt_1/lun"
-        for lun in os.listdir(luns):
-            port = f"{luns}/{lun}/port"
-            if os.path.islink(port) and os.path.basename(os.readlink(port)) == serial:
-                os.unlink(port)
-                os.rmdir(f"{luns}/{lun}")
+    for lun in glob.glob(f"{LOOPBACK}/naa.*/tpgt_1/lun/lun_*"):
+        port = f"{lun}/port"
+        if os.path.islink(port) and os.path.basename(os.readlink(port)) == serial:
+            os.unlink(port)
+            os.rmdir(lun)
     if os.path.isdir(f"{CORE}/{serial}"):
         os.rmdir(f"{CORE}/{serial}")
     wait_for(serial, False)
