@@ -17,6 +17,7 @@ missing_packages() {
     pkg-config:pkg-config cc:gcc make:make ping:iputils-ping; do
     command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
   done
+  [ -x /usr/libexec/fence-agents/fence_kdump_send ] || echo fence-agents
   [ -e /usr/include/openssl/ssl.h ] || echo libssl-dev
   /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }

@@ -12,6 +12,7 @@ pub mod fence;
 pub mod generate;
 pub mod incident;
 pub mod judge;
+pub mod kdump;
 pub mod keys;
 pub mod logging;
 pub mod monitor;

@@ -38,6 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Adapters: each talks to one part of the world.
     ("consul", &["store"]),
     ("ssh", &[]),
+    ("kdump", &[]),
     ("nova", &[]),
     ("fence", &["clock", "keys", "names", "policy", "program", "secret", "store", "tree"]),
     ("evidence", &["clock", "incident", "judge", "keys", "names", "policy", "run_dir", "store", "tree"]),
@@ -99,9 +100,9 @@ const NEVER: &[(&str, &[&str])] = &[
 ];
 
 /// Imported by both halves, and so importing neither.
-const BELOW_THE_HALVES: [&str; 13] = [
-    "consul", "nova", "fence", "ssh", "store", "tree", "judge", "incident", "keys", "names", "policy",
-    "evidence", "program",
+const BELOW_THE_HALVES: [&str; 14] = [
+    "consul", "nova", "fence", "ssh", "kdump", "store", "tree", "judge", "incident", "keys", "names",
+    "policy", "evidence", "program",
 ];
 
 /// Decide, and touch nothing.
