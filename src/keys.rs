@@ -235,6 +235,10 @@ impl IncidentKeys {
     pub fn reset(&self) -> String {
         format!("{}reset", self.root)
     }
+    /// How much of the grace for a crash dump was used up.
+    pub fn kdump(&self) -> String {
+        format!("{}kdump", self.root)
+    }
     /// A person's word, with a time limit, that the host is off.
     pub fn confirm_off(&self) -> String {
         format!("{}confirm_off", self.root)

@@ -103,6 +103,16 @@ pub struct Policy {
     /// Wall clock for one fence level to prove *off*.
     #[serde(with = "span")]
     pub fence_deadline: Duration,
+    /// How long, in all, a host that announces a crash dump (fence_kdump) is left to finish it before its
+    /// power is cut; 0s: not at all. However often it is announced and whoever recovers it, the fence
+    /// is delayed by no more than this (docs/kdump.md).
+    #[serde(with = "span")]
+    pub kdump_grace: Duration,
+    /// How long without an announcement means that no dump is being written, or none any more. Above
+    /// the interval of the hosts' `fence_kdump_send` (10 s unless told), with room for a lost one or two.
+    /// With a grace, the fence of every host that announces nothing waits that long.
+    #[serde(with = "span")]
+    pub kdump_listen: Duration,
     /// A proof of *off* older than this is read anew before the next irreversible step.
     #[serde(with = "span")]
     pub proof_max_age: Duration,
@@ -167,6 +177,8 @@ impl Default for Policy {
             off_reads: 3,
             off_read_pause: Duration::from_secs(1),
             fence_deadline: Duration::from_secs(60),
+            kdump_grace: Duration::ZERO,
+            kdump_listen: Duration::from_secs(30),
             proof_max_age: Duration::from_secs(30),
             allow_unidentified_bmc: false,
             attach_only: true,
@@ -239,6 +251,15 @@ impl Policy {
             self.reset_and_evacuate.iter().all(|s| matches!(s.as_str(), "paused" | "rescued" | "suspended")),
             "reset_and_evacuate: of paused, rescued and suspended",
         );
+        demand(
+            self.kdump_grace <= Duration::from_secs(60 * 60),
+            "kdump_grace: at most 1h, its guests are down for so long",
+        );
+        demand(
+            self.kdump_grace.is_zero() || self.kdump_listen <= self.kdump_grace,
+            "kdump_listen: at most kdump_grace, the wait ends there",
+        );
+        demand(self.kdump_listen >= Duration::from_secs(1), "kdump_listen: at least 1s");
         demand(self.proof_max_age >= Duration::from_secs(5), "proof_max_age: at least 5s");
         faults
     }
@@ -269,6 +290,30 @@ mod tests {
         assert!(text.contains(r#""cooldown":"15m""#), "{text}");
         assert!(serde_json::from_str::<Policy>(r#"{"version":1,"treshold":3}"#).is_err());
         assert!(Policy::default().faults().is_empty());
+    }
+
+    #[test]
+    fn a_crash_dump_is_given_no_time_by_default_and_never_more_than_an_hour() {
+        let faults = |grace: u64, listen: u64| {
+            let (kdump_grace, kdump_listen) = (Duration::from_secs(grace), Duration::from_secs(listen));
+            Policy { kdump_grace, kdump_listen, ..Policy::default() }.faults()
+        };
+        assert!(Policy::default().kdump_grace.is_zero());
+        for (grace, listen, good) in [
+            (0, 30, true),
+            (300, 30, true),
+            (3600, 30, true),
+            (3601, 30, false),
+            (20, 30, false),
+            (20, 0, false),
+        ] {
+            assert_eq!(
+                faults(grace, listen).is_empty(),
+                good,
+                "{grace} {listen}: {:?}",
+                faults(grace, listen)
+            );
+        }
     }
 
     #[test]

@@ -53,8 +53,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "recovery",
         &[
-            "chain", "clock", "confirm", "evidence", "fence", "incident", "judge", "keys", "names", "nova",
-            "policy", "program", "ssh", "store", "tree",
+            "chain", "clock", "confirm", "evidence", "fence", "incident", "judge", "kdump", "keys", "names",
+            "nova", "policy", "program", "ssh", "store", "tree",
         ],
     ),
     // What hosts publish, and what people do.

@@ -18,7 +18,7 @@ use nova_ha::recovery::run::Report;
 use nova_ha::recovery::single::{Single, SingleError};
 use nova_ha::recovery::site_programs::SitePrograms;
 use nova_ha::recovery::stop::Stop;
-use nova_ha::recovery::world::{ConfiguredClouds, ConfiguredFences, SshReach};
+use nova_ha::recovery::world::{ConfiguredClouds, ConfiguredFences, KdumpPort, SshReach};
 use nova_ha::recovery::{Args, Options, World, run};
 use nova_ha::store::StoreError;
 
@@ -72,6 +72,7 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         fences: Box::new(ConfiguredFences),
         clouds: Box::new(ConfiguredClouds),
         reach: Box::new(SshReach),
+        dumps: Box::new(KdumpPort),
         disks: Box::new(LocalDisks::default()),
         programs: Box::new(SitePrograms),
         progress: if args.progress { Box::new(Lines { json: args.json }) } else { Box::new(Nobody) },

@@ -155,7 +155,8 @@ impl<'a> Journal<'a> {
     }
 }
 
-fn moved(refusals: &[Refusal]) -> Stop {
+/// That somebody else wrote.
+pub(super) fn moved(refusals: &[Refusal]) -> Stop {
     let what = refusals.first().map_or_else(|| "no reason".to_owned(), |r| format!("{}: {}", r.key, r.what));
     Stop::Moved { what }
 }

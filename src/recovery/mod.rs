@@ -12,6 +12,7 @@
 pub mod args;
 pub mod capacity;
 pub mod claim;
+pub mod dump;
 pub mod evacuation;
 pub mod executor;
 pub mod facts;

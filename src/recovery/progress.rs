@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -37,6 +38,13 @@ pub enum What<'a> {
     },
     /// How far all of them are.
     Guests(Totals<'a>),
+    /// The host is left to finish a crash dump, or it is listened whether it announces one.
+    Dump {
+        /// Announcements so far.
+        messages: u64,
+        /// Seconds that it is given at most from here on.
+        left_seconds: u64,
+    },
 }
 
 /// How far all guests are.
@@ -58,6 +66,11 @@ impl<'a> Event<'a> {
     /// How far all are.
     pub fn totals(incident: &'a IncidentId, totals: Totals<'a>) -> Self {
         Self { incident, what: What::Guests(totals) }
+    }
+
+    /// The fence waits for a crash dump.
+    pub fn dump(incident: &'a IncidentId, messages: u64, left: Duration) -> Self {
+        Self { incident, what: What::Dump { messages, left_seconds: left.as_secs() } }
     }
 
     /// A guest is accounted for.
@@ -84,6 +97,12 @@ impl<'a> Event<'a> {
                 };
                 format!("{incident}: {name} {outcome}{more}")
             }
+            What::Dump { messages: 0, left_seconds } => {
+                format!("{incident}: listening whether a crash dump is announced, {left_seconds}s at most")
+            }
+            What::Dump { messages, left_seconds } => format!(
+                "{incident}: a crash dump is announced ({messages} times) and left to finish, {left_seconds}s at most"
+            ),
             What::Guests(t) => {
                 let outcomes: Vec<String> =
                     t.outcomes.iter().map(|(word, n)| format!("{n} {word}")).collect();

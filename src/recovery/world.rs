@@ -10,6 +10,7 @@ pub use crate::chain::chain;
 use crate::clock::Clock;
 use crate::evidence::{Anchors, Witness};
 use crate::fence::{ConfigError, FenceConfig, FenceLevels, Machine};
+use crate::kdump::{self, Tally};
 use crate::keys::MachineKeys;
 use crate::names::HaNodeName;
 use crate::nova::{Cloud, CloudSettings, Environment, NovaClient, ServerId, Timing};
@@ -41,6 +42,20 @@ pub trait Clouds: Send + Sync {
 pub trait Reach: Send + Sync {
     /// A handshake only; no credentials are sent.
     async fn answers(&self, address: &str, port: u16, pins: &[PinnedKey]) -> Answer;
+}
+
+/// Crash dumps that hosts announce (fence_kdump).
+#[async_trait]
+pub trait Dumps: Send + Sync {
+    /// Listens from now on for announcements of the machine with these names or addresses. An error:
+    /// nothing can be heard here, which says nothing about the machine.
+    async fn listen(&self, names: &[String]) -> Result<Box<dyn Listening>, String>;
+}
+
+/// What hears until it is dropped.
+pub trait Listening: Send {
+    /// What came since the last look. Does not wait.
+    fn heard(&mut self) -> Tally;
 }
 
 /// The guests' places on this HA node, as nova-compute here would find them.
@@ -148,6 +163,8 @@ pub struct World {
     pub clouds: Box<dyn Clouds>,
     /// Host keys.
     pub reach: Box<dyn Reach>,
+    /// Crash dumps.
+    pub dumps: Box<dyn Dumps>,
     /// Guests' disks on this HA node.
     pub disks: Box<dyn Disks>,
     /// The site's storage program.
@@ -214,5 +231,23 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
 impl Reach for SshReach {
     async fn answers(&self, address: &str, port: u16, pins: &[PinnedKey]) -> Answer {
         answers_with_pinned_key(address, port, pins, HANDSHAKE_DEADLINE).await
+    }
+}
+
+/// Announcements on the port of fence_kdump.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KdumpPort;
+
+#[async_trait]
+impl Dumps for KdumpPort {
+    async fn listen(&self, names: &[String]) -> Result<Box<dyn Listening>, String> {
+        let port = kdump::Port::open(names, kdump::message::PORT).await.map_err(|error| chain(&error))?;
+        Ok(Box::new(port))
+    }
+}
+
+impl Listening for kdump::Port {
+    fn heard(&mut self) -> Tally {
+        kdump::Port::heard(self)
     }
 }

@@ -19,6 +19,7 @@ mod cloud;
 mod consul;
 mod crashes;
 mod disks;
+mod dumps;
 mod marking;
 mod seams;
 mod stage;

@@ -26,6 +26,7 @@ use nova_ha::tree::Snapshot;
 
 use super::cloud::SimClouds;
 use super::disks::SimDisks;
+use super::dumps::SimDumps;
 use super::storage::SimPrograms;
 use super::time::{SimClock, Time};
 use super::universe::{Universe, incident};
@@ -111,6 +112,7 @@ impl Process {
             fences: Box::new(SimFences(Arc::clone(self))),
             clouds: Box::new(SimClouds(Arc::clone(self))),
             reach: Box::new(SimReach(Arc::clone(self))),
+            dumps: Box::new(SimDumps(Arc::clone(self))),
             disks: Box::new(SimDisks(Arc::clone(self))),
             programs: Box::new(SimPrograms(Arc::clone(self))),
             progress: Box::new(nova_ha::recovery::progress::Nobody),

@@ -78,6 +78,10 @@ pub(crate) struct Universe {
     pub(crate) targets_are_dead: bool,
     /// Whether Nova does not answer at all.
     pub(crate) nova_is_away: bool,
+    /// When the dead host announces a crash dump: from, until, how often.
+    pub(crate) announcements: Option<(Duration, Duration, Duration)>,
+    /// HA nodes on which something else has the port of fence_kdump.
+    pub(crate) deaf: BTreeSet<String>,
 }
 
 pub(crate) fn incident() -> IncidentId {
@@ -171,6 +175,8 @@ impl Universe {
             refused_by_nova: BTreeSet::new(),
             targets_are_dead: false,
             nova_is_away: false,
+            announcements: None,
+            deaf: BTreeSet::new(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::judge::guard::guards;
 use crate::judge::{Verdict, judge};
 use crate::recovery::executor::Context;
 use crate::recovery::proof::{KnownOff, confirmed, says_on};
+use crate::recovery::steps::dump::left_to_finish;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 use crate::ssh::Answer;
@@ -19,6 +20,11 @@ use crate::ssh::Answer;
 pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
     // However old the incident is, and also on resume: the shot is judged on votes of now.
     let mut facts = vec![still_dead(context).await?];
+    let grace = left_to_finish(context).await?;
+    if grace.waited {
+        facts = vec![still_dead(context).await?];
+    }
+    facts.extend(grace.fact);
     facts.push(format!("levels: {}", context.levels.levels().len()));
     // A host that answers here lives, whatever the votes say.
     if context.case.record.order.is_none() && context.journal.status().started.is_none() {

@@ -1,6 +1,7 @@
 //! The steps, one file each: precheck, act, confirm.
 
 pub mod declare_down;
+pub mod dump;
 pub mod evacuate;
 pub mod fence;
 pub mod ready_target;
