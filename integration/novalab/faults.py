@@ -11,6 +11,10 @@ import time
 from novalab import bmc, consul, events, redfish, wait
 
 
+# Debian's package fence-agents has it in no PATH.
+KDUMP_SEND = "/usr/libexec/fence-agents/fence_kdump_send"
+
+
 class Faults:
     """The part of a Lab that breaks things. Names of machines are strings everywhere."""
 
@@ -27,6 +31,23 @@ class Faults:
         machine = self.machine(name)
         self.network.drop("silent", machine.index)
         machine.panic()
+
+    def dump(self, name, messages, interval=1):
+        """A panic whose crash kernel writes a dump: the real fence_kdump_send tells every HA node so, and nothing else lives.
+
+        It is told `messages` times (0: without end), every `interval` seconds; a power cut ends it.
+        """
+        self._tell("dump", name, messages=messages, interval=interval)
+        machine = self.machine(name)
+        self.panic(name)
+        self.network.drop("dumping", machine.index)
+        self.registry.start(f"kdump-{name}", [KDUMP_SEND, "-f", "ipv4", "-c", messages, "-i", interval,
+                                              *(node.address for node in self.ha_nodes)],
+                            namespace=self.network.namespace(name))
+
+    def dumps(self, name):
+        """Whether a machine's crash kernel still announces its dump (to anyone, while it has power)."""
+        return self.registry.running(f"kdump-{name}")
 
     def hang(self, name):
         """Every process stops (SIGSTOP), the kernel lives: ping and the TCP handshake work, nobody speaks after it."""

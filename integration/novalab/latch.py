@@ -119,6 +119,7 @@ class Latch:
         spec = self._spec()
         network = net.Network(spec["run"])
         network.undrop("silent", spec["index"])
+        network.undrop("dumping", spec["index"])
         unplugged = _read(self.folder, "unplugged") is not None
         if spec["machine"] == "uml":
             kind, command, folder = self._uml(spec, network, not unplugged)

@@ -24,13 +24,18 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 # Dropping happens on the bridge, by port: both directions, every protocol, ARP too, and it outlives a reboot of the
 # machine behind the port. `silent` is for machines whose kernel is dead, `isolated` for cut cables in the middle.
+# `dumping` is the one thing that a crash kernel does: it announces its dump (and is found by ARP for that).
 RULES = """
 table bridge lab {
   set silent { type ifname; }
+  set dumping { type ifname; }
   set isolated { type ifname; }
   set apart { type ifname . ifname; }
   chain forward {
     type filter hook forward priority 0; policy accept;
+    iifname @dumping ether type ip udp dport 7410 accept
+    iifname @dumping ether type arp accept
+    oifname @dumping ether type arp accept
     iifname @silent drop
     oifname @silent drop
     iifname @isolated drop
@@ -124,7 +129,7 @@ class Network:
 
     def heal(self):
         """Empties every set: no drop is left."""
-        for name in ("silent", "isolated", "apart"):
+        for name in ("silent", "dumping", "isolated", "apart"):
             self._nft(f"flush set bridge lab {name}")
 
     def _nft(self, command):
