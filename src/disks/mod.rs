@@ -11,11 +11,20 @@ pub mod id;
 pub mod md;
 pub mod md_superblock;
 pub mod mountinfo;
+pub mod on_disk;
 pub mod owner_mark;
 pub mod pairs;
+pub mod places;
+#[cfg(test)]
+#[path = "../../tests/support/recorded_machine.rs"]
+pub(crate) mod recorded_machine;
+#[cfg(test)]
+#[path = "../../tests/support/recorded_superblock.rs"]
+pub(crate) mod recorded_superblock;
 #[cfg(test)]
 #[path = "../../tests/support/recorded_tree.rs"]
 pub(crate) mod recorded_tree;
+pub mod running;
 pub mod superblock;
 
 use std::io::{self, Read};
@@ -24,21 +33,30 @@ use std::path::{Path, PathBuf};
 pub use id::DiskId;
 
 /// Where the kernel and udev say what they say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Roots {
-    /// sysfs, `/sys`.
+    /// Where sysfs is mounted.
+    #[arg(long = "sysfs", default_value = SYS, value_name = "FOLDER")]
     pub sys: PathBuf,
-    /// procfs, `/proc`.
+    /// Where procfs is mounted.
+    #[arg(long = "procfs", default_value = PROC, value_name = "FOLDER", hide = true)]
     pub proc: PathBuf,
-    /// udev's database, `/run/udev/data`; it may be absent.
+    /// Udev's database; it may be absent.
+    #[arg(long = "udev-data", default_value = UDEV, value_name = "FOLDER", hide = true)]
     pub udev: PathBuf,
-    /// Device nodes, `/dev`.
+    /// Where the device nodes are.
+    #[arg(long = "dev", default_value = DEV, value_name = "FOLDER", hide = true)]
     pub dev: PathBuf,
 }
 
+const SYS: &str = "/sys";
+const PROC: &str = "/proc";
+const UDEV: &str = "/run/udev/data";
+const DEV: &str = "/dev";
+
 impl Default for Roots {
     fn default() -> Self {
-        Self { sys: "/sys".into(), proc: "/proc".into(), udev: "/run/udev/data".into(), dev: "/dev".into() }
+        Self { sys: SYS.into(), proc: PROC.into(), udev: UDEV.into(), dev: DEV.into() }
     }
 }
 

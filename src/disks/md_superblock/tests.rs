@@ -1,21 +1,7 @@
 use std::io::Write;
 
 use super::*;
-
-/// A superblock of `tests/data/disks/superblocks.txt`, with the sector where it was.
-fn recorded(name: &str) -> (u64, Vec<u8>) {
-    let line = include_str!("../../../tests/data/disks/superblocks.txt")
-        .lines()
-        .find(|line| line.split(' ').next() == Some(name))
-        .unwrap();
-    let mut words = line.split(' ').skip(1);
-    let sector = words.next().unwrap().parse().unwrap();
-    let hex = words.next().unwrap();
-    let mut block: Vec<u8> =
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
-    block.resize(BYTES, 0);
-    (sector, block)
-}
+use crate::disks::recorded_superblock::recorded;
 
 /// A disk of 24 MiB with these superblocks.
 fn disk(superblocks: &[&str]) -> tempfile::NamedTempFile {
