@@ -21,6 +21,7 @@ pub mod nova;
 pub mod operator;
 pub mod policy;
 pub mod program;
+pub mod published_disks;
 pub mod recovery;
 pub mod run_dir;
 pub mod runtime_info;

@@ -31,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("keys", &["names"]),
     // The tree, and the pure rules over it.
     ("tree", &["keys", "names", "store"]),
+    ("published_disks", &["disks", "tree"]),
     ("policy", &["keys", "names", "store", "tree"]),
     ("incident", &["keys", "names", "store", "tree"]),
     ("judge", &["names", "policy", "store", "tree"]),
@@ -59,7 +60,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     // What hosts publish, and what people do.
     ("boot_guard", &["incident", "keys", "names", "run_dir", "store", "tree"]),
-    ("runtime_info", &["exit", "keys", "names", "ssh", "store", "tree"]),
+    (
+        "runtime_info",
+        &["clock", "disks", "exit", "keys", "names", "published_disks", "run_dir", "ssh", "store", "tree"],
+    ),
     (
         "operator",
         &[

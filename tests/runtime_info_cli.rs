@@ -1,4 +1,4 @@
-//! `nova-ha-runtime-info` as Consul runs it: against a real Consul, with a DMI of its own.
+//! `nova-ha-runtime-info` as Consul runs it: against a real Consul, with a DMI and disks of its own.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +9,11 @@
 
 mod support {
     pub(crate) mod consul_agent;
+    pub(crate) mod recorded_machine;
+    pub(crate) mod recorded_superblock;
+    pub(crate) mod recorded_tree;
+
+    pub(crate) use nova_ha::disks::Roots;
 }
 
 use std::time::Duration;
@@ -17,31 +22,54 @@ use assert_cmd::Command;
 use nova_ha::keys;
 use nova_ha::store::{Entry, Op, Store, TxnOutcome};
 use nova_ha::tree::runtime_config::RuntimeConfig;
+use nova_ha::tree::runtime_config::arrays::MdArray;
 use serde_json::json;
 use support::consul_agent::Agent;
+use support::recorded_machine::Machine;
 
 const BIN: &str = env!("CARGO_BIN_EXE_nova-ha-runtime-info");
 const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFBUQPfyWTEMmYVM4EVuyRJk7zDFYDAmkEyuqBJEOvJQ";
 const KEY: &str = "ha_cluster/compute_nodes/compute1/internal/runtime_config";
 
+/// A compute host with one RAID10 of four disks and XFS on it.
+const RAID10: &str = include_str!("data/disks/raid10-sas.txt");
+const ARRAY: &str = "a3a88330:384edff1:0c126ded:b8d8ca93";
+
 struct World {
     agent: Agent,
     machine: tempfile::TempDir,
+    disks: Machine,
 }
 
 impl World {
     async fn new() -> Self {
-        let world = Self { agent: Agent::start(json!({})).await, machine: tempfile::tempdir().unwrap() };
+        let world = Self {
+            agent: Agent::start(json!({})).await,
+            machine: tempfile::tempdir().unwrap(),
+            disks: Machine::of(
+                "/proc/self/mountinfo = 22 1 0:20 / / rw - overlay overlay rw\n/sys/block/loop0/dev = 7:0",
+            ),
+        };
         let meta = json!({"version": 1, "generation": "g", "created_at": "2026-01-01T00:00:00Z"});
         world.set(keys::META, &meta.to_string()).await;
         world.set(&keys::host(&"compute1".parse().unwrap()).general(), "").await;
-        world.file("sys/class/dmi/id/product_uuid", "4C4C4544-0031-4210-8052-B4C04F4D3232\n");
-        world.file("sys/class/dmi/id/product_serial", "1B1R2M2\n");
-        world.file("sys/class/dmi/id/sys_vendor", "Dell Inc.\n");
+        world.dmi("product_uuid", "4C4C4544-0031-4210-8052-B4C04F4D3232");
+        world.dmi("product_serial", "1B1R2M2");
+        world.dmi("sys_vendor", "Dell Inc.");
         world.file("ssh/ssh_host_ed25519_key.pub", &format!("{HOST_KEY} root@compute1\n"));
         world.file("ssh/ssh_host_ed25519_key", "PRIVATE");
         world.file("nova.conf", "[DEFAULT]\nhost = compute-one\n");
         world
+    }
+
+    fn dmi(&self, name: &str, text: &str) {
+        self.disks.set(&format!("/sys/class/dmi/id/{name} = {text}"));
+    }
+
+    /// The boot guard let this boot's storage start.
+    fn boot_guard_ran(&self) {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        self.file("run/boot-guard/storage", &boot);
     }
 
     fn file(&self, path: &str, text: &str) {
@@ -66,8 +94,15 @@ impl World {
         command
             .env_clear()
             .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", self.agent.port))
+            .env("NOVA_HA_RUN_DIR", path("run"))
             .args(["--host", host, "--sysfs"])
-            .arg(path("sys"))
+            .arg(&self.disks.roots.sys)
+            .arg("--procfs")
+            .arg(&self.disks.roots.proc)
+            .arg("--udev-data")
+            .arg(&self.disks.roots.udev)
+            .arg("--dev")
+            .arg(&self.disks.roots.dev)
             .arg("--ssh-dir")
             .arg(path("ssh"))
             .arg("--nova-conf")
@@ -98,7 +133,7 @@ async fn a_host_publishes_once_and_writes_again_only_when_something_changed() {
     assert!(!String::from_utf8(first.value.clone()).unwrap().contains("PRIVATE"));
     assert_eq!(world.run("compute1", &[]), (0, "OK compute1: runtime info unchanged".to_owned()));
     assert_eq!(world.published().await.unwrap().1, first, "not for the time alone");
-    world.file("sys/class/dmi/id/product_serial", "OTHER\n");
+    world.dmi("product_serial", "OTHER");
     assert_eq!(world.run("compute1", &[]).0, 0);
     assert_eq!(world.published().await.unwrap().0.system_serial.as_deref(), Some("OTHER"));
 }
@@ -107,11 +142,12 @@ async fn a_host_publishes_once_and_writes_again_only_when_something_changed() {
 async fn what_cannot_be_read_is_said_and_keeps_its_value() {
     let world = World::new().await;
     assert_eq!(world.run("compute1", &[]).0, 0);
-    std::fs::remove_dir_all(world.machine.path().join("sys")).unwrap();
-    world.file("sys/class/dmi/id/product_serial", "To Be Filled By O.E.M.\n");
+    std::fs::remove_dir_all(&world.disks.roots.sys).unwrap();
+    world.dmi("product_serial", "To Be Filled By O.E.M.");
     let (exit, line) = world.run("compute1", &[]);
     assert_eq!(exit, 1);
     assert!(line.contains("product_uuid: ") && line.contains("product_serial is a placeholder"), "{line}");
+    assert!(line.contains("block devices: "), "{line}");
     let config = world.published().await.unwrap().0;
     assert_eq!(config.system_serial.as_deref(), Some("1B1R2M2"));
     assert!(config.system_uuid.is_some());
@@ -128,10 +164,86 @@ async fn an_originals_document_keeps_its_arrays() {
                 .to_string(),
         )
         .await;
-    assert_eq!(world.run("compute1", &[]).0, 0);
+    let (exit, line) = world.run("compute1", &[]);
+    assert_eq!(exit, 1, "{line}");
+    assert!(line.contains("array a:b:c:d is published and does not run here"), "{line}");
     let config = world.published().await.unwrap().0;
     assert_eq!(serde_json::to_value(config.md_arrays).unwrap(), arrays);
     assert_eq!((config.version, config.hw_model.as_deref()), (1, Some("Dell Inc.")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hosts_array_and_filesystem_are_published_and_written_only_when_they_change() {
+    let world = World::new().await;
+    world.disks.set(RAID10);
+    world.boot_guard_ran();
+    assert_eq!(world.run("compute1", &[]), (0, "OK compute1: runtime info published".to_owned()));
+    let (config, first) = world.published().await.unwrap();
+    let array = MdArray::of(ARRAY, &config.md_arrays[ARRAY]).unwrap();
+    assert_eq!((array.name.as_str(), array.members.len(), array.places()), ("compute1:md1", 4, Some(4)));
+    assert_eq!(config.filesystems[0].mountpoint, "/var/lib/nova/instances");
+    assert_eq!(config.instances_path.as_deref(), Some("/var/lib/nova/instances"));
+    assert_eq!(config.boot_guard, Some(true));
+    // The original reads strings, and members by the name that `scsi_id` prints.
+    let original = &config.md_arrays[ARRAY];
+    assert_eq!((&original["num_devices"], &original["state"]), (&json!("4"), &json!("clean")));
+    assert_eq!(original["devices"]["35000cca04dab0000"]["type"], "scsi");
+    for state in ["active", "active-idle", "write-pending", "read-auto", "clean"] {
+        world
+            .disks
+            .set(&format!("/sys/block/md1/md/array_state = {state}\n/sys/block/md1/md/sync_action = resync"));
+        assert_eq!(world.run("compute1", &[]), (0, "OK compute1: runtime info unchanged".to_owned()));
+    }
+    assert_eq!(world.published().await.unwrap().1, first);
+    world.disks.set("/sys/block/md1/md/degraded = 1\n/sys/block/md1/md/dev-sdd/state = spare");
+    assert_eq!(world.run("compute1", &[]), (0, "OK compute1: runtime info published".to_owned()));
+    let config = world.published().await.unwrap().0;
+    assert_eq!(MdArray::of(ARRAY, &config.md_arrays[ARRAY]).unwrap().degraded, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_array_that_is_stopped_or_unreadable_stays_published_until_a_person_says_otherwise() {
+    let world = World::new().await;
+    world.disks.set(RAID10);
+    assert_eq!(world.run("compute1", &[]).0, 0);
+    let before = world.published().await.unwrap().0;
+    assert_eq!(before.boot_guard, Some(false), "it has an array, and the guard did not run");
+    for (change, said) in [
+        ("/sys/block/md1/md/array_state = nonsense", "md1: array_state says"),
+        ("/sys/block/md1/md/array_state = inactive", "does not work"),
+        ("/sys/block/md1/md/array_state = clear", "--forget-array a3a88330"),
+    ] {
+        world.disks.set(change);
+        let (exit, line) = world.run("compute1", &[]);
+        assert!(exit == 1 && line.contains(said), "{line}");
+        let now = world.published().await.unwrap().0;
+        assert_eq!((&now.md_arrays, &now.filesystems), (&before.md_arrays, &before.filesystems), "{change}");
+    }
+    Command::new(BIN).args(["--host", "compute1", "--forget-array", "a3a88330"]).assert().code(1);
+    assert_eq!(world.run("compute1", &["--forget-array", ARRAY]).0, 0);
+    let now = world.published().await.unwrap().0;
+    assert!(now.md_arrays.is_empty() && now.filesystems.is_empty());
+    assert_eq!(world.run("compute1", &[]).0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_array_whose_disks_are_all_here_and_no_members_any_more_is_published_no_longer() {
+    let world = World::new().await;
+    let recorded = "d39ac4e4:a56fab61:d4af28db:9db625d6";
+    world
+        .disks
+        .set(&RAID10.replace("a3a88330-384e-dff1-0c12-6dedb8d8ca93", "d39ac4e4a56fab61d4af28db9db625d6"));
+    assert_eq!(world.run("compute1", &[]).0, 0);
+    world.disks.set("/sys/block/md1/md/array_state = clear");
+    for disk in ["sda", "sdb", "sdc"] {
+        world.disks.device(disk, 24 << 20);
+    }
+    world.disks.superblock("sdd", "raid10-1.2-slot3");
+    assert_eq!(world.run("compute1", &[]).0, 1);
+    assert!(world.published().await.unwrap().0.md_arrays.contains_key(recorded));
+    world.disks.device("sdd", 24 << 20);
+    assert_eq!(world.run("compute1", &[]).0, 0);
+    assert!(world.published().await.unwrap().0.md_arrays.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,12 @@ use std::io::Read;
 use std::path::Path;
 
 use super::args::Args;
+use super::arrays;
+use super::nova_conf::NovaConf;
+use crate::clock::boot_id;
+use crate::run_dir::storage_started;
 use crate::ssh::PinnedKey;
+use crate::tree::runtime_config::RuntimeConfig;
 
 /// The largest file that is read: nova.conf with all its comments has about 400 KiB.
 const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024;
@@ -24,6 +29,13 @@ pub struct Found {
     pub nova_host: Option<String>,
     /// Nova's name for the hypervisor.
     pub hypervisor: Option<String>,
+    /// Where Nova has the guests' disks.
+    pub instances_path: Option<String>,
+    /// Its arrays and filesystems.
+    pub disks: arrays::Found,
+    /// Whether the boot guard let this boot's guest storage start. `None`: there is nothing to guard, or nobody
+    /// can tell, and what is published stays.
+    pub boot_guard: Option<bool>,
     /// What could not be read, for people.
     pub unread: Vec<String>,
 }
@@ -41,10 +53,10 @@ const PLACEHOLDERS: [&str; 9] = [
     "00000000-0000-0000-0000-000000000000",
 ];
 
-/// Reads everything.
-pub fn collect(args: &Args) -> Found {
+/// Reads everything. `published` is what is in the tree now.
+pub fn collect(args: &Args, published: &RuntimeConfig) -> Found {
     let mut found = Found::default();
-    let dmi = args.sysfs.join("class/dmi/id");
+    let dmi = args.roots.sys.join("class/dmi/id");
     let mut unread = Vec::new();
     let mut field = |name: &str| match read(&dmi.join(name)) {
         Ok(text) => {
@@ -68,25 +80,44 @@ pub fn collect(args: &Args) -> Found {
         Ok(keys) => found.host_keys = keys,
         Err(error) => unread.push(format!("{}: {error}", args.ssh_dir.display())),
     }
-    let machine = Args::machine_name();
-    match read(&args.nova_conf) {
-        Ok(text) => {
-            found.nova_host = nova_host(&text).or_else(|| Some(machine.clone()));
-            // Libvirt's driver takes the machine's own name, whatever `host` says.
-            found.hypervisor = Some(machine);
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            found.nova_host = Some(machine.clone());
-            found.hypervisor = Some(machine);
-        }
-        // It is there, so it may name the host: the machine's name would be a guess.
-        Err(error) => {
-            unread.push(format!("{}: {error}", args.nova_conf.display()));
-            found.hypervisor = Some(machine);
+    nova(&mut found, &mut unread, args);
+    found.disks = arrays::collect(&args.roots, published, found.instances_path.as_deref());
+    unread.append(&mut found.disks.unread);
+    if found.disks.has_arrays || !published.md_arrays.is_empty() {
+        match boot_id() {
+            Ok(boot) => found.boot_guard = Some(storage_started(&args.run_dir, &boot.to_string())),
+            Err(error) => unread.push(error.to_string()),
         }
     }
     found.unread = unread;
     found
+}
+
+/// What Nova calls this host, and where it has the guests' disks.
+fn nova(found: &mut Found, unread: &mut Vec<String>, args: &Args) {
+    let machine = Args::machine_name();
+    // Libvirt's driver takes the machine's own name, whatever `host` says.
+    found.hypervisor = Some(machine.clone());
+    let text = match read(&args.nova_conf) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        // It is there, so it may say anything: the defaults would be a guess.
+        Err(error) => {
+            unread.push(format!("{}: {error}", args.nova_conf.display()));
+            return;
+        }
+    };
+    let conf = NovaConf::of(&text);
+    found.nova_host = conf.host().or(Some(machine));
+    match conf.instances_path() {
+        // A link is followed: a takeover mounts the filesystem that the folder is really on.
+        Ok(path) => {
+            let real =
+                std::fs::canonicalize(&path).ok().and_then(|real| real.into_os_string().into_string().ok());
+            found.instances_path = Some(real.unwrap_or(path));
+        }
+        Err(why) => unread.push(format!("{}: {why}", args.nova_conf.display())),
+    }
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
@@ -120,35 +151,4 @@ fn host_keys(folder: &Path) -> std::io::Result<Vec<String>> {
     keys.sort();
     keys.dedup();
     Ok(keys)
-}
-
-/// `host` of `[DEFAULT]`; the last one counts, as for oslo.config.
-fn nova_host(text: &str) -> Option<String> {
-    let mut in_default = false;
-    let mut host = None;
-    for line in text.lines() {
-        let trimmed = line.trim();
-        if trimmed.starts_with('[') {
-            in_default = trimmed == "[DEFAULT]";
-        } else if let (true, Some((name, value))) = (in_default, trimmed.split_once(['=', ':']))
-            && name.trim() == "host"
-            && !value.trim().is_empty()
-        {
-            host = Some(value.trim().to_owned());
-        }
-    }
-    host
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nova_is_asked_for_its_own_name_only() {
-        let text = "[DEFAULT]\n#host=a\nhost = compute-7\nmy_host=x\n[vnc]\nhost=b\n";
-        assert_eq!(nova_host(text).as_deref(), Some("compute-7"));
-        assert_eq!(nova_host("[DEFAULT]\nhost=\n"), None);
-        assert_eq!(nova_host("host=x\n"), None);
-    }
 }

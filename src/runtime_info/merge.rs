@@ -1,10 +1,12 @@
 //! What is published next, and whether it is worth a write. Pure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::collect::Found;
+use crate::tree::runtime_config::arrays::{Filesystem, MdArray};
 use crate::tree::runtime_config::{PublishedAt, RuntimeConfig, VERSION};
 
 /// The original wrote a new time in every run, and with it woke every watch on the tree once per
@@ -12,15 +14,16 @@ use crate::tree::runtime_config::{PublishedAt, RuntimeConfig, VERSION};
 pub const HEARTBEAT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The next document. What could not be read keeps its published value: a sysfs that is not there
-/// today does not unmake the UUID of yesterday.
-pub fn merge(present: &RuntimeConfig, found: &Found, now: Timestamp) -> RuntimeConfig {
+/// today does not unmake the UUID of yesterday. `forgotten` are arrays that are no more by a person's word.
+pub fn merge(present: &RuntimeConfig, found: &Found, forgotten: &[String], now: Timestamp) -> RuntimeConfig {
+    let md_arrays = arrays_of(present, found, forgotten);
     RuntimeConfig {
         version: VERSION,
         hw_model: found.vendor.clone().or_else(|| present.hw_model.clone()),
-        md_arrays: present.md_arrays.clone(),
-        filesystems: present.filesystems.clone(),
-        instances_path: present.instances_path.clone(),
-        boot_guard: present.boot_guard,
+        filesystems: filesystems(present, found, &md_arrays),
+        md_arrays,
+        instances_path: found.instances_path.clone().or_else(|| present.instances_path.clone()),
+        boot_guard: found.boot_guard.or(present.boot_guard),
         time: Some(published_at(now)),
         system_uuid: found.uuid.clone().or_else(|| present.system_uuid.clone()),
         system_serial: found.serial.clone().or_else(|| present.system_serial.clone()),
@@ -31,6 +34,47 @@ pub fn merge(present: &RuntimeConfig, found: &Found, now: Timestamp) -> RuntimeC
         nova_host: found.nova_host.clone().or_else(|| present.nova_host.clone()),
         hypervisor_hostname: found.hypervisor.clone().or_else(|| present.hypervisor_hostname.clone()),
     }
+}
+
+fn arrays_of(
+    present: &RuntimeConfig,
+    found: &Found,
+    forgotten: &[String],
+) -> BTreeMap<String, serde_json::Value> {
+    let disks = &found.disks;
+    let mut next = present.md_arrays.clone();
+    next.retain(|uuid, _| !disks.gone.contains(uuid) && !forgotten.contains(uuid));
+    let as_value = |array: &MdArray| serde_json::to_value(array).ok();
+    for (uuid, array) in &disks.arrays {
+        next.extend(as_value(array).map(|value| (uuid.clone(), value)));
+    }
+    for (uuid, array) in disks.partial.iter().filter(|(uuid, _)| !present.md_arrays.contains_key(*uuid)) {
+        next.extend(as_value(array).map(|value| (uuid.clone(), value)));
+    }
+    next
+}
+
+/// What is mounted, and of what was published all that may only be unmounted at this moment.
+fn filesystems(
+    present: &RuntimeConfig,
+    found: &Found,
+    md_arrays: &BTreeMap<String, serde_json::Value>,
+) -> Vec<Filesystem> {
+    let disks = &found.disks;
+    let is_replaced = |known: &Filesystem| {
+        disks.filesystems.iter().any(|fs| fs.uuid == known.uuid || fs.mountpoint == known.mountpoint)
+    };
+    let mut next: Vec<Filesystem> = present
+        .filesystems
+        .iter()
+        .filter(|fs| {
+            md_arrays.contains_key(&fs.array) && !disks.unmade.contains(&fs.uuid) && !is_replaced(fs)
+        })
+        .chain(disks.filesystems.iter().filter(|fs| md_arrays.contains_key(&fs.array)))
+        .cloned()
+        .collect();
+    next.sort_by(|a, b| a.mountpoint.cmp(&b.mountpoint));
+    next
 }
 
 /// Whether to write: something but the time changed, or the published time is a day old (or from
@@ -56,6 +100,7 @@ fn published_at(now: Timestamp) -> PublishedAt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime_info::arrays;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -64,14 +109,14 @@ mod tests {
     #[test]
     fn the_time_alone_is_written_once_a_day() {
         let found = Found { uuid: Some("u".into()), ..Found::default() };
-        let first = merge(&RuntimeConfig::default(), &found, at(1_000_000));
+        let first = merge(&RuntimeConfig::default(), &found, &[], at(1_000_000));
         assert!(is_due(&RuntimeConfig::default(), &first, at(1_000_000)));
         for (later, due) in [(0, false), (10, false), (86_399, false), (86_400, true), (-5, true)] {
             let now = at(1_000_000 + later);
-            assert_eq!(is_due(&first, &merge(&first, &found, now), now), due, "{later}");
+            assert_eq!(is_due(&first, &merge(&first, &found, &[], now), now), due, "{later}");
         }
         let changed = Found { uuid: Some("v".into()), ..Found::default() };
-        assert!(is_due(&first, &merge(&first, &changed, at(1_000_001)), at(1_000_001)));
+        assert!(is_due(&first, &merge(&first, &changed, &[], at(1_000_001)), at(1_000_001)));
     }
 
     #[test]
@@ -82,9 +127,92 @@ mod tests {
             ..RuntimeConfig::default()
         };
         present.md_arrays.insert("a".into(), serde_json::json!({"level": "raid10"}));
-        let next = merge(&present, &Found::default(), at(0));
+        let next = merge(&present, &Found::default(), &[], at(0));
         assert_eq!((next.system_uuid, next.ssh_host_keys), (present.system_uuid, present.ssh_host_keys));
         assert_eq!(next.md_arrays, present.md_arrays);
         assert_eq!(next.version, VERSION);
+    }
+
+    fn array(uuid: &str, degraded: u32) -> MdArray {
+        MdArray { uuid: uuid.into(), degraded, ..MdArray::default() }
+    }
+
+    fn filesystem(uuid: &str, mountpoint: &str, array: &str) -> Filesystem {
+        Filesystem {
+            uuid: uuid.into(),
+            fs_type: "xfs".into(),
+            mountpoint: mountpoint.into(),
+            array: array.into(),
+        }
+    }
+
+    /// Published: an array `a` with a filesystem `f`.
+    fn with_disks() -> RuntimeConfig {
+        let disks = arrays::Found {
+            arrays: [("a".to_owned(), array("a", 0))].into(),
+            filesystems: vec![filesystem("f", "/var/lib/nova/instances", "a")],
+            ..arrays::Found::default()
+        };
+        merge(&RuntimeConfig::default(), &Found { disks, ..Found::default() }, &[], at(0))
+    }
+
+    fn next(disks: arrays::Found, forgotten: &[String]) -> RuntimeConfig {
+        merge(&with_disks(), &Found { disks, ..Found::default() }, forgotten, at(1))
+    }
+
+    #[test]
+    fn an_array_stays_until_it_is_clear_that_it_is_no_more() {
+        let present = with_disks();
+        let bad_look = next(arrays::Found::default(), &[]);
+        assert_eq!((&bad_look.md_arrays, &bad_look.filesystems), (&present.md_arrays, &present.filesystems));
+        assert!(!is_due(&present, &bad_look, at(1)));
+        let in_part = arrays::Found {
+            partial: [("a".to_owned(), array("a", 1)), ("b".to_owned(), array("b", 1))].into(),
+            ..arrays::Found::default()
+        };
+        let next_one = next(in_part, &[]);
+        assert_eq!(next_one.md_arrays["a"], present.md_arrays["a"]);
+        assert!(next_one.md_arrays.contains_key("b"), "better than nothing");
+        let gone = arrays::Found { gone: ["a".to_owned()].into(), ..arrays::Found::default() };
+        let forgotten = next(arrays::Found::default(), &["a".to_owned()]);
+        for none in [next(gone, &[]), forgotten] {
+            assert!(none.md_arrays.is_empty() && none.filesystems.is_empty());
+        }
+        let runs =
+            arrays::Found { arrays: [("a".to_owned(), array("a", 1))].into(), ..arrays::Found::default() };
+        let degraded = next(runs, &["a".to_owned()]);
+        assert!(degraded.md_arrays.contains_key("a"), "what runs here is not forgotten");
+        assert!(is_due(&present, &degraded, at(1)), "a lost member matters");
+    }
+
+    #[test]
+    fn a_filesystem_stays_until_another_has_its_place() {
+        let mounted = |uuid: &str, at: &str| arrays::Found {
+            filesystems: vec![filesystem(uuid, at, "a")],
+            ..arrays::Found::default()
+        };
+        let unmade = arrays::Found { unmade: ["f".to_owned()].into(), ..arrays::Found::default() };
+        let uuids = |next: RuntimeConfig| {
+            next.filesystems
+                .into_iter()
+                .map(|fs| format!("{} {}", fs.uuid, fs.mountpoint))
+                .collect::<Vec<_>>()
+        };
+        let here = "/var/lib/nova/instances";
+        assert_eq!(uuids(next(mounted("g", "/srv"), &[])), ["g /srv", &format!("f {here}")]);
+        assert_eq!(uuids(next(mounted("f", "/srv"), &[])), ["f /srv"]);
+        assert_eq!(uuids(next(mounted("g", here), &[])), [format!("g {here}")]);
+        assert!(uuids(next(unmade, &[])).is_empty());
+    }
+
+    #[test]
+    fn whether_the_boot_guard_ran_stays_published_where_nobody_can_tell() {
+        let after = |before, found| {
+            let present = RuntimeConfig { boot_guard: before, ..RuntimeConfig::default() };
+            merge(&present, &Found { boot_guard: found, ..Found::default() }, &[], at(0)).boot_guard
+        };
+        assert_eq!(after(Some(true), None), Some(true));
+        assert_eq!(after(Some(true), Some(false)), Some(false));
+        assert_eq!(after(None, Some(true)), Some(true));
     }
 }

@@ -1,9 +1,11 @@
 //! One run: read the published document, look at the machine, write by compare-and-set if due.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::args::Args;
-use super::collect::collect;
+use super::collect::{Found, collect};
 use super::merge::{is_due, merge};
 use crate::exit::probe::{PASSING, WARNING};
 use crate::keys;
@@ -12,6 +14,9 @@ use crate::store::{Op, Store, TxnOutcome};
 use crate::tree::meta::Meta;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::{Snapshot, TreeError};
+
+/// Below the deadline of the whole run.
+const LOOK: Duration = Duration::from_secs(12);
 
 /// The result of one run; good as a Consul check.
 #[derive(Debug, Clone)]
@@ -47,6 +52,17 @@ pub async fn publish(store: &dyn Store, args: &Args, host: &HostName, now: Times
     }
 }
 
+/// A disk that hangs keeps its thread; the check still says so in time.
+async fn look(args: &Args, present: &RuntimeConfig) -> Result<Found, String> {
+    let (args, present) = (args.clone(), present.clone());
+    let looking = tokio::task::spawn_blocking(move || collect(&args, &present));
+    match tokio::time::timeout(LOOK, looking).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("this machine's disks took longer than {LOOK:?}")),
+    }
+}
+
 async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) -> Result<Report, TreeError> {
     let keys = keys::host(host);
     let key = keys.runtime_config();
@@ -62,8 +78,13 @@ async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) ->
         Some(entry) => RuntimeConfig::parse(&key, &entry.value)?,
         None => RuntimeConfig::default(),
     };
-    let found = collect(args);
-    let next = merge(&present, &found, now);
+    let mut asked_for = present.clone();
+    asked_for.md_arrays.retain(|uuid, _| !args.forget_array.contains(uuid));
+    let found = match look(args, &asked_for).await {
+        Ok(found) => found,
+        Err(why) => return Ok(Report::fault(host.as_str(), &why)),
+    };
+    let next = merge(&present, &found, &args.forget_array, now);
     let due = is_due(&present, &next, now);
     if due && !args.dry_run {
         let bytes = serde_json::to_vec(&next)
@@ -86,7 +107,7 @@ async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) ->
         true => (PASSING, format!("OK {host}: runtime info {done}")),
         false => {
             let unread = found.unread.join("; ").replace(['\n', '\r'], " ");
-            (WARNING, format!("WARNING {host}: runtime info {done}, but could not read {unread}"))
+            (WARNING, format!("WARNING {host}: runtime info {done}, but {unread}"))
         }
     };
     Ok(Report { exit, line, document: Some(if due { next } else { present }) })
