@@ -9,6 +9,11 @@
 
 mod support {
     pub(crate) mod consul_agent;
+    pub(crate) mod recorded_machine;
+    pub(crate) mod recorded_superblock;
+    pub(crate) mod recorded_tree;
+
+    pub(crate) use nova_ha::disks::Roots;
 }
 
 use std::time::Duration;
@@ -20,6 +25,7 @@ use nova_ha::tree::boot_guard::Override;
 use nova_ha::tree::record::parse;
 use serde_json::json;
 use support::consul_agent::Agent;
+use support::recorded_machine::Machine;
 
 const BIN: &str = env!("CARGO_BIN_EXE_nova-ha-boot-guard");
 /// Nobody listens there.
@@ -32,15 +38,66 @@ fn host() -> MachineKeys {
 struct World {
     agent: Agent,
     state: tempfile::TempDir,
+    disks: Machine,
 }
+
+/// A compute host with one RAID10 of four disks and XFS on it, which its superblocks call `compute1:instances`.
+const RAID10: &str = include_str!("data/disks/raid10-sas.txt");
+const ARRAY: &str = "d39ac4e4:a56fab61:d4af28db:9db625d6";
+/// It before anything of it runs.
+const STOPPED: &str = "/sys/block/md1/md/array_state = clear";
+const DISKS: [&str; 4] = ["sda", "sdb", "sdc", "sdd"];
 
 impl World {
     async fn new() -> Self {
-        let world = Self { agent: Agent::start(json!({})).await, state: tempfile::tempdir().unwrap() };
+        let world = Self {
+            agent: Agent::start(json!({})).await,
+            state: tempfile::tempdir().unwrap(),
+            disks: Machine::of(
+                &RAID10.replace("a3a88330-384e-dff1-0c12-6dedb8d8ca93", "d39ac4e4a56fab61d4af28db9db625d6"),
+            ),
+        };
+        world.disks.set(STOPPED);
         world.meta("g1").await;
         world.set(&host().general(), "").await;
         world.set(&host().failed(), "False").await;
+        world.set(&host().runtime_config(), "{}").await;
         world
+    }
+
+    /// The host published its array and filesystem, and these superblocks are on its disks.
+    async fn with_array(superblocks: [&str; 4]) -> Self {
+        let world = Self::new().await;
+        let member = |at: usize| json!({"disk": format!("naa.5000cca04dab000{at}"), "kind": "scsi", "slot": at, "in_sync": true});
+        let members: Vec<_> = (0..4).map(member).collect();
+        let config = json!({
+            "version": 1,
+            "md_arrays": {ARRAY: {
+                "uuid": ARRAY, "name": "compute1:instances", "level": "raid10", "num_devices": "4",
+                "metadata": "1.2", "members": members,
+            }},
+            "filesystems": [{
+                "uuid": "b74093a0-8a58-4938-9a65-e42ff579694c", "fs_type": "xfs",
+                "mountpoint": "/var/lib/nova/instances", "array": ARRAY,
+            }],
+            "instances_path": "/var/lib/nova/instances",
+        });
+        world.set(&host().runtime_config(), &config.to_string()).await;
+        for (disk, superblock) in DISKS.iter().zip(superblocks) {
+            world.disks.superblock(disk, superblock);
+        }
+        world
+    }
+
+    /// Without `--once`, as systemd starts it: what it says within 10 s, and whether it ended.
+    fn gate(&self, more: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command(&self.address(), more);
+        let output = command.timeout(Duration::from_secs(10)).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn storage_was_let_start(&self) -> bool {
+        self.state.path().join("run/boot-guard/storage").exists()
     }
 
     async fn meta(&self, generation: &str) {
@@ -62,8 +119,17 @@ impl World {
         command
             .env_clear()
             .env("CONSUL_HTTP_ADDR", consul)
+            .env("NOVA_HA_RUN_DIR", self.state.path().join("run"))
             .args(["--host", "compute1", "--interval", "100ms", "--state-dir"])
             .arg(self.state.path())
+            .arg("--sysfs")
+            .arg(&self.disks.roots.sys)
+            .arg("--procfs")
+            .arg(&self.disks.roots.proc)
+            .arg("--udev-data")
+            .arg(&self.disks.roots.udev)
+            .arg("--dev")
+            .arg(&self.disks.roots.dev)
             .args(more)
             .timeout(Duration::from_secs(30));
         command
@@ -110,6 +176,11 @@ async fn it_is_its_own_only_where_the_tree_says_so_in_full() {
     let (code, text) = world.once();
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("status/failed is missing"), "{text}");
+    world.set(&host().failed(), "False").await;
+    world.transact(Op::Delete(host().runtime_config())).await;
+    let (code, text) = world.once();
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("internal/runtime_config is missing"), "{text}");
     let (code, text) = world.run_at(NO_CONSUL, &["--once"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("cannot reach Consul"), "{text}");
@@ -123,6 +194,7 @@ async fn it_waits_for_as_long_as_it_takes_and_says_why() {
     command
         .env_clear()
         .env("CONSUL_HTTP_ADDR", world.address())
+        .env("NOVA_HA_RUN_DIR", world.state.path().join("run"))
         .args(["--host", "compute1", "--interval", "100ms", "--state-dir"])
         .arg(world.state.path())
         .stdout(std::process::Stdio::piped());
@@ -202,4 +274,82 @@ async fn what_it_remembers_and_cannot_read_is_no_first_time() {
     let (code, text) = world.once();
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("known.json") && text.contains("cannot tell"), "{text}");
+}
+
+const OWN: [&str; 4] = ["raid10-1.2-slot0", "raid10-1.2-slot3", "raid10-1.2-slot0", "raid10-1.2-slot3"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consul_that_has_forgotten_a_takeover_is_contradicted_by_the_disks() {
+    let world = World::with_array(OWN).await;
+    assert_eq!(world.once(), (0, "compute1: its storage and guests are its own\n".to_owned()));
+    // Consul is restored from before the incident: it says *mine* to a host whose array an HA node has.
+    world.disks.superblock("sdb", "raid10-1.2-slot0-taken");
+    let (code, text) = world.once();
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("the disks say that HA node ha1 has array compute1:instances"), "{text}");
+    assert!(text.contains("next: on ha1: nova-ha-recover compute1 --release-storage"), "{text}");
+    assert!(text.contains("--override compute1"), "{text}");
+    let (code, text) = world.gate(&[]);
+    assert!(code.is_none() && !world.storage_was_let_start(), "it waits: {text}");
+    // A person who knows better is believed, for this boot.
+    assert_eq!(world.run_at(&world.address(), &["--override", "compute1", "--by", "maria"]).0, 0);
+    assert!(!world.storage_was_let_start(), "who types starts nothing");
+    let (code, text) = world.gate(&[]);
+    assert!(code == Some(0) && text.contains("overridden by maria"), "{text}");
+    assert!(world.storage_was_let_start());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disks_that_cannot_be_read_are_no_answer_until_one_can() {
+    let world = World::with_array(OWN).await;
+    for disk in DISKS {
+        std::fs::remove_file(world.disks.roots.dev.join(disk)).unwrap();
+    }
+    let (code, text) = world.once();
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("array compute1:instances: sda: No such file"), "{text}");
+    assert!(text.contains("next: lsblk"), "{text}");
+    world.disks.superblock("sdc", OWN[2]);
+    assert_eq!(world.once().0, 0, "who asks once does not wait for the others");
+    let (code, text) = world.gate(&["--wait-for-disks", "1s"]);
+    assert!(code == Some(0) && text.contains("waiting for 3 of its 4 disks"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn word_is_left_that_the_storage_waited_and_not_where_it_did_not() {
+    let world = World::with_array(OWN).await;
+    assert_eq!(world.once().0, 0);
+    assert!(!world.storage_was_let_start(), "who asks once starts nothing");
+    // Something assembled the array before anybody asked.
+    world.disks.set("/sys/block/md1/md/array_state = clean");
+    let (code, text) = world.gate(&[]);
+    assert!(code == Some(0) && text.contains("but md1 ran before this was asked"), "{text}");
+    assert!(text.contains("docs/boot-guard.md") && !world.storage_was_let_start(), "{text}");
+    world.disks.set(STOPPED);
+    assert_eq!(world.gate(&[]).0, Some(0));
+    assert!(world.storage_was_let_start());
+    // It runs by now, and the unit is started once more.
+    world.disks.set("/sys/block/md1/md/array_state = clean");
+    let (code, text) = world.gate(&[]);
+    assert_eq!((code, text.as_str()), (Some(0), "compute1: its storage and guests are its own\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nova_compute_waits_for_its_guests_filesystem() {
+    let world = World::with_array(OWN).await;
+    let compute =
+        |more: &[&str]| world.run_at(&world.address(), &[&["--for", "compute", "--once"], more].concat());
+    let (code, text) = compute(&[]);
+    assert_eq!(code, 3, "{text}");
+    assert!(
+        text.contains("b74093a0-8a58-4938-9a65-e42ff579694c is not mounted at /var/lib/nova/instances"),
+        "{text}"
+    );
+    assert!(text.contains("next: systemctl status nova-ha-guest-storage"), "{text}");
+    world.disks.set("/sys/block/md1/md/array_state = clean");
+    assert_eq!(compute(&[]), (0, "compute1: its storage and guests are its own\n".to_owned()));
+    // Another filesystem is mounted there.
+    world.disks.set("/proc/self/mountinfo = 36 22 8:1 / /var/lib/nova/instances rw - ext4 /dev/sdz1 rw");
+    assert_eq!(compute(&[]).0, 3);
+    assert!(!world.storage_was_let_start());
 }

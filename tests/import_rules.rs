@@ -59,7 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // What hosts publish, and what people do.
-    ("boot_guard", &["incident", "keys", "names", "run_dir", "store", "tree"]),
+    ("boot_guard", &["disks", "incident", "keys", "names", "published_disks", "run_dir", "store", "tree"]),
     (
         "runtime_info",
         &["clock", "disks", "exit", "keys", "names", "published_disks", "run_dir", "ssh", "store", "tree"],

@@ -170,10 +170,19 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
         ),
         (
             "nova-ha-boot-guard-node1",
-            &["meta", "compute_nodes/node1/status/failed", "incidents/node1@0/incident"],
+            &[
+                "meta",
+                "compute_nodes/node1/status/failed",
+                "compute_nodes/node1/internal/runtime_config",
+                "incidents/node1@0/incident",
+            ],
             &["compute_nodes/node10/status/failed", "incidents/node10@0/incident"],
             &["compute_nodes/node1/internal/boot_guard"],
-            &["compute_nodes/node1/status/failed", "compute_nodes/node10/internal/boot_guard"],
+            &[
+                "compute_nodes/node1/status/failed",
+                "compute_nodes/node1/internal/runtime_config",
+                "compute_nodes/node10/internal/boot_guard",
+            ],
         ),
     ];
     for (name, reads, hidden, writes, closed) in table {

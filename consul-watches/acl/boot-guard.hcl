@@ -16,6 +16,9 @@ key "ha_cluster/compute_nodes/@SELF@/internal/epoch" {
 key "ha_cluster/compute_nodes/@SELF@/internal/returning" {
   policy = "read"
 }
+key "ha_cluster/compute_nodes/@SELF@/internal/runtime_config" {
+  policy = "read"
+}
 key_prefix "ha_cluster/incidents/@SELF@@" {
   policy = "read"
 }

@@ -8,6 +8,7 @@ use clap::Parser;
 use nova_ha::boot_guard::Args;
 use nova_ha::boot_guard::guard::{Answer, Machine, catch_up, look, overridden, take_word};
 use nova_ha::boot_guard::memory::Memory;
+use nova_ha::boot_guard::sight::Disks;
 use nova_ha::clock::{Clock, SystemClock, boot_id};
 use nova_ha::consul::Consul;
 use nova_ha::exit::{ATTENTION, FAILED, OK};
@@ -35,7 +36,17 @@ fn run(args: &Args) -> Result<u8, String> {
     let name = args.host.clone().unwrap_or_else(Args::machine_name);
     let host: HostName = name.parse().map_err(|error| format!("--host: {error}"))?;
     let boot_id = boot_id().map_err(|error| error.to_string())?.to_string();
-    let machine = Machine { host, what: args.what, boot_id, memory: Memory::at(&args.state_dir) };
+    // Who asks once, or types a word, starts nothing.
+    let is_gate = !args.once && args.override_host.is_none();
+    let machine = Machine {
+        host,
+        what: args.what,
+        boot_id,
+        memory: Memory::at(&args.state_dir),
+        disks: Disks::at(args.roots.clone()),
+        disks_come_until: Instant::now() + args.wait_for_disks,
+        run_dir: is_gate.then(|| args.run_dir.clone()),
+    };
     if let (Some(typed), Some(by)) = (&args.override_host, &args.by) {
         take_word(&machine, typed, by.clone(), args.reason.clone(), SystemClock.wall())?;
     }
@@ -58,10 +69,10 @@ async fn guard(args: &Args, machine: &Machine) -> u8 {
             said = Some((answer.clone(), Instant::now()));
         }
         match answer {
-            Answer::Mine | Answer::Returning(_) | Answer::Overridden { .. } => return OK,
-            Answer::NotMine { .. } if args.once => return ATTENTION,
+            Answer::Mine { .. } | Answer::Returning(_) | Answer::Overridden { .. } => return OK,
+            Answer::NotMine { .. } | Answer::NotReady { .. } if args.once => return ATTENTION,
             Answer::CannotTell { .. } if args.once => return FAILED,
-            Answer::NotMine { .. } | Answer::CannotTell { .. } => {}
+            Answer::NotMine { .. } | Answer::NotReady { .. } | Answer::CannotTell { .. } => {}
         }
         tokio::time::sleep(args.interval).await;
     }
@@ -74,7 +85,7 @@ async fn question(machine: &Machine) -> Answer {
         let why = consul.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let store = consul.as_ref().map(|consul| consul as &dyn Store).map_err(|_| why.as_str());
         let answer = look(machine, store).await;
-        if let (Ok(store), Answer::Mine) = (store, &answer) {
+        if let (Ok(store), Answer::Mine { .. }) = (store, &answer) {
             catch_up(machine, store).await;
         }
         answer

@@ -6,9 +6,11 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::owner::What;
+use crate::disks::Roots;
 use crate::names::HostName;
 
-/// Asks Consul whose this host's storage and guests are, and ends when they are this host's own.
+/// Asks Consul and the disks whose this host's storage and guests are, and ends when they are this
+/// host's own.
 ///
 /// Made for systemd, before the guests' arrays and nova-compute. Asks without limit, and says why it
 /// waits. Exit 0: they are this host's own, or a person said so with --override.
@@ -18,11 +20,12 @@ pub struct Args {
     /// This host's name in the tree; by default the machine's host name.
     #[arg(long, env = "NOVA_HA_HOST", value_name = "NAME")]
     pub host: Option<String>,
-    /// What waits for the answer: storage (the guests' arrays), or compute (nova-compute), which may also
-    /// start while `nova-ha rejoin` is giving the host back.
+    /// What waits for the answer: storage (the guests' arrays, whose disks are asked too), or compute
+    /// (nova-compute, which waits for the guests' filesystems), which may also start while `nova-ha
+    /// rejoin` is giving the host back.
     #[arg(long = "for", value_enum, default_value_t = What::Storage, value_name = "WHAT")]
     pub what: What,
-    /// Ask once: exit 0 (its own), 3 (not its own) or 1 (cannot tell).
+    /// Ask once: exit 0 (its own), 3 (not its own, or not ready) or 1 (cannot tell).
     #[arg(long, conflicts_with = "override_host")]
     pub once: bool,
     /// Pause between two questions.
@@ -38,6 +41,15 @@ pub struct Args {
     /// Why.
     #[arg(long, value_name = "TEXT", requires = "override_host")]
     pub reason: Option<String>,
+    /// How long after its start disks that are not here may still come.
+    #[arg(long, default_value = "30s", value_parser = pause, value_name = "DURATION")]
+    pub wait_for_disks: Duration,
+    /// Where the kernel and udev say what they say.
+    #[command(flatten)]
+    pub roots: Roots,
+    /// Where it leaves word that it let this boot's storage start.
+    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
+    pub run_dir: PathBuf,
     /// What this machine remembers over boots.
     #[arg(
         long,

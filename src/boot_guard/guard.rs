@@ -1,18 +1,24 @@
-//! The loop: ask, say what changed, wait, ask again.
+//! One question: Consul first, and where it says *mine*, the disks.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::ask::ask;
+use super::disks::{self, Kept};
 use super::memory::{Memory, MemoryError};
 use super::owner::{Owner, Seen, What, owner};
+use super::sight::Disks;
 use crate::keys;
 use crate::names::{HostName, IncidentId};
+use crate::run_dir::{leave_storage_started, storage_started};
 use crate::store::{Op, Store, TxnOutcome};
 use crate::tree::TreeError;
 use crate::tree::boot_guard::Override;
 use crate::tree::record::{Record, bytes};
+use crate::tree::runtime_config::RuntimeConfig;
 
 /// Who this machine is, in this boot.
 pub struct Machine {
@@ -24,13 +30,22 @@ pub struct Machine {
     pub boot_id: String,
     /// What it remembers.
     pub memory: Memory,
+    /// Its disks.
+    pub disks: Disks,
+    /// Until when disks that are not here may still come.
+    pub disks_come_until: Instant,
+    /// Where word is left that the storage was let start; none where somebody only asks.
+    pub run_dir: Option<PathBuf>,
 }
 
 /// What one question came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// This host's own.
-    Mine,
+    Mine {
+        /// Arrays of the guests that ran before this was asked: something else assembles them.
+        unguarded: Vec<String>,
+    },
     /// Not yet, but nova-compute may start: it is being given back after this incident.
     Returning(IncidentId),
     /// A person said so, for this boot.
@@ -42,6 +57,13 @@ pub enum Answer {
     },
     /// Somebody else's, or it may be.
     NotMine {
+        /// Why.
+        why: String,
+        /// The operator's next command.
+        next: String,
+    },
+    /// This host's own, and what it needs is not there yet.
+    NotReady {
         /// Why.
         why: String,
         /// The operator's next command.
@@ -59,7 +81,15 @@ pub enum Answer {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Answer::Mine => f.write_str("its storage and guests are its own"),
+            Answer::Mine { unguarded } if unguarded.is_empty() => {
+                f.write_str("its storage and guests are its own")
+            }
+            Answer::Mine { unguarded } => write!(
+                f,
+                "its storage and guests are its own, but {} ran before this was asked\n  next: \
+                 keep mdadm from assembling it by itself: docs/boot-guard.md",
+                unguarded.join(", ")
+            ),
             Answer::Returning(id) => {
                 write!(f, "nova-compute may start: the host is being given back after {id}")
             }
@@ -69,6 +99,9 @@ impl fmt::Display for Answer {
             }
             Answer::NotMine { why, next } => {
                 write!(f, "its storage and guests are not its own: {why}\n  next: {next}")
+            }
+            Answer::NotReady { why, next } => {
+                write!(f, "its guests are its own, and their disks are not ready: {why}\n  next: {next}")
             }
             Answer::CannotTell { why, next } => {
                 write!(f, "cannot tell whose its storage and guests are: {why}\n  next: {next}")
@@ -87,7 +120,7 @@ pub async fn look(machine: &Machine, store: Result<&dyn Store, &str>) -> Answer 
         return heeded(machine, store.ok(), word, seen.ok()).await;
     }
     match seen {
-        Ok(seen) => judged(machine, &seen),
+        Ok(seen) => judged(machine, &seen).await,
         Err((why, next)) => Answer::CannotTell { why, next },
     }
 }
@@ -108,7 +141,7 @@ fn word_for_this_boot(machine: &Machine) -> Option<Override> {
     }
 }
 
-fn judged(machine: &Machine, seen: &Seen) -> Answer {
+async fn judged(machine: &Machine, seen: &Seen) -> Answer {
     let host = &machine.host;
     let unreadable = |error: MemoryError| Answer::CannotTell {
         why: format!("what this host remembers cannot be used: {error}"),
@@ -121,21 +154,79 @@ fn judged(machine: &Machine, seen: &Seen) -> Answer {
     match owner(host, machine.what, seen, known.as_ref().map(|known| known.generation.as_str())) {
         Owner::NotMine { why, next } => Answer::NotMine { why, next },
         Owner::Returning(id) => Answer::Returning(id),
-        // Remembered before it is said: the next boot must know this tree.
-        Owner::Mine => match machine.memory.learn(host, &seen.generation) {
-            Ok(()) => Answer::Mine,
-            Err(error) => unreadable(error),
-        },
+        Owner::Mine => {
+            if let Some(answer) = kept_by_disks(machine, &seen.published).await {
+                return answer;
+            }
+            // Remembered before it is said: the next boot must know this tree.
+            match machine.memory.learn(host, &seen.generation) {
+                Ok(()) => Answer::Mine { unguarded: let_start(machine, &seen.published).await },
+                Err(error) => unreadable(error),
+            }
+        }
     }
+}
+
+/// Why the disks do not agree; `None`: they do.
+async fn kept_by_disks(machine: &Machine, published: &RuntimeConfig) -> Option<Answer> {
+    let host = &machine.host;
+    let kept = match machine.what {
+        What::Storage => {
+            let is_early = machine.run_dir.is_some() && Instant::now() < machine.disks_come_until;
+            machine.disks.members(published).await.map(|arrays| disks::storage(host, &arrays, is_early))
+        }
+        What::Compute => {
+            machine.disks.running().await.map(|(look, mounts)| disks::compute(published, &look, &mounts))
+        }
+    };
+    match kept {
+        Ok(None) => None,
+        Ok(Some(Kept::Taken { why, next })) => Some(Answer::NotMine { why, next }),
+        Ok(Some(Kept::NotReady { why, next })) => Some(Answer::NotReady { why, next }),
+        Ok(Some(Kept::CannotTell { why, next })) => Some(Answer::CannotTell { why, next }),
+        Err(why) => Some(Answer::CannotTell {
+            why,
+            next: format!(
+                "lsblk; if nobody else has its disks: nova-ha-boot-guard --override {host} --by NAME"
+            ),
+        }),
+    }
+}
+
+/// Leaves word that this boot's storage waited for this answer: `nova-ha-runtime-info` publishes it, and a
+/// takeover demands it. Not where one of the guests' arrays runs already: that one did not wait.
+async fn let_start(machine: &Machine, published: &RuntimeConfig) -> Vec<String> {
+    let (What::Storage, Some(run_dir)) = (machine.what, &machine.run_dir) else { return Vec::new() };
+    if storage_started(run_dir, &machine.boot_id) {
+        return Vec::new();
+    }
+    match machine.disks.running().await {
+        Ok((look, _)) => {
+            let unguarded = disks::running_already(published, &look);
+            if !unguarded.is_empty() {
+                return unguarded;
+            }
+            if let Err(error) = leave_storage_started(run_dir, &machine.boot_id) {
+                tracing::warn!(%error, "cannot leave word that the storage was let start");
+            }
+        }
+        Err(why) => tracing::warn!(why, "no word is left that the storage was let start"),
+    }
+    Vec::new()
 }
 
 /// A person's word for this boot: recorded where Consul answers, and the tree that answers is the one
 /// that this host knows from now on.
 async fn heeded(machine: &Machine, store: Option<&dyn Store>, word: Override, seen: Option<Seen>) -> Answer {
-    if let Some(seen) = seen
+    if let Some(seen) = &seen
         && let Err(error) = machine.memory.learn(&machine.host, &seen.generation)
     {
         tracing::warn!(%error, "the tree's generation cannot be remembered");
+    }
+    // Without Consul nobody knows which arrays are the guests'.
+    let published = seen.map(|seen| seen.published).unwrap_or_default();
+    for device in let_start(machine, &published).await {
+        tracing::warn!(device, "an array of the guests ran before this was asked");
     }
     let recorded = word.recorded || record(machine, store, &word).await;
     Answer::Overridden { by: word.by, recorded }

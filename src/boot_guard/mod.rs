@@ -5,13 +5,18 @@
 //! silence included, keeps them where they are: the guard asks for as long as it takes (after a
 //! power cut of the whole site Consul needs time to elect, and nobody should have to type).
 //!
-//! Start at [`guard`] (the loop), then [`owner`] (the pure rule), [`ask`] (what it reads) and
-//! [`memory`] (what this machine itself remembers).
+//! Its disks are asked too: an HA node that takes an array leaves its mark there, which no Consul that is
+//! restored from a backup can forget.
+//!
+//! Start at [`guard`] (one question), then [`owner`] and [`disks`] (the pure rules), [`ask`] and [`sight`] (what
+//! is read) and [`memory`] (what this machine itself remembers).
 
 pub mod args;
 pub mod ask;
+pub mod disks;
 pub mod guard;
 pub mod memory;
 pub mod owner;
+pub mod sight;
 
 pub use args::Args;

@@ -1,8 +1,9 @@
 //! Whose a host's storage and guests are: pure, from what the tree shows and what this machine
-//! remembers.
+//! remembers. What its disks say comes after it ([`super::disks`]).
 
 use crate::incident::status::State;
 use crate::names::{HostName, IncidentId};
+use crate::tree::runtime_config::RuntimeConfig;
 
 /// What waits for the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -14,7 +15,7 @@ pub enum What {
 }
 
 /// What the tree shows of this host, read consistently.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// `ha_cluster/meta`: which tree this is.
     pub generation: String,
@@ -24,6 +25,8 @@ pub struct Seen {
     pub incident: Option<(IncidentId, State)>,
     /// The incident after which `nova-ha rejoin` is giving it back, if it is.
     pub returning: Option<IncidentId>,
+    /// What the host published of itself: its arrays are looked at before they are its own.
+    pub published: RuntimeConfig,
 }
 
 /// The answer.
@@ -90,7 +93,8 @@ mod tests {
 
     fn seen(failed: bool, state: Option<State>) -> Seen {
         let incident = state.map(|state| ("compute1@3".parse().unwrap(), state));
-        Seen { generation: "g1".into(), failed, incident, returning: None }
+        let published = RuntimeConfig::default();
+        Seen { generation: "g1".into(), failed, incident, returning: None, published }
     }
 
     fn of(seen: &Seen, known: Option<&str>) -> Owner {
