@@ -227,28 +227,143 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
     assert!(said.out.contains("nova-ha host add old --replace"), "{}", said.out);
 }
 
-#[test]
-fn systemd_takes_the_units() {
+/// A folder of units as an administrator installs them, beside those of a host with its guests on md.
+fn installed_units() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let mut units = Vec::new();
+    let write = |name: &Path, unit: &str| std::fs::write(folder.path().join(name), unit).unwrap();
     for entry in std::fs::read_dir(watches().join("systemd")).unwrap() {
         let path = entry.unwrap().path();
+        let name = PathBuf::from(path.file_name().unwrap());
+        if path.is_dir() {
+            std::fs::create_dir(folder.path().join(&name)).unwrap();
+            for drop_in in std::fs::read_dir(&path).unwrap() {
+                let drop_in = drop_in.unwrap().path();
+                let to = name.join(drop_in.file_name().unwrap());
+                write(&to, &std::fs::read_to_string(drop_in).unwrap());
+            }
+            continue;
+        }
         // The executables are not installed here; everything else stays as it is.
-        let unit = std::fs::read_to_string(&path).unwrap().replace("=/usr/bin/nova-ha-", "=/bin/true #");
-        let copy = folder.path().join(path.file_name().unwrap());
-        std::fs::write(
-            &copy,
-            unit.replace("/bin/true #recover", "/bin/true").replace("/bin/true #", "/bin/true "),
-        )
-        .unwrap();
-        units.push(copy);
+        let unit = std::fs::read_to_string(&path).unwrap();
+        let program = |line: &str| match line.strip_prefix("ExecStart=") {
+            Some(_) => "ExecStart=/bin/true".to_owned(),
+            None => line.to_owned(),
+        };
+        write(&name, &unit.lines().map(program).collect::<Vec<_>>().join("\n"));
     }
-    assert_eq!(units.len(), 5);
+    let compute = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
+    for name in ["nova-compute.service", "openstack-nova-compute.service"] {
+        write(Path::new(name), compute);
+    }
+    // What systemd makes of the line in /etc/fstab that the drop-in names; without nofail it would be a cycle.
+    let mount = "[Mount]\nWhat=/dev/null\nWhere=/var/lib/nova/instances\nType=xfs\nOptions=nofail\n";
+    write(Path::new("var-lib-nova-instances.mount"), mount);
+    folder
+}
+
+#[test]
+fn systemd_takes_the_units() {
+    let folder = installed_units();
+    let units: Vec<PathBuf> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
+    assert_eq!(units.len(), 6 + 3);
     let done = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success() && !said.contains("nova-ha"), "{said}");
+    assert!(done.status.success() && !said.contains("nova-ha") && !said.contains("cycle"), "{said}");
     let recover = text("systemd/nova-ha-recover.service");
     assert!(recover.contains("Type=oneshot") && recover.contains("TimeoutStartSec=infinity"));
+}
+
+/// The values of a setting in a unit and its drop-ins.
+fn setting(folder: &Path, unit: &str, name: &str) -> Vec<String> {
+    let drop_ins = std::fs::read_dir(folder.join(format!("{unit}.d"))).into_iter().flatten();
+    let mut files = vec![folder.join(unit)];
+    files.extend(drop_ins.map(|entry| entry.unwrap().path()));
+    let texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
+    texts
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|line| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
+        .flat_map(|value| value.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn disks_and_nova_compute_start_after_the_guard_only_and_nova_compute_can_without_disks() {
+    let folder = installed_units();
+    let is_after = |unit: &str, other: &str| {
+        ["Requires", "After"]
+            .iter()
+            .all(|name| setting(folder.path(), unit, name).iter().any(|value| value == other))
+    };
+    let storage = "nova-ha-guest-storage.service";
+    assert!(is_after(storage, "nova-ha-boot-guard@storage.service"));
+    assert!(is_after("var-lib-nova-instances.mount", storage));
+    for compute in ["nova-compute.service", "openstack-nova-compute.service"] {
+        assert!(is_after(compute, "nova-ha-boot-guard@compute.service"));
+        for name in ["Requires", "After", "BindsTo", "RequiresMountsFor"] {
+            let values = setting(folder.path(), compute, name);
+            assert!(values.iter().all(|value| !value.contains("storage") && !value.contains("instances")));
+        }
+    }
+    // A guard of the storage that waits must not hold nova-compute: no order between them, either way.
+    let before = setting(folder.path(), "nova-ha-boot-guard@.service", "Before");
+    assert_eq!(before, ["shutdown.target"]);
+    for guard in ["nova-ha-boot-guard@.service", storage] {
+        assert_eq!(setting(folder.path(), guard, "TimeoutStartSec"), ["infinity"]);
+    }
+}
+
+#[test]
+fn mdadm_assembles_nothing_by_itself_and_its_list_is_never_empty() {
+    let conf = text("mdadm/nova-ha.conf");
+    let lines: Vec<&str> = conf.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(lines, ["AUTO -all", "ARRAY <ignore> UUID=ffffffff:ffffffff:ffffffff:ffffffff"]);
+}
+
+/// `assemble-guest-arrays` with an `mdadm` of the test: what it says and how it ends.
+fn assemble_guest_arrays(conf: &str, mdadm: &str) -> (i32, String) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("guest-arrays.conf"), conf).unwrap();
+    std::fs::write(at("mdadm"), format!("#!/bin/sh\ncd {}\n{mdadm}\n", folder.path().display())).unwrap();
+    std::fs::set_permissions(at("mdadm"), PermissionsExt::from_mode(0o755)).unwrap();
+    let done = Command::new("timeout")
+        .args(["-s", "KILL", "5"])
+        .arg(watches().join("assemble-guest-arrays"))
+        .arg(at("guest-arrays.conf"))
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+        .env("NOVA_HA_PAUSE", "0.1")
+        .output()
+        .unwrap();
+    (done.status.code().unwrap_or(-1), String::from_utf8(done.stderr).unwrap())
+}
+
+#[test]
+fn the_guests_arrays_are_assembled_by_uuid_until_all_of_them_run() {
+    let conf = "# ours\nARRAY /dev/md/a UUID=AAAAAAAA:00000000:00000000:00000001\n\
+                ARRAY /dev/md/b metadata=1.2 UUID=bbbbbbbb:00000000:00000000:00000002 name=x\n";
+    let running = "echo ARRAY /dev/md/a UUID=aaaaaaaa:00000000:00000000:00000001";
+    // The second one's disks come late.
+    let late = format!(
+        "case $1 in\n--assemble) echo x >>tries; [ \"$2 $3\" = '--scan --config='$PWD/guest-arrays.conf ];;\n\
+         --detail) {running}; [ $(wc -l <tries) -ge 3 ] && {};;\nesac",
+        running.replace("/a", "/b").replace("aaaaaaaa", "bbbbbbbb").replace("0001", "0002")
+    );
+    let (code, said) = assemble_guest_arrays(conf, &late);
+    assert_eq!(code, 0, "{said}");
+    let missing = "not running: bbbbbbbb:00000000:00000000:00000002";
+    assert_eq!(said.matches(missing).count(), 1, "what does not change is said once: {said}");
+    // An inactive array does not run, whatever mdadm's exit code says.
+    let inactive =
+        "[ $1 = --assemble ] || echo INACTIVE-ARRAY /dev/md1 UUID=aaaaaaaa:00000000:00000000:00000001";
+    let (code, said) = assemble_guest_arrays(conf, inactive);
+    assert!(code != 0 && said.contains("not running: aaaaaaaa"), "{code} {said}");
+    let (code, said) = assemble_guest_arrays("AUTO -all\n", "exit 0");
+    assert!(code == 1 && said.contains("names no array by UUID"), "{said}");
 }
 
 #[test]
