@@ -239,6 +239,10 @@ impl IncidentKeys {
     pub fn kdump(&self) -> String {
         format!("{}kdump", self.root)
     }
+    /// That its host and the HA node that took its storage swapped their roles.
+    pub fn swap(&self) -> String {
+        format!("{}swap", self.root)
+    }
     /// A person's word, with a time limit, that the host is off.
     pub fn confirm_off(&self) -> String {
         format!("{}confirm_off", self.root)

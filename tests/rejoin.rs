@@ -9,178 +9,30 @@ mod cloud;
 mod consul_agent;
 #[path = "support/open_incident.rs"]
 mod open_incident;
+#[path = "support/recovered_host.rs"]
+mod recovered_host;
 #[path = "support/sshd.rs"]
 mod sshd;
 
-use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Stdio;
 use std::time::Duration;
 
-use cli_support::{Said, Site};
-use cloud::{SimCloud, guest, host, until};
-use nova_ha::incident::journal::{Event, JournalEntry};
-use nova_ha::incident::{DISABLED_REASON, IncidentRecord, Phase};
+use cli_support::Said;
+use cloud::host;
+use nova_ha::incident::{IncidentRecord, Phase};
 use nova_ha::keys;
-use nova_ha::nova::{Cloud, EvacuateRequest, ServiceStatus};
+use nova_ha::nova::Cloud;
 use nova_ha::store::{Op, Store};
 use nova_ha::tree::record::{bytes, parse};
-use serde_json::{Value, json};
+use recovered_host::{HOST, World, ours};
+use serde_json::json;
 
-const HOST: &str = "node1";
 const REJOIN: [&str; 6] = ["rejoin", HOST, "--by", "ann", "--yes", HOST];
 
-/// A recovered host: its guest runs on ha1, its incident is over, Nova holds it forced down.
-struct World {
-    site: Site,
-    cloud: Arc<SimCloud>,
-    /// nova-computes that report, each with the name of its start.
-    beats: Arc<Mutex<BTreeMap<String, String>>>,
-}
-
 impl World {
-    async fn recovered(disabled_reason: &str) -> Self {
-        let world = Self::with_open_incident(disabled_reason).await;
-        world.end_incident().await;
-        world
-    }
-
-    async fn with_open_incident(disabled_reason: &str) -> Self {
-        let site = Site::start().await;
-        site.run(&["init"]).await.ok();
-        site.run(&["ha-node", "add", "ha1"]).await.ok();
-        // The agent's own name, so that Consul says that it lives.
-        site.run(&["host", "add", HOST]).await.ok();
-        let cloud = Arc::new(SimCloud::start(json!({
-            "hosts": [HOST], "ha_nodes": ["ha1"], "evacuate_seconds": 0.1, "service_down_seconds": 2,
-            "guests": [{"name": "g0", "host": HOST}, {"name": "g1", "host": HOST}],
-        })));
-        let beats = Arc::new(Mutex::new(BTreeMap::from([
-            ("ha1".to_owned(), "a".to_owned()),
-            (HOST.into(), "a".into()),
-        ])));
-        let world = Self { site, cloud, beats };
-        world.keep_beating();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-
-        let client = world.cloud.client();
-        world.stop();
-        let service = client.service(&host(HOST)).await.unwrap().unwrap();
-        client.set_forced_down(&service.id, true).await.unwrap();
-        client.disable(&service.id, disabled_reason).await.unwrap();
-        let g0 = guest(&client, HOST, "g0").await;
-        client.evacuate(&g0.id, &EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) }).await.unwrap();
-        let done = || async {
-            let found = client.evacuations_of(&g0.id).await.unwrap();
-            found.iter().any(|migration| migration.status.to_string() == "done").then_some(())
-        };
-        until("the evacuation is done", done).await;
-
-        let id = open_incident::open(&world.site, &format!("{HOST}@0")).await;
-        world.site.put(&keys::host(id.host()).recovered(), "True").await;
-        let ha1 = keys::ha_node(&"ha1".parse().unwrap());
-        world.site.put(&ha1.in_use(), "True").await;
-        world.site.put(&ha1.in_use_by(), id.to_string()).await;
-        world
-    }
-
-    async fn end_incident(&self) {
-        let keys = keys::incident(&format!("{HOST}@0").parse().unwrap());
-        let entry = self.site.agent.client().get(&keys.incident()).await.unwrap().unwrap();
-        let mut record: IncidentRecord = parse(&entry.key, &entry.value).unwrap();
-        let what = Event::Abandoned { by: "ann".into() };
-        record.status = record.status.after(&what).unwrap();
-        record.status.past_no_return = true;
-        record.head = 1;
-        let entry =
-            JournalEntry { version: 1, sequence: 1, term: 0, by: "ann".into(), at: record.opened_at, what };
-        self.site
-            .write(&[Op::Set(keys.incident(), bytes(&record)), Op::Set(keys.journal_entry(1), bytes(&entry))])
-            .await;
-    }
-
-    fn keep_beating(&self) {
-        let (cloud, beats) = (Arc::clone(&self.cloud), Arc::downgrade(&self.beats));
-        tokio::spawn(async move {
-            while let Some(beats) = beats.upgrade() {
-                let rows: Vec<Value> = beats
-                    .lock()
-                    .unwrap()
-                    .iter()
-                    .map(|(host, start)| json!({"host": host, "boot": "b", "start": start}))
-                    .collect();
-                cloud.sim("heartbeat", Value::from(rows)).await;
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-        });
-    }
-
-    /// nova-compute on the host starts, as this start of it.
-    fn start(&self, name: &str) {
-        self.beats.lock().unwrap().insert(HOST.into(), name.into());
-    }
-
-    fn stop(&self) {
-        self.beats.lock().unwrap().remove(HOST);
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nova-ha"));
-        command
-            .env_clear()
-            .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", self.site.agent.port))
-            .envs([
-                ("OS_AUTH_URL", self.cloud.base.as_str()),
-                ("OS_USERNAME", "admin"),
-                ("OS_PASSWORD", "secret"),
-                ("OS_PROJECT_NAME", "admin"),
-                ("OS_USER_DOMAIN_NAME", "Default"),
-                ("OS_PROJECT_DOMAIN_NAME", "Default"),
-            ])
-            .args(args)
-            .stdin(Stdio::null());
-        command
-    }
-
-    async fn run(&self, args: &[&str]) -> Said {
-        self.finish(self.command(args)).await
-    }
-
-    async fn finish(&self, mut command: Command) -> Said {
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        Said {
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-            code: output.status.code().expect("it ended by itself"),
-        }
-    }
-
-    /// What the host's boot guard says.
-    async fn guard(&self, what: &str) -> i32 {
-        let state = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nova-ha-boot-guard"));
-        command
-            .env_clear()
-            .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", self.site.agent.port))
-            .args(["--host", HOST, "--once", "--for", what, "--state-dir"])
-            .arg(state.path());
-        self.finish(command).await.code
-    }
-
     async fn rejoin(&self, more: &[&str]) -> Said {
         self.run(&[&REJOIN[..], more].concat()).await
     }
-
-    /// What Nova and the tree say of the host.
-    async fn is(&self) -> (bool, bool, Option<String>) {
-        let service = self.cloud.client().service(&host(HOST)).await.unwrap().unwrap();
-        let failed = self.site.value(&keys::host(&HOST.parse().unwrap()).failed()).await;
-        (service.forced_down, service.status == ServiceStatus::Disabled, failed)
-    }
-}
-
-fn ours() -> String {
-    format!("{DISABLED_REASON}{HOST}@0")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,3 +23,8 @@ pub use step::{Phase, Step};
 /// Begins every `disabled_reason` that a recovery writes into Nova; the incident's id follows. A host
 /// that was disabled before keeps its reason, so ours says that it was enabled.
 pub const DISABLED_REASON: &str = "nova-ha: incident ";
+
+/// Begins the `disabled_reason` of a nova-compute that is kept out of scheduling as a spare, by
+/// `rejoin --swap-roles`; the HA node's name follows. It is no recovery's, and is taken back when that
+/// machine becomes a host again.
+pub const SPARE_REASON: &str = "nova-ha: spare ";

@@ -7,6 +7,7 @@
 //! comes to the same end.
 
 pub mod steps;
+mod swap;
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use super::incident::{person, quoted};
 use super::reset::{self, ResetArgs, Standing};
 use crate::chain::chain;
 use crate::exit;
-use crate::keys;
+use crate::keys::{self, MachineKeys};
 use crate::names::HostName;
 use crate::nova::{
     Aggregate, Cloud, CloudSettings, ComputeService, Environment, NovaClient, NovaError, NovaHost, Timing,
@@ -52,6 +53,14 @@ pub struct RejoinArgs {
     /// have forced it down by hand, and Nova does not keep who.
     #[arg(long)]
     pub forced_down_is_ours: bool,
+    /// Leave the data where it is: the HA node that took the host's storage becomes a host, and this host
+    /// an HA node.
+    #[arg(long, conflicts_with = "storage_is_released")]
+    pub swap_roles: bool,
+    /// With --swap-roles: you have looked, and the host has nothing of its former storage assembled or
+    /// mounted. For a host whose boot guard cannot say so.
+    #[arg(long, requires = "swap_roles")]
+    pub storage_is_not_there: bool,
     /// Leave the service disabled: no new guests there yet.
     #[arg(long)]
     pub leave_disabled: bool,
@@ -78,12 +87,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Looks, does what is next, and looks again.
 pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
     person(&args.by)?;
+    if args.swap_roles {
+        return swap::run(args, store).await;
+    }
     let doing = format!("rejoin host {}", args.host);
     let cluster = Cluster::read(store, &doing).await?;
     let host = cluster.host(&args.host)?;
     may_return(&cluster, &host, store, &doing, args.storage_is_released).await?;
     let cloud = cloud(&args, &cluster, &doing)?;
-    let nova_host = nova_host(&cluster, &host).map_err(tree(&doing))?;
+    let nova_host = nova_name(&cluster, &keys::host(&host), host.as_str()).map_err(tree(&doing))?;
     let command = format!("nova-ha rejoin {host} --by {}", quoted(&args.by));
     confirm(
         host.as_str(),
@@ -244,15 +256,14 @@ fn cloud(args: &RejoinArgs, cluster: &Cluster, doing: &str) -> Result<NovaClient
     Ok(NovaClient::new(settings, Timing::default()))
 }
 
-/// What Nova calls the host: as the recovery has it.
-fn nova_host(cluster: &Cluster, host: &HostName) -> Result<NovaHost, TreeError> {
-    let keys = keys::host(host);
+/// What Nova calls a machine: as the recovery has it.
+fn nova_name(cluster: &Cluster, keys: &MachineKeys, name: &str) -> Result<NovaHost, TreeError> {
     let names: OtherNames = cluster.snapshot.record(&keys.names())?.unwrap_or_default();
     let published = match cluster.snapshot.get(&keys.runtime_config()) {
         Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value)?.nova_host,
         None => None,
     };
-    let text = names.nova_host.or(published).unwrap_or_else(|| host.to_string());
+    let text = names.nova_host.or(published).unwrap_or_else(|| name.to_owned());
     text.parse().map_err(|why| TreeError::Malformed { key: keys.names(), why: chain(&why) })
 }
 

@@ -156,7 +156,8 @@ pub(super) fn with_storage(
         why: format!("HA node {node} took its storage, and was not told to release it"),
         next: Some(format!(
             "on {node}: nova-ha-recover {host} --release-storage --yes {host} --by NAME   \
-             (if {node} is dead: --storage-is-released)"
+             (if {node} is dead: --storage-is-released), or leave it there: \
+             nova-ha rejoin {host} --swap-roles --by NAME"
         )),
     })
 }

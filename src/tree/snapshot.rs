@@ -52,6 +52,11 @@ impl Snapshot {
         self.entries.get(key)
     }
 
+    /// Everything, in order.
+    pub fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
     /// Everything below a prefix, in order.
     pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Entry> {
         self.entries
