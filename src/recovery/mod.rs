@@ -10,6 +10,7 @@
 //! stand there. It never imports the monitor half.
 
 pub mod args;
+pub mod arrays;
 pub mod capacity;
 pub mod claim;
 pub mod dump;
