@@ -57,7 +57,7 @@ pub fn missing<'a>(array: &str, sights: &'a [Sight]) -> Vec<&'a Sight> {
     let is_member = |sight: &Sight| sight.superblocks.iter().any(|found| found.array == array);
     sights
         .iter()
-        .filter(|sight| !is_member(sight) && !(sight.is_here && sight.unreadable.is_empty()))
+        .filter(|sight| !is_member(sight) && (!sight.is_here || !sight.unreadable.is_empty()))
         .collect()
 }
 
