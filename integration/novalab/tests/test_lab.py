@@ -117,14 +117,17 @@ class Demo(unittest.TestCase):
                 demo.main("/nonexistent/demo.json")
 
     def test_a_demo_that_fails_ends_with_1_and_its_file_says_so(self):
-        lab = mock.Mock(up=mock.Mock(side_effect=wait.Timeout("no leader")), keep_logs=mock.Mock(return_value="/logs"))
+        # What the demo says of a lab before it brings it up, and what it does with one that does not come up.
+        lab = mock.Mock(hosts=["compute1"], ha_nodes=["ha1"], disks=None, up=mock.Mock(side_effect=wait.Timeout("no leader")),
+                        keep_logs=mock.Mock(return_value="/logs"))
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(demo.Lab, "create", return_value=lab):
             file = Path(folder) / "demo.json"
             with contextlib.redirect_stdout(io.StringIO()) as said:
                 self.assertEqual(demo.main(str(file)), 1)
             result = json.loads(file.read_text(encoding="utf-8"))
         self.assertEqual(result, {"result": "failed", "incident": None, "phases": [], "guests": []})
-        self.assertIn("no leader", said.getvalue())
+        self.assertIn("Timeout: no leader", said.getvalue())
+        self.assertIn("logs: ", said.getvalue())
         lab.down.assert_called_once()
 
 
