@@ -1,6 +1,7 @@
 """The root image and the initrd of the disk lab's machines, made once and kept in the cache folder.
 
     CACHE/uml/HASH/{root.squashfs, initrd.gz, passwd, group}     HASH is of everything that makes them
+    CACHE/uml/xstate-HASH.so                                      loaded before the kernel, see uml/xstate.c
 
 Safe to delete. The lab's code, the product and Consul are not in it: machines mount them from outside.
 """
@@ -64,6 +65,12 @@ def folder():
     return CACHE / recipe_hash()
 
 
+def preload():
+    """What the kernel needs on processors that are newer than it: a library."""
+    source = RECIPE / "xstate.c"
+    return CACHE / f"xstate-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.so"
+
+
 def packages(text):
     """The packages of a list with comments."""
     return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -74,12 +81,16 @@ def prepare():
     done = subprocess.run(["bash", str(RECIPE / "install.sh"), str(CACHE.parent)], check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the parts of the disk lab could not be installed (exit {done.returncode})")
-    if (folder() / "initrd.gz").exists():
+    if (folder() / "initrd.gz").exists() and preload().exists():
         return
     CACHE.mkdir(parents=True, exist_ok=True)
     # Two labs that start at once make one image.
     with open(CACHE / "lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not preload().exists():
+            partial = CACHE / "xstate.partial"
+            _run("cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", partial, RECIPE / "xstate.c")
+            partial.rename(preload())
         if not (folder() / "initrd.gz").exists():
             started = time.monotonic()
             print("lab: making the root image of the disk lab (about a minute)", file=sys.stderr, flush=True)

@@ -35,6 +35,7 @@ def command(folder, spec, mac):
     state = machine.parent.parent
     disks = [block_device(disk, state) for disk in spec["disks"] if disk["present"]]
     words = [
+        "/usr/bin/env", f"LD_PRELOAD={spec['preload']}",
         spec["kernel"], f"mem={spec['memory_mb']}M", f"umid={spec['name']}", f"uml_dir={machine / 'uml'}",
         f"initrd={spec['initrd']}", f"ubdar={spec['root']}", f"ubdbt={(machine / 'own.img').relative_to(state)}", *disks,
         f"vec0:transport=tap,ifname={NETWORK},mac={mac}", f"vec1:transport=tap,ifname={spec['lab_link']}",

@@ -46,8 +46,9 @@ class UmlMachine(Machine):
 
         def more(spec):
             spec.update(
-                machine="uml", init=self.init, memory_mb=self.memory_mb, kernel=image.KERNEL, root=str(built / "root.squashfs"),
-                initrd=str(built / "initrd.gz"), lab_link=channel.LINK, inner_address=channel.INNER, disks=[],
+                machine="uml", init=self.init, memory_mb=self.memory_mb, kernel=image.KERNEL, preload=str(image.preload()),
+                root=str(built / "root.squashfs"), initrd=str(built / "initrd.gz"), lab_link=channel.LINK,
+                inner_address=channel.INNER, disks=[],
                 folders=[path for path in folders if not any(inside(path, other) for other in folders)], files=[paths.CONSUL])
         self.change_spec(more)
         own = self.folder / "own.img"
