@@ -129,7 +129,8 @@ pub struct Assembly {
 /// What an assembled array is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// To look at it: nothing is written, on no member.
+    /// To look at it: no data and no superblock are written, on no member. Of an internal bitmap the kernel brings its
+    /// own counts up to date.
     ReadOnly,
     /// To have it: this name is written into each member before the array can be written to.
     Named(String),

@@ -1,0 +1,73 @@
+//! The superblocks of disks that have nothing to do with what is asked. One of them may hang for ever (a map whose
+//! paths are all gone and that queues): it keeps its own thread, and nothing else.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use crate::disks::md_superblock::{self, Superblock};
+
+/// How long one is waited for. Disks that are spun up answer in milliseconds; each that hangs costs this once.
+const HANGS_AFTER: Duration = Duration::from_secs(1);
+
+/// Those that are being read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Others {
+    reading: Arc<Mutex<BTreeSet<PathBuf>>>,
+}
+
+impl Others {
+    /// What one says; none where it does not, or not in time. Blocks.
+    pub(super) fn superblock(&self, node: &Path) -> Option<Superblock> {
+        self.read(node, |node| md_superblock::read(node).ok().flatten())
+    }
+
+    fn read<T: Send + 'static>(
+        &self,
+        node: &Path,
+        read: impl FnOnce(&Path) -> Option<T> + Send + 'static,
+    ) -> Option<T> {
+        if !self.reading.lock().ok()?.insert(node.to_owned()) {
+            tracing::debug!(device = %node.display(), "it still hangs, and is not read");
+            return None;
+        }
+        let (say, said) = mpsc::channel();
+        let (reading, device) = (self.reading.clone(), node.to_owned());
+        let thread = std::thread::Builder::new().name("other disk".into()).spawn(move || {
+            let found = read(&device);
+            if let Ok(mut reading) = reading.lock() {
+                reading.remove(&device);
+            }
+            // Nobody listens any more where it took too long.
+            let _late = say.send(found);
+        });
+        if thread.is_err() {
+            self.reading.lock().ok()?.remove(node);
+            return None;
+        }
+        said.recv_timeout(HANGS_AFTER).ok().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_hangs_keeps_one_thread_and_holds_up_no_other() {
+        let others = Others::default();
+        let (hanging, good) = (Path::new("/dev/hangs"), Path::new("/dev/good"));
+        let (let_go, hold) = mpsc::channel::<()>();
+        assert_eq!(others.read(hanging, move |_| hold.recv().ok().map(|()| 1)), None);
+        assert_eq!(others.read(hanging, |_| Some(2)), None, "a second thread was started");
+        assert_eq!(others.read(good, |_| Some(3)), Some(3));
+        assert_eq!(others.read(good, |_| None::<u8>), None);
+        let_go.send(()).unwrap();
+        let answers = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            others.read(hanging, |_| Some(4)) == Some(4)
+        });
+        assert!(answers, "it answers again, and is not read");
+    }
+}
