@@ -121,13 +121,23 @@ pub struct Policy {
     /// Guests with a local disk are asked for so that Nova fails where the target does not see the
     /// disk, also on shared storage, instead of building it anew from the image (see ADR 0014).
     pub attach_only: bool,
-    /// Wall clock for the storage program to look (docs/storage-exec.md).
+    /// Wall clock for a look at the disks, or for the storage program's own (docs/storage-exec.md).
     #[serde(with = "span")]
     pub storage_check_deadline: Duration,
-    /// Wall clock for it to take the storage, a replay of a filesystem's log included. It may be above
-    /// `lock_delay`: an adopter proves this HA node off before it takes the storage itself.
+    /// Wall clock for a mount, a replay of the filesystem's log included, or for the storage program to take the
+    /// storage. It may be above `lock_delay`: an adopter proves this HA node off before it takes the storage
+    /// itself.
     #[serde(with = "span")]
     pub storage_take_deadline: Duration,
+    /// Storage `md`: how old what a host published of its disks may be when its incident opens. Above
+    /// the heartbeat of `nova-ha-runtime-info` (a day), or a healthy host is not recovered.
+    #[serde(with = "span")]
+    pub md_record_max_age: Duration,
+    /// Storage `md`: whether an array is taken that has lost members, as long as it has all its data.
+    pub md_allow_degraded: bool,
+    /// Storage `md`: whether a host is recovered whose boot guard did not let its storage start. When such a
+    /// host comes back, nothing but the name on its disks keeps it from them.
+    pub allow_host_without_boot_guard: bool,
     /// Whether a host is left unclaimed while there is no room for all of its guests. Without it those
     /// with room are recovered, by priority. Where placement cannot tell, nothing is blocked.
     pub capacity_blocks: bool,
@@ -185,6 +195,9 @@ impl Default for Policy {
             capacity_blocks: false,
             storage_check_deadline: Duration::from_secs(30),
             storage_take_deadline: Duration::from_secs(5 * 60),
+            md_record_max_age: Duration::from_secs(49 * 60 * 60),
+            md_allow_degraded: true,
+            allow_host_without_boot_guard: false,
             evacuation_parallel: 16,
             evacuation_deadline: Duration::from_secs(15 * 60),
             evacuation_poll: Duration::from_secs(2),
@@ -246,6 +259,10 @@ impl Policy {
         demand(
             !self.storage_check_deadline.is_zero() && !self.storage_take_deadline.is_zero(),
             "storage_check_deadline, storage_take_deadline: above 0s",
+        );
+        demand(
+            self.md_record_max_age >= Duration::from_secs(60),
+            "md_record_max_age: at least 1m, above the heartbeat of nova-ha-runtime-info",
         );
         demand(
             self.reset_and_evacuate.iter().all(|s| matches!(s.as_str(), "paused" | "rescued" | "suspended")),

@@ -173,6 +173,15 @@ impl Program {
     /// [`Finished::ended`].
     pub async fn run(self) -> Result<Finished, ProgramError> {
         let started = Instant::now();
+        let path = self.path.clone();
+        let finished = self.run_from(started).await?;
+        // By these the time that is ours is told from theirs. Arguments may be long; they are in the caller's line.
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::debug!(program = %path.display(), seconds, ended = ?finished.ended, "program");
+        Ok(finished)
+    }
+
+    async fn run_from(self, started: Instant) -> Result<Finished, ProgramError> {
         let mut child = self
             .command()
             .spawn()

@@ -32,10 +32,15 @@ pub fn places(array: &MdArray) -> Result<BTreeSet<Place>, String> {
         .collect()
 }
 
+/// Where the host's guests are.
+pub fn instances_path(config: &RuntimeConfig) -> &Path {
+    Path::new(config.instances_path.as_deref().unwrap_or(INSTANCES_PATH))
+}
+
 /// The filesystems without which the guests' disks are not where Nova looks for them: the one that holds
 /// `instances_path`, and those beneath it.
 pub fn of_the_guests(config: &RuntimeConfig) -> Vec<&Filesystem> {
-    let instances = Path::new(config.instances_path.as_deref().unwrap_or(INSTANCES_PATH));
+    let instances = instances_path(config);
     let holding = config
         .filesystems
         .iter()

@@ -173,7 +173,7 @@ async fn what_is_refused_changes_nothing() {
     ] {
         site.run(&["ha-node", "add", "ha2", option, value]).await.refused(why);
     }
-    assert_eq!(site.run(&["ha-node", "add", "ha2", "--storage", "md"]).await.code, 2);
+    assert_eq!(site.run(&["ha-node", "add", "ha2", "--storage", "lvm"]).await.code, 2);
     site.run(&["host", "add", "node2", "--bmc-password-file", "-"]).await.refused("empty");
     let both = ["host", "add", "n", "--bmc-password-file", "-", "--ssh-password-file", "-"];
     site.run(&both).await.refused("only once");

@@ -11,6 +11,7 @@ use nova_ha::consul::Consul;
 use nova_ha::evidence::TcpAnchors;
 use nova_ha::exit;
 use nova_ha::names::{HaNodeName, HostName, NameError};
+use nova_ha::recovery::local_arrays::LocalArrays;
 use nova_ha::recovery::local_disks::LocalDisks;
 use nova_ha::recovery::progress::{Lines, Nobody};
 use nova_ha::recovery::release;
@@ -75,10 +76,12 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         dumps: Box::new(KdumpPort),
         disks: Box::new(LocalDisks::default()),
         programs: Box::new(SitePrograms),
+        arrays: Box::new(LocalArrays::default()),
         progress: if args.progress { Box::new(Lines { json: args.json }) } else { Box::new(Nobody) },
         me,
         boot_id: boot_id()?.to_string(),
         run_dir: args.run_dir.clone(),
+        state_dir: args.state_dir.clone(),
     };
     if args.release_storage {
         return release(args, &world, only.as_ref());

@@ -6,7 +6,7 @@
 
 use crate::disks::mountinfo::Mount;
 use crate::disks::on_disk::{OnDisk, missing, on_disk};
-use crate::disks::owner_mark::{self, Owner};
+use crate::disks::owner_mark::{self, is_another_home};
 use crate::disks::places::Sight;
 use crate::disks::running::{Look, places_of};
 use crate::names::HostName;
@@ -89,6 +89,8 @@ fn of_array(
         Err(why) => return cannot_tell(why.clone()),
     };
     match on_disk(&array.uuid, sights) {
+        // As an HA node it took the array, and then became a host with it (`nova-ha rejoin --swap-roles`).
+        OnDisk::Taken { by } if by == owner_mark::holder(host.as_str()) => None,
         OnDisk::Taken { by } => Some(Kept::Taken {
             why: format!("the disks say that HA node {by} has {called}"),
             next: format!(
@@ -115,19 +117,6 @@ fn of_array(
         },
         OnDisk::Gone => None,
         OnDisk::CannotTell(why) => cannot_tell(why),
-    }
-}
-
-/// Whether a name belongs to another machine than the published one. A rename of the array itself does not
-/// matter, and a name without a home says nothing.
-fn is_another_home(published: &str, now: &str) -> bool {
-    let home = |name: &str| match owner_mark::read(name) {
-        Owner::Plain { homehost, .. } => homehost,
-        Owner::Taken { by } => Some(by),
-    };
-    match (home(published), home(now)) {
-        (Some(published), Some(now)) => published != now,
-        (None, _) | (_, None) => false,
     }
 }
 

@@ -1,16 +1,13 @@
 //! The look at this machine's disks, which must not hold up the guard: a disk that hangs keeps a thread, and
 //! no second one is started beside it.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 
 use super::disks::Sighted;
 use crate::disks::mountinfo::Mount;
 use crate::disks::running::{self, Look};
 use crate::disks::{Roots, places};
+use crate::may_hang::MayHang;
 use crate::published_disks;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::runtime_config::arrays::MdArray;
@@ -21,13 +18,13 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// This machine's disks.
 pub struct Disks {
     roots: Roots,
-    hanging: Arc<Mutex<Option<JoinHandle<()>>>>,
+    may_hang: MayHang,
 }
 
 impl Disks {
     /// Below these folders.
     pub fn at(roots: Roots) -> Self {
-        Self { roots, hanging: Arc::new(Mutex::new(None)) }
+        Self { roots, may_hang: MayHang::default() }
     }
 
     /// The published arrays, by what their disks say.
@@ -68,19 +65,7 @@ impl Disks {
         &self,
         look: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, String> {
-        let mut hanging = self.hanging.lock().await;
-        let late = || format!("its disks did not answer within {DEADLINE:?}");
-        if let Some(earlier) = hanging.as_mut() {
-            tokio::time::timeout(DEADLINE, earlier).await.map_err(|_| late())?.map_err(|e| e.to_string())?;
-            *hanging = None;
-        }
-        let (say, said) = tokio::sync::oneshot::channel();
-        *hanging = Some(tokio::task::spawn_blocking(move || {
-            // Nobody listens any more where it took too long.
-            let _late = say.send(look());
-        }));
-        let answer = tokio::time::timeout(DEADLINE, said).await.map_err(|_| late())?;
-        *hanging = None;
-        answer.map_err(|error| error.to_string())
+        let seen = self.may_hang.run(DEADLINE, look).await?;
+        seen.ok_or_else(|| format!("its disks did not answer within {DEADLINE:?}"))
     }
 }

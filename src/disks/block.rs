@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{DiskId, Roots, md, pairs, read, read_if_there};
 
@@ -35,6 +35,30 @@ pub enum Identity {
     Unknown(String),
 }
 
+/// A block device: a whole one, or a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The kernel's name here.
+    pub name: String,
+    /// Who it is.
+    pub identity: Identity,
+    /// Its size in sectors of 512 bytes; 0: no medium. None where the kernel does not say.
+    pub sectors: Option<u64>,
+}
+
+impl Identity {
+    /// Who a partition of it is.
+    fn part(&self, number: Option<u32>) -> Self {
+        match (self, number) {
+            (Self::Disk { id, kind, partition: None }, Some(number)) => {
+                Self::Disk { id: id.clone(), kind: *kind, partition: Some(number) }
+            }
+            (Self::Disk { .. }, _) => Self::Unknown("it is no plain partition".into()),
+            (Self::Md(_) | Self::Unknown(_), _) => self.clone(),
+        }
+    }
+}
+
 impl Roots {
     /// A folder of sysfs's `block`.
     pub(super) fn block(&self, name: &str) -> PathBuf {
@@ -51,6 +75,33 @@ impl Roots {
             .collect::<io::Result<Vec<_>>>()?;
         names.sort();
         Ok(names)
+    }
+
+    /// All block devices, each followed by its partitions. One that goes away meanwhile is left out.
+    ///
+    /// # Errors
+    /// sysfs cannot be listed.
+    pub fn devices(&self) -> io::Result<Vec<Device>> {
+        let mut found = Vec::new();
+        for name in self.block_names()? {
+            let (folder, identity) = (self.block(&name), self.identify(&name));
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let whole = Device { name, identity: identity.clone(), sectors: sectors(&folder) };
+            found.push(whole);
+            for entry in entries {
+                let folder = entry?.path();
+                // One file among the folders that are no partitions cannot be looked into either.
+                let Some(number) = read_if_there(&folder.join("partition")).ok().flatten() else { continue };
+                let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let identity = identity.part(number.parse().ok());
+                found.push(Device { name, identity, sectors: sectors(&folder) });
+            }
+        }
+        Ok(found)
     }
 
     /// udev's properties of the device `MAJOR:MINOR`; empty where udev knows nothing of it.
@@ -136,6 +187,10 @@ impl Roots {
     }
 }
 
+fn sectors(folder: &Path) -> Option<u64> {
+    read(&folder.join("size")).ok()?.parse().ok()
+}
+
 /// `mpath-WWID`, or `partN-mpath-WWID` as kpartx names a partition of one.
 fn of_dm(uuid: &str, partition: Option<u32>) -> Identity {
     let (map, of_map) = match uuid.strip_prefix("part").and_then(|rest| rest.split_once('-')) {
@@ -198,6 +253,18 @@ mod tests {
             let found = shown(&roots.identify(name));
             assert!(found.starts_with(expected), "{name}: {found}");
         }
+    }
+
+    #[test]
+    fn every_device_is_listed_with_its_partitions() {
+        let (_folder, roots) = machine(include_str!("../../tests/data/disks/kinds.txt"));
+        let listed = roots.devices().unwrap();
+        for name in ["sda", "sda2", "nvme0n1", "nvme0n1p3", "dm-1", "md127", "sdc", "vda"] {
+            let found: Vec<_> = listed.iter().filter(|device| device.name == name).collect();
+            assert_eq!(found.len(), 1, "{name}");
+            assert_eq!(found[0].identity, roots.identify(name), "{name}");
+        }
+        assert_eq!((listed.len(), listed[0].sectors), (11, None));
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(crate) mod recorded_superblock;
 #[path = "../../tests/support/recorded_tree.rs"]
 pub(crate) mod recorded_tree;
 pub mod running;
+pub mod strangers;
 pub mod superblock;
 
 use std::io::{self, Read};

@@ -49,6 +49,19 @@ pub fn read(set_name: &str) -> Owner {
     }
 }
 
+/// Whether a name belongs to another machine than the published one. A rename of the array itself does not
+/// matter, and a name without a home says nothing.
+pub fn is_another_home(published: &str, now: &str) -> bool {
+    let home = |name: &str| match read(name) {
+        Owner::Plain { homehost, .. } => homehost,
+        Owner::Taken { by } => Some(by),
+    };
+    match (home(published), home(now)) {
+        (Some(published), Some(now)) => published != now,
+        (None, _) | (_, None) => false,
+    }
+}
+
 /// The name by which this HA node marks an array whose superblocks have the name `original` (marked already, or
 /// not).
 pub fn mark(ha_node: &str, original: &str) -> String {

@@ -2,11 +2,11 @@
 //! disks themselves: the array need not run.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::{fmt, io};
 
 use super::block::Identity;
 use super::md_superblock::{self, Superblock};
-use super::{DiskId, Roots, read_if_there};
+use super::{DiskId, Roots};
 
 /// Where a member was.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,28 @@ pub struct Place {
     pub disk: DiskId,
     /// Which part of it.
     pub part: Part,
+}
+
+impl Place {
+    /// Whether a device is at this place.
+    pub fn is(&self, identity: &Identity) -> bool {
+        let Identity::Disk { id, partition, .. } = identity else { return false };
+        self.disk == *id
+            && match self.part {
+                Part::Whole => partition.is_none(),
+                Part::Number(number) => *partition == Some(number),
+                Part::Any => true,
+            }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            Part::Number(number) => write!(f, "partition {number} of {}", self.disk),
+            Part::Whole | Part::Any => write!(f, "{}", self.disk),
+        }
+    }
 }
 
 /// A part of a disk.
@@ -58,14 +80,9 @@ pub fn look(roots: &Roots, places: &BTreeSet<Place>) -> io::Result<Vec<Sight>> {
     if sights.is_empty() {
         return Ok(sights);
     }
-    for disk in roots.block_names()? {
-        let Identity::Disk { id, partition, .. } = roots.identify(&disk) else { continue };
-        let mut parts = vec![(disk.clone(), partition)];
-        parts.extend(partitions(roots, &disk)?);
-        for (name, partition) in parts {
-            for sight in sights.iter_mut().filter(|sight| is_at(&sight.place, &id, partition)) {
-                look_at(roots, &name, sight);
-            }
+    for device in roots.devices()? {
+        for sight in sights.iter_mut().filter(|sight| sight.place.is(&device.identity)) {
+            look_at(roots, &device.name, sight);
         }
     }
     for sight in sights.iter_mut().filter(|sight| sight.place.part != Part::Any) {
@@ -77,15 +94,6 @@ pub fn look(roots: &Roots, places: &BTreeSet<Place>) -> io::Result<Vec<Sight>> {
     Ok(sights)
 }
 
-fn is_at(place: &Place, id: &DiskId, partition: Option<u32>) -> bool {
-    place.disk == *id
-        && match place.part {
-            Part::Whole => partition.is_none(),
-            Part::Number(number) => partition == Some(number),
-            Part::Any => true,
-        }
-}
-
 fn look_at(roots: &Roots, name: &str, sight: &mut Sight) {
     sight.is_here = true;
     match md_superblock::read(&roots.node(name)) {
@@ -95,18 +103,6 @@ fn look_at(roots: &Roots, name: &str, sight: &mut Sight) {
         Ok(None) => {}
         Err(error) => sight.unreadable.push(format!("{name}: {error}")),
     }
-}
-
-fn partitions(roots: &Roots, disk: &str) -> io::Result<Vec<(String, Option<u32>)>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(roots.block(disk))? {
-        let entry = entry?;
-        if let Some(number) = read_if_there(&entry.path().join("partition")).ok().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            found.push((name, number.parse().ok()));
-        }
-    }
-    Ok(found)
 }
 
 #[cfg(test)]

@@ -64,6 +64,22 @@ pub enum Event {
         /// What was seen.
         facts: Vec<String>,
     },
+    /// An earlier holder that may have the storage mounted is about to be powered off.
+    FencingHolder {
+        /// Which HA node.
+        node: HaNodeName,
+        /// By which votes it is dead, in one line.
+        verdict: String,
+    },
+    /// An earlier holder is proved off: what it had mounted it has no more.
+    HolderFenced {
+        /// Which HA node.
+        node: HaNodeName,
+        /// Whether its power was on before.
+        outcome: Outcome,
+        /// What proved it off.
+        by: String,
+    },
     /// Only a person leads on.
     Held {
         /// Why.

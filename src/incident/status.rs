@@ -84,7 +84,8 @@ impl Status {
         let mut next = self.clone();
         match event {
             Event::Claimed { .. } if active && self.phase == Phase::Open => next.phase = Phase::Claimed,
-            Event::Adopted { .. } if active && claimed => {}
+            Event::Adopted { .. } | Event::FencingHolder { .. } | Event::HolderFenced { .. }
+                if active && claimed => {}
             Event::Started { step, .. } if active && self.next_step() == Some(*step) => {
                 next.started = Some(*step);
                 next.past_no_return |= step.row().point_of_no_return;
@@ -103,6 +104,8 @@ impl Status {
             }
             Event::Claimed { .. }
             | Event::Adopted { .. }
+            | Event::FencingHolder { .. }
+            | Event::HolderFenced { .. }
             | Event::Started { .. }
             | Event::Finished { .. }
             | Event::Held { .. }

@@ -39,7 +39,8 @@ pub fn milestones(
             Event::Withdrawn { .. } => "withdrawn".to_owned(),
             Event::Abandoned { .. } => "abandoned".to_owned(),
             Event::Closed { .. } => "closed".to_owned(),
-            Event::Started { .. } => continue,
+            Event::HolderFenced { .. } => "earlier holder off".to_owned(),
+            Event::Started { .. } | Event::FencingHolder { .. } => continue,
         };
         points.push((phase, entry.at));
     }

@@ -69,6 +69,8 @@ pub struct AddArgs {
 pub enum Storage {
     /// All hosts see it all the time (NFS, Ceph): nothing has to be taken.
     Shared,
+    /// The host's own md arrays, on disks that this node sees too (docs/storage-md.md).
+    Md,
     /// A program of yours takes it over (docs/storage-exec.md).
     Exec,
 }
@@ -96,6 +98,7 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
             keys.storage(),
             args.storage.map(|storage| match storage {
                 Storage::Shared => "shared".to_owned(),
+                Storage::Md => "md".to_owned(),
                 Storage::Exec => "exec".to_owned(),
             }),
         ),

@@ -361,17 +361,26 @@ fn event(event: &Event) -> String {
         }
         Event::Started { step, facts } => with(format!("started: {}", step.name()), facts),
         Event::Finished { step, outcome, facts } => {
-            let outcome = match outcome {
-                Outcome::Changed => "changed",
-                Outcome::AlreadySo => "already so",
-            };
-            with(format!("finished: {}, {outcome}", step.name()), facts)
+            with(format!("finished: {}, {}", step.name(), said_of(*outcome)), facts)
+        }
+        Event::FencingHolder { node, verdict } => {
+            format!("fencing the earlier holder {node}, which may have the storage: {verdict}")
+        }
+        Event::HolderFenced { node, outcome, by } => {
+            format!("the earlier holder {node} is off ({}): {by}", said_of(*outcome))
         }
         Event::Held { reason } => format!("HELD: {reason}"),
         Event::Resumed { by } => format!("resumed by {by}"),
         Event::Withdrawn { reason } => format!("withdrawn: {reason}"),
         Event::Abandoned { by } => format!("abandoned by {by}"),
         Event::Closed { summary } => format!("closed: {summary}"),
+    }
+}
+
+fn said_of(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Changed => "changed",
+        Outcome::AlreadySo => "already so",
     }
 }
 

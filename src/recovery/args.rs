@@ -36,8 +36,17 @@ pub struct Args {
     /// Where the lock of this boot lies.
     #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
     pub run_dir: PathBuf,
-    /// Give the storage of HOST, whose incident is over, back: its storage program's `release`. Refused
-    /// while any guest is on this HA node.
+    /// Where this HA node remembers what it took.
+    #[arg(
+        long,
+        env = "NOVA_HA_STATE_DIR",
+        default_value = "/var/lib/nova-ha",
+        value_name = "FOLDER",
+        hide = true
+    )]
+    pub state_dir: PathBuf,
+    /// Give the storage of HOST, whose incident is over, back: with storage md unmounted,
+    /// stopped and named as before, with exec its program's `release`. Refused while any guest is on this HA node.
     #[arg(long, requires = "host", requires = "yes", requires = "by", conflicts_with = "plan")]
     pub release_storage: bool,
     /// With --release-storage: the host's name, once more.

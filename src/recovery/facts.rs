@@ -1,15 +1,20 @@
 //! Looking, before anything is decided: one case, its devices, its cloud. Changes nothing.
 
+use std::collections::BTreeSet;
+
 use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
 use super::stop::Stop;
-use super::storage::contract::Verb;
-use super::storage::exec;
+use super::storage::strategy;
 use super::surroundings;
+use super::takeovers::Takeover;
 use super::world::{World, chain};
 use crate::fence::identity::compare;
 use crate::fence::{FenceLevels, Identity, Machine, PowerState, Privilege, Verdict};
 use crate::incident::IncidentRecord;
 use crate::incident::journal::JournalEntry;
+use crate::incident::record::Origin;
+use crate::incident::status::{State, Status};
+use crate::incident::step::Phase;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
 use crate::nova::{Cloud, NovaHost};
@@ -17,6 +22,7 @@ use crate::policy::Policy;
 use crate::ssh::PinnedKey;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::meta::Meta;
+use crate::tree::record::Record;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::storage::Storage;
 use crate::tree::{Snapshot, TreeError, record};
@@ -47,6 +53,11 @@ pub struct Case {
     pub storage: Storage,
     /// `config/os_cloud` of this HA node.
     pub os_cloud: Option<String>,
+    /// `generation` of `ha_cluster/meta`: which tree this is.
+    pub generation: String,
+    /// HA nodes whose mark may be on the host's disks, by the journal: all that began to take them. Empty before a
+    /// claim.
+    pub marked: BTreeSet<HaNodeName>,
 }
 
 fn tree(source: TreeError) -> Stop {
@@ -55,6 +66,39 @@ fn tree(source: TreeError) -> Stop {
 
 /// Reads a case. Secrets are read here, and only by a recovery.
 pub async fn load(world: &World, id: &IncidentId) -> Result<Case, Stop> {
+    let snapshot = read(world, id).await?;
+    let key = keys::incident(id).incident();
+    let record: IncidentRecord =
+        snapshot.record(&key).map_err(tree)?.ok_or_else(|| tree(TreeError::Missing { key }))?;
+    if record.head > 0 {
+        journal_is_ours_to_continue(world, id).await?;
+    }
+    case(world, snapshot, record)
+}
+
+/// Reads a case that the tree has forgotten, to give back what this HA node took: nothing else is done by it.
+pub async fn load_forgotten(world: &World, taken: &Takeover) -> Result<Case, Stop> {
+    let snapshot = read(world, &taken.incident).await?;
+    let phase = Phase::StorageTaken;
+    let record = IncidentRecord {
+        version: IncidentRecord::VERSION,
+        id: taken.incident.clone(),
+        origin: Origin::Key,
+        order: None,
+        opened_by: world.me.to_string(),
+        opened_at: taken.at,
+        changed_at: taken.at,
+        holder: Some(world.me.clone()),
+        head: 0,
+        status: Status { phase, started: None, past_no_return: true, state: State::Abandoned },
+    };
+    // An incident that goes on in this tree is not forgotten.
+    let key = keys::incident(&taken.incident).incident();
+    let known: Option<IncidentRecord> = snapshot.record(&key).map_err(tree)?;
+    case(world, snapshot, known.filter(|known| !known.status.is_over()).unwrap_or(record))
+}
+
+async fn read(world: &World, id: &IncidentId) -> Result<Snapshot, Stop> {
     let host = keys::host(id.host());
     let own = keys::ha_node(&world.me);
     let incident = keys::incident(id);
@@ -72,17 +116,14 @@ pub async fn load(world: &World, id: &IncidentId) -> Result<Case, Stop> {
         incident.lock(),
         incident.term(),
     ];
-    let snapshot =
-        Snapshot::read(world.store.as_ref(), &format!("incident {id}"), &prefixes).await.map_err(tree)?;
-    Meta::of(&snapshot).map_err(tree)?;
+    Snapshot::read(world.store.as_ref(), &format!("incident {id}"), &prefixes).await.map_err(tree)
+}
+
+fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Result<Case, Stop> {
+    let id = &record.id;
+    let (host, own) = (keys::host(id.host()), keys::ha_node(&world.me));
+    let generation = Meta::of(&snapshot).map_err(tree)?.generation;
     let policy = Policy::of(&snapshot).map_err(tree)?;
-    let record: IncidentRecord = snapshot
-        .record(&incident.incident())
-        .map_err(tree)?
-        .ok_or_else(|| tree(TreeError::Missing { key: incident.incident() }))?;
-    if record.head > 0 {
-        journal_is_ours_to_continue(world, id).await?;
-    }
     let ssh = SshAccess::of(&snapshot, &host).map_err(tree)?;
     let runtime = match snapshot.get(&host.runtime_config()) {
         Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value).map_err(tree)?,
@@ -112,6 +153,8 @@ pub async fn load(world: &World, id: &IncidentId) -> Result<Case, Stop> {
         pins,
         expected,
         tree: snapshot,
+        generation,
+        marked: BTreeSet::new(),
     })
 }
 
@@ -224,7 +267,7 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         own_nova_host: case.own_nova_host.clone(),
         attach_only: case.policy.attach_only,
         capacity_blocks: case.policy.capacity_blocks,
-        storage_says: exec::ask(world, case, Verb::Check, &guests, None).await,
+        storage_says: strategy::check(world, case, &guests).await,
         nova,
     })
 }

@@ -15,13 +15,26 @@ use crate::tree::storage::Strategy;
 /// What is still to be reckoned with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Earlier {
-    /// Terms of other HA nodes that are not proved off: a POST of theirs may be on its way.
-    pub may_act: BTreeSet<u64>,
+    /// Other HA nodes that are not proved off, with their terms: a POST of theirs may be on its way.
+    pub may_act: BTreeMap<HaNodeName, BTreeSet<u64>>,
     /// The term in which a person last led the incident out of a hold. What was held in it or before
     /// is looked at again; what was held later waits for the next such word, also over a crash.
     pub resumed: Option<u64>,
     /// Other HA nodes that began to take the storage: they may have it mounted.
     pub took_storage: BTreeSet<HaNodeName>,
+}
+
+impl Earlier {
+    /// Whether what was begun in this term may still be on its way.
+    pub fn may_act(&self, term: u64) -> bool {
+        self.may_act.values().any(|terms| terms.contains(&term))
+    }
+
+    /// This HA node is proved off: nothing that it began is on its way, and it has nothing mounted.
+    pub fn is_off(&mut self, node: &HaNodeName) {
+        self.may_act.remove(node);
+        self.took_storage.remove(node);
+    }
 }
 
 /// The journal, as far as it says who held the incident when.
@@ -31,8 +44,10 @@ pub struct History {
     unsettled: BTreeSet<u64>,
     /// As in [`Earlier`].
     pub resumed: Option<u64>,
-    /// HA nodes that began to take the storage.
+    /// HA nodes that began to take the storage, and that nobody who held it later proved off since.
     pub took_storage: BTreeSet<HaNodeName>,
+    /// HA nodes whose mark may be on the disks: all that ever began.
+    pub marked: BTreeSet<HaNodeName>,
     /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
     strategies: BTreeMap<Option<String>, String>,
 }
@@ -64,6 +79,7 @@ impl History {
                     // Whoever goes on with it takes the storage to itself, which is no step of its own.
                     if began {
                         history.took_storage.insert(node.clone());
+                        history.marked.insert(node.clone());
                     }
                     history.holders.entry(node).or_default().insert(entry.term);
                 }
@@ -71,10 +87,18 @@ impl History {
                     began = true;
                     let word = facts.iter().find_map(|fact| fact.strip_prefix(STRATEGY)).map(str::to_owned);
                     history.strategies.insert(word, entry.by.clone());
-                    history.took_storage.extend(entry.by.parse::<HaNodeName>());
+                    if let Ok(node) = entry.by.parse::<HaNodeName>() {
+                        history.took_storage.insert(node.clone());
+                        history.marked.insert(node);
+                    }
+                }
+                // Its power was cut, and with it went what it had mounted.
+                Event::HolderFenced { node, .. } => {
+                    history.took_storage.remove(&node);
                 }
                 Event::Resumed { .. } => history.resumed = history.resumed.max(Some(entry.term)),
                 Event::Started { .. }
+                | Event::FencingHolder { .. }
                 | Event::Finished { .. }
                 | Event::Held { .. }
                 | Event::Withdrawn { .. }

@@ -1,19 +1,24 @@
 //! The HA node that holds an incident: whether it is dead, and whether it is proved off. Another HA
-//! node adopts only on the first, and repeats what it had begun only on the second.
+//! node adopts only on the first, and repeats what it had begun only on the second. Where it may have the
+//! storage mounted, it is powered off for that.
 
 use super::facts;
+use super::lease::Lease;
 use super::stop::Stop;
 use super::world::{World, chain};
 use crate::evidence::{About, look};
-use crate::fence::off::{Settings, prove_off};
-use crate::fence::{Identity, Machine};
+use crate::fence::off::{Changed, Settings, prove_off};
+use crate::fence::{self, Identity, Machine, NotOff, PoweredOff};
 use crate::judge::guard::guards;
 use crate::judge::{Verdict, judge};
-use crate::keys;
+use crate::keys::{self, MachineKeys};
 use crate::names::HaNodeName;
 use crate::policy::Policy;
-use crate::tree::Snapshot;
+use crate::ssh::{Answer, PinnedKey};
+use crate::tree::machine::SshAccess;
+use crate::tree::maintenance::Maintenance;
 use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::{Snapshot, TreeError};
 
 /// Whether the HA node that holds an incident is dead by the same rules as any host: the verdict,
 /// or why it is not. An HA node on which `recover` merely crashed is alive, and resumes itself.
@@ -50,27 +55,118 @@ pub async fn is_dead(world: &World, holder: &HaNodeName) -> Result<Result<String
     })
 }
 
-/// Whether the earlier holder is proved off: then nothing it started can still be on its way.
-/// Reads only; with storage `shared` nobody needs to shoot it.
+/// Whether the earlier holder is proved off: then nothing it started can still be on its way. Reads only.
 pub async fn is_off(world: &World, holder: &HaNodeName) -> Result<bool, Stop> {
-    let keys = keys::ha_node(holder);
+    Ok(prove(world, holder).await?.is_some())
+}
+
+/// The proof that an earlier holder is off, where its devices give one. Reads only.
+pub async fn prove(world: &World, holder: &HaNodeName) -> Result<Option<PoweredOff>, Stop> {
+    let node = Node::read(world, holder).await?;
+    let armed = node.arm(world).await?;
+    Ok(prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&node.policy)).await.ok())
+}
+
+/// Powers off an earlier holder that may have the storage mounted, and that is dead by `verdict`. Not one that
+/// is in maintenance, nor one that shows its own host key.
+///
+/// # Errors
+/// It is not proved off; commands may have been sent.
+pub async fn power_off(
+    world: &World,
+    holder: &HaNodeName,
+    lease: &Lease<'_>,
+) -> Result<(PoweredOff, Changed), Stop> {
+    let node = Node::read(world, holder).await?;
     let tree = |source| Stop::Tree { source };
-    let prefixes = [keys::META.to_owned(), keys::POLICY.to_owned(), keys.config(), keys.runtime_config()];
-    let snapshot =
-        Snapshot::read(world.store.as_ref(), "the earlier holder", &prefixes).await.map_err(tree)?;
-    let policy = Policy::of(&snapshot).map_err(tree)?;
-    let expected = match snapshot.text(&keys.bmc_field("identity")).map_err(tree)? {
-        Some(pinned) => Identity::pinned(&pinned),
-        None => match snapshot.get(&keys.runtime_config()) {
-            Some(entry) => {
-                let published = RuntimeConfig::parse(&entry.key, &entry.value).map_err(tree)?;
-                Identity { uuid: published.system_uuid, serial: published.system_serial }
-            }
-            None => Identity::default(),
-        },
+    let maintenance = Maintenance::of(&node.snapshot, &node.keys).map_err(tree)?;
+    if maintenance.on {
+        let why = maintenance.reason.unwrap_or_else(|| "no reason given".into());
+        return Err(Stop::waiting(
+            format!("HA node {holder} may have the storage mounted, and is in maintenance ({why})"),
+            format!("power {holder} off, or nova-ha maintenance off {holder}"),
+        ));
+    }
+    if node.answers(world).await? == Answer::Yes {
+        return Err(Stop::waiting(
+            format!("HA node {holder} may have the storage mounted, and answers with its own host key"),
+            format!("look at {holder}: nova-ha ha-node show {holder}"),
+        ));
+    }
+    let armed = node.arm(world).await?;
+    let settings = Settings::of(&node.policy);
+    let off = fence::off::power_off(&armed.levels, world.clock.as_ref(), &settings, lease).await;
+    let (proof, changed) = match off {
+        Ok(off) => off,
+        Err(NotOff::Lease { source, .. }) => return Err(source.into()),
+        Err(not_off @ (NotOff::NoLevels { .. } | NotOff::NotProved { .. })) => {
+            let said: Vec<String> = armed.facts.iter().map(super::plan::LevelFact::text).collect();
+            return Err(Stop::waiting(
+                format!(
+                    "HA node {holder} may have the storage mounted, and is not proved off: {not_off} ({})",
+                    said.join("; ")
+                ),
+                format!("power {holder} off, or make its BMC answer: nova-ha ha-node show {holder}"),
+            ));
+        }
     };
-    let machine = Machine::HaNode(holder.clone());
-    let armed =
-        facts::arm_machine(world, machine, &snapshot, &keys, &expected, policy.allow_unidentified_bmc).await;
-    Ok(prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&policy)).await.is_ok())
+    if node.answers(world).await? == Answer::Yes {
+        return Err(Stop::held(format!(
+            "the power of HA node {holder} reads off, yet it answers with its own host key: the reading is false"
+        )));
+    }
+    Ok((proof, changed))
+}
+
+/// An earlier holder, by the tree.
+struct Node {
+    name: HaNodeName,
+    keys: MachineKeys,
+    snapshot: Snapshot,
+    policy: Policy,
+    published: RuntimeConfig,
+}
+
+impl Node {
+    async fn read(world: &World, name: &HaNodeName) -> Result<Self, Stop> {
+        let keys = keys::ha_node(name);
+        let tree = |source| Stop::Tree { source };
+        let prefixes = [keys::META.to_owned(), keys::POLICY.to_owned(), keys.config(), keys.runtime_config()];
+        let snapshot =
+            Snapshot::read(world.store.as_ref(), "the earlier holder", &prefixes).await.map_err(tree)?;
+        let policy = Policy::of(&snapshot).map_err(tree)?;
+        let published = match snapshot.get(&keys.runtime_config()) {
+            Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value).map_err(tree)?,
+            None => RuntimeConfig::default(),
+        };
+        Ok(Self { name: name.clone(), keys, snapshot, policy, published })
+    }
+
+    /// Its devices, as far as they are its own.
+    async fn arm(&self, world: &World) -> Result<facts::Armed, Stop> {
+        let pinned = self.snapshot.text(&self.keys.bmc_field("identity"));
+        let expected = match pinned.map_err(|source| Stop::Tree { source })? {
+            Some(pinned) => Identity::pinned(&pinned),
+            None => Identity {
+                uuid: self.published.system_uuid.clone(),
+                serial: self.published.system_serial.clone(),
+            },
+        };
+        let machine = Machine::HaNode(self.name.clone());
+        let may = self.policy.allow_unidentified_bmc;
+        Ok(facts::arm_machine(world, machine, &self.snapshot, &self.keys, &expected, may).await)
+    }
+
+    /// Whether it shows a host key that it is known by.
+    async fn answers(&self, world: &World) -> Result<Answer, Stop> {
+        let tree = |source| Stop::Tree { source };
+        let ssh = SshAccess::of(&self.snapshot, &self.keys).map_err(tree)?;
+        let lines = if ssh.host_keys.is_empty() { &self.published.ssh_host_keys } else { &ssh.host_keys };
+        let pins = PinnedKey::parse_all(lines).map_err(|why| {
+            let key = self.keys.ssh_field("host_key");
+            tree(TreeError::Malformed { key, why: chain(&why) })
+        })?;
+        let address = ssh.address.clone().unwrap_or_else(|| self.name.to_string());
+        Ok(world.reach.answers(&address, ssh.port, &pins).await)
+    }
 }

@@ -198,6 +198,8 @@ fn cut(event: Event) -> Event {
     match event {
         Event::Started { step, facts } => Event::Started { step, facts: bounded(facts) },
         Event::Finished { step, outcome, facts } => Event::Finished { step, outcome, facts: bounded(facts) },
+        Event::FencingHolder { node, verdict } => Event::FencingHolder { node, verdict: short(verdict) },
+        Event::HolderFenced { node, outcome, by } => Event::HolderFenced { node, outcome, by: short(by) },
         Event::Held { reason } => Event::Held { reason: short(reason) },
         Event::Withdrawn { reason } => Event::Withdrawn { reason: short(reason) },
         Event::Closed { summary } => Event::Closed { summary: short(summary) },

@@ -21,6 +21,7 @@ pub mod history;
 pub mod holder;
 pub mod journal;
 pub mod lease;
+pub mod local_arrays;
 pub mod local_disks;
 pub mod note;
 pub mod plan;
@@ -36,6 +37,7 @@ pub mod steps;
 pub mod stop;
 pub mod storage;
 pub mod surroundings;
+pub mod takeovers;
 pub mod world;
 
 pub use args::Args;

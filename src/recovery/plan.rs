@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::capacity::Fit;
 use super::evacuation::choice::{self, Surroundings};
 use super::evacuation::treatment::Target;
-use super::storage::contract::Answer;
+use super::storage::answer::Answer;
 use crate::fence::{PowerState, Privilege, Verdict};
 use crate::incident::step::RECOVERY;
 use crate::names::{HaNodeName, IncidentId};
@@ -190,14 +190,20 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
         block(
             format!("storage strategy {word:?} cannot be used: {why}"),
             format!(
-                "nova-ha ha-node add {} --replace --storage shared   (or exec, with its program)",
+                "nova-ha ha-node add {} --replace --storage md --nova-mountpoint PATH   (or shared, exec)",
                 facts.me
             ),
         );
     }
-    if let Some(answer @ (Answer::Refused { .. } | Answer::CannotTell { .. })) = &facts.storage_says {
+    if let Some(answer @ (Answer::Refused { .. } | Answer::Contradicted { .. } | Answer::CannotTell { .. })) =
+        &facts.storage_says
+    {
+        let by = match &facts.storage.strategy {
+            Strategy::Exec { .. } => "storage program",
+            Strategy::Md | Strategy::Shared | Strategy::Refused { .. } => "disks",
+        };
         block(
-            format!("the storage program of {}: {}", facts.me, answer.text()),
+            format!("the {by} of {}: {}", facts.me, answer.text()),
             format!("look at it on {}: nova-ha ha-node show {0}", facts.me),
         );
     }
@@ -323,7 +329,7 @@ fn nova_blockers(facts: &Facts, nova: &NovaFacts, block: &mut impl FnMut(String,
     }
     let target = choose(&nova.targets, &nova.host);
     let is_here = |target: &Target| target.host() == Some(&facts.own_nova_host);
-    if matches!(facts.storage.strategy, Strategy::Exec { .. })
+    if matches!(facts.storage.strategy, Strategy::Md | Strategy::Exec { .. })
         && target.as_ref().is_some_and(|target| !is_here(target))
     {
         block(

@@ -1,11 +1,12 @@
 //! A person's order to give the storage of a host back, once its incident is over and no guest runs here
-//! any more: the storage program's `release`, asked on the HA node that has it.
+//! any more, on the HA node that has it.
 
 use super::claim;
 use super::facts::{self, Case};
 use super::stop::Stop;
-use super::storage::contract::{Answer, Verb};
-use super::storage::exec;
+use super::storage::answer::Answer;
+use super::storage::strategy;
+use super::takeovers;
 use super::world::{World, chain};
 use crate::incident::IncidentRecord;
 use crate::keys;
@@ -13,22 +14,16 @@ use crate::names::{HostName, IncidentId};
 use crate::store::TxnOutcome;
 use crate::tree::{Snapshot, TreeError};
 
-/// Gives it back, or says why not; nothing is changed then, unless the program's answer was unclear.
+/// Gives it back, or says why not.
 ///
-/// Released it is when `release` and the `check` after it both say *ready*; only then is this HA node
-/// marked free, which lets `reset` and `rejoin` go on. Says what the program said; who gave the order is
-/// in the log. Killed anywhere it can be asked again.
+/// Only when all of it is given back is this HA node marked free, which lets `reset` and `rejoin` go on. Says what
+/// was done; who gave the order is in the log. Killed anywhere it can be asked again.
 ///
 /// The caller holds the lock of this HA node, so that no recovery here takes it meanwhile; no other HA
 /// node takes it while this one is in use for the incident.
 pub async fn run(world: &World, host: &HostName, by: &str) -> Result<String, Stop> {
-    let id = in_use_by(world).await?.filter(|id| id.host() == host).ok_or_else(|| {
-        Stop::waiting(
-            format!("HA node {} is not in use for {host}: it has nothing of it to give back", world.me),
-            "nova-ha ha-node list",
-        )
-    })?;
-    let case = facts::load(world, &id).await?;
+    let case = case_of(world, host).await?;
+    let id = &case.id;
     if !case.record.status.is_over() {
         return Err(Stop::waiting(
             format!("incident {id} is open, and its guests need their disks here"),
@@ -36,39 +31,56 @@ pub async fn run(world: &World, host: &HostName, by: &str) -> Result<String, Sto
         ));
     }
     let guests = guests_of(world, &case).await?;
-    let Some(before) = exec::ask(world, &case, Verb::Check, &guests, None).await else {
-        return Err(Stop::waiting(
+    nobody_runs_here(world, &case).await?;
+    let answer = strategy::release(world, &case, &guests).await.ok_or_else(|| {
+        Stop::waiting(
             format!("storage strategy {:?} has nothing to give back", case.storage.strategy.word()),
             format!("nova-ha reset {host} --by NAME"),
-        ));
+        )
+    })?;
+    let detail = match answer {
+        Answer::Ready { detail } => detail,
+        unclear @ (Answer::Taken { .. }
+        | Answer::Refused { .. }
+        | Answer::Contradicted { .. }
+        | Answer::CannotTell { .. }) => {
+            return Err(Stop::waiting(
+                format!("the storage of {host} is not released: {}", unclear.text()),
+                format!("look at {}", strategy::place(world, &case)),
+            ));
+        }
     };
-    match before {
-        // `ready` may be what a release that was killed half way left: it is asked to the end.
-        Answer::Taken { .. } | Answer::Ready { .. } => {}
-        unclear @ (Answer::Refused { .. } | Answer::CannotTell { .. }) => {
-            return Err(not_clear(world, &unclear));
-        }
+    // In this order: killed between the two, the tree still says whose storage to ask about.
+    takeovers::forget(&world.state_dir, id).map_err(|error| {
+        Stop::waiting(
+            format!("the storage is released, and this HA node cannot forget that it had it: {error}"),
+            format!("remove {}", error.path.display()),
+        )
+    })?;
+    free(world, id).await?;
+    tracing::info!(incident = %id, by, ha_node = %world.me, detail, "storage released");
+    Ok(detail)
+}
+
+/// The incident by which this HA node has storage of the host: by the tree, or, where that has forgotten it, by its
+/// own memory.
+async fn case_of(world: &World, host: &HostName) -> Result<Case, Stop> {
+    if let Some(id) = in_use_by(world).await?.filter(|id| id.host() == host) {
+        return facts::load(world, &id).await;
     }
-    nobody_runs_here(world, &case).await?;
-    let said = exec::ask(world, &case, Verb::Release, &guests, None).await;
-    let after = exec::ask(world, &case, Verb::Check, &guests, None).await;
-    match (said, after) {
-        (Some(Answer::Ready { .. }), Some(Answer::Ready { detail })) => {
-            free(world, &id).await?;
-            tracing::info!(incident = %id, by, ha_node = %world.me, detail, "storage released");
-            Ok(detail)
-        }
-        (Some(said), Some(after)) => Err(Stop::waiting(
-            format!(
-                "the storage program was asked to release ({}), and then says {}",
-                said.text(),
-                after.text()
-            ),
-            format!("look at {} on {}", keys::ha_node(&world.me).storage_exec(), world.me),
+    let remembered = takeovers::all(&world.state_dir).map_err(|error| {
+        Stop::waiting(
+            format!("what this HA node took cannot be read: {error}"),
+            format!("look at {}", error.path.display()),
+        )
+    })?;
+    let taken = remembered.into_iter().find(|taken| taken.incident.host() == host);
+    match taken {
+        Some(taken) => facts::load_forgotten(world, &taken).await,
+        None => Err(Stop::waiting(
+            format!("HA node {} is not in use for {host}: it has nothing of it to give back", world.me),
+            "nova-ha ha-node list",
         )),
-        (None, _) | (_, None) => {
-            Err(Stop::waiting("this HA node has no storage program", "nova-ha ha-node list"))
-        }
     }
 }
 
@@ -78,28 +90,22 @@ async fn free(world: &World, id: &IncidentId) -> Result<(), Stop> {
     let prefixes = [own.in_use(), own.in_use_by()];
     let tree = |source| Stop::Tree { source };
     let snapshot = Snapshot::read(world.store.as_ref(), "this HA node", &prefixes).await.map_err(tree)?;
+    if snapshot.text(&own.in_use_by()).map_err(tree)?.as_deref() != Some(id.to_string().as_str()) {
+        // A tree that has forgotten it calls this HA node free, or in use for another.
+        return Ok(());
+    }
     let again = || {
         Stop::waiting(
             format!("the storage is released, and {} could not be marked free: it was changed", world.me),
             format!("nova-ha ha-node show {}", world.me),
         )
     };
-    if snapshot.text(&own.in_use_by()).map_err(tree)?.as_deref() != Some(id.to_string().as_str()) {
-        return Err(again());
-    }
     let ops = claim::released(&own, &snapshot);
     let outcome = world.store.transact(&ops).await;
     match outcome.map_err(|source| Stop::Store { doing: "mark this HA node free", source })? {
         TxnOutcome::Committed(_) => Ok(()),
         TxnOutcome::Refused(_) => Err(again()),
     }
-}
-
-fn not_clear(world: &World, answer: &Answer) -> Stop {
-    Stop::waiting(
-        format!("the storage program says {}: nothing was changed", answer.text()),
-        format!("look at {} on {}", keys::ha_node(&world.me).storage_exec(), world.me),
-    )
 }
 
 async fn in_use_by(world: &World) -> Result<Option<IncidentId>, Stop> {

@@ -16,6 +16,7 @@ use super::plan::{Blocker, Plan, plan};
 use super::prune::prune;
 use super::queue::{self, Pending, Queue, Work};
 use super::stop::Stop;
+use super::takeovers;
 use super::world::{World, chain};
 use crate::incident::journal::{AdoptionGround, Event};
 use crate::keys;
@@ -101,6 +102,7 @@ const MOST_CASES: usize = 256;
 
 /// Works until nothing is claimable; a line per pending incident.
 pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Report>, Stop> {
+    takeovers::are_known_to_the_tree(world).await?;
     let mut reports: Vec<Report> = Vec::new();
     let mut tried: BTreeSet<IncidentId> = BTreeSet::new();
     let mut moved = 0;
@@ -238,7 +240,7 @@ async fn earlier(world: &World, pending: &Pending, history: &History) -> std::re
     earlier.took_storage = history.took_storage.iter().filter(|node| **node != world.me).cloned().collect();
     for (node, terms) in history.others(&world.me, pending.record.holder.as_ref()) {
         if !holder::is_off(world, &node).await? {
-            earlier.may_act.extend(terms);
+            earlier.may_act.insert(node, terms);
         }
     }
     Ok(earlier)
@@ -302,7 +304,7 @@ async fn attempt(
         let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
         return Err(Stop::waiting(reason, next));
     }
-    let case = facts::load(world, id).await?;
+    let mut case = facts::load(world, id).await?;
     let history = match work {
         Work::Claim => History::default(),
         Work::Resume | Work::TakeUp | Work::Adopt(_) | Work::Held(_) => {
@@ -320,6 +322,7 @@ async fn attempt(
         Some(_) | None => Earlier::default(),
     };
     history.same_strategy(id, &world.me, &case.storage.strategy)?;
+    case.marked.clone_from(&history.marked);
     if work == Work::Claim {
         not_in_maintenance(&case)?;
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::arrays::Arrays;
 use super::progress::Watcher;
 pub use crate::chain::chain;
 use crate::clock::Clock;
@@ -169,6 +170,8 @@ pub struct World {
     pub disks: Box<dyn Disks>,
     /// The site's storage program.
     pub programs: Box<dyn Programs>,
+    /// This HA node's md arrays and mounts.
+    pub arrays: Box<dyn Arrays>,
     /// Who watches how far it is.
     pub progress: Box<dyn Watcher>,
     /// The HA node we are.
@@ -177,6 +180,8 @@ pub struct World {
     pub boot_id: String,
     /// Where the lock of this boot lies, usually `/run/nova-ha`.
     pub run_dir: PathBuf,
+    /// What outlasts boots, usually `/var/lib/nova-ha`: the takeovers that this HA node began.
+    pub state_dir: PathBuf,
 }
 
 impl World {

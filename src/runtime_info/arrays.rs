@@ -15,6 +15,7 @@ use crate::disks::on_disk::{OnDisk, on_disk};
 use crate::disks::owner_mark::{self, Owner};
 use crate::disks::running::{self, Running};
 use crate::disks::{DiskId, Roots, places};
+use crate::names::HostName;
 use crate::published_disks;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::runtime_config::arrays::{Filesystem, MdArray, Member, OriginalDevice};
@@ -39,7 +40,7 @@ pub struct Found {
 }
 
 /// Looks at this machine. `instances` is where Nova has the guests' disks.
-pub fn collect(roots: &Roots, published: &RuntimeConfig, instances: Option<&str>) -> Found {
+pub fn collect(roots: &Roots, host: &HostName, published: &RuntimeConfig, instances: Option<&str>) -> Found {
     let mut found = Found::default();
     let look = match running::look(roots) {
         Ok(look) => look,
@@ -58,7 +59,7 @@ pub fn collect(roots: &Roots, published: &RuntimeConfig, instances: Option<&str>
         }
     };
     for running in &look.arrays {
-        array(&mut found, running, published);
+        array(&mut found, host, running, published);
         filesystems(&mut found, running, &mounts, instances);
     }
     found.filesystems.sort_by(|a, b| a.mountpoint.cmp(&b.mountpoint));
@@ -87,7 +88,7 @@ fn published_name(published: &RuntimeConfig, uuid: &str) -> String {
     entry.map(|entry| entry.name).unwrap_or_default()
 }
 
-fn array(found: &mut Found, running: &Running, published: &RuntimeConfig) {
+fn array(found: &mut Found, host: &HostName, running: &Running, published: &RuntimeConfig) {
     let array = &running.array;
     let Some(uuid) = array.uuid.clone() else {
         found.unread.push(format!("{}: nobody says its UUID", array.device));
@@ -106,7 +107,7 @@ fn array(found: &mut Found, running: &Running, published: &RuntimeConfig) {
     let (members, unnamed) = members(array);
     let described = MdArray {
         uuid: uuid.clone(),
-        name: name(found, array, &uuid, known_as),
+        name: name(found, host, array, &uuid, known_as),
         level: array.level.clone(),
         num_devices: array.raid_disks.to_string(),
         state: state.to_owned(),
@@ -124,10 +125,13 @@ fn array(found: &mut Found, running: &Running, published: &RuntimeConfig) {
 }
 
 /// The name that its members had before anybody took it: that is what a takeover looks for, and puts back.
-fn name(found: &mut Found, array: &Array, uuid: &str, known_as: String) -> String {
+///
+/// Its own mark is as good a name: as an HA node it took the array, and then became a host with it.
+fn name(found: &mut Found, host: &HostName, array: &Array, uuid: &str, known_as: String) -> String {
     let Some(now) = &array.name else { return known_as };
     match owner_mark::read(now) {
         Owner::Plain { .. } => now.clone(),
+        Owner::Taken { .. } if owner_mark::is_marked_by(now, host.as_str()) => now.clone(),
         Owner::Taken { by } => {
             found.unread.push(format!(
                 "{} runs here, and its disks say that HA node {by} has it: see docs/boot-guard.md",

@@ -7,6 +7,7 @@ use super::args::Args;
 use super::arrays;
 use super::nova_conf::NovaConf;
 use crate::clock::boot_id;
+use crate::names::HostName;
 use crate::run_dir::storage_started;
 use crate::ssh::PinnedKey;
 use crate::tree::runtime_config::RuntimeConfig;
@@ -54,7 +55,7 @@ const PLACEHOLDERS: [&str; 9] = [
 ];
 
 /// Reads everything. `published` is what is in the tree now.
-pub fn collect(args: &Args, published: &RuntimeConfig) -> Found {
+pub fn collect(args: &Args, host: &HostName, published: &RuntimeConfig) -> Found {
     let mut found = Found::default();
     let dmi = args.roots.sys.join("class/dmi/id");
     let mut unread = Vec::new();
@@ -81,7 +82,7 @@ pub fn collect(args: &Args, published: &RuntimeConfig) -> Found {
         Err(error) => unread.push(format!("{}: {error}", args.ssh_dir.display())),
     }
     nova(&mut found, &mut unread, args);
-    found.disks = arrays::collect(&args.roots, published, found.instances_path.as_deref());
+    found.disks = arrays::collect(&args.roots, host, published, found.instances_path.as_deref());
     unread.append(&mut found.disks.unread);
     if found.disks.has_arrays || !published.md_arrays.is_empty() {
         match boot_id() {

@@ -53,9 +53,9 @@ pub async fn publish(store: &dyn Store, args: &Args, host: &HostName, now: Times
 }
 
 /// A disk that hangs keeps its thread; the check still says so in time.
-async fn look(args: &Args, present: &RuntimeConfig) -> Result<Found, String> {
-    let (args, present) = (args.clone(), present.clone());
-    let looking = tokio::task::spawn_blocking(move || collect(&args, &present));
+async fn look(args: &Args, host: &HostName, present: &RuntimeConfig) -> Result<Found, String> {
+    let (args, host, present) = (args.clone(), host.clone(), present.clone());
+    let looking = tokio::task::spawn_blocking(move || collect(&args, &host, &present));
     match tokio::time::timeout(LOOK, looking).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => Err(error.to_string()),
@@ -80,7 +80,7 @@ async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) ->
     };
     let mut asked_for = present.clone();
     asked_for.md_arrays.retain(|uuid, _| !args.forget_array.contains(uuid));
-    let found = match look(args, &asked_for).await {
+    let found = match look(args, host, &asked_for).await {
         Ok(found) => found,
         Err(why) => return Ok(Report::fault(host.as_str(), &why)),
     };

@@ -17,6 +17,8 @@ pub const NOVA_USER: &str = "nova";
 pub enum Strategy {
     /// Every host sees the guests' disks all the time: nothing is taken.
     Shared,
+    /// The host's own md arrays, on disks that this HA node sees too (docs/storage-md.md): what the original does.
+    Md,
     /// A site's own program takes it (docs/storage-exec.md).
     Exec {
         /// An absolute path.
@@ -38,6 +40,7 @@ impl Strategy {
     pub fn word(&self) -> &str {
         match self {
             Strategy::Shared => "shared",
+            Strategy::Md => "md",
             Strategy::Exec { .. } => "exec",
             Strategy::Refused { word, .. } => word,
         }
@@ -48,7 +51,7 @@ impl Strategy {
     pub fn is_taken(&self) -> bool {
         match self {
             Strategy::Shared => false,
-            Strategy::Exec { .. } | Strategy::Refused { .. } => true,
+            Strategy::Md | Strategy::Exec { .. } | Strategy::Refused { .. } => true,
         }
     }
 }
@@ -83,13 +86,16 @@ impl Storage {
         let refused = |why: String| Strategy::Refused { word: word.clone(), why };
         let strategy = match (word.as_str(), text(keys.storage_exec())?) {
             ("shared", _) => Strategy::Shared,
-            ("exec", _) if mountpoint.is_none() => refused(format!("{} is not set", keys.nova_mountpoint())),
+            ("md" | "exec", _) if mountpoint.is_none() => {
+                refused(format!("{} is not set", keys.nova_mountpoint()))
+            }
+            ("md", _) => Strategy::Md,
             ("exec", None) => refused(format!("{} is not set", keys.storage_exec())),
             ("exec", Some(line)) => match command(&line) {
                 Ok((program, args)) => Strategy::Exec { program, args },
                 Err(why) => refused(format!("{}: {why}", keys.storage_exec())),
             },
-            (_, _) => refused("not in this build (shared and exec are)".to_owned()),
+            (_, _) => refused("there is none of this name (md, shared and exec are)".to_owned()),
         };
         Ok(Self { strategy, mountpoint, nova_user })
     }
@@ -154,7 +160,8 @@ mod tests {
     #[test]
     fn only_shared_storage_consumes_nothing() {
         assert!(!Strategy::Shared.is_taken());
+        assert!(Strategy::Md.is_taken());
         assert!(Strategy::Exec { program: "/x".into(), args: vec![] }.is_taken());
-        assert!(Strategy::Refused { word: "md".into(), why: String::new() }.is_taken());
+        assert!(Strategy::Refused { word: "lvm".into(), why: String::new() }.is_taken());
     }
 }

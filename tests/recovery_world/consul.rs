@@ -27,7 +27,21 @@ pub(crate) struct Kv {
     made: u64,
 }
 
+/// Keys as they were once.
+pub(crate) struct KvSnapshot(BTreeMap<String, Value>);
+
 impl Kv {
+    pub(crate) fn snapshot(&self) -> KvSnapshot {
+        KvSnapshot(self.entries.clone())
+    }
+
+    /// As `consul snapshot restore`: sessions are gone, and the index goes on from where it was.
+    pub(crate) fn restore(&mut self, snapshot: KvSnapshot) {
+        self.entries = snapshot.0;
+        self.sessions.clear();
+        self.delayed.clear();
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<Entry> {
         self.entries.get(key).map(|value| entry(key, value, true))
     }

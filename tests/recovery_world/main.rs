@@ -14,6 +14,7 @@
 )]
 
 mod adoption;
+mod arrays;
 mod claims;
 mod cloud;
 mod consul;
@@ -21,6 +22,7 @@ mod crashes;
 mod disks;
 mod dumps;
 mod marking;
+mod md;
 mod seams;
 mod stage;
 mod states;

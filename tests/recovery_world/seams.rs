@@ -24,6 +24,7 @@ use nova_ha::store::{
 };
 use nova_ha::tree::Snapshot;
 
+use super::arrays::SimArrays;
 use super::cloud::SimClouds;
 use super::disks::SimDisks;
 use super::dumps::SimDumps;
@@ -105,6 +106,10 @@ impl Process {
     }
 
     pub(crate) fn world(self: &Arc<Self>) -> World {
+        let (run_dir, state_dir) = {
+            let universe = self.universe.lock().unwrap();
+            (universe.run_dirs.path().join(&self.node), universe.state_dirs.path().join(&self.node))
+        };
         World {
             store: Box::new(SimStore(Arc::clone(self))),
             clock: Box::new(SimClock(Arc::clone(&self.time))),
@@ -115,10 +120,12 @@ impl Process {
             dumps: Box::new(SimDumps(Arc::clone(self))),
             disks: Box::new(SimDisks(Arc::clone(self))),
             programs: Box::new(SimPrograms(Arc::clone(self))),
+            arrays: Box::new(SimArrays(Arc::clone(self))),
             progress: Box::new(nova_ha::recovery::progress::Nobody),
             me: self.node.parse().unwrap(),
             boot_id: format!("boot-{}", self.node),
-            run_dir: self.universe.lock().unwrap().run_dirs.path().join(&self.node),
+            run_dir,
+            state_dir,
         }
     }
 
@@ -126,7 +133,12 @@ impl Process {
     pub(crate) async fn run(self: &Arc<Self>) -> Option<Result<Vec<Report>, Stop>> {
         let world = self.world();
         let options = Options { only: None, plan_only: false, patience: Duration::from_secs(120) };
-        let mut work = pin!(run(&world, &options));
+        self.until_it_dies(run(&world, &options)).await
+    }
+
+    /// Any other work of it; `None` if it died.
+    pub(crate) async fn until_it_dies<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
         std::future::poll_fn(|context| match work.as_mut().poll(context) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
             Poll::Pending if self.state.lock().unwrap().died => Poll::Ready(None),

@@ -14,6 +14,7 @@ use nova_ha::recovery::world::Place;
 use nova_ha::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
 use nova_ha::tree::record::bytes;
 
+use super::arrays::SimArray;
 use super::consul::Kv;
 use super::time::wall;
 
@@ -51,6 +52,8 @@ pub(crate) struct Effect {
 pub(crate) struct Universe {
     /// A folder per machine, for what it remembers until its next boot.
     pub(crate) run_dirs: tempfile::TempDir,
+    /// A folder per machine, for what it remembers over boots.
+    pub(crate) state_dirs: tempfile::TempDir,
     pub(crate) now: Duration,
     pub(crate) kv: Kv,
     pub(crate) machines: BTreeMap<String, Machine>,
@@ -62,6 +65,8 @@ pub(crate) struct Universe {
     pub(crate) places: BTreeMap<(String, ServerId), Place>,
     /// Which machine has the pool of the guests' disks, where there is one.
     pub(crate) pool_on: Option<String>,
+    /// The array of the guests' disks, where there is one.
+    pub(crate) array: Option<SimArray>,
     /// What was going on when the host died; nothing of it moves any more.
     pub(crate) live_migrations: Vec<Migration>,
     pub(crate) aggregates: Vec<Aggregate>,
@@ -156,6 +161,8 @@ impl Universe {
         }
         Self {
             run_dirs: tempfile::tempdir().unwrap(),
+            state_dirs: tempfile::tempdir().unwrap(),
+            array: None,
             now,
             kv,
             machines,

@@ -14,4 +14,5 @@ pub mod order;
 pub mod pace;
 pub mod request;
 pub mod states;
+pub mod survey;
 pub mod treatment;

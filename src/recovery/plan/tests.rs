@@ -53,7 +53,7 @@ fn storage(strategy: Strategy) -> Storage {
 }
 
 fn refused() -> Strategy {
-    Strategy::Refused { word: "md".into(), why: "not in this build (shared and exec are)".into() }
+    Strategy::Refused { word: "lvm".into(), why: "there is none of this name".into() }
 }
 
 fn exec() -> Strategy {
@@ -155,8 +155,8 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
         (
             "storage",
             Facts { storage: storage(refused()), ..good() },
-            "\"md\" cannot be used: not in this build",
-            "--storage shared",
+            "\"lvm\" cannot be used: there is none of this name",
+            "--storage md",
         ),
         (
             "Nova away",
@@ -238,12 +238,17 @@ fn storage_that_could_not_be_taken_is_known_before_the_claim() {
         (Answer::Ready { detail: said() }, true),
         (Answer::Taken { detail: said() }, true),
         (Answer::Refused { detail: said() }, false),
+        (Answer::Contradicted { detail: said() }, false),
         (Answer::CannotTell { why: said() }, false),
     ] {
-        let facts = Facts { storage: storage(exec()), storage_says: Some(answer.clone()), ..here() };
-        match plan(&facts) {
-            Ok(plan) => assert!(expected && plan.storage.contains("pool tank"), "{answer:?}: {plan:?}"),
-            Err(blockers) => assert!(!expected && blockers[0].reason.contains("pool tank"), "{blockers:#?}"),
+        for strategy in [exec(), Strategy::Md] {
+            let facts = Facts { storage: storage(strategy), storage_says: Some(answer.clone()), ..here() };
+            match plan(&facts) {
+                Ok(plan) => assert!(expected && plan.storage.contains("pool tank"), "{answer:?}: {plan:?}"),
+                Err(blockers) => {
+                    assert!(!expected && blockers[0].reason.contains("pool tank"), "{blockers:#?}");
+                }
+            }
         }
     }
 }

@@ -1,20 +1,23 @@
 //! The guests' disks are where they will run.
 //!
 //! Storage `shared`: every target sees them already; there is nothing to take, and nothing that two
-//! hosts could write at once but a host that was proved off. Storage `exec`: a site's own program
-//! takes it, and says so. What it says is believed only when it is clear: anything else is held, and
-//! nothing is asked of Nova.
+//! hosts could write at once but a host that was proved off. Storage `md`: the host's own arrays are taken
+//! over. Storage `exec`: a site's own program takes it, and says so. What is said is believed only when it
+//! is clear: anything else is held, and nothing is asked of Nova.
 
-use crate::fence::off::Permission;
-use crate::incident::journal::Outcome;
+use crate::fence::off::Changed;
+use crate::incident::journal::{Event, Outcome};
 use crate::incident::step::Step;
+use crate::names::HaNodeName;
+use crate::recovery::evacuation::survey::survey;
 use crate::recovery::executor::Context;
 use crate::recovery::history::strategy_fact;
 use crate::recovery::holder;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
-use crate::recovery::storage::contract::{Answer, Verb};
-use crate::recovery::storage::exec;
+use crate::recovery::storage::answer::Answer;
+use crate::recovery::storage::strategy;
+use crate::tree::storage::Strategy;
 
 /// Takes it, or finds it taken.
 pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
@@ -31,24 +34,25 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
             // It may be here by itself (a pool that is imported at boot), and there too.
             earlier_holders_are_off(context).await?;
             context.started(Step::TakeStorage, facts).await?;
-            let facts = vec![format!("taken: {detail}")];
+            let facts = vec![format!("taken: {detail}"), survey(context).await];
             context.finished(Step::TakeStorage, Outcome::AlreadySo, facts).await
         }
         Answer::Ready { .. } => {
             earlier_holders_are_off(context).await?;
             context.started(Step::TakeStorage, facts).await?;
             let detail = take(context, off).await?;
-            let facts = vec![format!("taken: {detail}")];
+            let facts = vec![format!("taken: {detail}"), survey(context).await];
             context.finished(Step::TakeStorage, Outcome::Changed, facts).await
         }
         Answer::Refused { detail } => Err(refused(context, &detail)),
+        Answer::Contradicted { detail } => Err(contradicted(context, &detail)),
         Answer::CannotTell { why } => Err(unknown(context, &why)),
     }
 }
 
 /// Once more, where the journal says that it was taken: by an HA node that died since, or before
 /// this one booted.
-pub async fn again(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
+pub async fn again(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
     match look(context).await {
         None => Ok(()),
         Some(Answer::Taken { .. }) => earlier_holders_are_off(context).await,
@@ -58,6 +62,7 @@ pub async fn again(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<(), 
             take(context, off).await.map(drop)
         }
         Some(Answer::Refused { detail }) => Err(refused(context, &detail)),
+        Some(Answer::Contradicted { detail }) => Err(contradicted(context, &detail)),
         Some(Answer::CannotTell { why }) => Err(unknown(context, &why)),
     }
 }
@@ -67,66 +72,111 @@ fn guests(context: &Context<'_>) -> Vec<String> {
 }
 
 async fn look(context: &Context<'_>) -> Option<Answer> {
-    exec::ask(context.world, context.case, Verb::Check, &guests(context), None).await
+    strategy::check(context.world, context.case, &guests(context)).await
 }
 
-/// Asks the program to take it, and believes only its `check` afterwards.
+/// Takes it, and believes only a look afterwards.
 ///
-/// After a take that was killed or broke off, a clear *ready* lets it be asked again: the contract
-/// demands that `take` can be run again from wherever it was killed, and that it keeps an earlier run
-/// out that may live on. A crash of our own stands on the same. It is asked again only under a fresh
-/// proof of *off*. Anything less clear than *ready* is held.
+/// After a take that was killed or broke off, a clear *ready* lets it be tried again: each strategy can go on
+/// from wherever it was killed, and keeps an earlier run out that may live on. A crash of our own stands on the
+/// same. It is tried again only under a fresh proof of *off*. Anything less clear than *ready* is held.
 async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<String, Stop> {
-    let by = off.fresh().await?.by().to_owned();
-    context.lease.check()?;
-    let (world, case) = (context.world, context.case);
-    let taken = exec::ask(world, case, Verb::Take, &guests(context), Some(&by)).await;
-    if let Some(Answer::Refused { detail }) = &taken {
-        return Err(refused(context, detail));
-    }
-    let said = taken.map_or_else(String::new, |answer| answer.text());
+    let said = match strategy::take(context, &guests(context), off).await? {
+        Some(Answer::Refused { detail }) => return Err(refused(context, &detail)),
+        Some(Answer::Contradicted { detail }) => return Err(contradicted(context, &detail)),
+        Some(answer) => answer.text(),
+        None => String::new(),
+    };
     match look(context).await {
         Some(Answer::Taken { detail }) => Ok(detail),
         Some(Answer::Ready { detail }) => Err(not_taken(context, &format!("{said}; then ready: {detail}"))),
         Some(Answer::Refused { detail }) => Err(unknown(context, &format!("{said}; then refused: {detail}"))),
+        Some(Answer::Contradicted { detail }) => {
+            Err(contradicted(context, &format!("{said}; then {detail}")))
+        }
         Some(Answer::CannotTell { why }) => {
             Err(unknown(context, &format!("{said}; then cannot tell: {why}")))
         }
-        None => Err(unknown(context, "this HA node has no storage program")),
+        None => Err(unknown(context, "this HA node has no way to take it")),
     }
 }
 
-/// An HA node that began to take it may have it mounted: two writers are the end of a filesystem. So
-/// it must be proved off, now.
-async fn earlier_holders_are_off(context: &Context<'_>) -> Result<(), Stop> {
-    for node in &context.earlier.took_storage {
-        if !holder::is_off(context.world, node).await? {
-            return Err(Stop::waiting(
-                format!(
-                    "{node} may have the storage of {} mounted, and is not proved off",
-                    context.case.id.host()
-                ),
-                format!("power {node} off, or make its BMC answer: nova-ha ha-node show {node}"),
-            ));
+/// An HA node that began to take it may have it mounted: two writers are the end of a filesystem. So it must be
+/// proved off, now; with storage `md` it is powered off for that, if it is dead by the rules.
+async fn earlier_holders_are_off(context: &mut Context<'_>) -> Result<(), Stop> {
+    let is_md = context.case.storage.strategy == Strategy::Md;
+    for node in context.earlier.took_storage.clone() {
+        match holder::prove(context.world, &node).await? {
+            Some(proof) if is_md => is_off(context, &node, Outcome::AlreadySo, proof.by()).await?,
+            Some(_) => {}
+            None if is_md => fence_holder(context, &node).await?,
+            None => {
+                return Err(Stop::waiting(
+                    format!(
+                        "{node} may have the storage of {} mounted, and is not proved off",
+                        context.case.id.host()
+                    ),
+                    format!("power {node} off, or make its BMC answer: nova-ha ha-node show {node}"),
+                ));
+            }
         }
     }
     Ok(())
 }
 
+/// Shoots an earlier holder. Votes of now decide, as for any machine, and the journal has it before it happens.
+async fn fence_holder(context: &mut Context<'_>, node: &HaNodeName) -> Result<(), Stop> {
+    let verdict = holder::is_dead(context.world, node).await?.map_err(|why| {
+        Stop::waiting(
+            format!("{node} may have the storage of {} mounted; {why}", context.case.id.host()),
+            format!(
+                "look at {node}: if it has nothing of it mounted, power it off; nova-ha ha-node show {node}"
+            ),
+        )
+    })?;
+    context.journal.append(Event::FencingHolder { node: node.clone(), verdict }, Vec::new()).await?;
+    let (proof, changed) = holder::power_off(context.world, node, context.lease).await?;
+    let outcome = match changed {
+        Changed::Yes => Outcome::Changed,
+        Changed::AlreadySo => Outcome::AlreadySo,
+    };
+    is_off(context, node, outcome, proof.by()).await
+}
+
+async fn is_off(
+    context: &mut Context<'_>,
+    node: &HaNodeName,
+    outcome: Outcome,
+    by: &str,
+) -> Result<(), Stop> {
+    let event = Event::HolderFenced { node: node.clone(), outcome, by: by.to_owned() };
+    context.journal.append(event, Vec::new()).await?;
+    context.earlier.is_off(node);
+    Ok(())
+}
+
 fn refused(context: &Context<'_>, detail: &str) -> Stop {
-    let key = crate::keys::ha_node(&context.world.me).storage_exec();
+    let place = strategy::place(context.world, context.case);
     Stop::waiting(
-        format!("the storage program of {} refuses: {detail}", context.world.me),
-        format!("put right what it says (the program is in {key})"),
+        format!("the storage of {} cannot be taken now: {detail}", context.case.id.host()),
+        format!("put right what it says; look at {place}"),
     )
 }
 
-/// It may be asked again, and is.
+fn contradicted(context: &Context<'_>, detail: &str) -> Stop {
+    Stop::held(format!(
+        "the storage of {} is not what it published: {detail}; look, then nova-ha incident resume {}",
+        context.case.id.host(),
+        context.case.id
+    ))
+}
+
+/// It may be tried again, and is.
 fn not_taken(context: &Context<'_>, why: &str) -> Stop {
-    let key = crate::keys::ha_node(&context.world.me).storage_exec();
+    let place = strategy::place(context.world, context.case);
     Stop::waiting(
-        format!("the storage program of {} did not take it, and is asked again: {why}", context.world.me),
-        format!("look at its log if that does not help (the program is in {key})"),
+        format!("the storage of {} was not taken, and is tried again: {why}", context.case.id.host()),
+        format!("if that does not help, look at {place}"),
     )
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::answer::Answer;
 use crate::program::Ended;
 use crate::recovery::world::Said;
 
@@ -68,43 +69,6 @@ pub struct Mounted {
     /// Where it is seen.
     #[serde(rename = "where")]
     pub place: String,
-}
-
-/// What it says. Anything but a clear answer is *cannot tell*.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// All of it is usable here.
-    Taken {
-        /// For the journal.
-        detail: String,
-    },
-    /// None of it is here, or what a `take` that was killed left and goes on from; it could be taken.
-    Ready {
-        /// For the journal.
-        detail: String,
-    },
-    /// It cannot be, and nothing was changed by this call.
-    Refused {
-        /// Why.
-        detail: String,
-    },
-    /// Nobody knows.
-    CannotTell {
-        /// Why.
-        why: String,
-    },
-}
-
-impl Answer {
-    /// For people.
-    pub fn text(&self) -> String {
-        match self {
-            Answer::Taken { detail } => format!("taken: {detail}"),
-            Answer::Ready { detail } => format!("ready: {detail}"),
-            Answer::Refused { detail } => format!("refused: {detail}"),
-            Answer::CannotTell { why } => format!("cannot tell: {why}"),
-        }
-    }
 }
 
 /// The longest detail that is kept.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::contract::{Answer, Order, VERSION, Verb, answer};
+use super::answer::Answer;
+use super::contract::{Order, VERSION, Verb, answer};
 use crate::keys;
 use crate::recovery::facts::Case;
 use crate::recovery::world::{Said, World};
@@ -52,6 +53,26 @@ pub async fn ask(
     let answer = understood(said, program, mountpoint);
     tracing::info!(incident, host = order.host, ?verb, program = %program.display(), answer = answer.text(), "storage program");
     Some(answer)
+}
+
+/// Gives it back: *ready* only when `release` and the `check` after it both say so.
+pub async fn release(world: &World, case: &Case, guests: &[String]) -> Option<Answer> {
+    let before = ask(world, case, Verb::Check, guests, None).await?;
+    match before {
+        // `ready` may be what a release that was killed half way left: it is asked to the end.
+        Answer::Taken { .. } | Answer::Ready { .. } => {}
+        unclear @ (Answer::Refused { .. } | Answer::Contradicted { .. } | Answer::CannotTell { .. }) => {
+            return Some(unclear);
+        }
+    }
+    let said = ask(world, case, Verb::Release, guests, None).await?;
+    let after = ask(world, case, Verb::Check, guests, None).await?;
+    Some(match (said, after) {
+        (Answer::Ready { .. }, Answer::Ready { detail }) => Answer::Ready { detail },
+        (said, after) => Answer::CannotTell {
+            why: format!("it was asked to release ({}), and then says {}", said.text(), after.text()),
+        },
+    })
 }
 
 fn understood(said: Result<Said, String>, program: &Path, mountpoint: &Path) -> Answer {

@@ -7,7 +7,7 @@ const UUID: &str = "a3a88330:384edff1:0c126ded:b8d8ca93";
 const RECORDED: &str = "d39ac4e4:a56fab61:d4af28db:9db625d6";
 
 fn on(machine: &Machine, published: &RuntimeConfig) -> Found {
-    collect(&machine.roots, published, Some("/var/lib/nova/instances"))
+    collect(&machine.roots, &"compute1".parse().unwrap(), published, Some("/var/lib/nova/instances"))
 }
 
 fn with(change: &str) -> Found {

@@ -39,6 +39,7 @@ pub(super) fn left_to_do(
                 &format!("{config} --host {ha_node} --out /etc/consul.d; consul reload"),
                 "systemctl enable nova-ha-boot-guard@compute nova-ha-boot-guard@storage",
                 "mdadm and fstab: its guests' arrays and filesystems as on every host",
+                "rm /var/lib/nova-ha/takeovers/*   (what it took is its own now)",
                 &format!("nova-ha-runtime-info --host {ha_node}"),
             ],
         ),

@@ -24,7 +24,7 @@ pub(super) fn elapsed(context: &Context<'_>, guest: &Guest) -> Elapsed {
     let entry = guest.entry();
     Elapsed {
         since_change: context.world.clock.boottime().saturating_duration_since(guest.changed_at),
-        earlier_holder_may_act: entry.is_some_and(|entry| context.earlier.may_act.contains(&entry.term)),
+        earlier_holder_may_act: entry.is_some_and(|entry| context.earlier.may_act(entry.term)),
         posting_of_an_earlier_process: entry
             .is_some_and(|entry| is_posting_of_an_earlier_process(context, entry)),
         answered: guest.answered,

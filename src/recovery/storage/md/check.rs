@@ -1,0 +1,124 @@
+//! A look at the disks that changes nothing, and what follows from it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::decide::{Ground, Next, decide};
+use super::wanted::{Wanted, wanted};
+use crate::chain::chain;
+use crate::disks::owner_mark;
+use crate::keys;
+use crate::recovery::arrays::{Question, Seen};
+use crate::recovery::facts::Case;
+use crate::recovery::storage::answer::Answer;
+use crate::recovery::takeovers;
+use crate::recovery::world::World;
+use crate::tree::runtime_config::RuntimeConfig;
+
+/// Whether the host's storage is here, or could be taken.
+pub async fn check(world: &World, case: &Case) -> Answer {
+    let wanted = match published(case) {
+        Ok(wanted) => wanted,
+        Err(answer) => return answer,
+    };
+    let ground = match ground(world, case, BTreeSet::new()) {
+        Ok(ground) => ground,
+        Err(answer) => return answer,
+    };
+    match look(world, case, &wanted).await {
+        Err(answer) => answer,
+        Ok(seen) => match decide(&wanted, &seen, &ground) {
+            Next::Say(answer) => answer,
+            Next::Do { detail, .. } => Answer::Ready { detail },
+        },
+    }
+}
+
+/// What the host published, if it is good enough to take its storage by.
+pub(super) fn published(case: &Case) -> Result<Wanted, Answer> {
+    let host = case.id.host();
+    let refused = |detail: String| Answer::Refused { detail };
+    let config = config(case)?;
+    is_recent(case, &config).map_err(refused)?;
+    if config.boot_guard != Some(true) && !case.policy.allow_host_without_boot_guard {
+        return Err(refused(format!(
+            "nova-ha-boot-guard did not let the storage of {host} start: nothing would keep it from its disks when \
+             it comes back (docs/boot-guard.md, policy allow_host_without_boot_guard)"
+        )));
+    }
+    wanted_of(case)
+}
+
+/// What of it is here, or is to be.
+pub(super) fn wanted_of(case: &Case) -> Result<Wanted, Answer> {
+    let refused = |detail: String| Answer::Refused { detail };
+    let Some(mountpoint) = &case.storage.mountpoint else {
+        return Err(refused("nova_mountpoint is not set".into()));
+    };
+    wanted(&config(case)?, mountpoint).map_err(refused)
+}
+
+fn config(case: &Case) -> Result<RuntimeConfig, Answer> {
+    let host = case.id.host();
+    let key = keys::host(host).runtime_config();
+    match case.tree.get(&key) {
+        Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value)
+            .map_err(|error| Answer::CannotTell { why: chain(&error) }),
+        None => {
+            let detail =
+                format!("{host} published nothing of its disks (nova-ha-runtime-info, while it lives)");
+            Err(Answer::Refused { detail })
+        }
+    }
+}
+
+/// Compared with when the incident opened, so that a long recovery does not make it older.
+fn is_recent(case: &Case, config: &RuntimeConfig) -> Result<(), String> {
+    let host = case.id.host();
+    let Some(at) = &config.time else {
+        return Err(format!("what {host} published of its disks does not say when"));
+    };
+    let opened = SignedDuration::from_millis(case.record.opened_at.as_millisecond()).as_secs_f64();
+    let age = Duration::try_from_secs_f64((opened - at.timestamp).abs()).unwrap_or(Duration::MAX);
+    if age <= case.policy.md_record_max_age {
+        return Ok(());
+    }
+    Err(format!(
+        "what {host} published of its disks is of {}, and the incident of {}: more apart than policy \
+         md_record_max_age ({:?})",
+        at.datetime, case.record.opened_at, case.policy.md_record_max_age
+    ))
+}
+
+/// What a decision stands on beside the look.
+pub(super) fn ground<'a>(
+    world: &'a World,
+    case: &Case,
+    looked_at: BTreeSet<String>,
+) -> Result<Ground<'a>, Answer> {
+    Ok(Ground {
+        me: world.me.as_str(),
+        begun: begun(world, case)?,
+        earlier: case.marked.iter().map(|node| owner_mark::holder(node.as_str())).collect(),
+        looked_at,
+        allow_degraded: case.policy.md_allow_degraded,
+    })
+}
+
+/// Whether this HA node remembers that it began to take it.
+pub(super) fn begun(world: &World, case: &Case) -> Result<bool, Answer> {
+    let mine = takeovers::of(&world.state_dir, &case.id);
+    mine.map(|mine| mine.is_some()).map_err(|error| Answer::CannotTell { why: chain(&error) })
+}
+
+/// One look.
+pub(super) async fn look(world: &World, case: &Case, wanted: &Wanted) -> Result<Seen, Answer> {
+    let question = Question {
+        arrays: wanted.arrays.iter().map(|a| (a.uuid().to_owned(), a.places.clone())).collect(),
+        mountpoints: wanted.filesystems.iter().map(|fs| fs.at.clone()).collect(),
+        within: case.policy.storage_check_deadline,
+    };
+    world.arrays.look(&question).await.map_err(|why| Answer::CannotTell { why })
+}

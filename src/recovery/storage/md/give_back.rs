@@ -1,0 +1,146 @@
+//! The way back: unmounted, stopped, and named as before, so that the host's boot guard lets it have its disks.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::check::{begun, look, wanted_of};
+use super::decide::is_its_own;
+use super::members::{Unfit, members};
+use super::wanted::{Wanted, WantedArray};
+use crate::disks::mountinfo::Mount;
+use crate::disks::on_disk::{OnDisk, on_disk};
+use crate::disks::owner_mark::{holder, is_another_home};
+use crate::disks::places::{Place, Sight};
+use crate::disks::running::Running;
+use crate::fence::off::Settings;
+use crate::recovery::arrays::Seen;
+use crate::recovery::facts::Case;
+use crate::recovery::storage::answer::Answer;
+use crate::recovery::world::World;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Act {
+    Unmount { at: PathBuf },
+    Stop { device: String, uuid: String },
+    Rename { uuid: String, members: BTreeSet<Place>, name: String },
+}
+
+/// As for taking it.
+const MOST_TRIES: usize = 3;
+
+/// Does what is to be done until none of it is here; *ready* then. The caller has made sure that no guest is.
+pub async fn give_back(world: &World, case: &Case) -> Answer {
+    match run(world, case).await {
+        Ok(answer) | Err(answer) => answer,
+    }
+}
+
+async fn run(world: &World, case: &Case) -> Result<Answer, Answer> {
+    let wanted = wanted_of(case)?;
+    let begun = begun(world, case)?;
+    let within = Settings::of(&case.policy).attempt;
+    let mut done: Vec<Act> = Vec::new();
+    loop {
+        let seen = look(world, case, &wanted).await?;
+        let Some(act) = next(&wanted, &seen, world.me.as_str(), begun)? else {
+            let names: Vec<&str> = wanted.arrays.iter().map(|array| array.published.name.as_str()).collect();
+            return Ok(Answer::Ready {
+                detail: format!("{} unmounted, stopped, named as before", names.join(", ")),
+            });
+        };
+        if done.iter().filter(|before| **before == act).count() >= MOST_TRIES {
+            return Err(Answer::Refused { detail: format!("{act:?}: no success, {MOST_TRIES} times") });
+        }
+        tracing::info!(incident = %case.id, host = %case.id.host(), step = "give back", ?act);
+        let arrays = world.arrays.as_ref();
+        let outcome = match &act {
+            Act::Unmount { at } => arrays.unmount(at, within).await,
+            Act::Stop { device, uuid } => arrays.stop(device, uuid, within).await,
+            Act::Rename { uuid, members, name } => arrays.rename(uuid, members, name, within).await,
+        };
+        if let Err(why) = outcome {
+            // A filesystem that is in use stays in use: trying again at once would not help.
+            if matches!(act, Act::Unmount { .. }) {
+                return Err(Answer::Refused { detail: why });
+            }
+            tracing::warn!(incident = %case.id, step = "give back", ?act, why, "looking again");
+        }
+        done.push(act);
+    }
+}
+
+/// The next thing; `None`: all is done.
+fn next(wanted: &Wanted, seen: &Seen, me: &str, begun: bool) -> Result<Option<Act>, Answer> {
+    let contradicted = |detail: String| Err(Answer::Contradicted { detail });
+    if let Some((device, why)) = seen.unread.first() {
+        return Err(Answer::CannotTell {
+            why: format!("{device} may be an array, and cannot be read: {why}"),
+        });
+    }
+    let running = |array: &WantedArray| {
+        seen.running.iter().find(|running| running.array.uuid.as_deref() == Some(array.uuid()))
+    };
+    // What is in another's place goes first.
+    for fs in wanted.filesystems.iter().rev() {
+        let Some(array) = wanted.arrays.get(fs.array).and_then(running) else { continue };
+        let mount = seen.mounts.iter().rfind(|mount| mount.mountpoint == fs.at.to_string_lossy());
+        if mount.is_some_and(|mount| is_of(mount, array)) {
+            return Ok(Some(Act::Unmount { at: fs.at.clone() }));
+        }
+    }
+    for (array, sights) in wanted.arrays.iter().zip(&seen.sights) {
+        let name = &array.published.name;
+        let on_disk = on_disk(array.uuid(), sights);
+        let is_ours = matches!(&on_disk, OnDisk::Taken { by } if *by == holder(me));
+        if let Some(running) = running(array) {
+            if let Some(mount) = seen.mounts.iter().find(|mount| is_of(mount, running)) {
+                return contradicted(format!("{name} is mounted at {} too", mount.mountpoint));
+            }
+            if !is_ours && !begun {
+                return contradicted(format!(
+                    "{} is {name}, and nova-ha did not assemble it",
+                    running.array.device
+                ));
+            }
+            let (device, uuid) = (running.array.device.clone(), array.uuid().to_owned());
+            return Ok(Some(Act::Stop { device, uuid }));
+        }
+        match on_disk {
+            OnDisk::Taken { .. } if is_ours => return rename(array, sights).map(Some),
+            OnDisk::Taken { by } if is_its_own(array, &by) => {}
+            OnDisk::Taken { by } => return contradicted(format!("the disks of {name} say that {by} has it")),
+            OnDisk::Named(names) => {
+                if let Some(other) = names.iter().find(|now| is_another_home(name, now)) {
+                    return contradicted(format!("the disks of {name} say that it is {other}"));
+                }
+            }
+            OnDisk::Gone => {
+                return contradicted(format!("the disks of {name} are no members of it any more"));
+            }
+            OnDisk::CannotTell(why) => return Err(Answer::CannotTell { why: format!("{name}: {why}") }),
+        }
+    }
+    Ok(None)
+}
+
+fn rename(array: &WantedArray, sights: &[Sight]) -> Result<Act, Answer> {
+    match members(array, sights) {
+        Ok(found) => Ok(Act::Rename {
+            uuid: array.uuid().to_owned(),
+            members: found.places,
+            name: array.published.name.clone(),
+        }),
+        Err(Unfit::TooFew(detail)) => Err(Answer::Refused { detail }),
+        Err(Unfit::Another(detail)) => Err(Answer::Contradicted { detail }),
+    }
+}
+
+/// Whether a mount is of this array. What is on one that cannot be read may be.
+fn is_of(mount: &Mount, running: &Running) -> bool {
+    mount.device == running.array.number
+        || running.over.as_ref().is_ok_and(|over| over.iter().any(|over| over.number == mount.device))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! Whether the members that are here are the published array, and enough of it. Pure, from what the disks
+//! themselves say.
+
+use std::collections::BTreeSet;
+
+use super::wanted::WantedArray;
+use crate::disks::md_superblock::{Role, Superblock};
+use crate::disks::places::{Place, Sight};
+
+/// The members with all the data of their places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// Where they are.
+    pub places: BTreeSet<Place>,
+    /// How many places of the array have none.
+    pub missing: u32,
+    /// How many it has.
+    pub of: u32,
+    /// Whether it was not stopped cleanly: the kernel resyncs it.
+    pub is_dirty: bool,
+}
+
+impl Members {
+    /// For people.
+    pub fn text(&self) -> String {
+        let dirty = if self.is_dirty { ", not stopped cleanly: it is resynced" } else { "" };
+        match self.missing {
+            0 => format!("all {} members{dirty}", self.of),
+            missing => format!("DEGRADED, {missing} of {} members missing{dirty}", self.of),
+        }
+    }
+}
+
+/// Why they are not to be assembled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// Too few are here now.
+    TooFew(String),
+    /// They are not what was published.
+    Another(String),
+}
+
+/// Looks at them. `sights` has no place that is not the array's.
+pub fn members(wanted: &WantedArray, sights: &[Sight]) -> Result<Members, Unfit> {
+    let uuid = wanted.uuid();
+    let found: Vec<(&Place, &Superblock)> = sights
+        .iter()
+        .flat_map(|sight| sight.superblocks.iter().map(move |superblock| (&sight.place, superblock)))
+        .filter(|(_, superblock)| superblock.array == uuid)
+        .collect();
+    // Kernel and mdadm may leave two good members one event apart; `mdadm --assemble` takes both.
+    let newest = found.iter().map(|(_, member)| member.events).max().unwrap_or(0);
+    let current = found.iter().filter(|(_, member)| member.events.saturating_add(1) >= newest);
+    let (mut slots, mut doubtful) = (BTreeSet::new(), BTreeSet::new());
+    let mut places = BTreeSet::new();
+    let (mut is_dirty, mut shape) = (false, None);
+    for (place, member) in current {
+        as_published(wanted, member)?;
+        if member.is_reshaping {
+            return Err(Unfit::Another(format!("{uuid}: its shape was being changed")));
+        }
+        // What assembles it needs a rebuilding member too, or the rebuild would begin anew.
+        places.insert((*place).clone());
+        is_dirty |= !member.is_clean;
+        shape = Some(*member);
+        if let Role::Place(slot) = member.role
+            && !member.is_recovering
+        {
+            let is_new = slots.insert(slot);
+            if wanted.behind.contains(*place) {
+                doubtful.insert(slot);
+            }
+            if !is_new {
+                return Err(Unfit::Another(format!("{uuid}: two disks say that they are member {slot}")));
+            }
+        }
+    }
+    let Some(shape) = shape else {
+        return Err(Unfit::TooFew(format!("{uuid}: none of its members is here")));
+    };
+    let missing_of = |slots: &BTreeSet<u16>| {
+        shape.raid_disks.saturating_sub(u32::try_from(slots.len()).unwrap_or(u32::MAX))
+    };
+    // A disk that the array gave up looks as good as the others while none of those that went on is here.
+    if missing_of(&slots) > 0 {
+        slots.retain(|slot| !doubtful.contains(slot));
+    }
+    let missing = missing_of(&slots);
+    let said = || format!("{uuid}: {missing} of {} members are missing", shape.raid_disks);
+    if missing > 0 && !is_enough(&shape.level, shape.layout, shape.raid_disks, &slots) {
+        return Err(Unfit::TooFew(format!("{}, too many for {}", said(), shape.level)));
+    }
+    // What was half written when the host died cannot be told from its data then (mdadm(8), --force).
+    if missing > 0 && is_dirty && matches!(shape.level.as_str(), "raid4" | "raid5" | "raid6") {
+        return Err(Unfit::TooFew(format!(
+            "{}, and it was not stopped cleanly: only a person may force a {}",
+            said(),
+            shape.level
+        )));
+    }
+    Ok(Members { places, missing, of: shape.raid_disks, is_dirty })
+}
+
+fn as_published(wanted: &WantedArray, found: &Superblock) -> Result<(), Unfit> {
+    let published = &wanted.published;
+    let differs = |what: &str, expected: String, found: String| {
+        Err(Unfit::Another(format!("{}: {what} was published as {expected}, and is {found}", wanted.uuid())))
+    };
+    if published.level != found.level {
+        return differs("its level", published.level.clone(), found.level.clone());
+    }
+    if let Some(places) = published.places()
+        && places != found.raid_disks
+    {
+        return differs("its number of members", places.to_string(), found.raid_disks.to_string());
+    }
+    if let Some(layout) = published.layout
+        && layout != found.layout
+        && has_layout(&found.level)
+    {
+        return differs("its layout", layout.to_string(), found.layout.to_string());
+    }
+    Ok(())
+}
+
+fn has_layout(level: &str) -> bool {
+    matches!(level, "raid10" | "raid5" | "raid6" | "raid0")
+}
+
+/// Whether every piece of data has a copy, or can be computed. A level that is not known needs all.
+fn is_enough(level: &str, layout: u32, disks: u32, present: &BTreeSet<u16>) -> bool {
+    let missing = disks.saturating_sub(u32::try_from(present.len()).unwrap_or(u32::MAX));
+    match level {
+        "raid1" => missing < disks,
+        "raid4" | "raid5" => missing <= 1,
+        "raid6" => missing <= 2,
+        "raid10" => {
+            // md.rst: near copies, far copies, and above them how the far ones are laid out.
+            let (near, far) = (layout & 0xff, layout >> 8 & 0xff);
+            let copies = near.saturating_mul(far);
+            match (near, far) {
+                // Then each `near` neighbours hold the same.
+                (1.., 1) if disks.is_multiple_of(near) => (0..disks / near).all(|set| {
+                    (set * near..(set + 1) * near)
+                        .any(|slot| u16::try_from(slot).is_ok_and(|slot| present.contains(&slot)))
+                }),
+                _ => missing < copies,
+            }
+        }
+        _ => missing == 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::storage::md::example::{array, sights, superblock};
+
+    fn of(change: impl Fn(usize, &mut Superblock)) -> Result<Members, Unfit> {
+        let found = (0..4).map(|slot| {
+            let mut member = superblock(slot);
+            change(slot, &mut member);
+            member
+        });
+        members(&array(), &sights(&found.map(Some).collect::<Vec<_>>()))
+    }
+
+    #[test]
+    fn all_that_are_current_count() {
+        let all = of(|_, _| {}).unwrap();
+        assert_eq!((all.places.len(), all.missing, all.is_dirty), (4, 0, false));
+        assert!(of(|_, member| member.is_clean = false).unwrap().text().contains("resynced"));
+        // The one before last may be one event behind, as after a power cut.
+        assert_eq!(of(|slot, member| member.events -= u64::from(slot == 1)).unwrap().missing, 0);
+        let stale = of(|slot, member| member.events -= 2 * u64::from(slot == 1)).unwrap();
+        assert_eq!((stale.places.len(), stale.missing), (3, 1));
+        let rebuilding = of(|slot, member| member.is_recovering = slot == 1).unwrap();
+        assert_eq!((rebuilding.places.len(), rebuilding.missing), (4, 1));
+        let spare = of(|slot, member| {
+            if slot == 1 {
+                member.role = Role::Spare;
+            }
+        });
+        assert_eq!(spare.unwrap().missing, 1);
+    }
+
+    #[test]
+    fn another_array_than_the_published_one_is_no_member_of_it() {
+        for (name, change) in [
+            ("level", (|_, member| member.level = "raid5".into()) as fn(usize, &mut Superblock)),
+            ("number", |_, member| member.raid_disks = 6),
+            ("layout", |_, member| member.layout = 513),
+            ("shape", |slot, member| member.is_reshaping = slot == 2),
+            ("two disks", |_, member| member.role = Role::Place(0)),
+        ] {
+            let Err(Unfit::Another(why)) = of(change) else { panic!("{name}") };
+            assert!(why.contains(name), "{name}: {why}");
+        }
+        let none = of(|_, member| member.array = "another".into());
+        assert!(matches!(none, Err(Unfit::TooFew(_))), "{none:?}");
+    }
+
+    #[test]
+    fn every_piece_of_data_must_be_here() {
+        let (near2, far2, offset2, near3) = (258, 513, 66049, 259);
+        for (level, layout, disks, present, expected) in [
+            ("raid10", near2, 4, &[0, 2][..], true),
+            ("raid10", near2, 4, &[0, 1], false),
+            ("raid10", near2, 4, &[1, 2, 3], true),
+            ("raid10", near2, 5, &[0, 1, 2, 3], true),
+            ("raid10", near2, 5, &[0, 1, 2], false),
+            ("raid10", far2, 4, &[0, 1, 2], true),
+            ("raid10", far2, 4, &[0, 2], false),
+            ("raid10", offset2, 4, &[0, 1, 2], true),
+            ("raid10", near3, 6, &[0, 5], true),
+            ("raid10", 0, 4, &[0, 1, 2], false),
+            ("raid1", 0, 2, &[1], true),
+            ("raid1", 0, 2, &[], false),
+            ("raid5", 2, 3, &[0, 1], true),
+            ("raid5", 2, 3, &[0], false),
+            ("raid6", 2, 4, &[0, 1], true),
+            ("raid6", 2, 4, &[0], false),
+            ("raid0", 0, 2, &[0], false),
+            ("linear", 0, 2, &[0, 1], true),
+            ("raid99", 0, 2, &[0], false),
+        ] {
+            let present: BTreeSet<u16> = present.iter().copied().collect();
+            assert_eq!(is_enough(level, layout, disks, &present), expected, "{level} {layout} {present:?}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_was_behind_counts_only_beside_all_others() {
+        let mut wanted = array();
+        wanted.behind = wanted.places.iter().take(1).cloned().collect();
+        let with = |slots: &[usize]| {
+            let found: Vec<_> = (0..4).map(|slot| slots.contains(&slot).then(|| superblock(slot))).collect();
+            members(&wanted, &sights(&found))
+        };
+        assert_eq!(with(&[0, 1, 2, 3]).unwrap().missing, 0, "it was rebuilt since");
+        assert_eq!(with(&[0, 1, 2]).unwrap().missing, 2);
+        assert!(matches!(with(&[0, 2]), Err(Unfit::TooFew(_))), "nothing that is here went on");
+    }
+
+    #[test]
+    fn nobody_forces_a_parity_that_may_not_fit_its_data() {
+        let wanted = {
+            let mut wanted = array();
+            wanted.published.level = "raid5".into();
+            wanted
+        };
+        let member = |slot: usize, is_clean: bool| {
+            let (level, events) = ("raid5".to_owned(), if slot == 3 { 1 } else { 7 });
+            Some(Superblock { level, events, is_clean, ..superblock(slot) })
+        };
+        let found = |is_clean| {
+            let all: Vec<_> = (0..4).map(|slot| member(slot, is_clean)).collect();
+            members(&wanted, &sights(&all))
+        };
+        assert_eq!(found(true).unwrap().missing, 1);
+        assert!(matches!(found(false), Err(Unfit::TooFew(why)) if why.contains("force")));
+    }
+}

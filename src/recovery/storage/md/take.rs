@@ -1,0 +1,123 @@
+//! Takes it: one thing after the other, each on a look of its own.
+
+use std::collections::BTreeSet;
+
+use super::check::{ground, look, published};
+use super::decide::{Act, Next, decide, has_its_filesystems};
+use super::wanted::Wanted;
+use crate::disks::md::State;
+use crate::disks::running::Running;
+use crate::fence::PoweredOff;
+use crate::fence::off::{Permission, Settings};
+use crate::recovery::arrays::{Assembly, How, Seen};
+use crate::recovery::executor::Context;
+use crate::recovery::proof::KnownOff;
+use crate::recovery::stop::Stop;
+use crate::recovery::storage::answer::Answer;
+use crate::recovery::takeovers::{self, Takeover};
+use crate::recovery::world::chain;
+
+/// How often the same thing is tried before it is left to the next run: a member may be held open for a moment
+/// by whatever looks at new disks.
+const MOST_TRIES: u32 = 3;
+
+/// What becomes of one array: assembled to look, stopped, assembled; and once more each where a killed run left it
+/// half.
+const ACTS_PER_ARRAY: usize = 6;
+
+/// Does what is to be done until all of it is here, or something is in the way.
+///
+/// # Errors
+/// The lease or the proof of *off* is gone: nothing was begun after that.
+pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answer, Stop> {
+    let (world, case) = (context.world, context.case);
+    let wanted = match published(case) {
+        Ok(wanted) => wanted,
+        Err(answer) => return Ok(answer),
+    };
+    if let Err(error) = takeovers::remember(&world.state_dir, &Takeover::of(world, case, &wanted)) {
+        // Without it nobody could tell a half-made array of ours from somebody else's.
+        return Ok(Answer::Refused { detail: format!("it could not be remembered here: {}", chain(&error)) });
+    }
+    let mut looked_at = BTreeSet::new();
+    let (mut last, mut tries) = (None, 0);
+    let most = (wanted.arrays.len() * ACTS_PER_ARRAY + wanted.filesystems.len()) * MOST_TRIES as usize;
+    for _ in 0..most {
+        let seen = match look(world, case, &wanted).await {
+            Ok(seen) => seen,
+            Err(answer) => return Ok(answer),
+        };
+        let ground = match ground(world, case, looked_at.clone()) {
+            Ok(ground) => ground,
+            Err(answer) => return Ok(answer),
+        };
+        let (act, detail) = match decide(&wanted, &seen, &ground) {
+            Next::Say(answer) => return Ok(answer),
+            Next::Do { act, detail } => (act, detail),
+        };
+        let verdict = match &act {
+            Act::Stop { uuid, .. } => of_the_look(&wanted, &seen, uuid, &mut looked_at),
+            Act::Assemble(_) | Act::Mount { .. } => None,
+        };
+        tries = if last.as_ref() == Some(&act) { tries + 1 } else { 1 };
+        if tries > MOST_TRIES {
+            return Ok(Answer::Refused { detail: format!("{}: no success, {tries} times", said_of(&act)) });
+        }
+        tracing::info!(incident = %case.id, host = %case.id.host(), step = "take storage", act = said_of(&act), detail);
+        let proof = off.fresh().await?;
+        context.lease.check()?;
+        let done = perform(context, &act, proof).await;
+        if let Err(why) = &done {
+            tracing::warn!(incident = %case.id, step = "take storage", act = said_of(&act), why, "looking again");
+        }
+        match (verdict, done) {
+            // It was ours to look at, and is not what was published: stopped again, it is left as it was.
+            (Some(answer), Ok(())) => return Ok(answer),
+            (Some(_), Err(_)) | (None, Ok(())) => {}
+            (None, Err(why)) if tries == MOST_TRIES => {
+                return Ok(Answer::Refused { detail: format!("{}: {why}", said_of(&act)) });
+            }
+            (None, Err(_)) => {}
+        }
+        last = Some(act);
+    }
+    Ok(Answer::CannotTell { why: format!("it is not taken after {most} steps") })
+}
+
+/// What is wrong with an array that was assembled to look at. One that does not run has shown nothing, and is
+/// looked at once more.
+fn of_the_look(wanted: &Wanted, seen: &Seen, uuid: &str, looked_at: &mut BTreeSet<String>) -> Option<Answer> {
+    let is_it = |running: &&Running| running.array.uuid.as_deref() == Some(uuid);
+    let running = seen.running.iter().find(is_it).filter(|running| running.array.state == State::ReadOnly)?;
+    match has_its_filesystems(wanted, running) {
+        Ok(()) => {
+            looked_at.insert(uuid.to_owned());
+            None
+        }
+        Err(answer) => Some(answer),
+    }
+}
+
+async fn perform(context: &Context<'_>, act: &Act, off: &PoweredOff) -> Result<(), String> {
+    let arrays = context.world.arrays.as_ref();
+    let policy = &context.case.policy;
+    // Below the lock-delay, like every effect. A mount replays a log and is exempt: it is local, and who adopts
+    // fences this HA node first.
+    let attempt = Settings::of(policy).attempt;
+    match act {
+        Act::Assemble(order) => arrays.assemble(order, off, attempt).await,
+        Act::Stop { device, uuid } => arrays.stop(device, uuid, attempt).await,
+        Act::Mount { device, fs_type, at } => {
+            arrays.mount(device, fs_type, at, off, policy.storage_take_deadline).await
+        }
+    }
+}
+
+fn said_of(act: &Act) -> String {
+    match act {
+        Act::Assemble(Assembly { uuid, how: How::ReadOnly, .. }) => format!("assemble {uuid} read-only"),
+        Act::Assemble(Assembly { uuid, how: How::Named(name), .. }) => format!("assemble {uuid} as {name}"),
+        Act::Stop { device, uuid } => format!("stop {device} ({uuid})"),
+        Act::Mount { device, at, .. } => format!("mount {device} at {}", at.display()),
+    }
+}

@@ -1,0 +1,257 @@
+//! What this HA node remembers of the storage that it took, apart from the tree: a Consul that was restored from a
+//! snapshot has forgotten it, while the filesystems are mounted here.
+//!
+//! A file for each takeover below `/var/lib/nova-ha/takeovers`, written before the first array is assembled and
+//! removed when the storage was given back.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::facts::Case;
+use super::stop::Stop;
+use super::storage::md::wanted::Wanted;
+use super::world::World;
+use crate::incident::IncidentRecord;
+use crate::keys;
+use crate::names::IncidentId;
+use crate::tree::meta::Meta;
+use crate::tree::record::{Record, parse};
+use crate::tree::{Snapshot, TreeError};
+
+/// One takeover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Takeover {
+    /// Format version.
+    pub version: u64,
+    /// Whose storage, in which epoch.
+    pub incident: IncidentId,
+    /// The tree that it was ordered by.
+    pub generation: String,
+    /// Wall clock.
+    pub at: Timestamp,
+    /// The arrays' names before, by UUID.
+    pub arrays: BTreeMap<String, String>,
+}
+
+impl Record for Takeover {
+    const VERSION: u64 = 1;
+}
+
+impl Takeover {
+    /// What is about to be taken.
+    pub fn of(world: &World, case: &Case, wanted: &Wanted) -> Self {
+        let name = |array: &super::storage::md::wanted::WantedArray| {
+            (array.uuid().to_owned(), array.published.name.clone())
+        };
+        Self {
+            version: Self::VERSION,
+            incident: case.id.clone(),
+            generation: case.generation.clone(),
+            at: world.clock.wall(),
+            arrays: wanted.arrays.iter().map(name).collect(),
+        }
+    }
+}
+
+/// Why it cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {why}", path.display())]
+pub struct MemoryError {
+    /// The file, or its folder.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+fn folder(state_dir: &Path) -> PathBuf {
+    state_dir.join("takeovers")
+}
+
+fn file(state_dir: &Path, id: &IncidentId) -> PathBuf {
+    folder(state_dir).join(format!("{id}.json"))
+}
+
+fn failed(path: &Path) -> impl Fn(String) -> MemoryError {
+    let path = path.to_owned();
+    move |why| MemoryError { path: path.clone(), why }
+}
+
+/// Remembers one; what is remembered already stays as it is.
+///
+/// # Errors
+/// It cannot be written so that it outlasts a power cut, or what is there cannot be read.
+pub fn remember(state_dir: &Path, takeover: &Takeover) -> Result<(), MemoryError> {
+    if of(state_dir, &takeover.incident)?.is_some() {
+        return Ok(());
+    }
+    let path = file(state_dir, &takeover.incident);
+    let failed = failed(&path);
+    let text = serde_json::to_string(takeover).map_err(|error| failed(error.to_string()))?;
+    let write = || -> io::Result<()> {
+        let folder = folder(state_dir);
+        std::fs::create_dir_all(&folder)?;
+        let mut new = tempfile::NamedTempFile::new_in(&folder)?;
+        new.write_all(text.as_bytes())?;
+        new.as_file().sync_all()?;
+        new.persist(&path).map_err(|error| error.error)?;
+        std::fs::File::open(&folder)?.sync_all()
+    };
+    write().map_err(|error| failed(error.to_string()))
+}
+
+/// The takeover of this incident, if this HA node began one.
+///
+/// # Errors
+/// What is there cannot be read: that is no *none*.
+pub fn of(state_dir: &Path, id: &IncidentId) -> Result<Option<Takeover>, MemoryError> {
+    let path = file(state_dir, id);
+    match std::fs::read(&path) {
+        Ok(bytes) => read(&path, &bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(&path)(error.to_string())),
+    }
+}
+
+fn read(path: &Path, bytes: &[u8]) -> Result<Takeover, MemoryError> {
+    parse(&path.display().to_string(), bytes).map_err(|error: TreeError| failed(path)(error.to_string()))
+}
+
+/// All of them.
+///
+/// # Errors
+/// As [`of`].
+pub fn all(state_dir: &Path) -> Result<Vec<Takeover>, MemoryError> {
+    let folder = folder(state_dir);
+    let failed = failed(&folder);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error.to_string())),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| failed(error.to_string()))?.path();
+        // What a power cut left of a file that was being written is none.
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+        found.push(read(&path, &bytes)?);
+    }
+    found.sort_by(|a, b| a.incident.cmp(&b.incident));
+    Ok(found)
+}
+
+/// Forgets one that was given back.
+///
+/// # Errors
+/// It may be remembered still.
+pub fn forget(state_dir: &Path, id: &IncidentId) -> Result<(), MemoryError> {
+    let path = file(state_dir, id);
+    match std::fs::remove_file(&path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(&path)(error.to_string())),
+    }
+}
+
+/// Refuses to work beside a tree that has forgotten what this HA node has: it would say to the host that its
+/// storage is its own, and to every HA node that it can be taken.
+///
+/// # Errors
+/// Waiting, with what the tree lacks; or it cannot be read.
+pub async fn are_known_to_the_tree(world: &World) -> Result<(), Stop> {
+    let unreadable = |error: MemoryError| {
+        Stop::waiting(
+            format!("what this HA node took cannot be read: {error}"),
+            format!("look at {}", folder(&world.state_dir).display()),
+        )
+    };
+    for takeover in all(&world.state_dir).map_err(unreadable)? {
+        if let Some(lack) = lack(world, &takeover).await.map_err(|source| Stop::Tree { source })? {
+            let (id, me) = (&takeover.incident, &world.me);
+            return Err(Stop::waiting(
+                format!(
+                    "{me} took the storage of {} ({id}, {}), and {lack}: was Consul restored from a snapshot? \
+                     Nothing is done beside such a tree",
+                    id.host(),
+                    takeover.at
+                ),
+                format!(
+                    "docs/storage-md.md, \"A tree that has forgotten\"; once no guest is on {me}: nova-ha-recover \
+                     {0} --release-storage --yes {0} --by NAME",
+                    id.host()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What the tree does not say of it.
+async fn lack(world: &World, takeover: &Takeover) -> Result<Option<String>, TreeError> {
+    let own = keys::ha_node(&world.me);
+    let incident = keys::incident(&takeover.incident).incident();
+    let prefixes = [keys::META.to_owned(), own.in_use_by(), incident.clone()];
+    let tree = Snapshot::read(world.store.as_ref(), "what this HA node took", &prefixes).await?;
+    let generation = Meta::of(&tree)?.generation;
+    if generation != takeover.generation {
+        return Ok(Some(format!("the tree is another one ({generation}, not {})", takeover.generation)));
+    }
+    let in_use_by = tree.text(&own.in_use_by())?;
+    if in_use_by.as_deref() != Some(takeover.incident.to_string().as_str()) {
+        return Ok(Some(format!("{} does not say so", own.in_use_by())));
+    }
+    let record: Option<IncidentRecord> = tree.record(&incident)?;
+    let got_there = record.is_some_and(|record| record.status.got_to_storage());
+    Ok((!got_there).then(|| format!("{incident} does not say so")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn takeover(id: &str) -> Takeover {
+        Takeover {
+            version: 1,
+            incident: id.parse().unwrap(),
+            generation: "g1".into(),
+            at: Timestamp::UNIX_EPOCH,
+            arrays: BTreeMap::from([("u".to_owned(), "compute1:md1".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn what_was_taken_is_remembered_until_it_is_given_back() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(all(state.path()).unwrap(), []);
+        let (one, two) = (takeover("compute1@3"), takeover("compute2@0"));
+        remember(state.path(), &two).unwrap();
+        remember(state.path(), &one).unwrap();
+        remember(state.path(), &Takeover { generation: "g2".into(), ..one.clone() }).unwrap();
+        assert_eq!(all(state.path()).unwrap(), [one.clone(), two.clone()]);
+        assert_eq!(of(state.path(), &one.incident).unwrap(), Some(one.clone()));
+        forget(state.path(), &one.incident).unwrap();
+        forget(state.path(), &one.incident).unwrap();
+        assert_eq!(all(state.path()).unwrap(), [two]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let one = takeover("compute1@3");
+        remember(state.path(), &one).unwrap();
+        std::fs::write(file(state.path(), &one.incident), "{").unwrap();
+        assert!(all(state.path()).is_err());
+        assert!(of(state.path(), &one.incident).is_err());
+        assert!(remember(state.path(), &one).is_err());
+        std::fs::write(state.path().join("takeovers/.tmpX"), "{").unwrap();
+        forget(state.path(), &one.incident).unwrap();
+        assert_eq!(all(state.path()).unwrap(), []);
+    }
+}
