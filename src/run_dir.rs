@@ -1,9 +1,10 @@
-//! Files that last until the next boot of this machine (`/run/nova-ha`).
+//! Files that last until the next boot of this machine (`/run/nova-ha`), and how a file is written whole.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes a file whole or not at all: another executable may be reading or writing it.
+/// Writes a file whole or not at all: another executable may be reading or writing it. It is on the disk when this
+/// returns: a file that was only renamed is empty after a power cut, and what a host remembers must outlast that.
 ///
 /// # Errors
 /// The folder cannot be made or written.
@@ -12,7 +13,9 @@ pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|error| error.error).map(drop)
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    std::fs::File::open(folder)?.sync_all()
 }
 
 /// Where `nova-ha-boot-guard --for storage` leaves the id of the boot in which it let the guests' storage start.
