@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-# What is different where machines have kernels of their own: each costs 0.4 GB and most of a core while it boots.
-DISK_LAB = {"hosts": 2, "guests": 4, "fences": {}}
+# What is different where machines have kernels of their own: each costs 0.4 GB and most of a core while it boots. Their
+# hosts have their guests on md arrays, which an HA node takes over to run the guests itself.
+DISK_LAB = {"hosts": 2, "guests": 4, "fences": {}, "storage": "md", "targets": {"mode": "this_ha_node"}}
 
 
 def shape_of(overrides):
@@ -34,6 +35,8 @@ class Shape:
     fences: dict = field(default_factory=lambda: {"compute2": "redfish", "compute3": "agent"})
     # Where recoveries send guests: the product's targets JSON, `hosts` filled with HA nodes where empty.
     targets: dict = field(default_factory=lambda: {"mode": "scheduler"})
+    # How HA nodes get at the guests' disks: `config/storage`, shared or md (see storage.py).
+    storage: str = "shared"
     # Overrides of the policy that product.py sets; None leaves the product's default.
     policy: dict = field(default_factory=dict)
     # How often the HA nodes' cron lines run, where production's does every minute.

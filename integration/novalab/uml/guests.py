@@ -128,6 +128,7 @@ class Writer:
     """A program in a guest's place that writes until it is stopped or its machine dies. Acknowledgements are kept outside."""
 
     def __init__(self, machine, path, guest):
+        self.guest = guest
         log = f"acknowledged-{guest}-{time.monotonic_ns()}.txt"
         self.file = machine.folder / "log" / log
         self.child = machine.spawn(paths.PYTHON, "-I", "-S", PROGRAM, "write", path, DISK_BYTES, log=log)

@@ -46,6 +46,8 @@ def attach(index, slot, ubd, serial):
     os.makedirs(backstore)
     write(f"udev_path=/dev/ubd{ubd}", f"{backstore}/control")
     write("1", f"{backstore}/enable")
+    # What a SCSI disk is made of has the same bytes: to whoever reads all devices it would be a clone.
+    os.unlink(f"/dev/ubd{ubd}")
     write(serial, f"{backstore}/wwn/vpd_unit_serial")
     lun = f"{group}/lun/lun_{slot}"
     os.makedirs(lun)

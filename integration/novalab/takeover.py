@@ -1,0 +1,98 @@
+"""What scenarios of a takeover share: a host's array and what its guests wrote, while it has them and after an HA node took them.
+
+What is said of disks is read from the disks, and of arrays from the kernels of all machines that see them.
+"""
+
+import json
+
+from novalab import expect, wait
+from novalab.uml import superblock
+from novalab.uml.guests import INSTANCES
+
+
+def published(lab, host):
+    """The record by which a host's storage is taken, complete: its array, the filesystem on it, and the boot guard's word."""
+    record = json.loads(lab.consul.get(f"ha_cluster/compute_nodes/{host}/internal/runtime_config"))
+    array = record["md_arrays"][lab.arrays.array(host)]
+    found = {member["disk"] for member in array["members"]}
+    assert found == {lab.disks.wwn(host, bay) for bay in lab.disks.bays(host)}, array
+    assert [(fs["uuid"], fs["mountpoint"]) for fs in record["filesystems"]] == [(lab.arrays.filesystem(host), INSTANCES)], record
+    assert record["boot_guard"] is True, record
+    return record
+
+
+def writers(lab, host, records=20):
+    """A writer in each of a host's guests, once each has written so much."""
+    found = [lab.arrays.write(host, guest) for guest in lab.arrays.guests(host)]
+    wait.until("every guest has written", lambda: all(writer.acknowledged() >= records for writer in found), 60)
+    return found
+
+
+def untaken(lab, host, by=()):
+    """Nobody has the host's array but itself, or those named, and it carries the name that the host gave it."""
+    assert lab.arrays.holders(host) == list(by), f"the array of {host} runs on {lab.arrays.holders(host)}"
+    assert superblock.names(lab, host) == {f"{host}:guests"}, superblock.of_host(lab, host)
+
+
+def never_ran(lab, machine):
+    """No array was active in this boot of a machine, by its kernel's own log."""
+    said = lab.machine(machine).exec("dmesg", "--color=never", check=True).out
+    found = [line for line in said.splitlines() if "md/raid" in line or "XFS (md" in line]
+    assert not found, f"on {machine}: {found}"
+
+
+def mark(node):
+    """The name of an array that an HA node has."""
+    return f"nova-ha.{node}:guests"
+
+
+def taken(lab, host, node, written=()):
+    """The HA node alone has the host's array, marked as its own and mounted, with all that its guests were told is written."""
+    assert lab.arrays.holders(host) == [node], f"the array of {host} runs on {lab.arrays.holders(host)}, not on {node} alone"
+    names = {found.name for found in current(lab, host).values()}
+    assert names == {mark(node)}, superblock.of_host(lab, host)
+    mounts = lab.machine(node).read_file("/proc/mounts")
+    assert sum(line.split()[1:3] == [INSTANCES, "xfs"] for line in mounts.splitlines()) == 1, mounts
+    source = lab.machine(node).exec("blkid", "-p", "-s", "UUID", "-o", "value", device(lab, node), check=True).out.strip()
+    assert source == lab.arrays.filesystem(host), f"{source} is mounted on {node}"
+    assert expect.in_use(lab, node), f"{node} has the storage of {host} and is free"
+    whole(lab, host, node, written)
+
+
+def whole(lab, host, node, written=()):
+    """Every guest's disk is as it was made, and every record that a writer acknowledged is on it; read from disk."""
+    assert lab.arrays.wrong(node, host) == []
+    for writer in written:
+        found = lab.arrays.last_record(node, writer.guest)
+        assert found >= writer.acknowledged(), \
+            f"record {writer.acknowledged()} of {writer.guest} was acknowledged, the last that is there is {found}"
+
+
+def current(lab, host):
+    """The members of the host's array that were not given up: `{bay: superblock}`; of a replaced disk there is none."""
+    found = {bay: member for bay, member in superblock.of_host(lab, host).items()
+             if member and member.array == lab.arrays.array(host)}
+    newest = max(member.events for member in found.values())
+    # mdadm takes two members that are one event apart; see members.rs.
+    return {bay: member for bay, member in found.items() if member.events + 1 >= newest}
+
+
+def device(lab, node):
+    """What is mounted where the guests are, on a machine."""
+    return lab.machine(node).exec("findmnt", "-n", "-o", "SOURCE", INSTANCES, check=True).out.strip()
+
+
+def goes_on(lab, host, node):
+    """Guests can write on where they are now: one does, and it is on the disk."""
+    writer = lab.arrays.write(host, lab.arrays.guests(host)[0], machine=node)
+    wait.until("a guest writes on", lambda: writer.acknowledged() > 0, 30)
+    before = writer.acknowledged()
+    wait.until("and on", lambda: writer.acknowledged() >= before + 20, 30)
+    writer.stop()
+    whole(lab, host, node, [writer])
+
+
+def reasons(done):
+    """What `nova-ha-recover` said, in one line (it ended with 3: something waits)."""
+    assert done.code == 3, done
+    return " ".join((done.out + done.err).split())
