@@ -6,6 +6,7 @@ wants that kills servers by name.
 
 import base64
 import json
+import os
 import re
 import subprocess
 import uuid
@@ -158,6 +159,23 @@ class Consul:
         self.ask("/v1/acl/policy", "PUT", {"Name": name, "Rules": rules})
         self.ask("/v1/acl/token", "PUT", {"SecretID": secret, "Description": name, "Policies": [{"Name": name}]})
         return secret
+
+    def save(self, file):
+        """A snapshot of everything that Consul holds, as an administrator's backup."""
+        self._snapshot("save", file)
+
+    def restore(self, file):
+        """Everything that it holds is what it was when the snapshot was saved."""
+        self._snapshot("restore", file)
+
+    def _snapshot(self, verb, file):
+        server = self.wait_for_leader()
+        token = {"CONSUL_HTTP_TOKEN": self.acl.bootstrap} if self.acl else {}
+        done = subprocess.run(["nsenter", f"--net=/run/netns/{self.network.namespace(server)}", "--", paths.CONSUL, "snapshot", verb,
+                               f"-http-addr=http://{self.address(server)}:{HTTP}", os.fspath(file)],
+                              capture_output=True, text=True, timeout=60, check=False, env={"PATH": "/usr/bin:/bin", **token})
+        if done.returncode != 0:
+            raise RuntimeError(f"consul snapshot {verb}: {done.stderr.strip()}")
 
     def serf_health(self, node):
         """The status of the node's serfHealth; None if Consul does not know the node (never joined, or left)."""

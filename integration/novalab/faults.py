@@ -213,6 +213,11 @@ class Faults:
         self.consul.start(server)
         wait.until(f"{server} answers", lambda: self.consul.ask("/v1/status/leader", server=server), 20)
 
+    def restore_consul(self, file):
+        """Consul is restored from a snapshot (`lab.consul.save(file)`): all that was written since is forgotten."""
+        self._tell("restore_consul", "consul", file=str(file))
+        self.consul.restore(file)
+
     def leave(self, name):
         """The machine's Consul agent leaves gracefully and ends: its node vanishes from health, nothing turns critical."""
         self._tell("leave", name)

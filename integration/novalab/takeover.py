@@ -4,10 +4,19 @@ What is said of disks is read from the disks, and of arrays from the kernels of 
 """
 
 import json
+import re
+import time
+from pathlib import Path
 
 from novalab import expect, wait
 from novalab.uml import superblock
 from novalab.uml.guests import INSTANCES
+from novalab.uml.inside import disks as inner
+
+# Programs of the storage steps, and what stands in their place where a scenario kills `recover` in them.
+PROGRAMS = ("/usr/sbin/mdadm", "/usr/bin/mount")
+KILLER = Path(inner.__file__).with_name("killer.sh")
+MOMENTS = "/run/kill-recover"
 
 
 def published(lab, host):
@@ -39,6 +48,14 @@ def never_ran(lab, machine):
     said = lab.machine(machine).exec("dmesg", "--color=never", check=True).out
     found = [line for line in said.splitlines() if "md/raid" in line or "XFS (md" in line]
     assert not found, f"on {machine}: {found}"
+
+
+def ran_at(lab, machine):
+    """When an array was active for the first time in this boot of a machine, writable or not, by its kernel's own log (seconds since the epoch)."""
+    said = lab.machine(machine).exec("sh", "-c", "cat /proc/uptime; dmesg --color=never", check=True).out.splitlines()
+    now, uptime = time.time(), float(said[0].split()[0])
+    stamps = [re.match(r"\[\s*([\d.]+)\] md/raid\S* active with", line) for line in said[1:]]
+    return now - uptime + min(float(stamp[1]) for stamp in stamps if stamp)
 
 
 def mark(node):
@@ -92,7 +109,33 @@ def goes_on(lab, host, node):
     whole(lab, host, node, [writer])
 
 
-def reasons(done):
-    """What `nova-ha-recover` said, in one line (it ended with 3: something waits)."""
+def waits(lab, node, *words):
+    """What `nova-ha-recover` says on an HA node where something waits for a person or for time (exit 3), in one line."""
+    def said():
+        done = lab.recover(node, *words)
+        # The periodic sweep may be at it in this moment.
+        return None if "another nova-ha-recover runs here" in done.out + done.err else done
+
+    done = wait.until(f"nova-ha-recover has its turn on {node}", said, 60, 1)
     assert done.code == 3, done
     return " ".join((done.out + done.err).split())
+
+
+def install_killer(lab, node):
+    """From now on `kill_at` counts on this HA node."""
+    machine = lab.machine(node)
+    for program in PROGRAMS:
+        machine.exec("mv", program, f"{program}.real", check=True)
+        machine.install_file(program, KILLER.read_bytes(), 0o755)
+    machine.exec("mkdir", MOMENTS, check=True)
+
+
+def kill_at(lab, node, when, effect):
+    """The next `recover` on this HA node is killed before the effect, or while it happens; what it had begun is over then."""
+    machine = lab.machine(node)
+    moment = f"{MOMENTS}/{when}-{effect}"
+    machine.install_file(moment, "")
+    done = lab.recover(node)
+    assert machine.exec("test", "-e", moment).code == 1, f"{effect} was not come to: {done}"
+    assert done.code in (-9, 137), f"it was not killed {when} {effect}: {done}"
+    wait.until("what it had begun is over", lambda: not machine.processes(".real"), 30)

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Stands in the place of mdadm and of mount on an HA node, and kills the recovery that calls it, once each, at the moments
+# for which there is a file: MOMENTS/before-EFFECT (the effect never happens), MOMENTS/meanwhile-EFFECT (it happens, and
+# nobody is left to hear of it). Everything else it passes on: see ../../takeover.py.
+MOMENTS=/run/kill-recover
+case $(cat "/proc/$PPID/comm") in nova-ha-recover) ;; *) exec "$0.real" "$@" ;; esac
+case "${0##*/} $*" in
+  mount*) effect=mount ;;
+  *--stop*) effect=stop ;;
+  *--readonly*) effect=look ;;
+  *--update=name*) effect=take ;;
+  *) effect=other ;;
+esac
+# The file goes first: whoever sees it gone knows that the kill is on its way.
+moment() { rm "$MOMENTS/$1-$effect" 2>/dev/null && kill -KILL "$PPID"; }
+moment before && exit 1
+moment meanwhile
+exec "$0.real" "$@"
