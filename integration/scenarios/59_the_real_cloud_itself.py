@@ -23,7 +23,7 @@ def run(lab):
     notices_two_hosts(lab)
 
     lab.cut("compute1")
-    assert not lab.machine("compute1").processes("compute.py"), "nova-compute outlives its host"
+    assert not lab.machine("compute1").processes(lab.cloud.compute_word), "nova-compute outlives its host"
     assert running(lab)["stays"] == [], "a guest outlives its host"
     lab.power_on("compute1")
     started = len(lab.cloud.hypervisor("started"))

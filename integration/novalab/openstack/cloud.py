@@ -15,7 +15,10 @@ ADDRESS = places.ADDRESS
 COMPUTE_NEEDS = (places.KEYSTONE, places.PLACEMENT, places.RABBIT)
 # Of a boot of three hosts on a busy machine of two cores.
 READY_SECONDS = 150
-CONDUCTORS = "SELECT COUNT(*) FROM nova.services WHERE `binary` = 'nova-conductor'"
+# A service makes its row before it listens, and reports after. What is sent to it in between is lost: nobody keeps a
+# call for a queue that is not there yet, the caller waits for its 60 s (rpc_response_timeout), and a guest whose
+# conductor asked a scheduler so is in error (MessagingTimeout). A longer time-out would only be a longer wait.
+LISTENS = "SELECT COUNT(*) FROM nova.services WHERE `binary` = '{}' AND updated_at IS NOT NULL"
 # What makes a guest that is active be in another state.
 VERBS = {"stopped": {"os-stop": None}, "paused": {"pause": None}, "suspended": {"suspend": None}, "rescued": {"rescue": {}},
          "error": {"os-resetState": {"state": "error"}}}
@@ -26,7 +29,7 @@ class OpenStack:
 
     kind = "openstack"
     # What the command line of a machine's nova-compute has in it.
-    compute_word = "openstack/compute.py"
+    compute_word = "nova_service.py nova-compute"
 
     def __init__(self, state, network, registry, machines, instances="shared"):
         self.state_folder = Path(state)
@@ -78,7 +81,7 @@ class OpenStack:
 
     def wait_ready(self, timeout=READY_SECONDS):
         """Until every service answers, every nova-compute reports, and the guests of the seed are as it says."""
-        wait.until("nova-conductor starts", lambda: self.plane.sql(CONDUCTORS).strip() != "0", timeout, 0.2)
+        wait.until("nova-conductor listens", lambda: self._listens("nova-conductor"), timeout, 0.2)
         (self.folder / "conductor").touch()
         wait.until("keystone answers", self.api.log_in, timeout, 0.3)
         wait.until("nova-api answers", lambda: self.api.nova("GET", "/os-services") is not None, timeout, 0.3)
@@ -86,9 +89,14 @@ class OpenStack:
         wait.until("every nova-compute reports", lambda: self._reporting() >= computes, timeout, 0.3)
         # A service reports before its host has told placement what there is to be had.
         wait.until("placement knows every host", lambda: self._providers() >= len(computes), timeout, 0.3)
+        wait.until("nova-scheduler listens", lambda: self._listens("nova-scheduler"), timeout, 0.3)
         self.plane.wait_port("glance", ADDRESS, places.GLANCE, timeout)
         catalog.ensure_flavor(self.api)
         self.set_guests(*self.seed()["guests"])
+
+    def _listens(self, binary):
+        """Whether a service of the control plane takes calls: it has reported. Only of a bring-up: the row outlasts it."""
+        return self.plane.sql(LISTENS.format(binary)).strip() != "0"
 
     def _reporting(self):
         """Hosts that reported. A service is up when it is made, and for Nova down again until its first report."""
@@ -109,8 +117,8 @@ class OpenStack:
         """What a machine's PID 1 starts."""
         needs = [str(port) for port in COMPUTE_NEEDS]
         return {"name": "nova-compute",
-                "argv": [str(places.program("python")), "-I", str(places.HERE / "compute.py"), ADDRESS, *needs, "--",
-                         "--config-file", "/etc/nova/nova.conf"],
+                "argv": [str(places.program("python")), "-I", str(places.HERE / "nova_service.py"), "nova-compute", ADDRESS,
+                         *needs, "--", "--config-file", "/etc/nova/nova.conf"],
                 "env": {"PATH": f"{places.VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONDONTWRITEBYTECODE": "1",
                         "NOVALAB_HYPERVISOR_LOG": str(self.log),
                         "NOVALAB_CONDUCTOR_FILE": str(self.folder / "conductor"),

@@ -92,7 +92,8 @@ class Plane:
         if name == "gate":
             return [paths.PYTHON, places.HERE / "gate.py", places.ADDRESS, places.NOVA, places.NOVA_BEHIND,
                     self.folder / "requests.jsonl"], {**env, "PYTHONPATH": str(paths.INTEGRATION)}
-        return [places.program(name), "--config-file", f"{self.folder}/etc/nova.conf"], env
+        return [places.program("python"), "-I", places.HERE / "nova_service.py", name, places.ADDRESS, places.RABBIT, "--",
+                "--config-file", f"{self.folder}/etc/nova.conf"], env
 
     def kill(self, *names):
         """SIGKILL to services, with what they forked: each leads a session of its own."""

@@ -7,8 +7,9 @@ import tempfile
 import threading
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from novalab import scenario
+from novalab import scenario, wait
 from novalab.cluster import Shape
 from novalab.openstack import places, truth
 from novalab.openstack.gate import Gate
@@ -53,6 +54,20 @@ class Truth(unittest.TestCase):
     def test_a_disk_that_is_built_a_second_time_is_a_lost_one(self):
         self.assertEqual(truth.rebuilt([built("a"), built("b", "other")]), {})
         self.assertEqual(truth.rebuilt([built("a"), built("b")]), {"g": "b"})
+
+
+class BringUp(unittest.TestCase):
+    def test_no_guest_is_asked_for_before_conductor_and_scheduler_have_reported(self):
+        for late in ("nova-conductor", "nova-scheduler"):
+            with tempfile.TemporaryDirectory() as folder:
+                cloud = OpenStack(folder, mock.Mock(), mock.Mock(), {})
+                cloud.folder.mkdir()
+                cloud.api, cloud.plane = mock.Mock(), mock.Mock(sql=lambda text, late=late: "0\n" if f"'{late}'" in text else "1\n")
+                with mock.patch.multiple(cloud, seed=lambda: {"computes": [], "guests": []}, _reporting=set, _providers=lambda: 0,
+                                         set_guests=mock.DEFAULT), mock.patch("novalab.openstack.catalog.ensure_flavor"):
+                    with self.assertRaisesRegex(wait.Timeout, f"{late} listens"):
+                        cloud.wait_ready(0.1)
+                    cloud.set_guests.assert_not_called()
 
 
 class Migrations(unittest.TestCase):
