@@ -55,6 +55,9 @@ class Cloud:
         """Until it answers."""
         wait.until("the cloud answers", lambda: self.door("GET", "ready") == {}, timeout)
 
+    def make_guests(self):
+        """Nothing: it was born with those of its seed."""
+
     def running(self):
         """Whether it can be asked."""
         return self.registry.running("cloud")

@@ -148,6 +148,9 @@ class Lab(Faults, Product, Incidents):
         if self.disks and self.shape.arrays:
             self.make_arrays()
             done("arrays made")
+        if self.cloud:
+            self.make_guests()
+            done("guests made")
         if self.shape.product:
             self.configure()
             done("product configured")
@@ -182,6 +185,15 @@ class Lab(Faults, Product, Incidents):
             placed.setdefault(guest["host"], []).append(guest["id"])
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda host: self.arrays.make(host.name, placed.get(host.name, [])), self.disks.hosts))
+
+    def make_guests(self):
+        """The cloud's guests that are not there yet; on a host with an array their disks are filled and summed."""
+        there = set(self.cloud.guests())
+        self.cloud.make_guests()
+        if self.disks and self.shape.arrays:
+            new = [guest for name, guest in self.cloud.guests().items() if name not in there]
+            for host in self.disks.hosts:
+                self.arrays.fill(host.name, [guest["id"] for guest in new if guest["host"] == host.name])
 
     def _install(self, machine):
         services = [sshd.service(), consul.agent_service()]

@@ -141,6 +141,13 @@ class Machine:
         top = self.path(folder)
         return {str(file.relative_to(top)): file.read_bytes() for file in sorted(top.rglob(f"*{suffix}")) if file.is_file()}
 
+    def names(self, folder):
+        """The names in a folder of the machine, in order."""
+        return sorted(path.name for path in self.path(folder).iterdir())
+
+    def sees(self, folder):
+        """Lets it read a folder of the outer machine: nothing to do, it sees all of them."""
+
     def log_folders(self):
         """Where its logs lie outside: `{name: folder}`, its services' and those that the product's executables write."""
         return {"": self.folder / "log", "nova-ha": self.folder / "disk" / "var" / "log" / "nova-ha"}

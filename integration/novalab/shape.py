@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 # What is different where machines have kernels of their own: each costs 0.4 GB and most of a core while it boots. Their
 # hosts have their guests on md arrays, which an HA node takes over to run the guests itself.
 DISK_LAB = {"hosts": 2, "guests": 4, "fences": {}, "storage": "md", "targets": {"mode": "this_ha_node"}}
+# A real nova-compute in such a machine takes 150 MB, and its guests lie on what the machine itself has mounted.
+REAL_NOVA_THERE = {"instances": "local", "memory_mb": 640}
 
 
 def shape_of(overrides):
     """The shape that a scenario's SHAPE, or another dict of fields, means."""
-    base = DISK_LAB if overrides.get("machines") == "uml" else {}
+    base = {}
+    if overrides.get("machines") == "uml":
+        base = DISK_LAB | (REAL_NOVA_THERE if overrides.get("cloud") == "openstack" else {})
     return Shape(**{**base, **overrides})
 
 

@@ -2,17 +2,14 @@
 
 import json
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
 from novalab import events, wait, web
-from novalab.openstack import api, catalog, config, places, plane, template, truth
+from novalab.openstack import api, catalog, compute, places, plane, template, truth
 
 ADDRESS = places.ADDRESS
-# What a nova-compute must be able to reach before it starts.
-COMPUTE_NEEDS = (places.KEYSTONE, places.PLACEMENT, places.RABBIT)
 # Of a boot of three hosts on a busy machine of two cores.
 READY_SECONDS = 150
 # A service makes its row before it listens, and reports after. What is sent to it in between is lost: nobody keeps a
@@ -40,7 +37,6 @@ class OpenStack:
         self.instances = instances
         self.plane = plane.Plane(self.folder, self.namespace, registry)
         self.api = api.Api(self.namespace)
-        self.log = self.folder / "hypervisor.jsonl"
         self.live_moves = set()
 
     # Up
@@ -80,7 +76,7 @@ class OpenStack:
         self.plane.sql(f"USE nova_api; {rows}")
 
     def wait_ready(self, timeout=READY_SECONDS):
-        """Until every service answers, every nova-compute reports, and the guests of the seed are as it says."""
+        """Until every service answers and every nova-compute reports."""
         wait.until("nova-conductor listens", lambda: self._listens("nova-conductor"), timeout, 0.2)
         (self.folder / "conductor").touch()
         wait.until("keystone answers", self.api.log_in, timeout, 0.3)
@@ -92,6 +88,9 @@ class OpenStack:
         wait.until("nova-scheduler listens", lambda: self._listens("nova-scheduler"), timeout, 0.3)
         self.plane.wait_port("glance", ADDRESS, places.GLANCE, timeout)
         catalog.ensure_flavor(self.api)
+
+    def make_guests(self):
+        """Makes the guests of the seed, once what their disks lie on is there."""
         self.set_guests(*self.seed()["guests"])
 
     def _listens(self, binary):
@@ -115,26 +114,11 @@ class OpenStack:
 
     def compute_service(self, machine):
         """What a machine's PID 1 starts."""
-        needs = [str(port) for port in COMPUTE_NEEDS]
-        return {"name": "nova-compute",
-                "argv": [str(places.program("python")), "-I", str(places.HERE / "nova_service.py"), "nova-compute", ADDRESS,
-                         *needs, "--", "--config-file", "/etc/nova/nova.conf"],
-                "env": {"PATH": f"{places.VENV}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONDONTWRITEBYTECODE": "1",
-                        "NOVALAB_HYPERVISOR_LOG": str(self.log),
-                        "NOVALAB_CONDUCTOR_FILE": str(self.folder / "conductor"),
-                        "NOVALAB_EVACUATE_SECONDS": str(self.folder / "evacuate_seconds"), "no_proxy": "*"}}
+        return compute.service(machine, self.folder)
 
     def install_machine(self, machine):
         """Puts the config and the identity of its nova-compute onto a machine's disk."""
-        for folder in ("etc/nova", "var/lib/nova"):
-            machine.opaque(folder)
-        machine.install_file("/etc/nova/nova.conf", config.compute(machine.name, machine.address))
-        # A compute node's identity, as a deployment tool writes it beforehand: the same at every run.
-        machine.install_file("/var/lib/nova/compute_id", str(uuid.uuid5(uuid.UUID(machine.uuid), "compute node")))
-        machine.install_file("/var/lib/nova/instances/.keep", "")
-        if self.instances == "shared":
-            machine.change_spec(lambda spec: spec.update(
-                binds=[[str(self.folder / "instances"), "/var/lib/nova/instances"]]))
+        compute.install(machine, self.folder / "instances" if self.instances == "shared" else None)
 
     # Doing
 
@@ -255,7 +239,8 @@ class OpenStack:
 
     def hypervisor(self, *names):
         """The hypervisors' log: all of it, or the events with these names."""
-        return [e for e in truth.read(self.log) if not names or e["event"] in names]
+        found = compute.read_logs(self.machines.values(), self.folder)
+        return [e for e in found if not names or e["event"] in names]
 
     def power(self):
         """The lab's record of power transitions."""
@@ -263,9 +248,9 @@ class OpenStack:
 
     def disks(self, host):
         """The guests whose directory is on a machine's disk (or on the shared storage), by id."""
-        folder = (self.folder / "instances" if self.instances == "shared"
-                  else self.machines[host].path("/var/lib/nova/instances"))
-        return sorted(p.name for p in folder.iterdir() if p.is_dir())
+        if self.instances == "shared":
+            return sorted(p.name for p in (self.folder / "instances").iterdir() if p.is_dir())
+        return compute.guests_on(self.machines[host])
 
     def evacuate_posts(self):
         """Every evacuate POST that reached the gate, in order, with the `guest`'s name; a `status` of None has no answer."""

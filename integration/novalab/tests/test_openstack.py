@@ -11,9 +11,10 @@ from unittest import mock
 
 from novalab import scenario, wait
 from novalab.cluster import Shape
-from novalab.openstack import places, truth
+from novalab.openstack import compute, places, truth
 from novalab.openstack.gate import Gate
 from novalab.openstack.cloud import OpenStack, seconds
+from novalab.shape import shape_of
 
 
 def ran(at, host, running, guest="g"):
@@ -68,6 +69,32 @@ class BringUp(unittest.TestCase):
                     with self.assertRaisesRegex(wait.Timeout, f"{late} listens"):
                         cloud.wait_ready(0.1)
                     cloud.set_guests.assert_not_called()
+
+
+class Computes(unittest.TestCase):
+    def machine(self, folder, name, has_disks=True):
+        made = mock.Mock(folder=Path(folder, name), has_disks=has_disks)
+        (made.folder / "log").mkdir(parents=True)
+        return made
+
+    def test_what_machines_with_their_own_kernels_log_is_one_log_in_the_order_of_time(self):
+        with tempfile.TemporaryDirectory() as folder:
+            machines = [self.machine(folder, "a"), self.machine(folder, "b"), self.machine(folder, "c", has_disks=False)]
+            for machine, times in zip(machines, ((1, 5), (2, 4), (3, 3))):
+                lines = [json.dumps({"at": at, "event": f"{machine.folder.name}{n}"}) + "\n" for n, at in enumerate(times)]
+                compute.log(machine, folder).write_text("".join(lines), encoding="utf-8")
+            found = [event["event"] for event in compute.read_logs(machines, folder)]
+        self.assertEqual(found, ["a0", "b0", "c0", "c1", "b1", "a1"])
+
+    def test_only_directories_of_guests_are_guests(self):
+        ref = "05265d84-d762-4fee-a7b8-c51e12df13be"
+        self.assertEqual(compute.guests_on(mock.Mock(names=lambda _: [".keep", "_base", "compute_nodes", ref, ref + ".bak"])), [ref])
+
+    def test_real_nova_on_machines_with_kernels_has_its_guests_on_their_own_disks_and_room_for_itself(self):
+        real, simulated = shape_of({"machines": "uml", "cloud": "openstack"}), shape_of({"machines": "uml"})
+        self.assertEqual((real.instances, real.memory_mb > simulated.memory_mb), ("local", True))
+        self.assertEqual(shape_of({"cloud": "openstack"}).instances, "shared")
+        self.assertEqual(shape_of({"machines": "uml", "cloud": "openstack", "memory_mb": 512}).memory_mb, 512)
 
 
 class Migrations(unittest.TestCase):

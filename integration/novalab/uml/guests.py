@@ -39,6 +39,15 @@ blkid -p -s UUID -o value "$array"
 cd "$instances"
 for guest in $guests; do sha256sum "$guest/disk"; done
 """
+# A disk that a hypervisor made begins with what that wrote.
+FILL = """\
+set -e
+instances=$1; bytes=$2; shift 2
+cd "$instances"
+for guest; do head -c $((bytes - $(stat -c %s "$guest/disk"))) /dev/urandom >> "$guest/disk"; done
+sync
+for guest; do sha256sum "$guest/disk"; done
+"""
 SUMS = 'cd "$1" && for guest in $3; do [ ! -e "$guest/disk" ] || head -c "$2" "$guest/disk" | sha256sum | sed "s|-|$guest/disk|"; done'
 
 
@@ -57,6 +66,17 @@ class GuestStorage:
         lines = done.out.split("\n")
         record = {"array": lines[0], "filesystem": lines[1], "sums": _sums(lines[2:])}
         assert set(record["sums"]) == set(guests), done
+        self._file(host).write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+    def fill(self, host, guests):
+        """Fills the disks that a hypervisor made for guests (server ids) of a host, on its array, and keeps their sums."""
+        if not guests:
+            return
+        done = self.machines[host].exec("sh", "-c", FILL, "sh", INSTANCES, DISK_BYTES, *guests, check=True, timeout=MAKE_SECONDS)
+        sums = _sums(done.out.split("\n"))
+        assert set(sums) == set(guests), done
+        record = self._record(host)
+        record["sums"].update(sums)
         self._file(host).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
     def array(self, host):

@@ -93,6 +93,17 @@ class UmlMachine(Machine):
         found = json.loads(self._ask({"do": "files", "path": folder, "suffix": suffix}))
         return {name: base64.b64decode(data) for name, data in sorted(found.items())}
 
+    def names(self, folder):
+        """The names in a folder of the living machine, in order."""
+        return sorted(self.exec("ls", "-A", "--", folder, check=True).out.split("\n")[:-1])
+
+    def sees(self, folder):
+        """Mounts a folder of the outer machine at its own path, read-only, from its next boot on."""
+        def more(spec):
+            if not any(folder == other or inside(folder, other) for other in spec["folders"]):
+                spec["folders"].append(folder)
+        self.change_spec(more)
+
     def log_folders(self):
         """Where its logs lie outside; they are written through."""
         return {"": self.folder / "log", "nova-ha": self.folder / "log" / "nova-ha"}

@@ -5,9 +5,10 @@ What Nova's fake driver keeps in a process's memory is kept here as libvirt keep
 * a *domain* (one JSON file in /var/lib/nova/domains) outlasts nova-compute and a power cut; the guest in it runs only
   as long as the boot in which it was started;
 * a guest has a directory below `instances_path` with a disk in it. A disk that is not there is built from the image,
-  which is what destroys data when Nova is wrong about where the disk is. Each built disk has a serial of its own.
+  which is what destroys data when Nova is wrong about where the disk is. Each built disk has a serial of its own, in its
+  first line; what follows is the guest's.
 
-Everything that happens is a line of JSON in $NOVALAB_HYPERVISOR_LOG, which all machines of a run share.
+Everything that happens is a line of JSON in $NOVALAB_HYPERVISOR_LOG.
 """
 
 import json
@@ -136,15 +137,24 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):
             self._take_time()
         disk = os.path.join(self._folder(instance), "disk")
         if os.path.exists(disk):
-            with open(disk, encoding="utf-8") as file:
-                say("kept", instance.uuid, serial=json.load(file)["serial"])
+            with open(disk, "rb") as file:
+                say("kept", instance.uuid, serial=json.loads(file.readline())["serial"])
         else:
-            os.makedirs(self._folder(instance), exist_ok=True)
             serial = str(uuid.uuid4())
-            with open(disk, "w", encoding="utf-8") as file:
-                json.dump({"serial": serial, "built_on": CONF.host, "image": instance.image_ref}, file)
+            self._build(instance, disk, serial)
             say("built", instance.uuid, serial=serial)
         return super().spawn(context, instance, *args, **kwargs)
+
+    def _build(self, instance, disk, serial):
+        """A disk whose first line says which it is. It belongs to whom the guests' folder belongs to, as libvirt's dynamic ownership."""
+        os.makedirs(self._folder(instance), exist_ok=True)
+        with open(disk, "w", encoding="utf-8") as file:
+            file.write(json.dumps({"serial": serial, "built_on": CONF.host, "image": instance.image_ref}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        owner = os.stat(CONF.instances_path)
+        for path in (self._folder(instance), disk):
+            os.chown(path, owner.st_uid, owner.st_gid)
 
     @staticmethod
     def _take_time():
