@@ -353,3 +353,44 @@ async fn nova_compute_waits_for_its_guests_filesystem() {
     assert_eq!(compute(&[]).0, 3);
     assert!(!world.storage_was_let_start());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_says_whose_the_guests_are_and_not_that_their_filesystem_is_there() {
+    let world = World::with_array(OWN).await;
+    world.set(&host().failed(), "True").await;
+    let word = ["--override", "compute1", "--by", "maria"];
+    assert_eq!(world.run_at(&world.address(), &word).0, 0);
+    let compute = |consul: &str| world.run_at(consul, &["--for", "compute", "--once"]);
+    let (code, text) = compute(&world.address());
+    assert!(code == 3 && text.contains("is not mounted at /var/lib/nova/instances"), "{code} {text}");
+    // It is remembered which one it is.
+    let (code, text) = compute(NO_CONSUL);
+    assert!(code == 3 && text.contains("is not mounted at /var/lib/nova/instances"), "{code} {text}");
+    world.disks.set("/sys/block/md1/md/array_state = clean");
+    for consul in [&world.address(), NO_CONSUL] {
+        let (code, text) = compute(consul);
+        assert!(code == 0 && text.contains("overridden by maria"), "{code} {text}");
+    }
+    // What cannot be read is not *none*.
+    std::fs::write(world.state.path().join("boot-guard/needs.json"), "").unwrap();
+    let (code, text) = compute(NO_CONSUL);
+    assert!(code == 1 && text.contains("needs.json: it is empty"), "{code} {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_without_consul_is_recorded_by_who_waits_for_it() {
+    let world = World::new().await;
+    let record = |consul: &str| world.run_at(consul, &["--record"]);
+    assert_eq!(record(NO_CONSUL), (0, String::new()), "nothing was said");
+    let word = ["--override", "compute1", "--by", "maria"];
+    assert_eq!(world.run_at(NO_CONSUL, &word).0, 0);
+    let mut waiting = world.command(NO_CONSUL, &["--record"]);
+    let output = waiting.timeout(Duration::from_secs(2)).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code().is_none(), "it waits for Consul: {text}");
+    assert_eq!(text, "compute1: the override by maria is not in the tree yet\n");
+    assert_eq!(world.recorded().await, None);
+    let (code, text) = record(&world.address());
+    assert!(code == 0 && text.contains("the override by maria is in the tree"), "{code} {text}");
+    assert_eq!(world.recorded().await.unwrap().by, "maria");
+}

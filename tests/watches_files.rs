@@ -269,7 +269,7 @@ fn systemd_takes_the_units() {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_file())
         .collect();
-    assert_eq!(units.len(), 6 + 3);
+    assert_eq!(units.len(), 7 + 3);
     let done = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && !said.contains("nova-ha") && !said.contains("cycle"), "{said}");
@@ -308,6 +308,12 @@ fn disks_and_nova_compute_start_after_the_guard_only_and_nova_compute_can_withou
             assert!(values.iter().all(|value| !value.contains("storage") && !value.contains("instances")));
         }
     }
+    // An override without Consul lets a guard end, and somebody has to be left to record it.
+    let record = "nova-ha-boot-guard-record.service";
+    let wanted = setting(folder.path(), "nova-ha-boot-guard@.service", "Wants");
+    assert!(wanted.iter().any(|unit| unit == record), "{wanted:?}");
+    let after = setting(folder.path(), record, "After");
+    assert_eq!(after, ["nova-ha-boot-guard@storage.service", "nova-ha-boot-guard@compute.service"]);
     // A guard of the storage that waits must not hold nova-compute: no order between them, either way.
     let before = setting(folder.path(), "nova-ha-boot-guard@.service", "Before");
     assert_eq!(before, ["shutdown.target"]);

@@ -157,10 +157,13 @@ class Product:
             return None
         return {"version": 1, "levels": [level]}
 
-    def deploy(self, name):
-        """Generates the Consul config of one machine from the tree, puts it into its agent and reloads the agent."""
+    def deploy(self, name, kind=None):
+        """Generates the Consul config of one machine from the tree, puts it into its agent and reloads the agent.
+
+        `kind` is host or ha where the machine's role is another one by now than it was made for.
+        """
         machine = self.machine(name)
-        kind = "--host" if machine.kind == "host" else "--ha-node"
+        kind = "--host" if (kind or machine.kind) == "host" else "--ha-node"
         out = f"/var/lib/nova-ha/generated/{name}"
         tokens = ["--token-dir", TOKENS] if self.shape.acl else []
         self.admin("nova-ha", "generate", "consul-config", kind, name, "--bin-dir", FOLDER, *tokens, "--out", out)

@@ -61,7 +61,7 @@ class Backdoor:
         raise Refused(404, "no %s %s" % (method, path))
 
     def guest(self, spec):
-        """A new guest by a new name; a known one by name or id changes, `deleted` removes it."""
+        """A new guest by a new name; a known one by name or id changes, `deleted` removes it, `host` is a cold migration by a person."""
         try:
             guest = self.world.guest(spec.get("id") or spec["name"])
         except Refused:
@@ -70,6 +70,8 @@ class Backdoor:
         if spec.get("deleted"):
             guest.deleted = True
             guest.running_on.clear()
+        if spec.get("host", guest.host) != guest.host:
+            self.world.moved_by_a_person(guest, spec["host"])
         for name in GUEST_FIELDS:
             if name in spec:
                 setattr(guest, name, spec[name])

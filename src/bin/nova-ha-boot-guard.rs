@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use nova_ha::boot_guard::Args;
-use nova_ha::boot_guard::guard::{Answer, Machine, catch_up, look, overridden, take_word};
+use nova_ha::boot_guard::guard::{Answer, Machine, look};
 use nova_ha::boot_guard::memory::Memory;
 use nova_ha::boot_guard::sight::Disks;
+use nova_ha::boot_guard::word;
 use nova_ha::clock::{Clock, SystemClock, boot_id};
 use nova_ha::consul::Consul;
 use nova_ha::exit::{ATTENTION, FAILED, OK};
@@ -37,7 +38,7 @@ fn run(args: &Args) -> Result<u8, String> {
     let host: HostName = name.parse().map_err(|error| format!("--host: {error}"))?;
     let boot_id = boot_id().map_err(|error| error.to_string())?.to_string();
     // Who asks once, or types a word, starts nothing.
-    let is_gate = !args.once && args.override_host.is_none();
+    let is_gate = !args.once && !args.record && args.override_host.is_none();
     let machine = Machine {
         host,
         what: args.what,
@@ -48,13 +49,16 @@ fn run(args: &Args) -> Result<u8, String> {
         run_dir: is_gate.then(|| args.run_dir.clone()),
     };
     if let (Some(typed), Some(by)) = (&args.override_host, &args.by) {
-        take_word(&machine, typed, by.clone(), args.reason.clone(), SystemClock.wall())?;
+        word::take(&machine, typed, by.clone(), args.reason.clone(), SystemClock.wall())?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let code = runtime.block_on(guard(args, &machine));
+    let code = match args.record {
+        true => runtime.block_on(recorded(args, &machine)),
+        false => runtime.block_on(guard(args, &machine)),
+    };
     runtime.shutdown_background();
     Ok(code)
 }
@@ -86,16 +90,47 @@ async fn question(machine: &Machine) -> Answer {
         let store = consul.as_ref().map(|consul| consul as &dyn Store).map_err(|_| why.as_str());
         let answer = look(machine, store).await;
         if let (Ok(store), Answer::Mine { .. }) = (store, &answer) {
-            catch_up(machine, store).await;
+            // Said in the log where it fails; it is tried again by the unit that only does this.
+            let _said = word::catch_up(machine, store).await;
         }
         answer
     };
     match tokio::time::timeout(DEADLINE, asking).await {
         Ok(answer) => answer,
         // Where Consul hangs, a person's word counts all the same.
-        Err(_) => overridden(machine).unwrap_or_else(|| Answer::CannotTell {
-            why: format!("Consul took longer than {DEADLINE:?}"),
-            next: "consul members".into(),
-        }),
+        Err(_) => match word::of_this_boot(machine) {
+            Some(word) => word::heeded(machine, None, word, None).await,
+            None => Answer::CannotTell {
+                why: format!("Consul took longer than {DEADLINE:?}"),
+                next: "consul members".into(),
+            },
+        },
     }
+}
+
+/// A person's word that was given without Consul, once it answers: for as long as that takes.
+async fn recorded(args: &Args, machine: &Machine) -> u8 {
+    let mut said: Option<String> = None;
+    loop {
+        let why = match tokio::time::timeout(DEADLINE, catch_up(machine)).await {
+            Ok(Ok(None)) => return OK,
+            Ok(Ok(Some(by))) => {
+                let _nobody_reads =
+                    writeln!(std::io::stdout(), "{}: the override by {by} is in the tree", machine.host);
+                return OK;
+            }
+            Ok(Err(why)) => why,
+            Err(_) => format!("Consul took longer than {DEADLINE:?}"),
+        };
+        if said.as_ref() != Some(&why) {
+            let _nobody_reads = writeln!(std::io::stdout(), "{}: {why}", machine.host);
+            said = Some(why);
+        }
+        tokio::time::sleep(args.interval).await;
+    }
+}
+
+async fn catch_up(machine: &Machine) -> Result<Option<String>, String> {
+    let consul = Consul::from_env().map_err(|error| error.to_string())?;
+    word::catch_up(machine, &consul).await
 }

@@ -28,6 +28,9 @@ pub struct Args {
     /// Ask once: exit 0 (its own), 3 (not its own, or not ready) or 1 (cannot tell).
     #[arg(long, conflicts_with = "override_host")]
     pub once: bool,
+    /// Wait until the tree has the last override, and end; at once where there is none.
+    #[arg(long, conflicts_with_all = ["once", "override_host"])]
+    pub record: bool,
     /// Pause between two questions.
     #[arg(long, default_value = "5s", value_parser = pause, value_name = "DURATION")]
     pub interval: Duration,

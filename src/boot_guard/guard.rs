@@ -4,20 +4,16 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use jiff::Timestamp;
-
 use super::ask::ask;
 use super::disks::{self, Kept};
 use super::memory::{Memory, MemoryError};
 use super::owner::{Owner, Seen, What, owner};
 use super::sight::Disks;
-use crate::keys;
+use super::word;
 use crate::names::{HostName, IncidentId};
 use crate::run_dir::{leave_storage_started, storage_started};
-use crate::store::{Op, Store, TxnOutcome};
+use crate::store::Store;
 use crate::tree::TreeError;
-use crate::tree::boot_guard::Override;
-use crate::tree::record::{Record, bytes};
 use crate::tree::runtime_config::RuntimeConfig;
 
 /// Who this machine is, in this boot.
@@ -116,28 +112,12 @@ pub async fn look(machine: &Machine, store: Result<&dyn Store, &str>) -> Answer 
         Ok(store) => ask(store, &machine.host).await.map_err(|error| said(&error)),
         Err(why) => Err((why.to_owned(), "correct Consul's settings of this unit".to_owned())),
     };
-    if let Some(word) = word_for_this_boot(machine) {
-        return heeded(machine, store.ok(), word, seen.ok()).await;
+    if let Some(word) = word::of_this_boot(machine) {
+        return word::heeded(machine, store.ok(), word, seen.ok()).await;
     }
     match seen {
         Ok(seen) => judged(machine, &seen).await,
         Err((why, next)) => Answer::CannotTell { why, next },
-    }
-}
-
-/// A person's word for this boot, if there is one: without asking Consul anything.
-pub fn overridden(machine: &Machine) -> Option<Answer> {
-    word_for_this_boot(machine).map(|word| Answer::Overridden { by: word.by, recorded: word.recorded })
-}
-
-fn word_for_this_boot(machine: &Machine) -> Option<Override> {
-    match machine.memory.overridden() {
-        Ok(word) => word.filter(|word| word.boot_id == machine.boot_id),
-        // A person's word that cannot be read is no word.
-        Err(error) => {
-            tracing::warn!(%error, "the last override cannot be read");
-            None
-        }
     }
 }
 
@@ -155,6 +135,7 @@ async fn judged(machine: &Machine, seen: &Seen) -> Answer {
         Owner::NotMine { why, next } => Answer::NotMine { why, next },
         Owner::Returning(id) => Answer::Returning(id),
         Owner::Mine => {
+            word::keep_needs(machine, &seen.published);
             if let Some(answer) = kept_by_disks(machine, &seen.published).await {
                 return answer;
             }
@@ -168,7 +149,7 @@ async fn judged(machine: &Machine, seen: &Seen) -> Answer {
 }
 
 /// Why the disks do not agree; `None`: they do.
-async fn kept_by_disks(machine: &Machine, published: &RuntimeConfig) -> Option<Answer> {
+pub(super) async fn kept_by_disks(machine: &Machine, published: &RuntimeConfig) -> Option<Answer> {
     let host = &machine.host;
     let kept = match machine.what {
         What::Storage => {
@@ -195,7 +176,7 @@ async fn kept_by_disks(machine: &Machine, published: &RuntimeConfig) -> Option<A
 
 /// Leaves word that this boot's storage waited for this answer: `nova-ha-runtime-info` publishes it, and a
 /// takeover demands it. Not where one of the guests' arrays runs already: that one did not wait.
-async fn let_start(machine: &Machine, published: &RuntimeConfig) -> Vec<String> {
+pub(super) async fn let_start(machine: &Machine, published: &RuntimeConfig) -> Vec<String> {
     let (What::Storage, Some(run_dir)) = (machine.what, &machine.run_dir) else { return Vec::new() };
     if storage_started(run_dir, &machine.boot_id) {
         return Vec::new();
@@ -213,77 +194,6 @@ async fn let_start(machine: &Machine, published: &RuntimeConfig) -> Vec<String> 
         Err(why) => tracing::warn!(why, "no word is left that the storage was let start"),
     }
     Vec::new()
-}
-
-/// A person's word for this boot: recorded where Consul answers, and the tree that answers is the one
-/// that this host knows from now on.
-async fn heeded(machine: &Machine, store: Option<&dyn Store>, word: Override, seen: Option<Seen>) -> Answer {
-    if let Some(seen) = &seen
-        && let Err(error) = machine.memory.learn(&machine.host, &seen.generation)
-    {
-        tracing::warn!(%error, "the tree's generation cannot be remembered");
-    }
-    // Without Consul nobody knows which arrays are the guests'.
-    let published = seen.map(|seen| seen.published).unwrap_or_default();
-    for device in let_start(machine, &published).await {
-        tracing::warn!(device, "an array of the guests ran before this was asked");
-    }
-    let recorded = word.recorded || record(machine, store, &word).await;
-    Answer::Overridden { by: word.by, recorded }
-}
-
-/// Writes an override that the tree does not have; whether it has it now.
-async fn record(machine: &Machine, store: Option<&dyn Store>, word: &Override) -> bool {
-    let Some(store) = store else { return false };
-    let word = Override { recorded: true, ..word.clone() };
-    let key = keys::host(&machine.host).boot_guard();
-    match store.transact(&[Op::Set(key, bytes(&word))]).await {
-        Ok(TxnOutcome::Committed(_)) => {
-            if let Err(error) = machine.memory.say(&word) {
-                tracing::warn!(%error, "recorded in the tree; it will be recorded once more");
-            }
-            true
-        }
-        Ok(TxnOutcome::Refused(refusals)) => {
-            tracing::warn!(
-                why = refusals.first().map_or("", |r| r.what.as_str()),
-                "the override is not recorded yet"
-            );
-            false
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the override is not recorded yet");
-            false
-        }
-    }
-}
-
-/// An override of an earlier boot that the tree never got is recorded when it can be.
-pub async fn catch_up(machine: &Machine, store: &dyn Store) {
-    if let Ok(Some(word)) = machine.memory.overridden()
-        && !word.recorded
-    {
-        record(machine, Some(store), &word).await;
-    }
-}
-
-/// Takes a person's word for this boot.
-///
-/// # Errors
-/// The name typed is not this host's, or the word cannot be kept.
-pub fn take_word(
-    machine: &Machine,
-    typed: &HostName,
-    by: String,
-    reason: Option<String>,
-    at: Timestamp,
-) -> Result<(), String> {
-    if *typed != machine.host {
-        return Err(format!("this host is {}, not {typed}; nothing was changed", machine.host));
-    }
-    let boot_id = machine.boot_id.clone();
-    let word = Override { version: Override::VERSION, by, reason, at, boot_id, recorded: false };
-    machine.memory.say(&word).map_err(|error| error.to_string())
 }
 
 fn said(error: &TreeError) -> (String, String) {

@@ -1,4 +1,5 @@
-//! What this machine remembers over boots: which tree it knew, and a person's word for one boot.
+//! What this machine remembers over boots: which tree it knew, what its nova-compute needs, and a person's word for
+//! one boot.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,10 @@ use crate::names::HostName;
 use crate::run_dir::write_whole;
 use crate::tree::boot_guard::Override;
 use crate::tree::record::{Record, parse};
+use crate::tree::runtime_config::RuntimeConfig;
+
+/// The file of [`Memory::needs`].
+const NEEDS: &str = "needs";
 
 /// The tree that said *mine* last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,22 +88,58 @@ impl Memory {
         self.write("override", word)
     }
 
+    /// What nova-compute needs before it starts, as the host published it: its guests' filesystems. Nothing, where
+    /// Consul never said.
+    ///
+    /// # Errors
+    /// As [`Memory::known`].
+    pub fn needs(&self) -> Result<RuntimeConfig, MemoryError> {
+        let Some(bytes) = self.bytes(NEEDS)? else { return Ok(RuntimeConfig::default()) };
+        let failed = |why: String| MemoryError { path: self.path(NEEDS), why };
+        match bytes.is_empty() {
+            true => Err(failed("it is empty".into())),
+            false => RuntimeConfig::parse(NEEDS, &bytes).map_err(|error| failed(error.to_string())),
+        }
+    }
+
+    /// Remembers that; writes only what is new.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn keep_needs(&self, published: &RuntimeConfig) -> Result<(), MemoryError> {
+        let needs = RuntimeConfig {
+            version: published.version,
+            filesystems: published.filesystems.clone(),
+            instances_path: published.instances_path.clone(),
+            ..RuntimeConfig::default()
+        };
+        if self.needs().is_ok_and(|kept| kept == needs) {
+            return Ok(());
+        }
+        self.write(NEEDS, &needs)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.json"))
     }
 
     fn read<T: Record>(&self, name: &str) -> Result<Option<T>, MemoryError> {
-        let path = self.path(name);
-        let failed = |why: String| MemoryError { path: path.clone(), why };
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(error.to_string())),
-        };
-        parse(name, &bytes).map(Some).map_err(|error| failed(error.to_string()))
+        let Some(bytes) = self.bytes(name)? else { return Ok(None) };
+        parse(name, &bytes)
+            .map(Some)
+            .map_err(|error| MemoryError { path: self.path(name), why: error.to_string() })
     }
 
-    fn write<T: Record>(&self, name: &str, record: &T) -> Result<(), MemoryError> {
+    fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, MemoryError> {
+        let path = self.path(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(MemoryError { path, why: error.to_string() }),
+        }
+    }
+
+    fn write<T: Serialize>(&self, name: &str, record: &T) -> Result<(), MemoryError> {
         let path = self.path(name);
         let failed = |why: String| MemoryError { path: path.clone(), why };
         let text = serde_json::to_string(record).map_err(|error| failed(error.to_string()))?;

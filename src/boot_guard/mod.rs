@@ -9,7 +9,7 @@
 //! restored from a backup can forget.
 //!
 //! Start at [`guard`] (one question), then [`owner`] and [`disks`] (the pure rules), [`ask`] and [`sight`] (what
-//! is read) and [`memory`] (what this machine itself remembers).
+//! is read), [`memory`] (what this machine itself remembers) and [`word`] (a person's override).
 
 pub mod args;
 pub mod ask;
@@ -18,5 +18,6 @@ pub mod guard;
 pub mod memory;
 pub mod owner;
 pub mod sight;
+pub mod word;
 
 pub use args::Args;

@@ -37,8 +37,7 @@ pub(super) fn left_to_do(
             &[
                 "systemctl disable --now nova-ha-recover.timer nova-ha-mark-failed.timer",
                 &format!("{config} --host {ha_node} --out /etc/consul.d; consul reload"),
-                "systemctl enable nova-ha-boot-guard@compute nova-ha-boot-guard@storage",
-                "mdadm and fstab: its guests' arrays and filesystems as on every host",
+                "boot guard, mdadm.conf and fstab as on every host: docs/boot-guard.md",
                 "rm /var/lib/nova-ha/takeovers/*   (what it took is its own now)",
                 &format!("nova-ha-runtime-info --host {ha_node}"),
             ],
@@ -46,7 +45,9 @@ pub(super) fn left_to_do(
         part(
             format!("on {host}, an HA node now"),
             &[
-                "systemctl disable nova-ha-boot-guard@compute nova-ha-boot-guard@storage",
+                // Its nova-compute would wait for ever for a guard that asks for a host of this name.
+                "rm /etc/systemd/system/*nova-compute.service.d/nova-ha.conf; systemctl daemon-reload",
+                "systemctl disable --now nova-ha-guest-storage   (where its guests were on md)",
                 "mdadm.conf: AUTO -all; fstab: no guests' filesystem. Nothing starts them there",
                 &format!("{config} --ha-node {host} --out /etc/consul.d; consul reload"),
                 "systemctl enable --now nova-ha-recover.timer nova-ha-mark-failed.timer",
@@ -95,7 +96,8 @@ mod tests {
             "generate consul-config --host ha1 ",
             "generate consul-config --ha-node compute1 ",
             "generate consul-config --ha-node ha2 ",
-            "enable nova-ha-boot-guard@compute",
+            "docs/boot-guard.md",
+            "rm /etc/systemd/system/*nova-compute.service.d/nova-ha.conf",
             "generate acl",
         ] {
             assert!(said.contains(expected), "{expected}: {said}");

@@ -1,0 +1,69 @@
+"""A host's arrays taken over by the product, looked at while they are, and given back."""
+
+import json
+
+from novalab import expect, paths, wait
+from novalab.uml.guests import INSTANCES
+from novalab.uml.inside import take_arrays
+
+PROGRAM = "/opt/nova-ha/take-arrays"
+
+
+def prepare(lab):
+    """Every HA node takes storage by the program of a site; those that see no disks will say so."""
+    text = open(take_arrays.__file__, encoding="utf-8").read()
+    for node in lab.ha_nodes:
+        node.install_file(PROGRAM, text, 0o755)
+        lab.admin("nova-ha", "ha-node", "add", node.name, "--replace", "--storage", "exec", "--storage-exec", PROGRAM,
+                  "--nova-mountpoint", INSTANCES)
+
+
+def taken(lab, host, node):
+    """The host, which has lost its power, is recovered by the HA node, which has its array mounted; returns the incident."""
+    incident = expect.recovered(lab, host, 180)
+    assert incident.holder == node, incident
+    assert lab.arrays.holders(host) == [node]
+    assert lab.arrays.wrong(node, host) == []
+    return incident
+
+
+def freeze(lab, node):
+    """From now on nothing is written to what the HA node has mounted, so that digests show what others write."""
+    machine = lab.machine(node)
+    machine.exec("fsfreeze", "--freeze", INSTANCES, check=True)
+    # md says that the array is clean a moment after its last write.
+    wait.until("md has said that the array is clean",
+               lambda: machine.exec("sh", "-c", "cat /sys/block/md*/md/array_state").out.strip() == "clean", 20)
+
+
+def thaw(lab, node):
+    """It may be written again."""
+    lab.machine(node).exec("fsfreeze", "--unfreeze", INSTANCES, check=True)
+
+
+def publish_without_storage(lab, host):
+    """The host that came back publishes that its guard has kept its storage from it; its arrays stay published."""
+    published = lab.product(host, "nova-ha-runtime-info", "--host", host)
+    assert published.code == 1 and "is published and does not run here" in published.out, published
+    found = json.loads(lab.consul.get(f"ha_cluster/compute_nodes/{host}/internal/runtime_config"))
+    assert found["boot_guard"] is False and list(found["md_arrays"]) == [lab.arrays.array(host)], found
+
+
+def moved_off(lab, node, to):
+    """A person moves every guest of an HA node to a host that lives."""
+    names = [name for name, guest in lab.guests().items() if guest["host"] == node]
+    lab.cloud.set_guests(*({"name": name, "host": to} for name in names))
+    return names
+
+
+def released(lab, host, node):
+    """The HA node gives the host's storage back on a person's order, and not while it has guests."""
+    order = ("nova-ha-recover", host, "--release-storage", "--yes", host, "--by", "ann")
+    refused = lab.product(node, *order)
+    assert refused.code != 0 and "guests are on" in refused.err + refused.out, refused
+    assert lab.arrays.holders(host) == [node]
+    assert moved_off(lab, node, "compute2")
+    done = lab.product(node, *order)
+    assert done.code == 0, done
+    name = lab.machine(node).exec("mdadm", "--examine", lab.disks.by_id(host, 0), check=True).out
+    assert f"{host}:guests" in name, name
