@@ -3,11 +3,12 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::fs::StatVfsMountFlags;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::world::{Directory, DiskFile, Disks, Look, NovaUser, Place, chain};
 use crate::nova::ServerId;
@@ -22,8 +23,16 @@ const USER_WITHIN: Duration = Duration::from_secs(10);
 /// This machine's filesystems and users.
 #[derive(Debug, Default)]
 pub struct LocalDisks {
-    /// A recovery asks for one user, a thousand times.
-    known: Mutex<Option<NovaUser>>,
+    /// A recovery asks for one user, a thousand times, and for the first sixteen guests at once.
+    known: Mutex<Option<Known>>,
+}
+
+/// What was said last of a user.
+#[derive(Debug)]
+struct Known {
+    name: String,
+    at: Instant,
+    said: Result<NovaUser, String>,
 }
 
 #[async_trait]
@@ -42,14 +51,30 @@ impl Disks for LocalDisks {
 
 impl LocalDisks {
     async fn user(&self, name: &str) -> Result<NovaUser, String> {
-        let known = self.known.lock().map_err(|_| "a look before this one panicked")?.clone();
-        if let Some(user) = known.filter(|user| user.name == name) {
-            return Ok(user);
+        self.user_by(name, async || {
+            let (uids, gids) = tokio::join!(numbers("-u", name), numbers("-G", name));
+            let uid = *uids?.first().ok_or("id -u says nothing")?;
+            Ok(NovaUser { name: name.to_owned(), uid, gids: gids? })
+        })
+        .await
+    }
+
+    /// One asks; whoever came meanwhile has its answer too, also where it is none. So a directory service that does
+    /// not answer costs the guests of one look its deadline once.
+    async fn user_by(
+        &self,
+        name: &str,
+        ask: impl AsyncFnOnce() -> Result<NovaUser, String>,
+    ) -> Result<NovaUser, String> {
+        let came = Instant::now();
+        let mut known = self.known.lock().await;
+        match known.as_ref().filter(|known| known.name == name) {
+            Some(known) if known.said.is_ok() || known.at >= came => return known.said.clone(),
+            Some(_) | None => {}
         }
-        let uid = *numbers("-u", name).await?.first().ok_or("id -u says nothing")?;
-        let user = NovaUser { name: name.to_owned(), uid, gids: numbers("-G", name).await? };
-        *self.known.lock().map_err(|_| "a look before this one panicked")? = Some(user.clone());
-        Ok(user)
+        let said = ask().await;
+        *known = Some(Known { name: name.to_owned(), at: Instant::now(), said: said.clone() });
+        said
     }
 }
 
@@ -102,6 +127,8 @@ fn file(path: &Path) -> Result<Option<DiskFile>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn guest() -> ServerId {
@@ -148,5 +175,38 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let why = LocalDisks::default().look(folder.path(), &guest(), "nobody-knows-me").await.unwrap_err();
         assert!(why.contains("nobody-knows-me"), "{why}");
+    }
+    /// What sixteen looks at once get, and how often somebody was asked.
+    async fn at_once(
+        disks: &LocalDisks,
+        answer: Result<NovaUser, String>,
+    ) -> (Vec<Result<NovaUser, String>>, usize) {
+        let asked = AtomicUsize::new(0);
+        let looks = (0..16).map(|_| {
+            disks.user_by("nova", async || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                answer.clone()
+            })
+        });
+        let said = futures_util::future::join_all(looks).await;
+        (said, asked.into_inner())
+    }
+
+    #[tokio::test]
+    async fn a_user_is_asked_for_once_however_many_guests_are_looked_at() {
+        let disks = LocalDisks::default();
+        let nova = NovaUser { name: "nova".into(), uid: 162, gids: vec![162] };
+        assert_eq!(at_once(&disks, Ok(nova.clone())).await, (vec![Ok(nova.clone()); 16], 1));
+        assert_eq!(at_once(&disks, Err("nobody is asked".into())).await, (vec![Ok(nova); 16], 0));
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_an_answer_that_failed_does_not_wait_again_and_who_comes_later_asks_anew() {
+        let disks = LocalDisks::default();
+        let silent = || Err("no answer".to_owned());
+        assert_eq!(at_once(&disks, silent()).await, (vec![silent(); 16], 1));
+        let nova = NovaUser { name: "nova".into(), uid: 162, gids: vec![162] };
+        assert_eq!(at_once(&disks, Ok(nova.clone())).await, (vec![Ok(nova); 16], 1));
     }
 }
