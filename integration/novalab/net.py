@@ -20,6 +20,9 @@ import subprocess
 
 ANCHOR = "10.77.0.254"
 CLONE_NEWNET = 0x40000000
+# No sender hands the kernel a packet that is to be cut up on the way: the card of a machine with a kernel of its own
+# (User-mode Linux) says that it takes those, and drops them. A long answer then stalls for seconds.
+WHOLE_FRAMES = "gso_max_segs 1"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # Dropping happens on the bridge, by port: both directions, every protocol, ARP too, and it outlives a reboot of the
@@ -75,7 +78,7 @@ class Network:
         run(["ip", "netns", "add", self.bridge])
         run(["ip", "-n", self.bridge, "-batch", "-"],
             f"link set lo up\nlink add br0 type bridge forward_delay 0 stp_state 0\n"
-            f"link set br0 up\naddr add {ANCHOR}/16 dev br0\n")
+            f"link set br0 {WHOLE_FRAMES} up\naddr add {ANCHOR}/16 dev br0\n")
         run(["ip", "netns", "exec", self.bridge, "nft", "-f", "-"], RULES)
 
     def add_node(self, node, index, address, up=True):
@@ -83,7 +86,7 @@ class Network:
         name = self._add_port(node, index, up)
         # The same MAC at every boot, as a real card has: neighbours keep their ARP entries.
         run(["ip", "-n", name, "-batch", "-"],
-            f"link set lo up\nlink set eth0 address {mac(index)}\naddr add {address}/16 dev eth0\nlink set eth0 up\n")
+            f"link set lo up\nlink set eth0 address {mac(index)} {WHOLE_FRAMES}\naddr add {address}/16 dev eth0\nlink set eth0 up\n")
 
     def add_wires(self, node, index, tap, link, address, up=True):
         """The same for a node with a kernel of its own: `tap` is the wire to its card on port p<index>.
@@ -94,7 +97,7 @@ class Network:
         run(["ip", "-n", name, "-batch", "-"],
             f"link set lo up\nlink add wire type bridge forward_delay 0 stp_state 0\ntuntap add {tap} mode tap\n"
             f"tuntap add {link} mode tap\nlink set eth0 master wire\nlink set {tap} master wire\nlink set wire up\n"
-            f"link set eth0 up\nlink set {tap} up\naddr add {address}/30 dev {link}\nlink set {link} up\n")
+            f"link set eth0 up\nlink set {tap} up\naddr add {address}/30 dev {link}\nlink set {link} {WHOLE_FRAMES} up\n")
 
     def _add_port(self, node, index, up):
         name = self.namespace(node)
