@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from novalab import bench, contract_suite, demo, paths, quick, runner, scenario, wait
+from novalab import bench, bench_md, contract_suite, demo, paths, quick, runner, scenario, wait
 from novalab.cluster import Lab, stale_runs
 from novalab.openstack import prepare
 from novalab.shape import shape_of
@@ -35,8 +35,10 @@ def parser():
     test.add_argument("--long", action="store_true", help="scenarios that say so many times in a row")
     test.add_argument("--only", metavar="NAME", help="scenarios whose name contains this")
     test.add_argument("--jobs", type=int, help="scenarios at a time (default: two of tier lab, else one)")
-    measured = commands.add_parser("bench", help="the product's own share of an evacuation's time, beside real Nova")
-    measured.add_argument("--guests", type=int, default=20)
+    measured = commands.add_parser("bench", help="the product's own share of an evacuation's time, beside real Nova, or of a takeover's")
+    measured.add_argument("--guests", type=positive, help="how many the host has (default: 20, of uml 100)")
+    measured.add_argument("--hosts", choices=[UML], help="uml: of the takeover of a host's md arrays")
+    measured.add_argument("--runs", type=positive, help="of uml: how many takeovers, each in a lab of its own (default: 3)")
     up = commands.add_parser("up", help="bring a lab up and leave it running")
     cloud_option(up)
     up.add_argument("--bare", action="store_true", help="without the product: Consul, machines, BMCs, cloud")
@@ -58,6 +60,13 @@ def parser():
     play.add_argument("name")
     play.add_argument("run")
     return top
+
+
+def positive(text):
+    """A number of at least 1. Raises ValueError."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
 
 
 def cloud_option(command):
@@ -229,9 +238,14 @@ def demonstrate(args):
 
 
 def measure(args):
-    """The benchmark on real Nova; `integration/bench.py` is the one of the simulated cloud."""
+    """The benchmark on real Nova, or on md arrays; `integration/bench.py` is the one of the simulated cloud."""
+    if args.hosts == UML:
+        image.prepare()
+        return bench_md.main(args.guests or 100, args.runs or 3)
+    if args.runs:
+        raise ValueError("--runs is of --hosts uml")
     prepare.prepare()
-    return bench.main(args.guests)
+    return bench.main(args.guests or 20)
 
 
 COMMANDS = {
