@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use nova_ha::program::Ended;
 use nova_ha::recovery::site_programs::SitePrograms;
-use nova_ha::recovery::storage::contract::{Answer, Order, VERSION, Verb, answer};
+use nova_ha::recovery::storage::answer::Answer;
+use nova_ha::recovery::storage::contract::{Order, VERSION, Verb, answer};
 use nova_ha::recovery::world::{Programs, Said};
 use serde_json::Value;
 

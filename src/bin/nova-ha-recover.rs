@@ -91,7 +91,16 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let reports = runtime.block_on(run(&world, &options));
     runtime.shutdown_background();
-    Ok(print(args, &reports?))
+    match reports {
+        Ok(reports) => Ok(print(args, &reports)),
+        // Nothing was even looked at: this HA node waits as a whole.
+        Err(Stop::Waiting { reasons, next }) => {
+            say(&columns::line(&format!("{}: waiting: {}", world.me, reasons.join("; "))));
+            next.iter().for_each(|next| say(&format!("  next: {next}")));
+            Ok(exit::ATTENTION)
+        }
+        Err(stop) => Err(stop.into()),
+    }
 }
 
 fn release(args: &Args, world: &World, host: Option<&HostName>) -> anyhow::Result<u8> {

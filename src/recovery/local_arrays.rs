@@ -32,8 +32,10 @@ const STOP_TRIES: u32 = 8;
 /// Between two of them.
 const STOP_PAUSE: Duration = Duration::from_millis(500);
 
-/// Udev is waited for only so that its own looks do not get in the way of what follows. Whatever else the machine
-/// has in udev's queue must not cost the attempt, which has 20 s at most.
+/// Udev is waited for before an array is stopped, and only then: it has a new array and its members open while it
+/// looks at them, and an open that comes too late makes a stopped array anew, empty. Nothing of that is in the way
+/// of an assembly or a mount, and a slow machine's udev takes as long as mdadm. Whatever else is in its queue must
+/// not cost the attempt, which has 20 s at most.
 const SETTLE_WITHIN: Duration = Duration::from_secs(3);
 
 /// This machine's.
@@ -62,9 +64,7 @@ impl Arrays for LocalArrays {
         let deadline = Instant::now() + within;
         let nodes = self.nodes(&order.uuid, &order.members, deadline).await?;
         let args = command::assemble(&order.uuid, order.degraded, &order.how, &nodes)?;
-        command::run("mdadm", &args, left(deadline)).await?;
-        self.settle(deadline).await;
-        Ok(())
+        command::run("mdadm", &args, left(deadline)).await
     }
 
     async fn rename(
@@ -76,13 +76,12 @@ impl Arrays for LocalArrays {
     ) -> Result<(), String> {
         let deadline = Instant::now() + within;
         let nodes = self.nodes(uuid, members, deadline).await?;
-        command::run("mdadm", &command::rename(uuid, name, &nodes)?, left(deadline)).await?;
-        self.settle(deadline).await;
-        Ok(())
+        command::run("mdadm", &command::rename(uuid, name, &nodes)?, left(deadline)).await
     }
 
     async fn stop(&self, device: &str, uuid: &str, within: Duration) -> Result<(), String> {
         let deadline = Instant::now() + within;
+        self.settle(deadline).await;
         let mut tries = 0;
         loop {
             if !self.may_stop(device, uuid, deadline).await? {
@@ -90,7 +89,6 @@ impl Arrays for LocalArrays {
             }
             let node = self.roots.node(device);
             let Err(why) = command::run("mdadm", &command::stop(&node), left(deadline)).await else {
-                self.settle(deadline).await;
                 return Ok(());
             };
             tries += 1;

@@ -75,7 +75,7 @@ async fn look(context: &Context<'_>) -> Option<Answer> {
     strategy::check(context.world, context.case, &guests(context)).await
 }
 
-/// Takes it, and believes only a look afterwards.
+/// Takes it, and believes only a look afterwards (with storage `md` taking it ends with one).
 ///
 /// After a take that was killed or broke off, a clear *ready* lets it be tried again: each strategy can go on
 /// from wherever it was killed, and keeps an earlier run out that may live on. A crash of our own stands on the
@@ -84,6 +84,7 @@ async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<String, S
     let said = match strategy::take(context, &guests(context), off).await? {
         Some(Answer::Refused { detail }) => return Err(refused(context, &detail)),
         Some(Answer::Contradicted { detail }) => return Err(contradicted(context, &detail)),
+        Some(Answer::Taken { detail }) if context.case.storage.strategy == Strategy::Md => return Ok(detail),
         Some(answer) => answer.text(),
         None => String::new(),
     };

@@ -1,0 +1,60 @@
+"""Disks that are not as the host published them: an old record, half of a mirror gone, a copy of a member, another filesystem at
+the mountpoint. Each time every HA node waits, says why, and nobody is shot; then the array is taken without one of its disks.
+
+The host is dead and its power on. It died while its guests wrote, so that what is taken was not stopped cleanly either.
+"""
+
+import time
+
+from novalab import expect, takeover, wait
+from novalab.uml.guests import INSTANCES
+
+SHAPE = {"machines": "uml"}
+MAY_BE_SHOT = ["compute1"]
+TIME_LIMIT = 400
+HOST = "compute1"
+NODES = ("ha1", "ha2")
+
+
+def run(lab):
+    record = takeover.published(lab, HOST)
+    lab.admin("nova-ha", "policy", "set", "md_record_max_age", "1m")
+    written = takeover.writers(lab, HOST)
+    wait.until("its record is old", lambda: time.time() - record["time"]["timestamp"] > 65, 70, 1)
+    lab.panic(HOST)
+    lab.wait_incident(HOST, "waiting", 120)
+    left = lab.disks.digests(HOST)
+    waits_for(lab, "more apart than policy")
+
+    # The next reason is there before this one goes: whoever may take it takes it at once.
+    for bay in (0, 1):
+        lab.disks.pull(HOST, bay)
+    lab.admin("nova-ha", "policy", "set", "md_record_max_age", "49h")
+    waits_for(lab, "too many for raid10")
+
+    lab.disks.replace("compute2", 3, content=lab.disks.image(HOST, 2))
+    lab.disks.put_back(HOST, 0)
+    waits_for(lab, "was not published as one")
+
+    for node in NODES:
+        lab.machine(node).exec("mount", "-t", "tmpfs", "tmpfs", INSTANCES, check=True)
+    lab.disks.replace("compute2", 3)
+    waits_for(lab, "another filesystem is mounted")
+
+    assert not lab.shots(HOST) and lab.reads_on(HOST) is True and not lab.incident_of(HOST).events("claimed")
+    assert lab.disks.digests(HOST) == left, "a byte of the disks changed, and nobody had taken them"
+    for node in NODES:
+        takeover.never_ran(lab, node)
+    for node in NODES:
+        lab.machine(node).exec("umount", INSTANCES, check=True)
+    incident = expect.recovered(lab, HOST, 150)
+    facts = " ".join(fact for event in incident.events("finished", "take_storage") for fact in event["facts"])
+    assert "DEGRADED, 1 of 4 members missing" in facts, facts
+    takeover.taken(lab, HOST, incident.holder, written)
+
+
+def waits_for(lab, reason):
+    """Each HA node with disks says so, and does nothing."""
+    for node in NODES:
+        said = wait.until(f"{node} waits because: {reason}", lambda: (lambda text: text if reason in text else None)(takeover.waits(lab, node)), 60, 2)
+        assert "waiting" in said, said
