@@ -170,9 +170,9 @@ fn the_array_stays_where_it_is_while_its_holder_may_live() {
         let key = keys::ha_node(&"ha1".parse().unwrap()).maintenance();
         stage.with(|u| u.kv.put(&key, "True"));
     };
-    let cases: [(&str, &dyn Fn(&Stage)); 2] =
-        [("its BMC is silent", &silent), ("it is in maintenance", &maintained)];
-    for (name, change) in cases {
+    for (name, change) in
+        [("its BMC is silent", &silent as &dyn Fn(&Stage)), ("it is in maintenance", &maintained)]
+    {
         let stage = ha1_dies_with_it();
         change(&stage);
         let said = stage.recover("ha2");
