@@ -6,7 +6,7 @@ kernel's clocks, and that nothing was touched from digests of the disks.
 """
 
 from novalab import expect, wait
-from novalab.uml import guarded, takeover
+from novalab.uml import guarded, returning
 
 SHAPE = {"machines": "uml", "with_kernel": ["compute1", "ha1"], "init": "systemd", "hosts": 2, "guests": 4, "acl": True,
          "targets": {"mode": "this_ha_node"}}
@@ -18,7 +18,6 @@ HOST, NODE = "compute1", "ha1"
 def run(lab):
     guarded.install(lab, HOST)
     guarded.keep_md_from_assembling(lab, NODE)
-    takeover.prepare(lab)
     without_consul(lab)
     by_a_persons_word(lab)
     returns_by_itself(lab)
@@ -64,8 +63,8 @@ def by_a_persons_word(lab):
 
 def returns_by_itself(lab):
     lab.cut(HOST)
-    incident = takeover.taken(lab, HOST, NODE)
-    takeover.freeze(lab, NODE)
+    incident = returning.taken(lab, HOST, NODE)
+    returning.freeze(lab, NODE)
     left = lab.disks.digests(HOST)
     lab.power_on(HOST)
     host = lab.machine(HOST)
@@ -77,16 +76,16 @@ def returns_by_itself(lab):
     wait.never("anything of it starts", lambda: guarded.assert_down(lab, HOST), 2 * guarded.INTERVAL_SECONDS, 1)
     assert lab.arrays.holders(HOST) == [NODE]
     assert lab.disks.digests(HOST) == left, f"the host that returned changed its disks, which {NODE} has mounted"
-    takeover.thaw(lab, NODE)
+    returning.thaw(lab, NODE)
     lab.wait_for_agent(HOST)
-    takeover.publish_without_storage(lab, HOST)
+    returning.publish_without_storage(lab, HOST)
 
 
 def given_back(lab):
     rejoin = ("nova-ha", "rejoin", HOST, "--by", "ann", "--yes", HOST, "--wait", "90s")
     refused = lab.admin(*rejoin, check=False)
     assert refused.code != 0 and "--release-storage" in refused.err, refused
-    takeover.released(lab, HOST, NODE)
+    returning.released(lab, HOST, NODE)
     assert lab.arrays.holders(HOST) == [], "who has it not, is not asked"
     guarded.assert_down(lab, HOST)
     lab.wait_observed()

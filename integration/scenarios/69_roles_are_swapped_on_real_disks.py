@@ -5,7 +5,7 @@ What the command says is left to do by hand is done, and both machines boot once
 """
 
 from novalab import expect, wait
-from novalab.uml import guarded, takeover
+from novalab.uml import guarded, returning
 
 SHAPE = {"machines": "uml", "with_kernel": ["compute1", "ha1"], "init": "systemd", "hosts": 2, "guests": 4,
          "targets": {"mode": "this_ha_node"}}
@@ -18,17 +18,16 @@ SWAP = ("nova-ha", "rejoin", HOST, "--swap-roles", "--by", "ann", "--yes", HOST,
 def run(lab):
     guarded.install(lab, HOST)
     guarded.keep_md_from_assembling(lab, NODE)
-    takeover.prepare(lab)
     guarded.off_and_on(lab, HOST)
     guarded.wait_started(lab, HOST)
     guarded.in_service(lab, HOST)
     lab.cut(HOST)
-    takeover.taken(lab, HOST, NODE)
+    returning.taken(lab, HOST, NODE)
     lab.power_on(HOST)
     lab.machine(HOST).wait_up()
     lab.wait_for_agent(HOST)
     lab.wait_observed()
-    takeover.publish_without_storage(lab, HOST)
+    returning.publish_without_storage(lab, HOST)
     swapped(lab)
     left_to_do(lab)
     boot_in_new_roles(lab)

@@ -1,21 +1,9 @@
-"""A host's arrays taken over by the product, looked at while they are, and given back."""
+"""A host whose arrays were taken over, while it returns: what it may not touch, and what it is given back."""
 
 import json
 
-from novalab import expect, paths, wait
+from novalab import expect, wait
 from novalab.uml.guests import INSTANCES
-from novalab.uml.inside import take_arrays
-
-PROGRAM = "/opt/nova-ha/take-arrays"
-
-
-def prepare(lab):
-    """Every HA node takes storage by the program of a site; those that see no disks will say so."""
-    text = open(take_arrays.__file__, encoding="utf-8").read()
-    for node in lab.ha_nodes:
-        node.install_file(PROGRAM, text, 0o755)
-        lab.admin("nova-ha", "ha-node", "add", node.name, "--replace", "--storage", "exec", "--storage-exec", PROGRAM,
-                  "--nova-mountpoint", INSTANCES)
 
 
 def taken(lab, host, node):
