@@ -21,7 +21,7 @@ from novalab.demo import stamp
 from novalab.shape import shape_of
 
 HOST, TAKER = "compute1", "ha1"
-# Issue 4: on top of what mdadm and mount take, with 100 guests.
+# On top of what mdadm and mount take, with 100 guests.
 MOST_OWN_SECONDS = 1.0
 THEIRS = ("mdadm", "mount", "umount")
 # Of recover alone: what it says by itself, and each program that ends.
