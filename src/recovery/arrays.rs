@@ -106,6 +106,8 @@ pub enum Mountpoint {
     Absent,
     /// Something that is no directory, or a symbolic link.
     NoDirectory,
+    /// A directory that is reached by a symbolic link further up: the mount table would name the other place.
+    Elsewhere(PathBuf),
     /// A directory.
     Directory {
         /// How many of its entries are guests' directories (named by a UUID).

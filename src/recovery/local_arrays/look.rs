@@ -44,6 +44,10 @@ fn mountpoint(at: &Path) -> Result<Mountpoint, String> {
         Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(Mountpoint::NoDirectory),
         Err(error) => return Err(said(error)),
     }
+    let real = std::fs::canonicalize(&at).map_err(said)?;
+    if real != at {
+        return Ok(Mountpoint::Elsewhere(real));
+    }
     let mut guests = 0;
     for entry in std::fs::read_dir(&at).map_err(said)? {
         guests += usize::from(is_guests(&entry.map_err(said)?.file_name().to_string_lossy()));
@@ -64,6 +68,7 @@ pub(super) fn is_a_directory(at: &Path) -> Result<(), String> {
         Mountpoint::Directory { .. } => Ok(()),
         Mountpoint::Absent => Err(format!("{} is not there", at.display())),
         Mountpoint::NoDirectory => Err(format!("{} is no directory", at.display())),
+        Mountpoint::Elsewhere(real) => Err(format!("{} is really {}", at.display(), real.display())),
     }
 }
 
@@ -73,7 +78,7 @@ mod tests {
 
     #[test]
     fn only_what_is_named_as_a_guest_counts_as_one() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir_in(std::env::temp_dir().canonicalize().unwrap()).unwrap();
         let at = folder.path().join("instances");
         assert_eq!(mountpoint(&at), Ok(Mountpoint::Absent));
         std::fs::create_dir(&at).unwrap();
@@ -98,8 +103,10 @@ mod tests {
         }
         std::fs::write(folder.path().join("file"), "x").unwrap();
         assert_eq!(mountpoint(&folder.path().join("file/x")), Ok(Mountpoint::NoDirectory));
-        // A link further up is as good as a directory.
-        assert!(is_a_directory(&folder.path().join("link/_base")).is_ok());
+        // With a link further up the mount table names another place.
+        let real = Mountpoint::Elsewhere(at.join("_base"));
+        assert_eq!(mountpoint(&folder.path().join("link/_base")), Ok(real));
+        assert!(is_a_directory(&at.join("_base")).is_ok());
         assert!(is_a_directory(&link).unwrap_err().contains("no directory"));
     }
 }

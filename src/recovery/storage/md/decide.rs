@@ -351,6 +351,9 @@ fn way_is_free(
         }
         Some(Mountpoint::Absent) => refused(format!("{at} is not there: mkdir {at}")),
         Some(Mountpoint::NoDirectory) => refused(format!("{at} is no directory")),
+        Some(Mountpoint::Elsewhere(real)) => {
+            refused(format!("{at} is really {0}: set nova_mountpoint so that it says that", real.display()))
+        }
         None => Err(Answer::CannotTell { why: format!("nobody looked at {at}") }),
     }
 }

@@ -54,6 +54,8 @@ pub struct WantedFilesystem {
 /// # Errors
 /// What was published is not enough, or cannot be mounted so that the guests are where they must be.
 pub fn wanted(config: &RuntimeConfig, mountpoint: &Path) -> Result<Wanted, String> {
+    // The mount table writes no slash at the end.
+    let mountpoint: PathBuf = mountpoint.components().collect();
     let instances = instances_path(config);
     let filesystems = of_the_guests(config);
     let Some(holding) = filesystems.first().filter(|fs| instances.starts_with(&fs.mountpoint)) else {
@@ -67,7 +69,7 @@ pub fn wanted(config: &RuntimeConfig, mountpoint: &Path) -> Result<Wanted, Strin
     }
     // What is beneath the filesystem's own root on the host is beneath it here too.
     let below = instances.strip_prefix(&holding.mountpoint).unwrap_or(Path::new(""));
-    let root = root_for(mountpoint, below)?;
+    let root = root_for(&mountpoint, below)?;
     let mut wanted = Wanted { arrays: Vec::new(), filesystems: Vec::new() };
     for fs in &filesystems {
         let at = match Path::new(&fs.mountpoint).strip_prefix(instances) {
@@ -149,6 +151,8 @@ mod tests {
     fn guests_are_where_nova_here_looks_for_them() {
         for (instances, mounts, mountpoint, expected) in [
             (None, &["/var/lib/nova/instances"][..], "/instances", &[("fs0", "/instances")][..]),
+            (None, &["/var/lib/nova/instances"], "/instances/", &[("fs0", "/instances")]),
+            (Some("/srv/nova/"), &["/srv"], "/taken/nova/", &[("fs0", "/taken")]),
             (Some("/srv/nova"), &["/srv"], "/srv/nova", &[("fs0", "/srv")]),
             (Some("/srv/nova"), &["/srv"], "/taken/nova", &[("fs0", "/taken")]),
             (

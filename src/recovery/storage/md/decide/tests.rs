@@ -219,6 +219,11 @@ fn nothing_is_mounted_over_what_is_not_its_own() {
         ("its own guests", with(&[], Mountpoint::Directory { guests: 2 }), "not as published: 2 guests"),
         ("nothing there", with(&[], Mountpoint::Absent), "refused: /instances is not there"),
         ("a link", with(&[], Mountpoint::NoDirectory), "refused: /instances is no directory"),
+        (
+            "beyond a link",
+            with(&[], Mountpoint::Elsewhere("/srv/instances".into())),
+            "refused: /instances is really /srv/instances",
+        ),
     ] {
         let found = said(&seen, &begun());
         assert!(found.starts_with(expected), "{name}: {found}");
