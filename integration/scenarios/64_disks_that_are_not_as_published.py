@@ -1,5 +1,6 @@
 """Disks that are not as the host published them: an old record, half of a mirror gone, a copy of a member, another filesystem at
-the mountpoint. Each time every HA node waits, says why, and nobody is shot; then the array is taken without one of its disks.
+the mountpoint, another array of the same name. Each time every HA node waits, says why, and nobody is shot; then the array is
+taken without one of its disks, and resynced.
 
 The host is dead and its power on. It died while its guests wrote, so that what is taken was not stopped cleanly either.
 """
@@ -7,6 +8,7 @@ The host is dead and its power on. It died while its guests wrote, so that what 
 import time
 
 from novalab import expect, takeover, wait
+from novalab.uml import disks
 from novalab.uml.guests import INSTANCES
 
 SHAPE = {"machines": "uml"}
@@ -45,12 +47,31 @@ def run(lab):
     assert lab.disks.digests(HOST) == left, "a byte of the disks changed, and nobody had taken them"
     for node in NODES:
         takeover.never_ran(lab, node)
+    another_of_its_name(lab, left)
     for node in NODES:
         lab.machine(node).exec("umount", INSTANCES, check=True)
     incident = expect.recovered(lab, HOST, 150)
     facts = " ".join(fact for event in incident.events("finished", "take_storage") for fact in event["facts"])
-    assert "DEGRADED, 1 of 4 members missing" in facts, facts
+    assert "DEGRADED, 1 of 4 members missing" in facts and "not stopped cleanly: it is resynced" in facts, facts
     takeover.taken(lab, HOST, incident.holder, written)
+
+
+def another_of_its_name(lab, left):
+    """Somebody makes a new array of the host's disks, and calls it as the host did; then the disks are as they were again."""
+    lab.disks.put_back(HOST, 1)
+    images = [lab.disks.image(HOST, bay) for bay in lab.disks.bays(HOST)]
+    kept = [image.with_suffix(".kept") for image in images]
+    for image, copy in zip(images, kept):
+        disks.copy(image, copy)
+    members = [lab.disks.by_id(HOST, bay) for bay in lab.disks.bays(HOST)]
+    lab.machine("ha1").exec("mdadm", "--create", "/dev/md/wrong", "--run", "--quiet", "--level=10", "--raid-devices=4", "--metadata=1.2",
+                            "--name=guests", f"--homehost={HOST}", "--assume-clean", *members, check=True)
+    lab.machine("ha1").exec("mdadm", "--stop", "/dev/md/wrong", check=True)
+    waits_for(lab, "no members of it any more")
+    for image, copy in zip(images, kept):
+        disks.copy(copy, image)
+    lab.disks.pull(HOST, 1)
+    assert lab.disks.digests(HOST) == left
 
 
 def waits_for(lab, reason):
