@@ -1,14 +1,18 @@
 //! Every guest is where it should be, or accounted for; and nothing is left on the dead host that
 //! the ledger does not name.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::incident::guest::GuestState;
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
-use crate::nova::Server;
-use crate::recovery::evacuation::ledger;
+use crate::nova::{NovaHost, Server, ServiceState};
+use crate::recovery::evacuation::ledger::{self, Line};
 use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
+use crate::tree::machine::Targets;
+use crate::tree::storage::Strategy;
 
 /// Whether every guest of the ledger and of the dead host has an end that needs nobody.
 pub async fn is_accounted_for(context: &Context<'_>) -> Result<bool, Stop> {
@@ -59,6 +63,7 @@ pub async fn run(context: &mut Context<'_>) -> Result<(), Stop> {
             back.join(", ")
         )));
     }
+    still_run_where_they_were_sent(context, &lines).await?;
     let held = lines.values().filter(|line| matches!(line.entry.state, GuestState::Held { .. })).count();
     if held > 0 {
         return Err(Stop::held(format!(
@@ -69,6 +74,62 @@ pub async fn run(context: &mut Context<'_>) -> Result<(), Stop> {
     context
         .finished(Step::Verify, Outcome::AlreadySo, vec![summary(lines.values().map(|l| &l.entry.state))])
         .await
+}
+
+/// An HA node that took guests to itself and died since has no incident of its own: nobody else would miss them, while
+/// their disks are here by now. Nova may show them as running there for ever.
+async fn still_run_where_they_were_sent(
+    context: &Context<'_>,
+    lines: &BTreeMap<String, Line>,
+) -> Result<(), Stop> {
+    if context.case.targets != Targets::ThisHaNode || context.case.storage.strategy != Strategy::Md {
+        return Ok(());
+    }
+    let own = context.case.own_nova_host.as_str();
+    let recovered_to = |line: &Line| match line.entry.state {
+        GuestState::Recovered { .. } => line.entry.state.to().filter(|to| *to != own).map(str::to_owned),
+        GuestState::Posting
+        | GuestState::Resetting
+        | GuestState::Accepted { .. }
+        | GuestState::Stopping { .. }
+        | GuestState::Excluded { .. }
+        | GuestState::Refused { .. }
+        | GuestState::Failed { .. }
+        | GuestState::Held { .. } => None,
+    };
+    let elsewhere: BTreeSet<String> = lines.values().filter_map(recovered_to).collect();
+    for to in elsewhere {
+        let cannot_tell = |why: String| {
+            let reason = format!("whether {to} runs the guests that it took cannot be told: {why}");
+            Stop::waiting(reason, "openstack compute service list")
+        };
+        let host: NovaHost = match to.parse() {
+            Ok(host) => host,
+            Err(error) => return Err(cannot_tell(chain(&error))),
+        };
+        let service = context.cloud.service(&host).await.map_err(|error| cannot_tell(chain(&error)))?;
+        if service.is_some_and(|service| service.state == ServiceState::Up && !service.forced_down) {
+            continue;
+        }
+        let there = context.cloud.servers_on(&host).await.map_err(|error| cannot_tell(chain(&error)))?;
+        let lost: Vec<&str> = there
+            .iter()
+            .filter(|server| {
+                lines.get(server.id.as_str()).is_some_and(|line| recovered_to(line).as_ref() == Some(&to))
+            })
+            .map(|server| server.name.as_str())
+            .collect();
+        if !lost.is_empty() {
+            return Err(Stop::held(format!(
+                "{} guests were recovered on {to}, which is down now: {}; evacuate them to where their disks are, then \
+                 nova-ha incident resume {}",
+                lost.len(),
+                lost.join(", "),
+                context.case.id
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Counts by outcome, one line; a partial success is shown as partial.
