@@ -22,6 +22,8 @@ pub struct Earlier {
     pub resumed: Option<u64>,
     /// Other HA nodes that began to take the storage: they may have it mounted.
     pub took_storage: BTreeSet<HaNodeName>,
+    /// Those of them of which this run has written that it powers them off.
+    pub being_fenced: BTreeSet<HaNodeName>,
 }
 
 impl Earlier {

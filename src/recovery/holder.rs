@@ -67,16 +67,20 @@ pub async fn prove(world: &World, holder: &HaNodeName) -> Result<Option<PoweredO
     Ok(prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&node.policy)).await.ok())
 }
 
-/// Powers off an earlier holder that may have the storage mounted, and that is dead by `verdict`. Not one that
-/// is in maintenance, nor one that shows its own host key.
+/// Whether an earlier holder that may have the storage mounted may be powered off: by which votes it is dead, in one
+/// line. Not one that is in maintenance, nor one that shows its own host key.
 ///
 /// # Errors
-/// It is not proved off; commands may have been sent.
-pub async fn power_off(
-    world: &World,
-    holder: &HaNodeName,
-    lease: &Lease<'_>,
-) -> Result<(PoweredOff, Changed), Stop> {
+/// It may not: waiting, and why.
+pub async fn may_be_shot(world: &World, holder: &HaNodeName) -> Result<String, Stop> {
+    let verdict = is_dead(world, holder).await?.map_err(|why| {
+        Stop::waiting(
+            format!("HA node {holder} may have the storage mounted; {why}"),
+            format!(
+                "look at {holder}: if it has nothing of it mounted, power it off; nova-ha ha-node show {holder}"
+            ),
+        )
+    })?;
     let node = Node::read(world, holder).await?;
     let tree = |source| Stop::Tree { source };
     let maintenance = Maintenance::of(&node.snapshot, &node.keys).map_err(tree)?;
@@ -93,6 +97,19 @@ pub async fn power_off(
             format!("look at {holder}: nova-ha ha-node show {holder}"),
         ));
     }
+    Ok(verdict)
+}
+
+/// Powers off an earlier holder of which [`may_be_shot`] said so just now.
+///
+/// # Errors
+/// It is not proved off; commands may have been sent.
+pub async fn power_off(
+    world: &World,
+    holder: &HaNodeName,
+    lease: &Lease<'_>,
+) -> Result<(PoweredOff, Changed), Stop> {
+    let node = Node::read(world, holder).await?;
     let armed = node.arm(world).await?;
     let settings = Settings::of(&node.policy);
     let off = fence::off::power_off(&armed.levels, world.clock.as_ref(), &settings, lease).await;

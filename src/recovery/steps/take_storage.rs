@@ -125,17 +125,18 @@ async fn earlier_holders_are_off(context: &mut Context<'_>) -> Result<(), Stop> 
     Ok(())
 }
 
-/// Shoots an earlier holder. Votes of now decide, as for any machine, and the journal has it before it happens.
+/// Shoots an earlier holder. Votes of now decide, as for any machine, and the journal has it before it happens: once
+/// in a run, however often it is tried.
 async fn fence_holder(context: &mut Context<'_>, node: &HaNodeName) -> Result<(), Stop> {
-    let verdict = holder::is_dead(context.world, node).await?.map_err(|why| {
-        Stop::waiting(
-            format!("{node} may have the storage of {} mounted; {why}", context.case.id.host()),
-            format!(
-                "look at {node}: if it has nothing of it mounted, power it off; nova-ha ha-node show {node}"
-            ),
-        )
-    })?;
-    context.journal.append(Event::FencingHolder { node: node.clone(), verdict }, Vec::new()).await?;
+    let verdict = holder::may_be_shot(context.world, node).await?;
+    match context.earlier.being_fenced.contains(node) {
+        true => context.journal.confirm().await?,
+        false => {
+            let event = Event::FencingHolder { node: node.clone(), verdict };
+            context.journal.append(event, Vec::new()).await?;
+            context.earlier.being_fenced.insert(node.clone());
+        }
+    }
     let (proof, changed) = holder::power_off(context.world, node, context.lease).await?;
     let outcome = match changed {
         Changed::Yes => Outcome::Changed,
