@@ -134,6 +134,22 @@ impl Stage {
         }
     }
 
+    /// Closed, every guest evacuated exactly once to the HA node that took the storage, and that one used up by it.
+    pub(crate) fn all_runs_on(&self, node: &str, what: &str) {
+        self.nothing_was_broken(what);
+        assert_eq!(self.record().status.state, State::Closed, "{what}: {:#?}", self.journal());
+        for (name, guest) in self.guests() {
+            assert_eq!(guest.state, GuestState::Recovered { to: node.into() }, "{what}: {name}");
+        }
+        self.with(|u| {
+            assert_eq!(u.migrations.len(), 3, "{what}");
+            let keys = keys::ha_node(&node.parse().unwrap());
+            let text = |key: &str| u.kv.get(key).map(|entry| String::from_utf8(entry.value).unwrap());
+            assert_eq!(text(&keys.in_use()).as_deref(), Some("True"), "{what}");
+            assert_eq!(text(&keys.in_use_by()).as_deref(), Some("compute1@0"), "{what}");
+        });
+    }
+
     /// Closed, every guest evacuated exactly once and running elsewhere, nobody in use any more.
     pub(crate) fn all_is_recovered(&self, what: &str) {
         self.nothing_was_broken(what);

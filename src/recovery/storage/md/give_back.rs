@@ -44,10 +44,7 @@ async fn run(world: &World, case: &Case) -> Result<Answer, Answer> {
     loop {
         let seen = look(world, case, &wanted).await?;
         let Some(act) = next(&wanted, &seen, world.me.as_str(), begun)? else {
-            let names: Vec<&str> = wanted.arrays.iter().map(|array| array.published.name.as_str()).collect();
-            return Ok(Answer::Ready {
-                detail: format!("{} unmounted, stopped, named as before", names.join(", ")),
-            });
+            return Ok(Answer::Ready { detail: given_back(&wanted, &seen) });
         };
         if done.iter().filter(|before| **before == act).count() >= MOST_TRIES {
             return Err(Answer::Refused { detail: format!("{act:?}: no success, {MOST_TRIES} times") });
@@ -81,6 +78,19 @@ fn next(wanted: &Wanted, seen: &Seen, me: &str, begun: bool) -> Result<Option<Ac
     let running = |array: &WantedArray| {
         seen.running.iter().find(|running| running.array.uuid.as_deref() == Some(array.uuid()))
     };
+    // Unmounting or stopping it would write to what another one has.
+    for (array, sights) in wanted.arrays.iter().zip(&seen.sights) {
+        if let Some(running) = running(array)
+            && let OnDisk::Taken { by } = on_disk(array.uuid(), sights)
+            && by != holder(me)
+            && !is_its_own(array, &by)
+        {
+            let (device, name) = (&running.array.device, &array.published.name);
+            return contradicted(format!(
+                "{device} is {name} and runs here, and the disks say that HA node {by} has it"
+            ));
+        }
+    }
     // What is in another's place goes first.
     for fs in wanted.filesystems.iter().rev() {
         let Some(array) = wanted.arrays.get(fs.array).and_then(running) else { continue };
@@ -108,8 +118,8 @@ fn next(wanted: &Wanted, seen: &Seen, me: &str, begun: bool) -> Result<Option<Ac
         }
         match on_disk {
             OnDisk::Taken { .. } if is_ours => return rename(array, sights).map(Some),
-            OnDisk::Taken { by } if is_its_own(array, &by) => {}
-            OnDisk::Taken { by } => return contradicted(format!("the disks of {name} say that {by} has it")),
+            // The host's own, or taken by another one since this HA node was powered off: nothing of it is here.
+            OnDisk::Taken { .. } => {}
             OnDisk::Named(names) => {
                 if let Some(other) = names.iter().find(|now| is_another_home(name, now)) {
                     return contradicted(format!("the disks of {name} say that it is {other}"));
@@ -122,6 +132,22 @@ fn next(wanted: &Wanted, seen: &Seen, me: &str, begun: bool) -> Result<Option<Ac
         }
     }
     Ok(None)
+}
+
+/// What became of each array, for people.
+fn given_back(wanted: &Wanted, seen: &Seen) -> String {
+    let said = |(array, sights): (&WantedArray, &Vec<Sight>)| {
+        let name = &array.published.name;
+        match on_disk(array.uuid(), sights) {
+            OnDisk::Taken { by } if !is_its_own(array, &by) => {
+                format!("nothing of {name} is here, HA node {by} has it")
+            }
+            OnDisk::Taken { .. } | OnDisk::Named(_) | OnDisk::Gone | OnDisk::CannotTell(_) => {
+                format!("{name} unmounted, stopped, named as before")
+            }
+        }
+    };
+    wanted.arrays.iter().zip(&seen.sights).map(said).collect::<Vec<_>>().join("; ")
 }
 
 fn rename(array: &WantedArray, sights: &[Sight]) -> Result<Act, Answer> {

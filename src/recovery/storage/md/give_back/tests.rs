@@ -70,6 +70,7 @@ fn from_the_guests_to_the_hosts_disks_one_thing_after_the_other() {
         ("named", assembled(NAME, State::ReadOnly), "stop md127"),
         ("killed in the middle", assembled(OURS, State::Inactive), "stop md127"),
         ("given back", apart(NAME), "done"),
+        ("taken by another one since", apart("nova-ha.ha2:md1"), "done"),
     ] {
         assert_eq!(said(&seen, true), expected, "{name}");
     }
@@ -81,7 +82,12 @@ fn from_the_guests_to_the_hosts_disks_one_thing_after_the_other() {
 #[test]
 fn what_is_not_its_own_is_left_alone() {
     for (name, seen, begun, expected) in [
-        ("another's mark", apart("nova-ha.ha2:md1"), true, "not as published: the disks"),
+        (
+            "another's mark, and it runs here",
+            assembled("nova-ha.ha2:md1", State::Running),
+            true,
+            "not as published: md127 is compute1:md1 and runs here",
+        ),
         ("another host's", apart("compute9:md1"), true, "not as published: the disks"),
         ("somebody else's assembly", assembled(NAME, State::Running), false, "not as published: md127 is"),
         (
@@ -94,6 +100,8 @@ fn what_is_not_its_own_is_left_alone() {
         let found = said(&seen, begun);
         assert!(found.starts_with(expected), "{name}: {found}");
     }
+    let other = Seen { sights: apart("nova-ha.ha2:md1").sights, ..mounted(&["/instances"]) };
+    assert!(said(&other, true).contains("HA node ha2 has it"), "nor is it unmounted: {}", said(&other, true));
     let mut away = apart(NAME);
     away.sights = vec![sights(&[None, None, None, None])];
     assert!(said(&away, true).starts_with("cannot tell: "), "{}", said(&away, true));
