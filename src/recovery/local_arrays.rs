@@ -32,10 +32,9 @@ const STOP_TRIES: u32 = 8;
 /// Between two of them.
 const STOP_PAUSE: Duration = Duration::from_millis(500);
 
-/// Udev is waited for before an array is stopped, and only then: it has a new array and its members open while it
-/// looks at them, and an open that comes too late makes a stopped array anew, empty. Nothing of that is in the way
-/// of an assembly or a mount, and a slow machine's udev takes as long as mdadm. Whatever else is in its queue must
-/// not cost the attempt, which has 20 s at most.
+/// Udev is waited for only where an array could not be stopped: it has a new one and its members open while it looks
+/// at them. Nothing of that is in the way of an assembly or a mount, and udev can take as long as mdadm. Whatever else
+/// is in its queue must not cost the attempt, which has 20 s at most.
 const SETTLE_WITHIN: Duration = Duration::from_secs(3);
 
 /// This machine's.
@@ -81,7 +80,6 @@ impl Arrays for LocalArrays {
 
     async fn stop(&self, device: &str, uuid: &str, within: Duration) -> Result<(), String> {
         let deadline = Instant::now() + within;
-        self.settle(deadline).await;
         let mut tries = 0;
         loop {
             if !self.may_stop(device, uuid, deadline).await? {
@@ -95,7 +93,8 @@ impl Arrays for LocalArrays {
             if tries == STOP_TRIES || left(deadline) <= STOP_PAUSE {
                 return Err(why);
             }
-            tokio::time::sleep(STOP_PAUSE).await;
+            self.settle(deadline).await;
+            tokio::time::sleep(STOP_PAUSE.min(left(deadline))).await;
         }
     }
 
