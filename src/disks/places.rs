@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::{fmt, io};
 
-use super::block::Identity;
+use super::block::{Device, Identity};
 use super::md_superblock::{self, Superblock};
 use super::{DiskId, Roots};
 
@@ -68,6 +68,14 @@ pub struct Sight {
 /// # Errors
 /// sysfs cannot be listed.
 pub fn look(roots: &Roots, places: &BTreeSet<Place>) -> io::Result<Vec<Sight>> {
+    match places.is_empty() {
+        true => Ok(Vec::new()),
+        false => Ok(look_among(roots, &roots.devices()?, places)),
+    }
+}
+
+/// The same, for who has this machine's devices listed already.
+pub fn look_among(roots: &Roots, devices: &[Device], places: &BTreeSet<Place>) -> Vec<Sight> {
     let mut sights: Vec<Sight> = places
         .iter()
         .map(|place| Sight {
@@ -77,10 +85,7 @@ pub fn look(roots: &Roots, places: &BTreeSet<Place>) -> io::Result<Vec<Sight>> {
             unreadable: Vec::new(),
         })
         .collect();
-    if sights.is_empty() {
-        return Ok(sights);
-    }
-    for device in roots.devices()? {
+    for device in devices {
         for sight in sights.iter_mut().filter(|sight| sight.place.is(&device.identity)) {
             look_at(roots, &device.name, sight);
         }
@@ -91,7 +96,7 @@ pub fn look(roots: &Roots, places: &BTreeSet<Place>) -> io::Result<Vec<Sight>> {
             sight.unreadable.clear();
         }
     }
-    Ok(sights)
+    sights
 }
 
 fn look_at(roots: &Roots, name: &str, sight: &mut Sight) {

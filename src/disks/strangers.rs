@@ -2,10 +2,8 @@
 //! since, or copied one.
 
 use std::collections::BTreeSet;
-use std::io;
 
-use super::Roots;
-use super::block::Identity;
+use super::block::{Device, Identity};
 use super::md_superblock::Superblock;
 use super::places::{Place, Sight};
 
@@ -16,20 +14,17 @@ const LEAST_SECTORS: u64 = 24;
 /// Looks at all block devices of this machine but md's own: (kernel name, the array's UUID). `sights` are of the
 /// arrays, in their order; `read` gives a device's superblock, or none where it cannot be read: nobody calls that
 /// one a member.
-///
-/// # Errors
-/// sysfs cannot be listed.
 pub fn look(
-    roots: &Roots,
+    devices: &[Device],
     arrays: &[(String, BTreeSet<Place>)],
     sights: &[Vec<Sight>],
     mut read: impl FnMut(&str) -> Option<Superblock>,
-) -> io::Result<Vec<(String, String)>> {
+) -> Vec<(String, String)> {
     let mut found = Vec::new();
     if arrays.is_empty() {
-        return Ok(found);
+        return found;
     }
-    for device in roots.devices()? {
+    for device in devices {
         if matches!(device.identity, Identity::Md(_))
             || device.sectors.is_some_and(|sectors| sectors < LEAST_SECTORS)
             || arrays.iter().all(|(_, places)| is_at(places, &device.identity))
@@ -41,10 +36,10 @@ pub fn look(
         let Some((number, (uuid, places))) = of.and_then(|at| Some((at, arrays.get(at)?))) else { continue };
         let seen = sights.get(number).map_or(&[][..], Vec::as_slice);
         if !is_at(places, &device.identity) && !is_another_way(&device.identity, &superblock, seen) {
-            found.push((device.name, uuid.clone()));
+            found.push((device.name.clone(), uuid.clone()));
         }
     }
-    Ok(found)
+    found
 }
 
 fn is_at(places: &BTreeSet<Place>, identity: &Identity) -> bool {
@@ -84,7 +79,7 @@ mod tests {
         ]);
         let sights = vec![places::look(&machine.roots, &places).unwrap()];
         let read = |name: &str| md_superblock::read(&machine.roots.node(name)).ok().flatten();
-        let found = look(&machine.roots, &[(uuid.to_owned(), places)], &sights, read).unwrap();
+        let found = look(&machine.roots.devices().unwrap(), &[(uuid.to_owned(), places)], &sights, read);
         assert!(found.iter().all(|(_, of)| of == uuid), "{found:?}");
         found.into_iter().map(|(name, _)| name).collect()
     }

@@ -13,13 +13,12 @@ use crate::recovery::arrays::{Mountpoint, Question, Seen};
 /// Something cannot be read without which nobody can tell.
 pub(super) fn look(roots: &Roots, others: &Others, question: &Question) -> Result<Seen, String> {
     let listed = |error: std::io::Error| format!("block devices: {error}");
-    let sights = question
-        .arrays
-        .iter()
-        .map(|(_, places)| places::look(roots, places).map_err(listed))
-        .collect::<Result<Vec<_>, _>>()?;
+    // Listed once: to know who each disk is, takes most of a look's time.
+    let devices = roots.devices().map_err(listed)?;
+    let sights: Vec<_> =
+        question.arrays.iter().map(|(_, places)| places::look_among(roots, &devices, places)).collect();
     let read = |name: &str| others.superblock(&roots.node(name));
-    let strangers = strangers::look(roots, &question.arrays, &sights, read).map_err(listed)?;
+    let strangers = strangers::look(&devices, &question.arrays, &sights, read);
     let running = running::look(roots).map_err(listed)?;
     Ok(Seen {
         sights,
