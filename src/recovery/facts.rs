@@ -268,8 +268,18 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         attach_only: case.policy.attach_only,
         capacity_blocks: case.policy.capacity_blocks,
         storage_says: strategy::check(world, case, &guests).await,
+        nova_user_unknown: nova_user_unknown(world, case).await,
         nova,
     })
+}
+
+/// Why nobody can tell who nova-compute is here, where its guests' directories will be: each guest would be held for
+/// it after the host was shot.
+async fn nova_user_unknown(world: &World, case: &Case) -> Option<String> {
+    match case.storage.strategy.is_taken() {
+        true => world.disks.user(&case.storage.nova_user).await.err(),
+        false => None,
+    }
 }
 
 /// Whether the host is this very HA node: nobody shoots itself.

@@ -37,6 +37,15 @@ struct Known {
 
 #[async_trait]
 impl Disks for LocalDisks {
+    async fn user(&self, nova_user: &str) -> Result<NovaUser, String> {
+        self.user_by(nova_user, async || {
+            let (uids, gids) = tokio::join!(numbers("-u", nova_user), numbers("-G", nova_user));
+            let uid = *uids?.first().ok_or("id -u says nothing")?;
+            Ok(NovaUser { name: nova_user.to_owned(), uid, gids: gids? })
+        })
+        .await
+    }
+
     async fn look(&self, mountpoint: &Path, server: &ServerId, nova_user: &str) -> Result<Look, String> {
         let user = self.user(nova_user).await?;
         let (mountpoint, path) = (mountpoint.to_owned(), mountpoint.join(server.as_str()));
@@ -50,15 +59,6 @@ impl Disks for LocalDisks {
 }
 
 impl LocalDisks {
-    async fn user(&self, name: &str) -> Result<NovaUser, String> {
-        self.user_by(name, async || {
-            let (uids, gids) = tokio::join!(numbers("-u", name), numbers("-G", name));
-            let uid = *uids?.first().ok_or("id -u says nothing")?;
-            Ok(NovaUser { name: name.to_owned(), uid, gids: gids? })
-        })
-        .await
-    }
-
     /// One asks; whoever came meanwhile has its answer too, also where it is none. So a directory service that does
     /// not answer costs the guests of one look its deadline once.
     async fn user_by(

@@ -105,6 +105,8 @@ pub struct Facts {
     pub storage: Storage,
     /// What its storage program says, where it has one.
     pub storage_says: Option<Answer>,
+    /// Why nobody can tell which user nova-compute is here, where this HA node takes the storage.
+    pub nova_user_unknown: Option<String>,
     /// What Nova calls this HA node.
     pub own_nova_host: NovaHost,
     /// `policy.attach_only`.
@@ -205,6 +207,12 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
         block(
             format!("the {by} of {}: {}", facts.me, answer.text()),
             format!("look at it on {}: nova-ha ha-node show {0}", facts.me),
+        );
+    }
+    if let Some(why) = &facts.nova_user_unknown {
+        block(
+            format!("on {}: {why}", facts.me),
+            format!("nova-ha ha-node add {} --replace --nova-user NAME   (id -u NAME there)", facts.me),
         );
     }
     let target = match &facts.nova {

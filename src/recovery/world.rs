@@ -62,6 +62,9 @@ pub trait Listening: Send {
 /// The guests' places on this HA node, as nova-compute here would find them.
 #[async_trait]
 pub trait Disks: Send + Sync {
+    /// Who nova-compute is here. An error means *cannot tell*, or that nobody is.
+    async fn user(&self, nova_user: &str) -> Result<NovaUser, String>;
+
     /// Looks at `MOUNTPOINT/SERVER` for this user; changes nothing. An error means *cannot tell*.
     async fn look(&self, mountpoint: &Path, server: &ServerId, nova_user: &str) -> Result<Look, String>;
 }

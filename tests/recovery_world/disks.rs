@@ -20,6 +20,11 @@ pub(crate) struct SimDisks(pub(crate) Arc<Process>);
 
 #[async_trait]
 impl Disks for SimDisks {
+    async fn user(&self, nova_user: &str) -> Result<NovaUser, String> {
+        let user = NovaUser { name: nova_user.to_owned(), uid: 162, gids: vec![162] };
+        self.0.call("user", || "no answer".to_owned(), |_| Ok(user)).await
+    }
+
     async fn look(&self, _: &Path, server: &ServerId, nova_user: &str) -> Result<Look, String> {
         let user = NovaUser { name: nova_user.to_owned(), uid: 162, gids: vec![162] };
         let (node, lost) = (self.0.node.clone(), || "no answer".to_owned());

@@ -73,6 +73,7 @@ fn good() -> Facts {
         confirmed_off_by: None,
         storage: storage(Strategy::Shared),
         storage_says: None,
+        nova_user_unknown: None,
         own_nova_host: "ha1".parse().unwrap(),
         attach_only: true,
         capacity_blocks: false,
@@ -151,6 +152,15 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
             one(vec![level(Verdict::Matches, Privilege::Denied("USER".into()))]),
             "may NOT switch off: USER",
             "nova-ha confirm-off compute1",
+        ),
+        (
+            "user",
+            Facts {
+                nova_user_unknown: Some("the user \"nova\" of nova-compute is not known here".into()),
+                ..good()
+            },
+            "on ha1: the user \"nova\"",
+            "--nova-user NAME",
         ),
         (
             "storage",
