@@ -6,7 +6,7 @@ use std::io;
 use super::block::Identity;
 use super::md::{Array, State, devices_over, read_array};
 use super::mountinfo::{self, Mount};
-use super::{Roots, md_superblock, read, superblock};
+use super::{Roots, md_superblock, read, read_if_there, superblock};
 
 /// One array.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,10 @@ pub struct Over {
     pub fs_type: String,
     /// In the form of its own tools.
     pub uuid: String,
+    /// Whether its device is a partition that begins where the array does: then it shows the array's own first bytes
+    /// once more. No partition table leaves one there, but kernels that know Acorn's PowerTec tables (Debian's do) take
+    /// one XFS of 256 for one, by a checksum of a byte; its first entry is then the filesystem's size, from 0. Seen.
+    pub is_the_array_again: bool,
 }
 
 /// One look.
@@ -93,11 +97,13 @@ fn by_its_members(roots: &Roots, array: &mut Array) {
     }
 }
 
-fn over(roots: &Roots, device: &str) -> io::Result<Vec<Over>> {
+fn over(roots: &Roots, array: &str) -> io::Result<Vec<Over>> {
     let mut found = Vec::new();
-    for (device, number) in devices_over(roots, device)? {
+    for (device, number) in devices_over(roots, array)? {
         if let Some((fs_type, uuid)) = filesystem(roots, &device, &number)? {
-            found.push(Over { device, number, fs_type, uuid });
+            let start = read_if_there(&roots.block(array).join(&device).join("start"))?;
+            let is_the_array_again = start.as_deref() == Some("0");
+            found.push(Over { device, number, fs_type, uuid, is_the_array_again });
         }
     }
     Ok(found)
@@ -185,6 +191,23 @@ mod tests {
         assert_eq!(array.name.as_deref(), Some("compute1:instances"));
         machine.superblock("sdc", "raid1-1.0-rebuilt");
         assert_eq!(look(&machine.roots).unwrap().arrays[0].array.uuid, None, "they contradict each other");
+    }
+
+    #[test]
+    fn a_partition_that_the_kernel_read_out_of_the_filesystem_is_the_array_again() {
+        let part = |number: u32, start: u32| {
+            format!(
+                "/sys/block/md1/md1p{number}/partition = {number}\n/sys/block/md1/md1p{number}/start = {start}\n\
+                 /sys/block/md1/md1p{number}/dev = 259:{number}\n/run/udev/data/b259:{number} = \
+                 E:ID_FS_TYPE=xfs\\nE:ID_FS_UUID=b74093a0-8a58-4938-9a65-e42ff579694c\n"
+            )
+        };
+        let machine = Machine::of(&format!("{RAID10}{}{}", part(1, 0), part(4, 2048)));
+        let look = look(&machine.roots).unwrap();
+        let over = look.array(UUID).unwrap().over.as_ref().unwrap();
+        let found: Vec<(&str, bool)> =
+            over.iter().map(|over| (over.device.as_str(), over.is_the_array_again)).collect();
+        assert_eq!(found, [("md1", false), ("md1p1", true), ("md1p4", false)]);
     }
 
     #[test]

@@ -182,6 +182,7 @@ impl Universe {
                 number: NUMBER.into(),
                 fs_type: "xfs".into(),
                 uuid: array.filesystem.clone(),
+                is_the_array_again: false,
             };
             let over = if has.state == State::Inactive { vec![] } else { vec![over] };
             seen.running.push(Running { array: kernel_array(array, has.state), over: Ok(over) });

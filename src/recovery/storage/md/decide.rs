@@ -282,7 +282,7 @@ fn filesystem<'a>(fs: &WantedFilesystem, running: &'a Running) -> Result<&'a Ove
         Ok(over) => over,
         Err(why) => return Err(Answer::CannotTell { why: format!("what is on {device}: {why}") }),
     };
-    let mut found = over.iter().filter(|over| over.uuid == fs.uuid);
+    let mut found = over.iter().filter(|over| over.uuid == fs.uuid && !over.is_the_array_again);
     match (found.next(), found.next()) {
         (Some(one), None) if one.fs_type == fs.fs_type => Ok(one),
         (Some(one), None) => contradicted(format!(

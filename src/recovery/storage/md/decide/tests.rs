@@ -47,7 +47,13 @@ fn apart(name: &str) -> Seen {
 }
 
 fn over(uuid: &str, fs_type: &str) -> Over {
-    Over { device: "md127".into(), number: "9:127".into(), fs_type: fs_type.into(), uuid: uuid.into() }
+    Over {
+        device: "md127".into(),
+        number: "9:127".into(),
+        fs_type: fs_type.into(),
+        uuid: uuid.into(),
+        is_the_array_again: false,
+    }
 }
 
 fn running(state: State, over: Vec<Over>) -> Running {
@@ -259,6 +265,21 @@ fn the_filesystem_must_be_the_published_one() {
         let found = said(&seen, &begun());
         assert!(found.starts_with(expected), "{name}: {found}");
     }
+    let again = Over {
+        device: "md127p1".into(),
+        number: "259:1".into(),
+        is_the_array_again: true,
+        ..over("fs0", "xfs")
+    };
+    let with_it = with(vec![over("fs0", "xfs"), again.clone()]);
+    assert_eq!(said(&with_it, &begun()), "mount xfs md127 at /instances");
+    let used = Seen { mounts: vec![mount("259:1", "/mnt", "rw")], ..with_it };
+    let used = Seen { running: vec![running(State::ReadOnly, vec![over("fs0", "xfs"), again])], ..used };
+    assert!(
+        said(&used, &begun()).contains("is mounted"),
+        "it is in use all the same: {}",
+        said(&used, &begun())
+    );
     let silent = Seen {
         running: vec![Running { over: Err("no answer".into()), ..running(State::Running, vec![]) }],
         ..apart(OURS)

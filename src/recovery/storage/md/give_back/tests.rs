@@ -33,8 +33,13 @@ fn assembled(name: &str, state: State) -> Seen {
         reshaping: false,
         members: vec![],
     };
-    let over =
-        Over { device: "md127".into(), number: "9:127".into(), fs_type: "xfs".into(), uuid: "fs0".into() };
+    let over = Over {
+        device: "md127".into(),
+        number: "9:127".into(),
+        fs_type: "xfs".into(),
+        uuid: "fs0".into(),
+        is_the_array_again: false,
+    };
     Seen { running: vec![Running { array, over: Ok(vec![over]) }], ..apart(name) }
 }
 
