@@ -93,6 +93,9 @@ impl Context<'_> {
 /// phase *verified*; closing it is the caller's transaction.
 pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
     let mut off: Option<KnownOff<'_>> = None;
+    if context.journal.status().next_step().is_none() {
+        return steps::verify::again(context).await;
+    }
     while let Some(step) = context.journal.status().next_step() {
         tracing::info!(incident = %context.case.id, host = %context.case.id.host(), step = step.name(), "begins");
         if step == Step::Fence {

@@ -11,6 +11,7 @@ use nova_ha::incident::status::State;
 use nova_ha::keys;
 use nova_ha::monitor::mark::report::Line;
 use nova_ha::monitor::mark::{MarkError, Request, run as mark};
+use nova_ha::nova::Server;
 use nova_ha::recovery::run::Report;
 use nova_ha::recovery::world::World;
 use nova_ha::tree::record::{bytes, parse};
@@ -132,6 +133,37 @@ impl Stage {
                 );
             }
         }
+    }
+
+    /// `by` ended it after `dead`, an HA node, died in its middle. Guests that `dead` had recovered run nowhere: a person's
+    /// matter, and never called done before she moved them.
+    pub(crate) fn is_closed_without(&self, dead: &str, by: &str, what: &str) {
+        let closed_by =
+            |entry: &JournalEntry| matches!(entry.what, Event::Closed { .. }) && entry.by.contains(dead);
+        if self.journal().last().is_some_and(closed_by) {
+            return; // They ran, then.
+        }
+        let on_dead = GuestState::Recovered { to: dead.into() };
+        if self.guests().values().any(|guest| guest.state == on_dead) {
+            assert!(self.is_held_for_guests_on(dead), "{what}: {:#?}\n{:#?}", self.journal(), self.guests());
+            self.resume();
+            self.recover_until_settled(by);
+            assert!(self.is_held_for_guests_on(dead), "{what}: nobody moved them: {:#?}", self.journal());
+            self.with(|u| {
+                let there = |s: &&mut Server| s.host.as_ref().is_some_and(|host| host.as_str() == dead);
+                u.servers.values_mut().filter(there).for_each(|s| s.host = Some(by.parse().unwrap()));
+            });
+            self.resume();
+            self.recover_until_settled(by);
+            self.nothing_was_broken(what);
+        }
+        assert_eq!(self.record().status.state, State::Closed, "{what}: {:#?}", self.journal());
+    }
+
+    /// Whether it is held because guests were recovered on an HA node that died since.
+    pub(crate) fn is_held_for_guests_on(&self, dead: &str) -> bool {
+        let words = format!("recovered on {dead}, which is down now");
+        matches!(self.record().status.state, State::Held { reason } if reason.contains(&words))
     }
 
     /// Closed, every guest evacuated exactly once to the HA node that took the storage, and that one used up by it.

@@ -217,9 +217,12 @@ impl Universe {
         }
     }
 
-    /// It answers again; each observer says so once.
+    /// It answers again, and its nova-compute reports; each observer says so once.
     pub(crate) fn returns(&mut self, name: &str) {
         self.machines.get_mut(name).unwrap().dead = false;
+        if let Some(service) = self.services.get_mut(name) {
+            service.state = ServiceState::Up;
+        }
         let (over, rest) =
             std::mem::take(&mut self.probes).into_iter().partition(|p: &Probe| p.subject == name);
         self.probes = rest;

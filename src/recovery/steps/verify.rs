@@ -12,7 +12,6 @@ use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 use crate::tree::machine::Targets;
-use crate::tree::storage::Strategy;
 
 /// Whether every guest of the ledger and of the dead host has an end that needs nobody.
 pub async fn is_accounted_for(context: &Context<'_>) -> Result<bool, Stop> {
@@ -76,13 +75,18 @@ pub async fn run(context: &mut Context<'_>) -> Result<(), Stop> {
         .await
 }
 
-/// An HA node that took guests to itself and died since has no incident of its own: nobody else would miss them, while
-/// their disks are here by now. Nova may show them as running there for ever.
+/// The journal says *verified*, and another process said so: where the guests are is looked at again before it is closed.
+pub async fn again(context: &Context<'_>) -> Result<(), Stop> {
+    still_run_where_they_were_sent(context, &ledger::read(context).await?).await
+}
+
+/// An HA node that took guests to itself and died since has no incident of its own: nobody else would miss them.
+/// Nova may show them as running there for ever.
 async fn still_run_where_they_were_sent(
     context: &Context<'_>,
     lines: &BTreeMap<String, Line>,
 ) -> Result<(), Stop> {
-    if context.case.targets != Targets::ThisHaNode || context.case.storage.strategy != Strategy::Md {
+    if context.case.targets != Targets::ThisHaNode {
         return Ok(());
     }
     let own = context.case.own_nova_host.as_str();
@@ -121,8 +125,8 @@ async fn still_run_where_they_were_sent(
             .collect();
         if !lost.is_empty() {
             return Err(Stop::held(format!(
-                "{} guests were recovered on {to}, which is down now: {}; evacuate them to where their disks are, then \
-                 nova-ha incident resume {}",
+                "{} guests were recovered on {to}, which is down now: {}; bring {to} back, or make sure that it is off \
+                 and evacuate them to where their disks are; then nova-ha incident resume {}",
                 lost.len(),
                 lost.join(", "),
                 context.case.id
