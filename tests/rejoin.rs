@@ -18,7 +18,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use cli_support::Said;
-use cloud::host;
+use cloud::{host, until};
 use nova_ha::incident::{IncidentRecord, Phase};
 use nova_ha::keys;
 use nova_ha::nova::Cloud;
@@ -26,6 +26,9 @@ use nova_ha::store::{Op, Store};
 use nova_ha::tree::record::{bytes, parse};
 use recovered_host::{HOST, World, ours};
 use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 const REJOIN: [&str; 6] = ["rejoin", HOST, "--by", "ann", "--yes", HOST];
 
@@ -111,6 +114,70 @@ async fn an_answer_of_nova_that_is_lost_is_read_back() {
         )
         .await;
     world.rejoin(&["--wait", "40s"]).await.ok();
+    assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
+}
+
+/// What stands between the command and its Consul agent; while it is away, connections are closed and none is taken.
+struct Relay {
+    port: u16,
+    is_away: watch::Sender<bool>,
+}
+
+impl Relay {
+    async fn to(agent: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (is_away, seen) = watch::channel(false);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut seen = seen.clone();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(("127.0.0.1", agent)).await.unwrap();
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut near, &mut far) => {}
+                        _ = seen.wait_for(|is_away| *is_away) => {}
+                    }
+                });
+            }
+        });
+        Self { port, is_away }
+    }
+}
+
+/// It runs with this patience, and Consul goes away once it waits for nova-compute; what is done 4 s later, and its end.
+async fn consul_goes_away(world: &World, patience: &str, four_seconds_later: impl FnOnce(&Relay)) -> Said {
+    let relay = Relay::to(world.site.agent.port).await;
+    let mut command = world.command(&[&REJOIN[..], &["--wait", patience]].concat());
+    command.env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", relay.port));
+    let returning = keys::host(&HOST.parse().unwrap()).returning();
+    let meanwhile = async {
+        until("it waits", || async { world.site.value(&returning).await.map(drop) }).await;
+        relay.is_away.send(true).unwrap();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        four_seconds_later(&relay);
+    };
+    tokio::join!(world.finish(command), meanwhile).0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consul_that_goes_away_on_the_way_is_waited_for_as_long_as_was_said() {
+    let world = World::recovered(&ours()).await;
+    let said = consul_goes_away(&world, "2s", |_| ()).await;
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(
+        said.err.contains(&format!("nova-ha: cannot rejoin host {HOST}: cannot read the tree")),
+        "{}",
+        said.err
+    );
+    said.next("consul members");
+    assert_eq!(world.is().await, (true, true, Some("True".to_owned())));
+
+    let world = World::recovered(&ours()).await;
+    let back = |relay: &Relay| {
+        relay.is_away.send(false).unwrap();
+        world.start("b");
+    };
+    consul_goes_away(&world, "40s", back).await.ok();
     assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
 }
 

@@ -174,6 +174,12 @@ pub enum OperatorError {
 }
 
 impl OperatorError {
+    /// Whether another look a moment later may find it otherwise. No write is meant, and nothing that a person must change.
+    pub fn may_pass(&self) -> bool {
+        let consul_is_away = matches!(self, Self::Tree { source: TreeError::Read { source, .. }, .. } if source.is_retryable());
+        consul_is_away || matches!(self, Self::NotNow { .. })
+    }
+
     /// The operator's next command, where there is one.
     pub fn hint(&self) -> Option<String> {
         match self {

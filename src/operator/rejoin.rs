@@ -110,8 +110,10 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
     let mut changed = false;
     loop {
         // What may not be while somebody works on it is looked at again before every effect.
-        let cluster = Cluster::read(store, &doing).await?;
-        let standing = may_return(&cluster, &host, store, &doing, args.storage_is_released).await?;
+        let looked = stands(&host, store, &doing, args.storage_is_released).await;
+        let Some((cluster, standing)) = unless_it_may_pass(looked, began.elapsed() < args.wait).await? else {
+            continue;
+        };
         let facts = match look(&cloud, &nova_host, &mut pulse).await {
             Ok(Seen { service, in_flight, done, aggregates }) => Facts {
                 service,
@@ -201,6 +203,34 @@ async fn begin(
         Op::replace(key.clone(), bytes(&returning), tree.get(&key)),
     ];
     commit(store, doing, &ops).await
+}
+
+/// What a look in the middle of the way found; `None` after a pause where it is worth another one.
+async fn unless_it_may_pass<T>(
+    looked: Result<T, OperatorError>,
+    is_time_left: bool,
+) -> Result<Option<T>, OperatorError> {
+    match looked {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_time_left && error.may_pass() => {
+            tracing::warn!(error = %chain(&error), "looking again");
+            tokio::time::sleep(PAUSE).await;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The tree as it is now, where the host may still return.
+async fn stands(
+    host: &HostName,
+    store: &dyn Store,
+    doing: &str,
+    storage_is_released: bool,
+) -> Result<(Cluster, Standing), OperatorError> {
+    let cluster = Cluster::read(store, doing).await?;
+    let standing = may_return(&cluster, host, store, doing, storage_is_released).await?;
+    Ok((cluster, standing))
 }
 
 /// Refuses a host whose incident is open, or that would be taken for dead again at once.

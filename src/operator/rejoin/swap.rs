@@ -19,7 +19,7 @@ use self::ground::Ground;
 use self::records::{Swap, SwapNote};
 use self::steps::{FormerSpare, Next, next, shown};
 use super::steps::{Facts, Pulse, Shown};
-use super::{PAUSE, RejoinArgs, Seen, begin, cannot_ask, cloud, effect, look, nova_name};
+use super::{PAUSE, RejoinArgs, Seen, begin, cannot_ask, cloud, effect, look, nova_name, unless_it_may_pass};
 use crate::chain::chain;
 use crate::exit;
 use crate::incident::SPARE_REASON;
@@ -59,8 +59,8 @@ pub(super) async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, O
     let mut refused = 0;
     loop {
         // What may not be while somebody works on either is looked at again before every effect.
-        let cluster = Cluster::read(store, &doing).await?;
-        let ground = on(&cluster, &host, &args, store, &doing).await?;
+        let looked = stands(&host, &args, store, &doing).await;
+        let Some((cluster, ground)) = unless_it_may_pass(looked, is_time_left()).await? else { continue };
         let (facts, spare) = match seen(&cloud, &names, &mut pulse, &ground, &args).await {
             Ok(seen) => seen,
             Err(error) if error.is_retryable() && is_time_left() => {
@@ -107,6 +107,18 @@ pub(super) async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, O
             },
         }
     }
+}
+
+/// The tree as it is now, where the roles may still be swapped.
+async fn stands(
+    host: &HostName,
+    args: &RejoinArgs,
+    store: &dyn Store,
+    doing: &str,
+) -> Result<(Cluster, Ground), OperatorError> {
+    let cluster = Cluster::read(store, doing).await?;
+    let ground = on(&cluster, host, args, store, doing).await?;
+    Ok((cluster, ground))
 }
 
 async fn on(
