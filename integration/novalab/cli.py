@@ -14,8 +14,8 @@ from novalab.uml import image
 
 TIERS = ("quick", "lab", "cloud", "disks")
 PENDING = ("faults", "operators")
-# A scenario mostly waits; but a whole OpenStack, or four kernels, keep two cores busy while they come up.
-JOBS = {"lab": 2, "cloud": 1, "disks": 1}
+# A scenario mostly waits; but a whole OpenStack keeps two cores busy while it comes up.
+JOBS = {"lab": 2, "cloud": 1, "disks": 2}
 CLOUDS = ("simulated", "openstack")
 UML = "uml"
 
@@ -34,7 +34,7 @@ def parser():
     test.add_argument("--hosts", choices=[UML], help="uml: the tier of the hosts with disks alone")
     test.add_argument("--long", action="store_true", help="scenarios that say so many times in a row")
     test.add_argument("--only", metavar="NAME", help="scenarios whose name contains this")
-    test.add_argument("--jobs", type=int, help="scenarios at a time (default: two of tier lab, else one)")
+    test.add_argument("--jobs", type=int, help="scenarios at a time (default: two, of tier cloud one)")
     measured = commands.add_parser("bench", help="the product's own share of an evacuation's time, beside real Nova, or of a takeover's")
     measured.add_argument("--guests", type=positive, help="how many the host has (default: 20, of uml 100)")
     measured.add_argument("--hosts", choices=[UML], help="uml: of the takeover of a host's md arrays")

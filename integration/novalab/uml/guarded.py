@@ -25,7 +25,7 @@ MDADM = "HOMEHOST <system>\nMAILADDR root\nDEVICE /dev/sd*\n"
 # Step 2: what an operator types. mdadm would find the same bytes on what the lab's SCSI disks are made of.
 ARRAYS_FILE = f"""set -e
 echo 'DEVICE /dev/sd*' > /etc/nova-ha/guest-arrays.conf
-mdadm --detail --brief $(findmnt -n -o SOURCE {INSTANCES}) | sed 's/ name=[^ ]*//' >> /etc/nova-ha/guest-arrays.conf
+line=$(mdadm --detail --brief $(findmnt -n -o SOURCE {INSTANCES})) && echo "$line" | sed 's/ name=[^ ]*//' >> /etc/nova-ha/guest-arrays.conf
 grep -q UUID= /etc/nova-ha/guest-arrays.conf
 """
 # How often the guard asks; of a boot that must not go on, several questions are watched.
