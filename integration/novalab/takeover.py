@@ -14,7 +14,7 @@ from novalab.uml.guests import INSTANCES
 from novalab.uml.inside import disks as inner
 
 # Programs of the storage steps, and what stands in their place where a scenario kills `recover` in them.
-PROGRAMS = ("/usr/sbin/mdadm", "/usr/bin/mount")
+PROGRAMS = ("/usr/sbin/mdadm", "/usr/bin/mount", "/usr/bin/umount")
 KILLER = Path(inner.__file__).with_name("killer.sh")
 MOMENTS = "/run/kill-recover"
 
@@ -130,12 +130,13 @@ def install_killer(lab, node):
     machine.exec("mkdir", MOMENTS, check=True)
 
 
-def kill_at(lab, node, when, effect):
-    """The next `recover` on this HA node is killed before the effect, or while it happens; what it had begun is over then."""
+def kill_at(lab, node, when, effect, *words):
+    """The next `recover` (with these words) on this HA node is killed before the effect, or while it happens; what it had begun
+    is over then."""
     machine = lab.machine(node)
     moment = f"{MOMENTS}/{when}-{effect}"
     machine.install_file(moment, "")
-    done = lab.recover(node)
+    done = lab.recover(node, *words)
     assert machine.exec("test", "-e", moment).code == 1, f"{effect} was not come to: {done}"
     assert done.code in (-9, 137), f"it was not killed {when} {effect}: {done}"
     wait.until("what it had begun is over", lambda: not machine.processes(".real"), 30)
