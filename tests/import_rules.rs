@@ -89,7 +89,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "operator",
         &[
             "chain", "clock", "columns", "confirm", "exit", "fence", "generate", "incident", "judge", "keys",
-            "names", "nova", "policy", "secret", "ssh", "store", "tree",
+            "names", "nova", "policy", "published_disks", "secret", "ssh", "store", "tree",
         ],
     ),
     // Executables.

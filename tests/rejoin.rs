@@ -19,6 +19,9 @@ use std::time::Duration;
 
 use cli_support::Said;
 use cloud::{host, until};
+use jiff::Timestamp;
+use nova_ha::incident::journal::{Event, JournalEntry, Outcome};
+use nova_ha::incident::step::Step;
 use nova_ha::incident::{IncidentRecord, Phase};
 use nova_ha::keys;
 use nova_ha::nova::Cloud;
@@ -114,6 +117,41 @@ async fn an_answer_of_nova_that_is_lost_is_read_back() {
         )
         .await;
     world.rejoin(&["--wait", "40s"]).await.ok();
+    assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_with_its_guests_on_an_array_gets_new_ones_only_when_that_is_mounted() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    let host = keys::host(&HOST.parse().unwrap());
+    let mounted_in = async |boot: Option<&str>| {
+        let guests =
+            json!({"uuid": "f", "fs_type": "xfs", "mountpoint": "/var/lib/nova/instances", "array": "a"});
+        let record = json!({"version": 1, "filesystems": [guests], "guests_mounted_in": boot});
+        world.site.put(&host.runtime_config(), record.to_string()).await;
+    };
+    // In the boot that ended with the fence.
+    mounted_in(Some("boot1")).await;
+    let fenced = Event::Finished { step: Step::Fence, outcome: Outcome::Changed, facts: Vec::new() };
+    let at = Timestamp::from_second(1_790_000_100).unwrap();
+    let entry = JournalEntry { version: 1, sequence: 2, term: 1, by: "ha1".into(), at, what: fenced };
+    let journal = keys::incident(&format!("{HOST}@0").parse().unwrap());
+    world.site.write(&[Op::Set(journal.journal_entry(2), bytes(&entry))]).await;
+
+    let awaited = (false, true, Some("False".to_owned()));
+    for (boot, patience) in [(Some("boot1"), "20s"), (None, "0s")] {
+        if boot.is_none() {
+            mounted_in(None).await;
+        }
+        let said = world.rejoin(&["--wait", patience]).await;
+        assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+        let why = "has not published that what holds its guests is mounted";
+        assert!(said.out.contains(why) && said.out.contains("nova-ha-guest-storage"), "{}", said.out);
+        assert_eq!(world.is().await, awaited, "reset, so that its guard lets its disks start, and disabled");
+    }
+    mounted_in(Some("boot2")).await;
+    world.rejoin(&["--wait", "20s"]).await.ok();
     assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
 }
 

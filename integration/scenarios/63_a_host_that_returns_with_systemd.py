@@ -89,13 +89,20 @@ def given_back(lab):
     assert lab.arrays.holders(HOST) == [], "who has it not, is not asked"
     guarded.assert_down(lab, HOST)
     lab.wait_observed()
-    done = lab.admin(*rejoin, timeout=150)
-    host = lab.machine(HOST)
-    assert "rejoined" in done.out, done
+    host, admin = lab.machine(HOST), lab.machine("ha2")
+    returns = admin.spawn(*rejoin, env=lab.admin_env(), log="rejoin.log")
+    guarded.wait_started(lab, HOST, timeout=90)
     assert "the host is being given back after" in guarded.says(host, guarded.COMPUTE)
-    guarded.wait_started(lab, HOST)
+    wait.never("it gets new guests before it has said that its disks are mounted",
+               lambda: _is_closed_to_new_guests(lab, returns), 5, 0.5)
+    lab.publish(HOST)
+    assert returns.wait(60) == 0, returns
     assert lab.arrays.wrong(HOST, HOST) == []
     assert not expect.in_use(lab, NODE)
+
+
+def _is_closed_to_new_guests(lab, returns):
+    assert returns.poll() is None and lab.cloud.state()["hosts"][HOST]["disabled"]
 
 
 def boots_as_ever(lab):

@@ -2,10 +2,12 @@
 //!
 //! Its nova-compute starts while the host is still forced down, so that Nova settles the evacuations
 //! away from it; only then *forced down* is taken back, what we disabled is enabled, and the flags are
-//! reset last: until then no recovery of this host can begin beside us. Nothing is remembered: each
-//! run looks at what is so, and does what is next ([`steps`], pure). Killed anywhere and run again, it
-//! comes to the same end.
+//! reset last: until then no recovery of this host can begin beside us. A host whose guests are on its
+//! arrays gets them only when the flags are reset, and is enabled after that, once they are mounted
+//! ([`disks`]). Nothing is remembered: each run looks at what is so, and does what is next ([`steps`],
+//! pure). Killed anywhere and run again, it comes to the same end.
 
+mod disks;
 pub mod steps;
 mod swap;
 
@@ -114,24 +116,28 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
         let Some((cluster, standing)) = unless_it_may_pass(looked, began.elapsed() < args.wait).await? else {
             continue;
         };
-        let facts = match look(&cloud, &nova_host, &mut pulse).await {
-            Ok(Seen { service, in_flight, done, aggregates }) => Facts {
-                service,
-                in_flight,
-                done,
-                aggregates,
-                was_fenced: standing.was_fenced,
-                is_beating: pulse.is_beating(),
-                is_flagged: standing.is_flagged,
-                leave_disabled: args.leave_disabled,
-                said_ours: args.forced_down_is_ours,
-            },
+        let Seen { service, in_flight, done, aggregates } = match look(&cloud, &nova_host, &mut pulse).await {
+            Ok(seen) => seen,
             Err(error) if error.is_retryable() && began.elapsed() < args.wait => {
                 tracing::warn!(%host, error = %chain(&error), "Nova does not answer, trying again");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
             Err(error) => return Err(cannot_ask(&doing, &error)),
+        };
+        let looked = disks::of(&cluster, &host, service.as_ref(), store).await.map_err(tree(&doing));
+        let Some(disks) = unless_it_may_pass(looked, began.elapsed() < args.wait).await? else { continue };
+        let facts = Facts {
+            service,
+            in_flight,
+            done,
+            aggregates,
+            was_fenced: standing.was_fenced,
+            is_beating: pulse.is_beating(),
+            is_flagged: standing.is_flagged,
+            disks,
+            leave_disabled: args.leave_disabled,
+            said_ours: args.forced_down_is_ours,
         };
         let step = next(&nova_host, &facts);
         tracing::info!(%host, next = ?step, "rejoin");

@@ -37,6 +37,8 @@ pub struct Found {
     /// Whether the boot guard let this boot's guest storage start. `None`: there is nothing to guard, or nobody
     /// can tell, and what is published stays.
     pub boot_guard: Option<bool>,
+    /// The kernel's id of this boot, where there are arrays.
+    pub boot: Option<String>,
     /// What could not be read, for people.
     pub unread: Vec<String>,
 }
@@ -86,7 +88,11 @@ pub fn collect(args: &Args, host: &HostName, published: &RuntimeConfig) -> Found
     unread.append(&mut found.disks.unread);
     if found.disks.has_arrays || !published.md_arrays.is_empty() {
         match boot_id() {
-            Ok(boot) => found.boot_guard = Some(storage_started(&args.run_dir, &boot.to_string())),
+            Ok(boot) => {
+                let boot = boot.to_string();
+                found.boot_guard = Some(storage_started(&args.run_dir, &boot));
+                found.boot = Some(boot);
+            }
             Err(error) => unread.push(error.to_string()),
         }
     }

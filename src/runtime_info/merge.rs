@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::collect::Found;
+use crate::published_disks::of_the_guests;
 use crate::tree::runtime_config::arrays::{Filesystem, MdArray};
 use crate::tree::runtime_config::{PublishedAt, RuntimeConfig, VERSION};
 
@@ -17,7 +18,7 @@ pub const HEARTBEAT: Duration = Duration::from_secs(24 * 60 * 60);
 /// today does not unmake the UUID of yesterday. `forgotten` are arrays that are no more by a person's word.
 pub fn merge(present: &RuntimeConfig, found: &Found, forgotten: &[String], now: Timestamp) -> RuntimeConfig {
     let md_arrays = arrays_of(present, found, forgotten);
-    RuntimeConfig {
+    let mut next = RuntimeConfig {
         version: VERSION,
         hw_model: found.vendor.clone().or_else(|| present.hw_model.clone()),
         filesystems: filesystems(present, found, &md_arrays),
@@ -33,7 +34,17 @@ pub fn merge(present: &RuntimeConfig, found: &Found, forgotten: &[String], now: 
         },
         nova_host: found.nova_host.clone().or_else(|| present.nova_host.clone()),
         hypervisor_hostname: found.hypervisor.clone().or_else(|| present.hypervisor_hostname.clone()),
-    }
+        guests_mounted_in: None,
+    };
+    next.guests_mounted_in = guests_mounted_in(&next, found);
+    next
+}
+
+/// This boot, if all that holds the guests is mounted in it. What cannot be read is not mounted.
+fn guests_mounted_in(next: &RuntimeConfig, found: &Found) -> Option<String> {
+    let wanted = of_the_guests(next);
+    let is_mounted = !wanted.is_empty() && wanted.iter().all(|fs| found.disks.filesystems.contains(fs));
+    found.boot.clone().filter(|_| is_mounted)
 }
 
 fn arrays_of(
@@ -203,6 +214,39 @@ mod tests {
         assert_eq!(uuids(next(mounted("f", "/srv"), &[])), ["f /srv"]);
         assert_eq!(uuids(next(mounted("g", here), &[])), [format!("g {here}")]);
         assert!(uuids(next(unmade, &[])).is_empty());
+    }
+
+    #[test]
+    fn that_the_guests_are_mounted_is_said_of_this_boot_and_of_no_other() {
+        let disks = |mounted: &[(&str, &str)]| arrays::Found {
+            arrays: [("a".to_owned(), array("a", 0))].into(),
+            filesystems: mounted.iter().map(|(uuid, at)| filesystem(uuid, at, "a")).collect(),
+            ..arrays::Found::default()
+        };
+        let (root, guests) = (("r", "/"), ("f", "/var/lib/nova/instances"));
+        let at_boot = |present: &RuntimeConfig, mounted: &[(&str, &str)], boot: Option<&str>| {
+            let found = Found { disks: disks(mounted), boot: boot.map(str::to_owned), ..Found::default() };
+            merge(present, &found, &[], at(0))
+        };
+        let before = at_boot(&RuntimeConfig::default(), &[root, guests], Some("b1"));
+        assert_eq!(before.guests_mounted_in.as_deref(), Some("b1"));
+        for (mounted, boot, expected) in [
+            (&[root][..], Some("b2"), None),
+            (&[], Some("b2"), None),
+            (&[root, guests], None, None),
+            (&[root, guests], Some("b2"), Some("b2")),
+        ] {
+            let now = at_boot(&before, mounted, boot);
+            assert_eq!(now.guests_mounted_in.as_deref(), expected, "{mounted:?} {boot:?}");
+            assert!(is_due(&before, &now, at(0)), "a host that booted says so");
+        }
+        let again = at_boot(&before, &[root, guests], Some("b1"));
+        assert!(!is_due(&before, &again, at(0)));
+        assert_eq!(
+            at_boot(&RuntimeConfig::default(), &[], Some("b1")).guests_mounted_in,
+            None,
+            "it has none"
+        );
     }
 
     #[test]

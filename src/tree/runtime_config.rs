@@ -38,6 +38,10 @@ pub struct RuntimeConfig {
     /// fenced host from its disks when it comes back.
     #[serde(default)]
     pub boot_guard: Option<bool>,
+    /// The boot (the kernel's id of it) in which the filesystems that hold the guests are all mounted: a host that
+    /// is given back is opened to new guests only then. `None` where one is not, or none is on an array.
+    #[serde(default)]
+    pub guests_mounted_in: Option<String>,
     /// The original: when it was written.
     #[serde(default)]
     pub time: Option<PublishedAt>,

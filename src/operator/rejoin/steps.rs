@@ -26,10 +26,24 @@ pub struct Facts {
     pub was_fenced: bool,
     /// Whether the tree calls it failed or recovered, or an HA node is in use for it.
     pub is_flagged: bool,
+    /// What says that its guests' disks are where Nova looks for them.
+    pub disks: GuestDisks,
     /// Whether a person wants it to stay disabled.
     pub leave_disabled: bool,
     /// Whether a person says that *forced down* is of a recovery of ours.
     pub said_ours: bool,
+}
+
+/// Whether the filesystems that hold the host's guests are mounted. Nova would build a new guest below the
+/// mountpoint of one that is not, and the mount would hide it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuestDisks {
+    /// It published none on arrays.
+    NotOnArrays,
+    /// It published that they are, in a boot since it was fenced.
+    Mounted,
+    /// It published no such thing since.
+    NotYet,
 }
 
 /// What is to be done.
@@ -161,14 +175,25 @@ pub fn next(host: &NovaHost, facts: &Facts) -> Next {
     if service.state != ServiceState::Up {
         return Next::Wait { why: format!("nova-compute on {host} is down"), on_host: start };
     }
-    if is_ours(service) && !facts.leave_disabled {
+    // Its boot guard lets its disks start only when the flags are reset.
+    let disks_are_awaited = is_ours(service) && facts.disks == GuestDisks::NotYet;
+    if disks_are_awaited && !facts.is_flagged {
+        return Next::Wait {
+            why: format!("{host} has not published that what holds its guests is mounted"),
+            on_host: format!(
+                "on {host}: systemctl status nova-ha-guest-storage; findmnt; nova-ha-runtime-info --host {host} \
+                 (it runs every 5 minutes by itself)"
+            ),
+        };
+    }
+    if is_ours(service) && !facts.leave_disabled && !disks_are_awaited {
         return Next::Enable(service.id.clone());
     }
     if facts.is_flagged { Next::Reset } else { Next::Finished }
 }
 
 /// Disabled by a recovery of ours.
-fn is_ours(service: &ComputeService) -> bool {
+pub(super) fn is_ours(service: &ComputeService) -> bool {
     service.status == ServiceStatus::Disabled
         && service.disabled_reason.as_deref().is_some_and(|reason| reason.starts_with(DISABLED_REASON))
 }
@@ -241,7 +266,7 @@ pub fn shown(host: &NovaHost, facts: &Facts) -> Vec<Shown> {
         ServiceStatus::Disabled if is_ours(service) => format!("disabled by us ({reason})"),
         ServiceStatus::Disabled => format!("disabled by somebody else, and left so ({reason})"),
     };
-    vec![
+    let mut steps = vec![
         Shown {
             step: "nova-compute reports",
             done: up,
@@ -257,17 +282,23 @@ pub fn shown(host: &NovaHost, facts: &Facts) -> Vec<Shown> {
             done: !service.forced_down,
             says: format!("forced_down={}", service.forced_down),
         },
-        Shown { step: "service as before", done: !is_ours(service) || facts.leave_disabled, says: enabled },
-        Shown {
-            step: "flags reset",
-            done: !facts.is_flagged,
-            says: if facts.is_flagged {
-                "failed or recovered, or an HA node in use".into()
-            } else {
-                "none set".into()
-            },
-        },
-    ]
+    ];
+    let service =
+        Shown { step: "service as before", done: !is_ours(service) || facts.leave_disabled, says: enabled };
+    let flags = Shown {
+        step: "flags reset",
+        done: !facts.is_flagged,
+        says: if facts.is_flagged { "failed or recovered, or an HA node in use" } else { "none set" }.into(),
+    };
+    let disks = |done, says: &str| Shown { step: "guests' disks mounted", done, says: says.into() };
+    match facts.disks {
+        GuestDisks::NotOnArrays => steps.extend([service, flags]),
+        GuestDisks::Mounted => steps.extend([flags, disks(true, "published since it was fenced"), service]),
+        GuestDisks::NotYet => {
+            steps.extend([flags, disks(false, "not published since it was fenced"), service])
+        }
+    }
+    steps
 }
 
 #[cfg(test)]
@@ -301,6 +332,7 @@ mod tests {
             aggregates: Ok(Vec::new()),
             was_fenced: true,
             is_flagged: true,
+            disks: GuestDisks::NotOnArrays,
             leave_disabled: false,
             said_ours: false,
         }
@@ -358,6 +390,39 @@ mod tests {
         }
         let stay = Facts { leave_disabled: true, ..with(false, Up, ours, 0, true, true) };
         assert_eq!(word(&stay), "reset");
+    }
+
+    #[test]
+    fn a_host_with_arrays_is_opened_to_new_guests_only_when_they_are_mounted() {
+        let ours = Some("nova-ha: incident compute1@0");
+        let up = |reason, is_flagged, disks| Facts {
+            service: Some(service(false, ServiceState::Up, reason)),
+            done: 0,
+            is_flagged,
+            disks,
+            ..fenced()
+        };
+        use GuestDisks::{Mounted, NotYet};
+        for (name, facts, expected) in [
+            ("its guard waits for the reset", up(ours, true, NotYet), "reset"),
+            ("reset, and a disk is missing", up(ours, false, NotYet), "wait: compute1 has not published"),
+            ("reset and mounted", up(ours, false, Mounted), "enable"),
+            ("it has no guard", up(ours, true, Mounted), "enable"),
+            ("enabled", up(None, false, Mounted), "finished"),
+            (
+                "it was no recovery of ours that disabled it",
+                up(Some("broken fan"), false, NotYet),
+                "finished",
+            ),
+            ("nobody disabled it", up(None, false, NotYet), "finished"),
+        ] {
+            let found = word(&facts);
+            assert!(found.starts_with(expected), "{name}: {found}");
+        }
+        let stay = Facts { leave_disabled: true, ..up(ours, false, NotYet) };
+        assert!(word(&stay).starts_with("wait"), "it is not back either");
+        let names: Vec<&str> = shown(&host(), &stay).iter().map(|step| step.step).collect();
+        assert_eq!(names[3..], ["flags reset", "guests' disks mounted", "service as before"]);
     }
 
     fn given_to(owner: &str) -> Facts {

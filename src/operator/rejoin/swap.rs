@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use self::ground::Ground;
 use self::records::{Swap, SwapNote};
 use self::steps::{FormerSpare, Next, next, shown};
-use super::steps::{Facts, Pulse, Shown};
+use super::steps::{Facts, GuestDisks, Pulse, Shown};
 use super::{PAUSE, RejoinArgs, Seen, begin, cannot_ask, cloud, effect, look, nova_name, unless_it_may_pass};
 use crate::chain::chain;
 use crate::exit;
@@ -180,6 +180,8 @@ async fn seen(
         was_fenced: ground.standing.was_fenced,
         is_beating: pulse.is_beating(),
         is_flagged: ground.standing.is_flagged,
+        // They stay where they are.
+        disks: GuestDisks::NotOnArrays,
         leave_disabled: args.leave_disabled,
         said_ours: args.forced_down_is_ours,
     };

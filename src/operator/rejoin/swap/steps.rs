@@ -125,6 +125,7 @@ pub(super) fn shown(
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::steps::GuestDisks;
     use super::*;
 
     fn service(host: &str, reason: Option<&str>) -> ComputeService {
@@ -149,6 +150,7 @@ mod tests {
             aggregates: Ok(Vec::new()),
             was_fenced: true,
             is_flagged: true,
+            disks: GuestDisks::NotOnArrays,
             leave_disabled: true,
             said_ours: false,
         }
