@@ -76,7 +76,7 @@ pub fn owner(host: &HostName, what: What, seen: &Seen, known: Option<&str>) -> O
         }
         Some((id, State::Closed)) if seen.failed => not_mine(
             format!("it was recovered ({id}): its guests run elsewhere"),
-            format!("nova-ha rejoin {host}"),
+            format!("nova-ha rejoin {host} --by NAME"),
         ),
         Some((id, State::Withdrawn | State::Abandoned)) if seen.failed => not_mine(
             format!("{id} ended without a recovery, and failed is still True"),
@@ -148,7 +148,7 @@ mod tests {
             Owner::NotMine { next, .. } => next,
             Owner::Mine | Owner::Returning(_) => panic!("mine"),
         };
-        assert_eq!(next(Some(State::Closed)), "nova-ha rejoin compute1");
+        assert_eq!(next(Some(State::Closed)), "nova-ha rejoin compute1 --by NAME");
         assert_eq!(next(Some(State::Active)), "nova-ha incident show compute1@3");
         assert!(next(Some(State::Withdrawn)).contains("nova-ha reset compute1"));
         assert_eq!(next(None), "nova-ha host show compute1");

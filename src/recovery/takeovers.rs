@@ -177,15 +177,16 @@ pub async fn are_known_to_the_tree(world: &World) -> Result<(), Stop> {
             let (id, me) = (&takeover.incident, &world.me);
             return Err(Stop::waiting(
                 format!(
-                    "{me} took the storage of {} ({id}, {}), and {lack}: was Consul restored from a snapshot? \
-                     Nothing is done beside such a tree",
+                    "{me} took the storage of {} ({id}, {}), and {lack}: was Consul restored from a snapshot, or the \
+                     storage said to be released? Nothing is done beside such a tree",
                     id.host(),
                     takeover.at
                 ),
                 format!(
                     "docs/storage-md.md, \"A tree that has forgotten\"; once no guest is on {me}: nova-ha-recover \
-                     {0} --release-storage --yes {0} --by NAME",
-                    id.host()
+                     {0} --release-storage --yes {0} --by NAME; if nothing of it is here any more: rm {1}",
+                    id.host(),
+                    file(&world.state_dir, id).display()
                 ),
             ));
         }

@@ -149,6 +149,14 @@ impl Stage {
             self.resume();
             self.recover_until_settled(by);
             assert!(self.is_held_for_guests_on(dead), "{what}: nobody moved them: {:#?}", self.journal());
+            let storage = keys::ha_node(&by.parse().unwrap()).storage();
+            if self.with(|u| u.kv.get(&storage).is_some_and(|entry| entry.value != b"shared")) {
+                // It boots, without the disks that it had.
+                self.with(|u| u.returns(dead));
+                self.resume();
+                self.recover_until_settled(by);
+                assert!(self.is_held_for_guests_on(dead), "{what}: it is up: {:#?}", self.journal());
+            }
             self.with(|u| {
                 let there = |s: &&mut Server| s.host.as_ref().is_some_and(|host| host.as_str() == dead);
                 u.servers.values_mut().filter(there).for_each(|s| s.host = Some(by.parse().unwrap()));
@@ -162,7 +170,7 @@ impl Stage {
 
     /// Whether it is held because guests were recovered on an HA node that died since.
     pub(crate) fn is_held_for_guests_on(&self, dead: &str) -> bool {
-        let words = format!("recovered on {dead}, which is down now");
+        let words = format!("recovered on {dead}, which");
         matches!(self.record().status.state, State::Held { reason } if reason.contains(&words))
     }
 

@@ -76,7 +76,7 @@ pub async fn prove_again<'a>(context: &Context<'a>) -> Result<KnownOff<'a>, Stop
             // It was proved off once. Somebody powered it on; another shot is a person's decision.
             let said: Vec<String> = levels.iter().map(ToString::to_string).collect();
             return Err(Stop::held(format!(
-                "{machine} was fenced and is on again ({}): power it off, then nova-ha incident resume {}",
+                "{machine} was fenced and is on again ({}): power it off, then nova-ha incident resume {} --by NAME",
                 said.join("; "),
                 case.id
             )));

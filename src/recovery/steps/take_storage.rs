@@ -167,7 +167,7 @@ fn refused(context: &Context<'_>, detail: &str) -> Stop {
 
 fn contradicted(context: &Context<'_>, detail: &str) -> Stop {
     Stop::held(format!(
-        "the storage of {} is not what it published: {detail}; look, then nova-ha incident resume {}",
+        "the storage of {} is not what it published: {detail}; look, then nova-ha incident resume {} --by NAME",
         context.case.id.host(),
         context.case.id
     ))
@@ -184,7 +184,7 @@ fn not_taken(context: &Context<'_>, why: &str) -> Stop {
 
 fn unknown(context: &Context<'_>, why: &str) -> Stop {
     Stop::held(format!(
-        "nobody can tell whether the storage of {} is here: {why}; look, then nova-ha incident resume {}",
+        "nobody can tell whether the storage of {} is here: {why}; look, then nova-ha incident resume {} --by NAME",
         context.case.id.host(),
         context.case.id
     ))

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::incident::guest::GuestState;
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
+use crate::names::IncidentId;
 use crate::nova::{NovaHost, Server, ServiceState};
 use crate::recovery::evacuation::ledger::{self, Line};
 use crate::recovery::executor::Context;
@@ -81,7 +82,8 @@ pub async fn again(context: &Context<'_>) -> Result<(), Stop> {
 }
 
 /// An HA node that took guests to itself and died since has no incident of its own: nobody else would miss them.
-/// Nova may show them as running there for ever.
+/// Nova may show them as running there for ever. Where their disks are one machine's at a time, one that is up again
+/// has lost them by its boot, or to whoever took them after it: that its nova-compute reports says nothing then.
 async fn still_run_where_they_were_sent(
     context: &Context<'_>,
     lines: &BTreeMap<String, Line>,
@@ -89,6 +91,7 @@ async fn still_run_where_they_were_sent(
     if context.case.targets != Targets::ThisHaNode {
         return Ok(());
     }
+    let disks_are_elsewhere = context.case.storage.strategy.is_taken();
     let own = context.case.own_nova_host.as_str();
     let recovered_to = |line: &Line| match line.entry.state {
         GuestState::Recovered { .. } => line.entry.state.to().filter(|to| *to != own).map(str::to_owned),
@@ -112,7 +115,8 @@ async fn still_run_where_they_were_sent(
             Err(error) => return Err(cannot_tell(chain(&error))),
         };
         let service = context.cloud.service(&host).await.map_err(|error| cannot_tell(chain(&error)))?;
-        if service.is_some_and(|service| service.state == ServiceState::Up && !service.forced_down) {
+        let is_up = service.is_some_and(|service| service.state == ServiceState::Up && !service.forced_down);
+        if is_up && !disks_are_elsewhere {
             continue;
         }
         let there = context.cloud.servers_on(&host).await.map_err(|error| cannot_tell(chain(&error)))?;
@@ -124,16 +128,25 @@ async fn still_run_where_they_were_sent(
             .map(|server| server.name.as_str())
             .collect();
         if !lost.is_empty() {
-            return Err(Stop::held(format!(
-                "{} guests were recovered on {to}, which is down now: {}; bring {to} back, or make sure that it is off \
-                 and evacuate them to where their disks are; then nova-ha incident resume {}",
-                lost.len(),
-                lost.join(", "),
-                context.case.id
-            )));
+            return Err(Stop::held(lost_on(&to, &lost, disks_are_elsewhere, &context.case.id)));
         }
     }
     Ok(())
+}
+
+fn lost_on(to: &str, guests: &[&str], disks_are_elsewhere: bool, id: &IncidentId) -> String {
+    let (count, names) = (guests.len(), guests.join(", "));
+    match disks_are_elsewhere {
+        false => format!(
+            "{count} guests were recovered on {to}, which is down now: {names}; bring {to} back, or make sure that it is \
+             off and evacuate them; then nova-ha incident resume {id} --by NAME"
+        ),
+        true => format!(
+            "{count} guests were recovered on {to}, which did not end it: {names}; do not start them there, their disks may \
+             be elsewhere (docs/storage-md.md); evacuate them, attach-only, to where their disks are, then nova-ha incident \
+             resume {id} --by NAME; if they run on {to} all the same: nova-ha incident abandon {id} --by NAME"
+        ),
+    }
 }
 
 /// Counts by outcome, one line; a partial success is shown as partial.
