@@ -256,6 +256,22 @@ fn what_is_not_as_published_is_known_before_anybody_is_shot() {
     }
 }
 
+#[test]
+fn a_host_that_is_booted_in_the_middle_and_says_so_stops_nobody() {
+    let all = calls();
+    let claimed = all.iter().position(|name| name == "switch off").unwrap();
+    for (at, name) in all.iter().enumerate().skip(claimed) {
+        let what = format!("killed after call {at} ({name})");
+        let stage = staged();
+        let _died = block_on(&stage.time, stage.process("ha1", Some((at, Fault::DiesAfter))).run());
+        // Its guard keeps it from its disks, and it is off again when anybody looks.
+        stage.with(|u| u.publishes(u.now, false));
+        stage.wait(Duration::from_secs(1));
+        stage.recover_until_settled("ha1");
+        all_runs_on(&stage, "ha1", &what);
+    }
+}
+
 fn assembled_by_udev(u: &mut Universe) {
     let has = OnMachine { state: ArrayState::Running, mounted_at: None };
     u.the_array().on.insert("ha1".into(), has);

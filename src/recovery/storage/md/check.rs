@@ -9,6 +9,7 @@ use super::decide::{Ground, Next, decide};
 use super::wanted::{Wanted, wanted};
 use crate::chain::chain;
 use crate::disks::owner_mark;
+use crate::incident::step::Phase;
 use crate::keys;
 use crate::recovery::arrays::{Question, Seen};
 use crate::recovery::facts::Case;
@@ -36,13 +37,22 @@ pub async fn check(world: &World, case: &Case) -> Answer {
     }
 }
 
-/// What the host published, if it is good enough to take its storage by.
+/// What the host published, if it is good enough to take its storage by. Asked until that is begun: a host that is booted
+/// in the middle, and kept from its disks by its guard, publishes anew, and that it did not start them.
 pub(super) fn published(case: &Case) -> Result<Wanted, Answer> {
     let host = case.id.host();
     let refused = |detail: String| Answer::Refused { detail };
     let config = config(case)?;
-    is_recent(case, &config).map_err(refused)?;
-    if config.boot_guard != Some(true) && !case.policy.allow_host_without_boot_guard {
+    if case.record.status.got_to_storage() {
+        return wanted_of(case);
+    }
+    let is_claimed = case.record.status.phase > Phase::Open;
+    if !is_claimed {
+        is_recent(case, &config).map_err(refused)?;
+    }
+    let is_guarded =
+        config.boot_guard == Some(true) || is_claimed && config.boot_guard.is_some() && is_later(case);
+    if !is_guarded && !case.policy.allow_host_without_boot_guard {
         return Err(refused(format!(
             "nova-ha-boot-guard did not let the storage of {host} start: nothing would keep it from its disks when \
              it comes back (docs/boot-guard.md, policy allow_host_without_boot_guard)"
@@ -90,6 +100,14 @@ fn is_recent(case: &Case, config: &RuntimeConfig) -> Result<(), String> {
          md_record_max_age ({:?})",
         at.datetime, case.record.opened_at, case.policy.md_record_max_age
     ))
+}
+
+/// Whether it was published after the host was marked, by Consul's order of writes: the claim was made on what stood
+/// there before.
+fn is_later(case: &Case) -> bool {
+    let host = keys::host(case.id.host());
+    let written = |key: String| case.tree.get(&key).map(|entry| entry.modify_index);
+    written(host.runtime_config()) > written(host.failed())
 }
 
 /// What a decision stands on beside the look.
