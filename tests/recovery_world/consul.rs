@@ -57,6 +57,10 @@ impl Kv {
         write(&mut self.entries, key, bytes.into(), index, None)
     }
 
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.entries.remove(key);
+    }
+
     pub(crate) fn session(&mut self, spec: &SessionSpec, now: Duration) -> SessionId {
         self.made += 1;
         self.index += 1;

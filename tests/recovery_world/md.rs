@@ -388,6 +388,34 @@ fn it_is_given_back_whole_whatever_call_the_release_dies_at() {
 }
 
 #[test]
+fn nothing_is_written_to_disks_that_the_host_took_back_by_a_persons_word() {
+    let stage = over_and_moved_off();
+    // ha1 was dead, a person said that it has nothing of them any more, and overrode the guard of the host.
+    let marked = "nova-ha.ha1:md1".to_owned();
+    stage.with(|u| {
+        let (host, own) = (keys::host(&HOST.parse().unwrap()), keys::ha_node(&"ha1".parse().unwrap()));
+        u.kv.put(&host.failed(), "False");
+        u.kv.put(&own.in_use(), "False");
+        u.kv.remove(&own.in_use_by());
+        let runs =
+            OnMachine { state: ArrayState::Running, mounted_at: Some("/var/lib/nova/instances".into()) };
+        u.machines.get_mut(HOST).unwrap().power_on = true;
+        u.the_array().on = [(HOST.to_owned(), runs)].into();
+        assert_eq!(u.the_array().names[0], marked);
+    });
+    let refused = released(&stage, "ha1", None).0.unwrap().unwrap_err().to_string();
+    assert!(refused.contains("compute1 may have it") && refused.contains("Nothing was written"), "{refused}");
+    stage.with(|u| assert_eq!(u.the_array().names[0], marked));
+    // Booted anew, its guard keeps it from them.
+    stage.with(|u| {
+        u.the_array().on.clear();
+        u.publishes(u.now, false);
+    });
+    released(&stage, "ha1", None).0.unwrap().unwrap();
+    is_given_back(&stage, "the host has it not");
+}
+
+#[test]
 fn beside_a_tree_that_has_forgotten_it_nothing_is_taken_a_second_time() {
     let stage = staged();
     let before = stage.with(|u| u.kv.snapshot());

@@ -7,16 +7,20 @@ use super::check::{begun, look, wanted_of};
 use super::decide::is_its_own;
 use super::members::{Unfit, members};
 use super::wanted::{Wanted, WantedArray};
+use crate::chain::chain;
 use crate::disks::mountinfo::Mount;
 use crate::disks::on_disk::{OnDisk, on_disk};
 use crate::disks::owner_mark::{holder, is_another_home};
 use crate::disks::places::{Place, Sight};
 use crate::disks::running::Running;
 use crate::fence::off::Settings;
+use crate::keys;
 use crate::recovery::arrays::Seen;
 use crate::recovery::facts::Case;
 use crate::recovery::storage::answer::Answer;
 use crate::recovery::world::World;
+use crate::tree::TreeError;
+use crate::tree::runtime_config::RuntimeConfig;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +53,11 @@ async fn run(world: &World, case: &Case) -> Result<Answer, Answer> {
         if done.iter().filter(|before| **before == act).count() >= MOST_TRIES {
             return Err(Answer::Refused { detail: format!("{act:?}: no success, {MOST_TRIES} times") });
         }
+        if let Act::Rename { uuid, name, .. } = &act
+            && !done.iter().any(|before| matches!(before, Act::Stop { uuid: stopped, .. } if stopped == uuid))
+        {
+            host_is_kept_from(case, name)?;
+        }
         tracing::info!(incident = %case.id, host = %case.id.host(), step = "give back", ?act);
         let arrays = world.arrays.as_ref();
         let outcome = match &act {
@@ -65,6 +74,28 @@ async fn run(world: &World, case: &Case) -> Result<Answer, Answer> {
         }
         done.push(act);
     }
+}
+
+/// An array that did not run here just now may run on its host: a person may have said that this HA node has nothing
+/// of it any more, and let the host start. Writing a name into its members would be a second writer.
+fn host_is_kept_from(case: &Case, name: &str) -> Result<(), Answer> {
+    let host = case.id.host();
+    let unclear = |error: TreeError| Answer::CannotTell { why: chain(&error) };
+    // Its boot guard lets nothing start while it is marked, and says what it did in this boot.
+    let is_marked = case.tree.flag(&keys::host(host).failed()).map_err(unclear)?;
+    let key = keys::host(host).runtime_config();
+    let published = case.tree.get(&key).map(|entry| RuntimeConfig::parse(&entry.key, &entry.value));
+    let published = published.transpose().map_err(unclear)?;
+    if is_marked || published.is_some_and(|published| published.boot_guard == Some(false)) {
+        return Ok(());
+    }
+    Err(Answer::Refused {
+        detail: format!(
+            "{name} does not run here, and {host} may have it: it is not marked failed, and has not published that its \
+             boot guard kept it from its disks. Nothing was written. If {host} has it: docs/storage-md.md, \"Disks that a \
+             host took back by an override\"; else boot {host}, and ask again once its nova-ha-runtime-info ran"
+        ),
+    })
 }
 
 /// The next thing; `None`: all is done.
