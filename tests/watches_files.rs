@@ -372,6 +372,87 @@ fn the_guests_arrays_are_assembled_by_uuid_until_all_of_them_run() {
     assert!(code == 1 && said.contains("names no array by UUID"), "{said}");
 }
 
+/// `taken-storage-is-here` with an `mdadm` and an `lsblk` of the test, where these takeovers are remembered.
+fn taken_storage_is_here(takeovers: &[(&str, &str)], mdadm: &str, lsblk: &str) -> (i32, String) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, said) in [("mdadm", mdadm), ("lsblk", lsblk)] {
+        std::fs::write(at(name), format!("#!/bin/sh\n{said}\n")).unwrap();
+        std::fs::set_permissions(at(name), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    if !takeovers.is_empty() {
+        std::fs::create_dir(at("takeovers")).unwrap();
+    }
+    for (name, text) in takeovers {
+        std::fs::write(at("takeovers").join(name), text).unwrap();
+    }
+    let done = Command::new(watches().join("taken-storage-is-here"))
+        .arg(at("takeovers"))
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+        .output()
+        .unwrap();
+    (done.status.code().unwrap_or(-1), String::from_utf8(done.stderr).unwrap())
+}
+
+#[test]
+fn nova_compute_of_an_ha_node_waits_for_all_that_was_taken_there() {
+    let one = r#"{"version":1,"incident":"compute1@3","generation":"g","at":"2026-01-01T00:00:00Z","arrays":{
+        "a3a88330:384edff1:0c126ded:b8d8ca93":"compute1:md1","bbbbbbbb:384edff1:0c126ded:b8d8ca93":"compute1:md2"}}"#;
+    let taken = [("compute1@3.json", one), (".tmpX", "{")];
+    let first = "echo 'ARRAY /dev/md/nova-a3a88330 metadata=1.2 name=nova-ha.ha1:md1 UUID=a3a88330:384edff1:0c126ded:b8d8ca93'";
+    let second = "echo 'ARRAY /dev/md/nova-bbbbbbbb metadata=1.2 name=nova-ha.ha1:md2 UUID=bbbbbbbb:384edff1:0c126ded:b8d8ca93'";
+    let both = format!("{first}; {second}");
+    let mounted = "echo; echo /var/lib/nova/instances";
+    let first_only = "[ $3 = /dev/md/nova-bbbbbbbb ] || echo /var/lib/nova/instances";
+    for (name, takeovers, mdadm, lsblk, expected) in [
+        ("nothing was taken", &[][..], "exit 1", "exit 1", None),
+        ("all is here", &taken[..], both.as_str(), mounted, None),
+        (
+            "it booted",
+            &taken[..],
+            "exit 0",
+            "exit 1",
+            Some("a3a88330:384edff1:0c126ded:b8d8ca93, taken by compute1@3, does not run"),
+        ),
+        (
+            "one array is away",
+            &taken[..],
+            first,
+            mounted,
+            Some("bbbbbbbb:384edff1:0c126ded:b8d8ca93, taken by compute1@3, does not"),
+        ),
+        (
+            "one is not mounted",
+            &taken[..],
+            both.as_str(),
+            first_only,
+            Some("(/dev/md/nova-bbbbbbbb), taken by compute1@3, is not mounted"),
+        ),
+        ("nobody can tell", &taken[..], "exit 1", mounted, Some("mdadm cannot tell")),
+        (
+            "a broken file",
+            &[("compute1@3.json", "{")][..],
+            both.as_str(),
+            mounted,
+            Some("compute1@3.json names no array"),
+        ),
+    ] {
+        let (code, said) = taken_storage_is_here(takeovers, mdadm, lsblk);
+        match expected {
+            None => assert_eq!((code, said.as_str()), (0, ""), "{name}"),
+            Some(why) => {
+                assert_eq!(code, 1, "{name}: {said}");
+                assert!(said.contains(why) && said.contains("next: docs/storage-md.md"), "{name}: {said}");
+            }
+        }
+    }
+    for unit in ["nova-compute", "openstack-nova-compute"] {
+        let drop_in = text(format!("systemd-ha-nodes/{unit}.service.d/nova-ha.conf"));
+        assert!(drop_in.contains("ExecStartPre=/usr/bin/taken-storage-is-here\n"), "{drop_in}");
+    }
+}
+
 #[test]
 fn nomad_jobs_sweep_without_overlap() {
     for (name, program) in [("recover", "nova-ha-recover"), ("mark-failed", "nova-ha-mark-failed")] {

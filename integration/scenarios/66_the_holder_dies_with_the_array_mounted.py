@@ -4,7 +4,7 @@ then takes the array; its data is whole, and the guests run there.
 The first HA node lives and writes on until its BMC cuts it: nothing but that keeps two machines from one filesystem.
 """
 
-from novalab import events, expect, takeover, wait
+from novalab import events, expect, paths, takeover, wait
 
 SHAPE = {"machines": "uml"}
 MAY_BE_SHOT = ["compute1", "ha1", "ha2"]
@@ -33,6 +33,21 @@ def run(lab):
     fenced_before_it_was_taken(lab, incident, holder)
     takeover.taken(lab, "compute1", other, [*first, *second])
     takeover.goes_on(lab, "compute1", other)
+    is_kept_from_its_guests(lab, holder, other)
+
+
+def is_kept_from_its_guests(lab, holder, other):
+    """The HA node that was cut boots without what it took: its nova-compute must not make the guests' disks anew."""
+    program = (paths.REPO / "consul-watches/taken-storage-is-here").read_bytes()
+    for name in (holder, other):
+        if name == holder:
+            lab.rejoin(name)
+            lab.power_on(name)
+            lab.machine(name).wait_up()
+        lab.machine(name).install_file("/usr/bin/taken-storage-is-here", program, 0o755)
+    here, gone = (lab.machine(name).exec("taken-storage-is-here") for name in (other, holder))
+    assert here.code == 0, here
+    assert gone.code == 1 and lab.arrays.array("compute1") in gone.err and "does not run here" in gone.err, gone
 
 
 def fenced_before_it_was_taken(lab, incident, holder):
