@@ -109,6 +109,37 @@ async fn a_denied_token_is_never_told_that_the_tree_is_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ha_node_that_nobody_could_power_off_with_a_hosts_arrays_is_named() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    let uuid = "11111111-2222-4333-8444-555555555555";
+    site.run(&["ha-node", "add", "ha1", "--storage", "md", "--nova-mountpoint", "/srv"]).await.ok();
+    site.run(&[
+        "ha-node",
+        "add",
+        "ha2",
+        "--storage",
+        "md",
+        "--nova-mountpoint",
+        "/srv",
+        "--bmc-identity",
+        uuid,
+    ])
+    .await
+    .ok();
+    site.run(&["ha-node", "add", "ha3", "--storage", "shared"]).await.ok();
+    let warned = async || {
+        let json = site.run(&["status", "--json"]).await.json();
+        let all: Vec<String> = serde_json::from_value(json["warnings"].clone()).unwrap();
+        all.into_iter().filter(|line| line.contains("--bmc-identity")).collect::<Vec<_>>()
+    };
+    let all = warned().await;
+    assert!(all.len() == 1 && all[0].starts_with("HA node ha1: "), "{all:?}");
+    site.run(&["policy", "set", "allow_unidentified_bmc", "true"]).await.ok();
+    assert_eq!(warned().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_cannot_work_is_not_written() {
     let site = Site::start().await;
     site.run(&["init"]).await.ok();

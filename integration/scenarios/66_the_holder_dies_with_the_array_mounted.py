@@ -8,7 +8,7 @@ from novalab import events, expect, paths, takeover, wait
 
 SHAPE = {"machines": "uml"}
 MAY_BE_SHOT = ["compute1", "ha1", "ha2"]
-TIME_LIMIT = 300
+TIME_LIMIT = 400
 
 
 def run(lab):

@@ -12,10 +12,12 @@ use super::machine_view::{
 use super::table::field;
 use crate::columns::wrap;
 use crate::keys;
+use crate::names::HaNodeName;
 use crate::policy::Policy;
 use crate::store::Store;
-use crate::tree::TreeError;
 use crate::tree::cooldown::{Cause, Cooldown};
+use crate::tree::storage::{Storage, Strategy};
+use crate::tree::{Snapshot, TreeError};
 
 /// Everything on one screen.
 #[derive(Debug, Serialize)]
@@ -97,7 +99,10 @@ impl Status {
             passing: ha_nodes.iter().filter(|node| node.consul_says == Some(ConsulSays::Passing)).count(),
             configured: ha_nodes.len(),
         });
-        let warnings = warnings(catalog, quorum.as_ref(), cooldown.as_ref());
+        let mut warnings = warnings(catalog, quorum.as_ref(), cooldown.as_ref());
+        if !policy.as_ref().is_some_and(|policy| policy.allow_unidentified_bmc) {
+            warnings.extend(cluster.ha_nodes.iter().filter_map(|node| unidentified(tree, node)));
+        }
         Self {
             generation: cluster.meta.generation.clone(),
             hosts,
@@ -175,6 +180,21 @@ fn warnings(catalog: &Catalog, quorum: Option<&Quorum>, cooldown: Option<&Cooldo
         ));
     }
     warnings
+}
+
+/// An HA node that nobody could power off if it died with the arrays of a host: another one believes only a BMC that says
+/// which machine it belongs to.
+fn unidentified(tree: &Snapshot, node: &HaNodeName) -> Option<String> {
+    let keys = keys::ha_node(node);
+    let takes_arrays = Storage::of(tree, &keys).is_ok_and(|storage| storage.strategy == Strategy::Md);
+    let identity = [keys.bmc_field("identity"), keys.runtime_config()];
+    let is_known = identity.iter().any(|key| tree.get(key).is_some_and(|e| !e.value.trim_ascii().is_empty()));
+    (takes_arrays && !is_known).then(|| {
+        format!(
+            "HA node {node}: nobody knows how its BMC names itself: if it dies with a host's arrays, no other HA node takes \
+             them; nova-ha ha-node add {node} --replace --bmc-identity UUID"
+        )
+    })
 }
 
 fn cause(cause: &Cause) -> String {

@@ -123,7 +123,10 @@ pub async fn power_off(
                     "HA node {holder} may have the storage mounted, and is not proved off: {not_off} ({})",
                     said.join("; ")
                 ),
-                format!("power {holder} off, or make its BMC answer: nova-ha ha-node show {holder}"),
+                format!(
+                    "power {holder} off, and make its BMC answer as its own (nova-ha ha-node add {holder} --replace \
+                     --bmc-identity UUID, its DMI system UUID): nova-ha ha-node show {holder}"
+                ),
             ));
         }
     };
