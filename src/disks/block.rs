@@ -90,6 +90,10 @@ impl Roots {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
+            // One path of an NVMe disk that has several: it has no node, and the disk itself is listed beside it.
+            if read_if_there(&folder.join("hidden")).ok().flatten().as_deref() == Some("1") {
+                continue;
+            }
             let whole = Device { name, identity: identity.clone(), sectors: sectors(&folder) };
             found.push(whole);
             for entry in entries {

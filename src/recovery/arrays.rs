@@ -24,6 +24,13 @@ pub trait Arrays: Send + Sync {
     /// Nobody can tell what is so.
     async fn look(&self, question: &Question) -> Result<Seen, String>;
 
+    /// Whether [`Self::assemble`] would find what it needs here: one path to each member, and the programs. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// What is missing.
+    async fn is_able(&self, order: &Assembly, within: Duration) -> Result<(), String>;
+
     /// Assembles one array, while the host that had it is proved off. Refused where a member that is asked for is
     /// not here, or no single path leads to it.
     ///

@@ -20,10 +20,12 @@ use tokio::time::Instant;
 
 use self::others::Others;
 use super::arrays::{Arrays, Assembly, How, Question, Seen};
+use crate::chain::chain;
 use crate::disks::places::Place;
 use crate::disks::{Roots, md, running};
 use crate::fence::PoweredOff;
 use crate::may_hang::MayHang;
+use crate::program::Program;
 
 /// How often an array is asked to stop: mdadm soon gives up where something has it open, and udev looks at each
 /// array that is new or was closed after writing. With the pause some 4 s, of the 20 s at most that an attempt has.
@@ -36,6 +38,9 @@ const STOP_PAUSE: Duration = Duration::from_millis(500);
 /// at them. Nothing of that is in the way of an assembly or a mount, and udev can take as long as mdadm. Whatever else
 /// is in its queue must not cost the attempt, which has 20 s at most.
 const SETTLE_WITHIN: Duration = Duration::from_secs(3);
+
+/// What a takeover and giving back cannot do without.
+const PROGRAMS: [&str; 3] = ["mdadm", "mount", "umount"];
 
 /// This machine's.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +62,13 @@ impl Arrays for LocalArrays {
     async fn look(&self, question: &Question) -> Result<Seen, String> {
         let (roots, others, asked) = (self.roots.clone(), self.others.clone(), question.clone());
         self.on_disks(question.within, move || look::look(&roots, &others, &asked)).await
+    }
+
+    async fn is_able(&self, order: &Assembly, within: Duration) -> Result<(), String> {
+        for program in PROGRAMS {
+            Program::named(program, within).map_err(|error| chain(&error))?;
+        }
+        self.nodes(&order.uuid, &order.members, Instant::now() + within).await.map(drop)
     }
 
     async fn assemble(&self, order: &Assembly, _off: &PoweredOff, within: Duration) -> Result<(), String> {

@@ -81,6 +81,17 @@ fn failed(path: &Path) -> impl Fn(String) -> MemoryError {
     move |why| MemoryError { path: path.clone(), why }
 }
 
+/// Whether [`remember`] could write.
+///
+/// # Errors
+/// It could not: the folder, and why.
+pub fn can_remember(state_dir: &Path) -> Result<(), MemoryError> {
+    let folder = folder(state_dir);
+    let failed = failed(&folder);
+    std::fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;
+    tempfile::NamedTempFile::new_in(&folder).map(drop).map_err(|error| failed(error.to_string()))
+}
+
 /// Remembers one; what is remembered already stays as it is.
 ///
 /// # Errors

@@ -47,6 +47,8 @@ pub(crate) struct SimArray {
     pub(crate) foreign_mount: bool,
     /// Of all machines: another disk says that it is a member.
     pub(crate) stranger: bool,
+    /// What a takeover needs is not installed.
+    pub(crate) unable: bool,
 }
 
 /// What one machine has of it.
@@ -68,6 +70,7 @@ impl SimArray {
             on: BTreeMap::from([(HOST.to_owned(), host)]),
             foreign_mount: false,
             stranger: false,
+            unable: false,
         }
     }
 
@@ -300,6 +303,14 @@ impl Arrays for SimArrays {
         assert_eq!(question.mountpoints, [PathBuf::from(MOUNTPOINT)]);
         assert_eq!(question.arrays, [(UUID.to_owned(), (0..4).map(place).collect())]);
         self.ask("disks", |u, node| Ok(u.look_at_the_array(node))).await
+    }
+
+    async fn is_able(&self, _: &Assembly, _: Duration) -> Result<(), String> {
+        self.ask("able", |u, _| match u.the_array().unable {
+            false => Ok(()),
+            true => Err("mdadm is not installed".into()),
+        })
+        .await
     }
 
     async fn assemble(&self, order: &Assembly, _: &PoweredOff, _: Duration) -> Result<(), String> {

@@ -222,7 +222,7 @@ fn a_recover_that_crashed_on_a_living_ha_node_never_costs_it_its_power() {
 #[test]
 fn what_is_not_as_published_is_known_before_anybody_is_shot() {
     type Change = fn(&mut Universe);
-    let cases: [(&str, Change, &str); 10] = [
+    let cases: [(&str, Change, &str); 11] = [
         ("two away of one mirror", |u| u.the_array().away.extend([0, 1]), "too many for raid10"),
         ("all away", |u| u.the_array().away.extend([0, 1, 2, 3]), "is not here"),
         ("another of its name", |u| u.the_array().uuid = "another".into(), "no members of it"),
@@ -233,6 +233,7 @@ fn what_is_not_as_published_is_known_before_anybody_is_shot() {
         ),
         ("a clone", |u| u.the_array().stranger = true, "sdx says"),
         ("a foreign mount", |u| u.the_array().foreign_mount = true, "another filesystem is mounted"),
+        ("no mdadm here", |u| u.the_array().unable = true, "mdadm is not installed"),
         ("assembled by udev", assembled_by_udev, "something else here assembled it"),
         (
             "an old record",

@@ -112,6 +112,18 @@ mod tests {
     }
 
     #[test]
+    fn the_hidden_paths_of_an_nvme_disk_are_no_second_way_to_it() {
+        let (machine, uuid) = machine(&["nvme0n1p3"]);
+        let of = || found(&machine, &uuid, "eui.0025385b71b00d21", Part::Number(3));
+        // As the kernel lists them beside the disk; they have no node.
+        let path = "/sys/block/nvme0c0n1/wwid = eui.0025385b71b00d21\n/sys/block/nvme0c0n1/nvme0c0n1p3/partition = 3\n";
+        machine.set(path);
+        assert!(of().unwrap_err().contains("several paths"), "{:?}", of());
+        machine.set("/sys/block/nvme0c0n1/hidden = 1\n");
+        assert_eq!(of().unwrap(), ["nvme0n1p3"]);
+    }
+
+    #[test]
     fn two_paths_without_a_map_are_a_question_for_a_person() {
         let (machine, uuid) = machine(&["sda", "sdb"]);
         machine.set(&format!("/sys/block/dm-0/dm/uuid = LVM-x\n/sys/block/sda/device/wwid = {MULTIPATH}\n"));

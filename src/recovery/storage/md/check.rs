@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::decide::{Ground, Next, decide};
+use super::decide::{Act, Ground, Next, decide};
 use super::wanted::{Wanted, wanted};
 use crate::chain::chain;
 use crate::disks::owner_mark;
@@ -28,12 +28,25 @@ pub async fn check(world: &World, case: &Case) -> Answer {
         Ok(ground) => ground,
         Err(answer) => return answer,
     };
-    match look(world, case, &wanted).await {
-        Err(answer) => answer,
-        Ok(seen) => match decide(&wanted, &seen, &ground) {
-            Next::Say(answer) => answer,
-            Next::Do { detail, .. } => Answer::Ready { detail },
+    let seen = match look(world, case, &wanted).await {
+        Ok(seen) => seen,
+        Err(answer) => return answer,
+    };
+    match decide(&wanted, &seen, &ground) {
+        Next::Say(answer) => answer,
+        Next::Do { act, detail } => match is_able(world, case, &act).await {
+            Ok(()) => Answer::Ready { detail },
+            Err(detail) => Answer::Refused { detail },
         },
+    }
+}
+
+/// What would stop the first act here, known before anybody is shot.
+async fn is_able(world: &World, case: &Case, act: &Act) -> Result<(), String> {
+    takeovers::can_remember(&world.state_dir).map_err(|error| chain(&error))?;
+    match act {
+        Act::Assemble(order) => world.arrays.is_able(order, case.policy.storage_check_deadline).await,
+        Act::Stop { .. } | Act::Mount { .. } => Ok(()),
     }
 }
 

@@ -148,7 +148,15 @@ fn next(wanted: &Wanted, seen: &Seen, me: &str, begun: bool) -> Result<Option<Ac
             return Ok(Some(Act::Stop { device, uuid }));
         }
         match on_disk {
-            OnDisk::Taken { .. } if is_ours => return rename(array, sights).map(Some),
+            OnDisk::Taken { .. } if is_ours => {
+                if let Some((device, _)) = seen.strangers.iter().find(|(_, uuid)| uuid == array.uuid()) {
+                    return contradicted(format!(
+                        "{device} says that it is a member of {name}, and was not published as one: it would keep the name \
+                         of this HA node (docs/storage-md.md, \"A disk that was added meanwhile\")"
+                    ));
+                }
+                return rename(array, sights).map(Some);
+            }
             // The host's own, or taken by another one since this HA node was powered off: nothing of it is here.
             OnDisk::Taken { .. } => {}
             OnDisk::Named(names) => {

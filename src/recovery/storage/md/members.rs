@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::wanted::WantedArray;
 use crate::disks::md_superblock::{Role, Superblock};
-use crate::disks::places::{Place, Sight};
+use crate::disks::places::{Part, Place, Sight};
 
 /// The members with all the data of their places.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub enum Unfit {
 /// Looks at them. `sights` has no place that is not the array's.
 pub fn members(wanted: &WantedArray, sights: &[Sight]) -> Result<Members, Unfit> {
     let uuid = wanted.uuid();
+    if let Some((place, other)) = somebody_elses(uuid, sights) {
+        return Err(Unfit::Another(format!("{uuid}: {place} is a member of another array now, {other}")));
+    }
     let found: Vec<(&Place, &Superblock)> = sights
         .iter()
         .flat_map(|sight| sight.superblocks.iter().map(move |superblock| (&sight.place, superblock)))
@@ -99,6 +102,16 @@ pub fn members(wanted: &WantedArray, sights: &[Sight]) -> Result<Members, Unfit>
         )));
     }
     Ok(Members { places, missing, of: shape.raid_disks, is_dirty })
+}
+
+/// A disk that was published as a member, and that another array has now. Of one whose partition nobody wrote down
+/// nobody can tell.
+fn somebody_elses<'a>(uuid: &str, sights: &'a [Sight]) -> Option<(&'a Place, &'a str)> {
+    sights.iter().filter(|sight| sight.place.part != Part::Any).find_map(|sight| {
+        let is_ours = sight.superblocks.iter().any(|found| found.array == uuid);
+        let other = sight.superblocks.first().filter(|_| !is_ours)?;
+        Some((&sight.place, other.array.as_str()))
+    })
 }
 
 fn as_published(wanted: &WantedArray, found: &Superblock) -> Result<(), Unfit> {
@@ -196,8 +209,13 @@ mod tests {
             let Err(Unfit::Another(why)) = of(change) else { panic!("{name}") };
             assert!(why.contains(name), "{name}: {why}");
         }
-        let none = of(|_, member| member.array = "another".into());
-        assert!(matches!(none, Err(Unfit::TooFew(_))), "{none:?}");
+        let one = of(|slot, member| {
+            if slot == 2 {
+                member.array = "another".into();
+            }
+        });
+        let Err(Unfit::Another(why)) = one else { panic!("{one:?}") };
+        assert!(why.contains("another array now, another"), "{why}");
     }
 
     #[test]

@@ -107,6 +107,9 @@ fn what_is_not_its_own_is_left_alone() {
     }
     let other = Seen { sights: apart("nova-ha.ha2:md1").sights, ..mounted(&["/instances"]) };
     assert!(said(&other, true).contains("HA node ha2 has it"), "nor is it unmounted: {}", said(&other, true));
+    let added = |seen| Seen { strangers: vec![("sdx".into(), UUID.into())], ..seen };
+    assert!(said(&added(apart(OURS)), true).contains("sdx says"), "it would keep the name of this HA node");
+    assert_eq!(said(&added(apart(NAME)), true), "done", "a person named all of them");
     let mut away = apart(NAME);
     away.sights = vec![sights(&[None, None, None, None])];
     assert!(said(&away, true).starts_with("cannot tell: "), "{}", said(&away, true));
