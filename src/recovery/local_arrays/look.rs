@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::others::Others;
+use super::others::{Others, Patience};
 use crate::disks::{Roots, places, running, strangers};
 use crate::recovery::arrays::{Mountpoint, Question, Seen};
 
@@ -17,7 +17,8 @@ pub(super) fn look(roots: &Roots, others: &Others, question: &Question) -> Resul
     let devices = roots.devices().map_err(listed)?;
     let sights: Vec<_> =
         question.arrays.iter().map(|(_, places)| places::look_among(roots, &devices, places)).collect();
-    let read = |name: &str| others.superblock(&roots.node(name));
+    let mut patience = Patience::default();
+    let read = |name: &str| others.superblock(&roots.node(name), &mut patience);
     let strangers = strangers::look(&devices, &question.arrays, &sights, read);
     let running = running::look(roots).map_err(listed)?;
     Ok(Seen {

@@ -8,8 +8,32 @@ use std::time::Duration;
 
 use crate::disks::md_superblock::{self, Superblock};
 
-/// How long one is waited for. Disks that are spun up answer in milliseconds; each that hangs costs this once.
+/// How long one is waited for. Disks that are spun up answer in milliseconds.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
+
+/// How long all together are waited for in one look: a whole shelf may be dead. Those after it get the least.
+const ALL_HANG_AFTER: Duration = Duration::from_secs(5);
+const LEAST: Duration = Duration::from_millis(20);
+
+/// What is left of one look's patience with disks that hang.
+#[derive(Debug)]
+pub(super) struct Patience(Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(ALL_HANG_AFTER)
+    }
+}
+
+impl Patience {
+    fn with_one(&self) -> Duration {
+        self.0.clamp(LEAST, HANGS_AFTER)
+    }
+
+    fn hung_for(&mut self, waited: Duration) {
+        self.0 = self.0.saturating_sub(waited);
+    }
+}
 
 /// Those that are being read.
 #[derive(Debug, Clone, Default)]
@@ -19,13 +43,14 @@ pub(super) struct Others {
 
 impl Others {
     /// What one says; none where it does not, or not in time. Blocks.
-    pub(super) fn superblock(&self, node: &Path) -> Option<Superblock> {
-        self.read(node, |node| md_superblock::read(node).ok().flatten())
+    pub(super) fn superblock(&self, node: &Path, patience: &mut Patience) -> Option<Superblock> {
+        self.read(node, patience, |node| md_superblock::read(node).ok().flatten())
     }
 
     fn read<T: Send + 'static>(
         &self,
         node: &Path,
+        patience: &mut Patience,
         read: impl FnOnce(&Path) -> Option<T> + Send + 'static,
     ) -> Option<T> {
         if !self.reading.lock().ok()?.insert(node.to_owned()) {
@@ -46,7 +71,8 @@ impl Others {
             self.reading.lock().ok()?.remove(node);
             return None;
         }
-        said.recv_timeout(HANGS_AFTER).ok().flatten()
+        let within = patience.with_one();
+        said.recv_timeout(within).inspect_err(|_| patience.hung_for(within)).ok().flatten()
     }
 }
 
@@ -55,18 +81,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_shelf_of_disks_that_hang_costs_one_look_a_bounded_time() {
+        let mut patience = Patience::default();
+        let waited: Duration = (0..100)
+            .map(|_| {
+                let within = patience.with_one();
+                patience.hung_for(within);
+                within
+            })
+            .sum();
+        assert!(waited <= ALL_HANG_AFTER + LEAST * 100 && patience.with_one() == LEAST, "{waited:?}");
+    }
+
+    #[test]
     fn a_disk_that_hangs_keeps_one_thread_and_holds_up_no_other() {
-        let others = Others::default();
+        let (others, mut full) = (Others::default(), Patience::default());
+        let patience = &mut full;
         let (hanging, good) = (Path::new("/dev/hangs"), Path::new("/dev/good"));
         let (let_go, hold) = mpsc::channel::<()>();
-        assert_eq!(others.read(hanging, move |_| hold.recv().ok().map(|()| 1)), None);
-        assert_eq!(others.read(hanging, |_| Some(2)), None, "a second thread was started");
-        assert_eq!(others.read(good, |_| Some(3)), Some(3));
-        assert_eq!(others.read(good, |_| None::<u8>), None);
+        assert_eq!(others.read(hanging, patience, move |_| hold.recv().ok().map(|()| 1)), None);
+        assert_eq!(others.read(hanging, patience, |_| Some(2)), None, "a second thread was started");
+        assert_eq!(others.read(good, patience, |_| Some(3)), Some(3));
+        assert_eq!(others.read(good, patience, |_| None::<u8>), None);
         let_go.send(()).unwrap();
         let answers = (0..200).any(|_| {
             std::thread::sleep(Duration::from_millis(10));
-            others.read(hanging, |_| Some(4)) == Some(4)
+            others.read(hanging, patience, |_| Some(4)) == Some(4)
         });
         assert!(answers, "it answers again, and is not read");
     }

@@ -182,7 +182,19 @@ fn not_taken(context: &Context<'_>, why: &str) -> Stop {
     )
 }
 
+/// An array that is being stopped, a disk that is slow: with storage `md` it is our own look, which changes nothing, and
+/// is over in a second. What a site's program says is not asked again behind a person's back.
 fn unknown(context: &Context<'_>, why: &str) -> Stop {
+    if context.case.storage.strategy == Strategy::Md {
+        let place = strategy::place(context.world, context.case);
+        let host = context.case.id.host();
+        return Stop::waiting(
+            format!(
+                "nobody can tell whether the storage of {host} is here, and it is looked at again: {why}"
+            ),
+            format!("if that does not help, look at {place}"),
+        );
+    }
     Stop::held(format!(
         "nobody can tell whether the storage of {} is here: {why}; look, then nova-ha incident resume {} --by NAME",
         context.case.id.host(),
