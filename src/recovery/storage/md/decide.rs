@@ -135,12 +135,18 @@ fn next(wanted: &Wanted, seen: &Seen, ground: &Ground<'_>) -> Result<Next, No> {
     for (number, fs) in wanted.filesystems.iter().enumerate() {
         way_is_free(wanted, number, fs, seen, &standings)?;
     }
-    let mut running = Vec::new();
+    let (mut running, mut acts) = (Vec::new(), Vec::new());
     for standing in standings {
         match standing {
-            Standing::First(act) => return Ok(Next::Do { act, detail: details.join("; ") }),
+            Standing::First(act) => acts.push(act),
             Standing::Ours(array) => running.push(array),
         }
+    }
+    // All are looked at before the mark is written on the first.
+    let is_look = |act: &Act| !matches!(act, Act::Assemble(Assembly { how: How::Named(_), .. }));
+    let first = acts.iter().position(is_look).unwrap_or(0);
+    if let Some(act) = acts.into_iter().nth(first) {
+        return Ok(Next::Do { act, detail: details.join("; ") });
     }
     for fs in &wanted.filesystems {
         let Some(array) = running.get(fs.array) else { continue };

@@ -337,6 +337,101 @@ fn of_several_filesystems_each_waits_for_the_one_that_it_is_in() {
     assert!(next(&both).contains("Taken"), "{}", next(&both));
 }
 
+const SECOND: &str = "11111111:22222222:33333333:44444444";
+
+/// A host with a second array, on disks of its own, which holds what is beneath the first one's filesystem.
+fn two_arrays() -> Wanted {
+    let mut config = published(None, &["/var/lib/nova/instances", "/var/lib/nova/instances/big"]);
+    let mut second = config.md_arrays[UUID].clone();
+    second["uuid"] = SECOND.into();
+    second["name"] = "compute1:md2".into();
+    for (slot, member) in second["members"].as_array_mut().unwrap().iter_mut().enumerate() {
+        member["disk"] = format!("naa.5000cca04dab100{slot}").into();
+    }
+    config.md_arrays.insert(SECOND.into(), second);
+    config.filesystems[1].array = SECOND.into();
+    wanted::wanted(&config, AT.as_ref()).unwrap()
+}
+
+/// What a takeover does, act by act, on a machine that does what it is told; `fs1` is what the second array has.
+fn two_arrays_are_taken(fs1: &str) -> Vec<String> {
+    let wanted = two_arrays();
+    let name_of =
+        |uuid: &str| wanted.arrays.iter().find(|a| a.uuid() == uuid).unwrap().published.name.clone();
+    let members = |uuid: &str, name: &str| {
+        let member = |slot| Superblock { array: uuid.into(), set_name: name.into(), ..superblock(slot) };
+        sights(&(0..4).map(|slot| Some(member(slot))).collect::<Vec<_>>())
+    };
+    let number = |uuid: &str| if uuid == UUID { "9:127" } else { "9:126" };
+    let mut seen = Seen {
+        sights: wanted.arrays.iter().map(|a| members(a.uuid(), &name_of(a.uuid()))).collect(),
+        mountpoints: vec![Mountpoint::Directory { guests: 0 }; 2],
+        ..Seen::default()
+    };
+    let (mut ground, mut trace) = (begun(), Vec::new());
+    for _ in 0..20 {
+        let act = match decide(&wanted, &seen, &ground) {
+            Next::Say(answer) => {
+                trace.push(answer.text().chars().take(24).collect());
+                break;
+            }
+            Next::Do { act, .. } => act,
+        };
+        match act {
+            Act::Assemble(order) => {
+                let (uuid, fs) = (order.uuid.as_str(), if order.uuid == UUID { "fs0" } else { fs1 });
+                let is_look = order.how == How::ReadOnly;
+                trace.push(format!("{} {}", if is_look { "look" } else { "take" }, name_of(uuid)));
+                let over =
+                    Over { number: number(uuid).into(), device: number(uuid).into(), ..over(fs, "xfs") };
+                let mut array = running(if is_look { State::ReadOnly } else { State::Running }, vec![over]);
+                array.array.uuid = Some(uuid.into());
+                array.array.number = number(uuid).into();
+                array.array.device = number(uuid).into();
+                seen.running.push(array);
+                if let How::Named(name) = &order.how {
+                    let at = wanted.arrays.iter().position(|a| a.uuid() == uuid).unwrap();
+                    seen.sights[at] = members(uuid, name);
+                }
+            }
+            Act::Stop { uuid, .. } => {
+                let looked = seen.running.iter().find(|r| r.array.uuid.as_deref() == Some(&*uuid)).unwrap();
+                let good = has_its_filesystems(&wanted, looked);
+                seen.running.retain(|r| r.array.uuid.as_deref() != Some(&*uuid));
+                if let Err(answer) = good {
+                    trace.push(answer.text().chars().take(24).collect());
+                    break;
+                }
+                ground.looked_at.insert(uuid);
+            }
+            Act::Mount { device, at, .. } => {
+                trace.push(format!("mount {device} {}", at.display()));
+                seen.mounts.push(mount(&device, at.to_str().unwrap(), "rw"));
+            }
+        }
+    }
+    trace
+}
+
+#[test]
+fn of_several_arrays_all_are_looked_at_before_the_first_is_taken() {
+    assert_eq!(
+        two_arrays_are_taken("fs1"),
+        [
+            "look compute1:md1",
+            "look compute1:md2",
+            "take compute1:md1",
+            "take compute1:md2",
+            "mount 9:127 /instances",
+            "mount 9:126 /instances/big",
+            "taken: array compute1:md"
+        ]
+    );
+    let wrong = two_arrays_are_taken("fs9");
+    let expected = ["look compute1:md1", "look compute1:md2", "not as published: filesy"];
+    assert_eq!(wrong, expected, "nothing is written to either");
+}
+
 #[test]
 fn a_look_that_is_not_whole_says_nothing() {
     let none = Seen { sights: vec![], ..apart(NAME) };
