@@ -56,6 +56,7 @@ impl World {
         world.dmi("product_uuid", "4C4C4544-0031-4210-8052-B4C04F4D3232");
         world.dmi("product_serial", "1B1R2M2");
         world.dmi("sys_vendor", "Dell Inc.");
+        world.dmi("product_name", "PowerEdge R740xd");
         world.file("ssh/ssh_host_ed25519_key.pub", &format!("{HOST_KEY} root@compute1\n"));
         world.file("ssh/ssh_host_ed25519_key", "PRIVATE");
         world.file("nova.conf", "[DEFAULT]\nhost = compute-one\n");
@@ -128,6 +129,7 @@ async fn a_host_publishes_once_and_writes_again_only_when_something_changed() {
     assert_eq!(config.system_uuid.as_deref(), Some("4c4c4544-0031-4210-8052-b4c04f4d3232"));
     assert_eq!(config.system_serial.as_deref(), Some("1B1R2M2"));
     assert_eq!(config.hw_model.as_deref(), Some("Dell Inc."));
+    assert_eq!(config.hw_product.as_deref(), Some("PowerEdge R740xd"));
     assert_eq!(config.nova_host.as_deref(), Some("compute-one"));
     assert!(config.hypervisor_hostname.is_some() && config.version == 1);
     assert!(!String::from_utf8(first.value.clone()).unwrap().contains("PRIVATE"));

@@ -20,6 +20,8 @@ const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024;
 pub struct Found {
     /// Hardware vendor (the original's `hw_model`, which held `dmidecode -s system-manufacturer`).
     pub vendor: Option<String>,
+    /// DMI product name. Nothing is decided by it, so that one which is not there is not missed.
+    pub product: Option<String>,
     /// DMI system UUID, in lower case.
     pub uuid: Option<String>,
     /// DMI system serial number.
@@ -61,14 +63,19 @@ pub fn collect(args: &Args, host: &HostName, published: &RuntimeConfig) -> Found
     let mut found = Found::default();
     let dmi = args.roots.sys.join("class/dmi/id");
     let mut unread = Vec::new();
+    let real = |text: &str| {
+        let text = text.trim();
+        let real = !text.is_empty() && !PLACEHOLDERS.contains(&text.to_ascii_lowercase().as_str());
+        real.then(|| text.to_owned())
+    };
+    found.product = read(&dmi.join("product_name")).ok().and_then(|text| real(&text));
     let mut field = |name: &str| match read(&dmi.join(name)) {
         Ok(text) => {
-            let text = text.trim();
-            let real = !text.is_empty() && !PLACEHOLDERS.contains(&text.to_ascii_lowercase().as_str());
-            if !real {
+            let real = real(&text);
+            if real.is_none() {
                 unread.push(format!("{name} is a placeholder"));
             }
-            real.then(|| text.to_owned())
+            real
         }
         Err(error) => {
             unread.push(format!("{name}: {error}"));

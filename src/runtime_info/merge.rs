@@ -21,6 +21,7 @@ pub fn merge(present: &RuntimeConfig, found: &Found, forgotten: &[String], now: 
     let mut next = RuntimeConfig {
         version: VERSION,
         hw_model: found.vendor.clone().or_else(|| present.hw_model.clone()),
+        hw_product: found.product.clone().or_else(|| present.hw_product.clone()),
         filesystems: filesystems(present, found, &md_arrays),
         md_arrays,
         instances_path: found.instances_path.clone().or_else(|| present.instances_path.clone()),

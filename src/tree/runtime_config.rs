@@ -24,6 +24,9 @@ pub struct RuntimeConfig {
     /// The original: hardware vendor.
     #[serde(default)]
     pub hw_model: Option<String>,
+    /// The model, which the original did not have: DMI product name.
+    #[serde(default)]
+    pub hw_product: Option<String>,
     /// The original: md arrays by uuid. Read by [`arrays::MdArray::of`], so that one that cannot be
     /// understood costs only who needs it.
     #[serde(default)]

@@ -290,7 +290,7 @@ fn nothing_published(u: &mut Universe) {
 }
 
 #[test]
-fn what_turns_out_wrong_after_the_fence_is_held_and_nothing_is_written() {
+fn what_turns_out_wrong_after_the_fence_is_said_and_nothing_is_written() {
     type Change = fn(&mut Universe);
     let wrong_filesystem: Change = |u| u.the_array().filesystem = "another".into();
     let cases: [(&str, Change, &str); 3] = [

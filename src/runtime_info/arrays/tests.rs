@@ -63,6 +63,34 @@ fn an_array_is_described_for_a_takeover_and_for_the_original() {
 }
 
 #[test]
+fn members_on_nvme_on_a_partition_and_on_a_multipath_map_are_named_as_themselves() {
+    let array = "/sys/block/md1/md/array_state = clean\n/sys/block/md1/md/degraded = 0\n/sys/block/md1/md/layout = 258\n\
+        /sys/block/md1/md/level = raid10\n/sys/block/md1/md/metadata_version = 1.2\n/sys/block/md1/md/raid_disks = 3\n\
+        /sys/block/md1/md/sync_action = idle\n/sys/block/md1/md/uuid = b3a88330-384e-dff1-0c12-6dedb8d8ca93\n\
+        /sys/block/md1/md/dev-nvme0n1p3/slot = 0\n/sys/block/md1/md/dev-nvme0n1p3/state = in_sync\n\
+        /sys/block/md1/md/dev-sda2/slot = 1\n/sys/block/md1/md/dev-sda2/state = in_sync\n\
+        /sys/block/md1/md/dev-dm-1/slot = 2\n/sys/block/md1/md/dev-dm-1/state = in_sync\n\
+        /sys/block/md1/dev = 9:1\n/proc/self/mountinfo = 22 1 0:20 / / rw - overlay overlay rw\n";
+    let kinds = include_str!("../../../tests/data/disks/kinds.txt");
+    let found = on(&Machine::of(&format!("{kinds}{array}")), &RuntimeConfig::default());
+    let members = &found
+        .arrays
+        .get("b3a88330:384edff1:0c126ded:b8d8ca93")
+        .unwrap_or_else(|| panic!("{found:#?}"))
+        .members;
+    let named: Vec<_> =
+        members.iter().map(|m| (m.disk.as_str(), m.partition, m.kind.as_str(), m.slot)).collect();
+    assert_eq!(
+        named,
+        [
+            ("eui.0025385b71b00d21", Some(3), "nvme", Some(0)),
+            ("naa.5000cca04dab0000", Some(2), "scsi", Some(1)),
+            ("naa.60014050000abd150000000000000000", Some(1), "multipath", Some(2)),
+        ]
+    );
+}
+
+#[test]
 fn states_that_come_and_go_change_nothing_and_a_lost_member_does() {
     let clean = with("");
     for state in ["active", "active-idle", "write-pending", "read-auto"] {

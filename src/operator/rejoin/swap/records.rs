@@ -211,6 +211,7 @@ fn known_by(cluster: &Cluster, keys: &MachineKeys) -> Result<Vec<u8>, TreeError>
     let who = RuntimeConfig {
         version: published.version,
         hw_model: published.hw_model,
+        hw_product: published.hw_product,
         system_uuid: published.system_uuid,
         system_serial: published.system_serial,
         ssh_host_keys: published.ssh_host_keys,
