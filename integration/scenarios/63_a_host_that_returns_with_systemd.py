@@ -26,7 +26,11 @@ def run(lab):
 
 
 def without_consul(lab):
-    guarded.off_and_on(lab, HOST, lambda: lab.partition(HOST, "s1", "s2", "s3"))
+    def before():
+        guarded.is_what_keeps_md_from_assembling(lab, NODE, HOST)
+        lab.partition(HOST, "s1", "s2", "s3")
+
+    guarded.off_and_on(lab, HOST, before)
     host = lab.machine(HOST)
     guarded.wait_says(host, "cannot tell whose its storage and guests are")
     left = lab.disks.digests(HOST)
@@ -71,7 +75,7 @@ def returns_by_itself(lab):
     host.wait_up()
     said = guarded.wait_says(host, "its storage and guests are not its own")
     assert f"it was recovered ({incident.id})" in said and f"next: nova-ha rejoin {HOST}" in said, said
-    host.exec("udevadm", "trigger", "--action=add", "--subsystem-match=block", check=True)
+    guarded.found_anew(host)
     host.exec("udevadm", "settle", "-t", "20", check=True)
     wait.never("anything of it starts", lambda: guarded.assert_down(lab, HOST), 2 * guarded.INTERVAL_SECONDS, 1)
     assert lab.arrays.holders(HOST) == [NODE]
