@@ -1,10 +1,11 @@
 """A BMC says *off* while the host lives on and writes: it answers with its own host key, so the recovery is held, loudly, and
-nobody touches its array.
+nobody touches its array: by the digests of its disks, no byte of them changes but by its own guests.
 
 Where it answers nowhere, nobody could tell; here its network comes back between the shot and the look that follows it.
 """
 
 from novalab import expect, takeover, wait
+from novalab.uml import returning
 
 # Several readings of *off*, this far apart, are the time in which its network comes back.
 SHAPE = {"machines": "uml", "policy": {"off_read_pause": "3s"}}
@@ -25,12 +26,17 @@ def run(lab):
     assert not incident.events("started", "take_storage") and not incident.events("finished", "fence"), incident
     shown = lab.admin("nova-ha", "status", check=False)
     assert shown.code == 3 and incident.id in shown.out and "HELD" in shown.out, shown
-    # Nobody who is called again goes on either.
-    for node in lab.ha_nodes:
-        lab.recover(node.name)
+    call_again(lab)
     untouched(lab, written)
+    no_byte_changes(lab)
     assert not any(expect.in_use(lab, node.name) for node in lab.ha_nodes), "nothing was taken, and an HA node is used up"
     assert lab.incident_of("compute1").state == "held"
+
+
+def call_again(lab):
+    """Nobody who is called again goes on either."""
+    for node in lab.ha_nodes:
+        lab.recover(node.name)
 
 
 def untouched(lab, written):
@@ -45,3 +51,13 @@ def untouched(lab, written):
     for writer in written:
         writer.stop()
     takeover.whole(lab, "compute1", "compute1", written)
+
+
+def no_byte_changes(lab):
+    """Its own guests and its filesystem stand still, so that whatever changes on a member now, an HA node wrote."""
+    returning.freeze(lab, "compute1")
+    left = lab.disks.digests("compute1")
+    call_again(lab)
+    # Each HA node's own sweep comes in this time too.
+    wait.never("a byte of its disks changes", lambda: lab.disks.digests("compute1") != left, lab.shape.sweep_seconds + 2, 1)
+    returning.thaw(lab, "compute1")
