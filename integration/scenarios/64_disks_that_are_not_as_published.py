@@ -54,6 +54,21 @@ def run(lab):
     facts = " ".join(fact for event in incident.events("finished", "take_storage") for fact in event["facts"])
     assert "DEGRADED, 1 of 4 members missing" in facts and "not stopped cleanly: it is resynced" in facts, facts
     takeover.taken(lab, HOST, incident.holder, written)
+    resynced(lab, incident.holder)
+    takeover.whole(lab, HOST, incident.holder, written)
+
+
+def resynced(lab, node):
+    """The holder's kernel makes the copies that there are alike, and the disks say so; no place is filled that has no disk."""
+    machine = lab.machine(node)
+    wait.until("the resync is over",
+               lambda: machine.exec("sh", "-c", "cat /sys/block/md*/md/sync_action", check=True).out.split() == ["idle"], 120, 1)
+    said = [line for line in machine.exec("dmesg", "--color=never", check=True).out.splitlines() if "md: " in line]
+    assert any("resync of RAID array" in line for line in said) and any("resync done" in line for line in said), said
+    degraded = machine.exec("sh", "-c", "cat /sys/block/md*/md/degraded", check=True).out.split()
+    assert degraded == ["1"], degraded
+    # md writes it a moment after the last write.
+    wait.until("its members say that they are alike", lambda: all(m.in_sync for m in takeover.current(lab, HOST).values()), 20)
 
 
 def another_of_its_name(lab, left):
