@@ -39,13 +39,16 @@ def taken(lab):
         lab.stop_recoveries(node.name)
     takeover.install_killer(lab, NODE)
     lab.cut(HOST)
+    left, is_marked = lab.disks.digests(HOST), False
     lab.wait_incident(HOST, timeout=90)
     for when, effect in KILLS:
         takeover.kill_at(lab, NODE, when, effect)
         held = lab.arrays.holders(HOST)
         assert set(held) <= {NODE}, held
         marks = superblock.names(lab, HOST)
-        is_marked = (when, effect) == ("meanwhile", "take") or effect == "mount"
+        is_marked = is_marked or (when, effect) == ("meanwhile", "take")
+        # A look, however it ends, writes nothing.
+        assert is_marked or lab.disks.digests(HOST) == left, f"a byte of the disks changed by the kill {when} {effect}"
         assert marks == {takeover.mark(NODE) if is_marked else f"{HOST}:guests"}, (when, effect, marks)
         assert not lab.evacuations(), f"a guest was sent while its disk was not there, after the kill {when} {effect}"
     done = lab.recover(NODE)
