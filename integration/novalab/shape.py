@@ -59,6 +59,8 @@ class Shape:
     disks_per_host: int = 4
     disk_mb: int = 256
     arrays: bool = True
+    # Whether those arrays have an internal write-intent bitmap, as mdadm gives it to big ones only.
+    bitmap: bool = False
 
     def uml_names(self):
         """The machines with a kernel of their own."""

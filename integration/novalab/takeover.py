@@ -68,6 +68,8 @@ def taken(lab, host, node, written=()):
     assert lab.arrays.holders(host) == [node], f"the array of {host} runs on {lab.arrays.holders(host)}, not on {node} alone"
     names = {found.name for found in current(lab, host).values()}
     assert names == {mark(node)}, superblock.of_host(lab, host)
+    mdstat = lab.machine(node).read_file("/proc/mdstat")
+    assert ("bitmap:" in mdstat) == lab.shape.bitmap, mdstat
     mounts = lab.machine(node).read_file("/proc/mounts")
     assert sum(line.split()[1:3] == [INSTANCES, "xfs"] for line in mounts.splitlines()) == 1, mounts
     source = lab.machine(node).exec("blkid", "-p", "-s", "UUID", "-o", "value", device(lab, node), check=True).out.strip()

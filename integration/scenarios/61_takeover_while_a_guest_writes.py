@@ -8,7 +8,7 @@ import random
 
 from novalab import expect, takeover, wait
 
-SHAPE = {"machines": "uml"}
+SHAPE = {"machines": "uml", "bitmap": True}
 MAY_BE_SHOT = ["compute1"]
 TIME_LIMIT = 300
 LONG = 20

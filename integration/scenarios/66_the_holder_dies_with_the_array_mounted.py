@@ -6,7 +6,7 @@ The first HA node lives and writes on until its BMC cuts it: nothing but that ke
 
 from novalab import events, expect, paths, takeover, wait
 
-SHAPE = {"machines": "uml"}
+SHAPE = {"machines": "uml", "bitmap": True}
 MAY_BE_SHOT = ["compute1", "ha1", "ha2"]
 TIME_LIMIT = 400
 

@@ -22,9 +22,9 @@ MAKE_SECONDS = 120
 # The array is new, so that there is nothing that a resync could lose.
 MAKE = """\
 set -e
-name=$1; array=$2; instances=$3; bytes=$4; guests=$5; shift 5
+name=$1; array=$2; instances=$3; bytes=$4; guests=$5; bitmap=$6; shift 6
 mdadm --create "$array" --run --quiet --level=10 --raid-devices=$# --metadata=1.2 --name=guests --homehost="$name" \
-  --assume-clean "$@" >&2
+  --assume-clean --bitmap="$bitmap" "$@" >&2
 mkfs.xfs -q -f "$array" >&2
 mkdir -p "$instances"
 mount -t xfs "$array" "$instances"
@@ -54,15 +54,17 @@ SUMS = 'cd "$1" && for guest in $3; do [ ! -e "$guest/disk" ] || head -c "$2" "$
 class GuestStorage:
     """The arrays of a run's hosts and what is on them. Its memory is in the `disks` folder of the run's state."""
 
-    def __init__(self, disks, machines):
+    def __init__(self, disks, machines, bitmap=False):
         self.disks = disks
         self.machines = machines
+        # mdadm's word: such small arrays have none by its default.
+        self.bitmap = "internal" if bitmap else "none"
 
     def make(self, host, guests):
         """Makes a host's array and filesystem, mounted at INSTANCES, with a disk for each guest (server ids)."""
         members = [self.disks.by_id(host, bay) for bay in self.disks.bays(host)]
-        done = self.machines[host].exec("sh", "-c", MAKE, "sh", host, ARRAY, INSTANCES, DISK_BYTES, " ".join(guests), *members,
-                                        check=True, timeout=MAKE_SECONDS)
+        done = self.machines[host].exec("sh", "-c", MAKE, "sh", host, ARRAY, INSTANCES, DISK_BYTES, " ".join(guests),
+                                        self.bitmap, *members, check=True, timeout=MAKE_SECONDS)
         lines = done.out.split("\n")
         record = {"array": lines[0], "filesystem": lines[1], "sums": _sums(lines[2:])}
         assert set(record["sums"]) == set(guests), done
