@@ -1,14 +1,15 @@
 """Disks that are not as the host published them: an old record, half of a mirror gone, a copy of a member, another filesystem at
 the mountpoint, another array of the same name. Each time every HA node waits, says why, and nobody is shot; then the array is
-taken without one of its disks, and resynced.
+taken without one of its disks, and resynced. Meanwhile a living host loses a disk, and goes on publishing its array.
 
 The host is dead and its power on. It died while its guests wrote, so that what is taken was not stopped cleanly either.
 """
 
+import json
 import time
 
 from novalab import expect, takeover, wait
-from novalab.uml import disks
+from novalab.uml import disks, returning
 from novalab.uml.guests import INSTANCES
 
 SHAPE = {"machines": "uml"}
@@ -22,6 +23,7 @@ def run(lab):
     record = takeover.published(lab, HOST)
     lab.admin("nova-ha", "policy", "set", "md_record_max_age", "1m")
     written = takeover.writers(lab, HOST)
+    a_living_host_loses_a_disk(lab, "compute2", 0)
     wait.until("its record is old", lambda: time.time() - record["time"]["timestamp"] > 65, 70, 1)
     lab.panic(HOST)
     lab.wait_incident(HOST, "waiting", 120)
@@ -61,15 +63,53 @@ def run(lab):
     takeover.whole(lab, HOST, incident.holder, written)
 
 
+def a_living_host_loses_a_disk(lab, host, bay):
+    """Its check ends in time and says so, and publishes nothing less while md has not given the disk up; then it is put back."""
+    known = takeover.published(lab, host)["md_arrays"]
+    # md gives a member up when a write to it fails.
+    returning.freeze(lab, host)
+    lab.disks.pull(host, bay)
+    said = looks(lab, host)
+    assert said.code == 1 and "there is no block device" in said.out, said
+    assert md_arrays(lab, host) == known, md_arrays(lab, host)
+    returning.thaw(lab, host)
+    takeover.goes_on(lab, host, host)
+    wait.until("md has given it up", lambda: len(md(lab, host, "dev-*/slot").split()) == len(lab.disks.bays(host)) - 1, 20)
+    said = looks(lab, host)
+    assert said.code in (0, 1), said
+    array = md_arrays(lab, host)[lab.arrays.array(host)]
+    others = {lab.disks.wwn(host, other) for other in lab.disks.bays(host) if other != bay}
+    assert array["degraded"] == 1 and array["num_devices"] == "4", array
+    assert {member["disk"] for member in array["members"] if member["in_sync"]} == others, array
+    lab.disks.put_back(host, bay)
+    lab.machine(host).exec("mdadm", takeover.device(lab, host), "--add", lab.disks.by_id(host, bay), check=True)
+    wait.until("it has all data again", lambda: (md(lab, host, "degraded"), md(lab, host, "sync_action")) == ("0", "idle"), 60, 1)
+    assert looks(lab, host).code == 0
+    assert md_arrays(lab, host) == known, md_arrays(lab, host)
+    assert lab.arrays.wrong(host, host) == []
+
+
+def looks(lab, host):
+    """What its check says. Consul kills one after 30 s; this one is to end before."""
+    return lab.product(host, "nova-ha-runtime-info", "--host", host, timeout=20)
+
+
+def md_arrays(lab, host):
+    """The arrays that a host has published."""
+    return json.loads(lab.consul.get(f"ha_cluster/compute_nodes/{host}/internal/runtime_config"))["md_arrays"]
+
+
+def md(lab, name, file):
+    """What md says of the only array that a machine has."""
+    return lab.machine(name).exec("sh", "-c", f"cat /sys/block/md*/md/{file}", check=True).out.strip()
+
+
 def resynced(lab, node):
     """The holder's kernel makes the copies that there are alike, and the disks say so; no place is filled that has no disk."""
-    machine = lab.machine(node)
-    wait.until("the resync is over",
-               lambda: machine.exec("sh", "-c", "cat /sys/block/md*/md/sync_action", check=True).out.split() == ["idle"], 120, 1)
-    said = [line for line in machine.exec("dmesg", "--color=never", check=True).out.splitlines() if "md: " in line]
+    wait.until("the resync is over", lambda: md(lab, node, "sync_action") == "idle", 120, 1)
+    said = [line for line in lab.machine(node).exec("dmesg", "--color=never", check=True).out.splitlines() if "md: " in line]
     assert any("resync of RAID array" in line for line in said) and any("resync done" in line for line in said), said
-    degraded = machine.exec("sh", "-c", "cat /sys/block/md*/md/degraded", check=True).out.split()
-    assert degraded == ["1"], degraded
+    assert md(lab, node, "degraded") == "1", "a place was filled that has no disk"
     # md writes it a moment after the last write.
     wait.until("its members say that they are alike", lambda: all(m.in_sync for m in takeover.current(lab, HOST).values()), 20)
 
