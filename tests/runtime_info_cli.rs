@@ -198,7 +198,8 @@ async fn a_hosts_array_and_filesystem_are_published_and_written_only_when_they_c
     }
     assert_eq!(world.published().await.unwrap().1, first);
     world.disks.set("/sys/block/md1/md/degraded = 1\n/sys/block/md1/md/dev-sdd/state = spare");
-    assert_eq!(world.run("compute1", &[]), (0, "OK compute1: runtime info published".to_owned()));
+    let said = "OK compute1: runtime info published; DEGRADED: compute1:md1";
+    assert_eq!(world.run("compute1", &[]), (0, said.to_owned()));
     let config = world.published().await.unwrap().0;
     assert_eq!(MdArray::of(ARRAY, &config.md_arrays[ARRAY]).unwrap().degraded, 1);
 }

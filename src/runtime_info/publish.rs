@@ -103,11 +103,18 @@ async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) ->
         (false, _) => "unchanged",
     };
     tracing::info!(host = host.as_str(), done, unread = found.unread.join("; "), "runtime info");
+    // Nothing of it is unknown, and mdadm's monitor warns; but this line may be all that somebody sees.
+    let degraded: Vec<&str> =
+        found.disks.arrays.values().filter(|array| array.degraded > 0).map(|a| a.name.as_str()).collect();
+    let degraded = match degraded.is_empty() {
+        true => String::new(),
+        false => format!("; DEGRADED: {}", degraded.join(", ")),
+    };
     let (exit, line) = match found.unread.is_empty() {
-        true => (PASSING, format!("OK {host}: runtime info {done}")),
+        true => (PASSING, format!("OK {host}: runtime info {done}{degraded}")),
         false => {
             let unread = found.unread.join("; ").replace(['\n', '\r'], " ");
-            (WARNING, format!("WARNING {host}: runtime info {done}, but {unread}"))
+            (WARNING, format!("WARNING {host}: runtime info {done}, but {unread}{degraded}"))
         }
     };
     Ok(Report { exit, line, document: Some(if due { next } else { present }) })
