@@ -41,8 +41,12 @@ pub async fn check(world: &World, case: &Case) -> Answer {
     }
 }
 
-/// What would stop the first act here, known before anybody is shot.
+/// What would stop the first act here, known before anybody is shot. After the claim the act itself says it, and guests
+/// are waiting.
 async fn is_able(world: &World, case: &Case, act: &Act) -> Result<(), String> {
+    if case.record.status.phase > Phase::Open {
+        return Ok(());
+    }
     takeovers::can_remember(&world.state_dir).map_err(|error| chain(&error))?;
     match act {
         Act::Assemble(order) => world.arrays.is_able(order, case.policy.storage_check_deadline).await,
