@@ -109,6 +109,7 @@ async fn read(world: &World, id: &IncidentId) -> Result<Snapshot, Stop> {
         host.status(),
         host.epoch(),
         host.runtime_config(),
+        host.boot_guard(),
         own.config(),
         own.status(),
         own.in_use_by(),

@@ -136,6 +136,7 @@ impl Universe {
             "uuid": FILESYSTEM, "fs_type": "xfs", "mountpoint": "/var/lib/nova/instances", "array": UUID
         }]);
         record["boot_guard"] = boot_guard.into();
+        record["guests_mounted_in"] = serde_json::Value::Null;
         let at = wall(at);
         record["time"] = serde_json::json!({"timestamp": at.as_second(), "datetime": at.to_string()});
         self.kv.put(&key, record.to_string());

@@ -412,6 +412,40 @@ fn nothing_is_written_to_disks_that_the_host_took_back_by_a_persons_word() {
     });
     let refused = released(&stage, "ha1", None).0.unwrap().unwrap_err().to_string();
     assert!(refused.contains("compute1 may have it") && refused.contains("Nothing was written"), "{refused}");
+    // Nor where it has no guard, or was overridden while it is marked, or since it last published.
+    let host = keys::host(&HOST.parse().unwrap());
+    let mounted = |u: &mut Universe| {
+        u.publishes(u.now, false);
+        let entry = u.kv.get(&host.runtime_config()).unwrap();
+        let mut record: serde_json::Value = serde_json::from_slice(&entry.value).unwrap();
+        record["guests_mounted_in"] = "boot2".into();
+        u.kv.put(&host.runtime_config(), record.to_string());
+    };
+    let overridden = |u: &mut Universe| u.kv.put(&host.boot_guard(), "{}");
+    for (name, failed, is_mounted) in [
+        ("no guard", "False", true),
+        ("marked, and it says so", "True", true),
+        ("overridden", "False", false),
+        ("marked", "True", false),
+    ] {
+        stage.with(|u| {
+            u.kv.put(&host.failed(), failed);
+            u.kv.remove(&host.boot_guard());
+            u.publishes(u.now, false);
+            match is_mounted {
+                true => mounted(u),
+                false => {
+                    overridden(u);
+                }
+            }
+        });
+        let refused = released(&stage, "ha1", None).0.unwrap().unwrap_err().to_string();
+        assert!(refused.contains("Nothing was written"), "{name}: {refused}");
+    }
+    stage.with(|u| {
+        u.kv.put(&host.failed(), "False");
+        u.kv.remove(&host.boot_guard());
+    });
     stage.with(|u| assert_eq!(u.the_array().names[0], marked));
     // Booted anew, its guard keeps it from them.
     stage.with(|u| {

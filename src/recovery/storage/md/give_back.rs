@@ -81,18 +81,28 @@ async fn run(world: &World, case: &Case) -> Result<Answer, Answer> {
 fn host_is_kept_from(case: &Case, name: &str) -> Result<(), Answer> {
     let host = case.id.host();
     let unclear = |error: TreeError| Answer::CannotTell { why: chain(&error) };
-    // Its boot guard lets nothing start while it is marked, and says what it did in this boot.
-    let is_marked = case.tree.flag(&keys::host(host).failed()).map_err(unclear)?;
-    let key = keys::host(host).runtime_config();
+    let keys = keys::host(host);
+    let written = |key: &str| case.tree.get(key).map(|entry| entry.modify_index);
+    let key = keys.runtime_config();
     let published = case.tree.get(&key).map(|entry| RuntimeConfig::parse(&entry.key, &entry.value));
-    let published = published.transpose().map_err(unclear)?;
-    if is_marked || published.is_some_and(|published| published.boot_guard == Some(false)) {
+    let published = published.transpose().map_err(unclear)?.unwrap_or_default();
+    // By Consul's order of writes: what it published before it was marked is of the boot that ended with the fence, and
+    // an override that was given after it last published is not in that yet.
+    let is_marked = case.tree.flag(&keys.failed()).map_err(unclear)?;
+    let is_later = written(&key) > written(&keys.failed());
+    let has_them = published.guests_mounted_in.is_some() && (is_later || !is_marked);
+    let is_overridden = match is_marked {
+        true => written(&keys.boot_guard()) > written(&keys.failed()),
+        false => written(&keys.boot_guard()) > written(&key),
+    };
+    let is_kept = is_marked || published.boot_guard == Some(false);
+    if is_kept && !has_them && !is_overridden {
         return Ok(());
     }
     Err(Answer::Refused {
         detail: format!(
-            "{name} does not run here, and {host} may have it: it is not marked failed, and has not published that its \
-             boot guard kept it from its disks. Nothing was written. If {host} has it: docs/storage-md.md, \"Disks that a \
+            "{name} does not run here, and {host} may have it: it is not marked failed, or an override let it start its \
+             disks, or it has published that they are mounted. Nothing was written. If {host} has it: docs/storage-md.md, \"Disks that a \
              host took back by an override\"; else boot {host}, and ask again once its nova-ha-runtime-info ran"
         ),
     })
