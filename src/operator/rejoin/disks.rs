@@ -34,8 +34,9 @@ pub(super) async fn of(
         Some(id) => fenced_at(&id, store).await?,
         None => None,
     };
-    // Without a journal any more (it was pruned) the host has been back for long, or a person looks.
-    let is_since = fenced_at.is_none_or(|index| entry.modify_index > index);
+    // Where that journal is no more: since the reset, which comes later.
+    let reset_at = cluster.snapshot.get(&keys::host(host).failed()).map(|failed| failed.modify_index);
+    let is_since = fenced_at.or(reset_at).is_some_and(|index| entry.modify_index > index);
     Ok(match published.guests_mounted_in {
         Some(_) if is_since => GuestDisks::Mounted,
         Some(_) | None => GuestDisks::NotYet,
