@@ -15,8 +15,10 @@ def run(lab):
     wait.until("its doubt is written down", lambda: "ha1 doubted itself" in status(lab), 30, 1)
     for host in lab.hosts:
         lab.never_marked(host.name, 4)
-    judged = lab.product("ha1", "nova-ha-mark-failed", "compute1", "compute2", "compute3")
-    assert "doubts itself" in judged.out, judged
+    # Six machines that cannot reach it suspect it in gossip, and it refutes them by way of the servers: now and then its
+    # agent is critical for a moment, which is a reason of its own and stands before the doubt. Neither is a vote.
+    judged = lambda: lab.product("ha1", "nova-ha-mark-failed", "compute1", "compute2", "compute3").out
+    wait.until("a judgement names its doubt", lambda: "doubts itself" in judged(), 60, 1)
     expect.untouched(lab)
     lab.panic("compute1")
     incident = expect.recovered(lab, "compute1", 120)
