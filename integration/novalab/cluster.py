@@ -51,7 +51,7 @@ class Lab(Faults, Product, Incidents):
         self.ha_nodes = [self.machines[name] for name in ha_nodes]
         # Where machines have kernels and disks of their own; else None, and arrays too.
         self.disks = SharedDisks(self.state, self.hosts, self.ha_nodes) if shape.uml_names() else None
-        self.arrays = GuestStorage(self.disks, self.machines, shape.bitmap) if self.disks else None
+        self.arrays = GuestStorage(self.disks, self.machines, shape.bitmap, shape.partitioned) if self.disks else None
         self.allowed_shots = set()
         self.allowed_alive = set()
         self.allowed_rebuilds = set()
@@ -176,7 +176,7 @@ class Lab(Faults, Product, Incidents):
         for machine in self.machines.values():
             self._install(machine)
         if self.disks:
-            self.disks.install(self.shape.disks_per_host, self.shape.disk_mb)
+            self.disks.install(self.shape.disks_per_host, self.shape.disk_mb, self.shape.partitioned)
 
     def make_arrays(self):
         """On each host with disks an array with a disk for each of its guests: see uml/guests.py."""

@@ -61,6 +61,8 @@ class Shape:
     arrays: bool = True
     # Whether those arrays have an internal write-intent bitmap, as mdadm gives it to big ones only.
     bitmap: bool = False
+    # Whether each disk has two partitions: the array is of the first ones, and one guest has an array of its own of second ones.
+    partitioned: bool = False
 
     def uml_names(self):
         """The machines with a kernel of their own."""

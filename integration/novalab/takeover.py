@@ -20,12 +20,14 @@ MOMENTS = "/run/kill-recover"
 
 
 def published(lab, host):
-    """The record by which a host's storage is taken, complete: its array, the filesystem on it, and the boot guard's word."""
+    """The record by which a host's storage is taken, complete: its arrays, the filesystems on them, and the boot guard's word."""
     record = json.loads(lab.consul.get(f"ha_cluster/compute_nodes/{host}/internal/runtime_config"))
-    array = record["md_arrays"][lab.arrays.array(host)]
-    found = {member["disk"] for member in array["members"]}
-    assert found == {lab.disks.wwn(host, bay) for bay in lab.disks.bays(host)}, array
-    assert [(fs["uuid"], fs["mountpoint"]) for fs in record["filesystems"]] == [(lab.arrays.filesystem(host), INSTANCES)], record
+    for made in lab.arrays.all(host):
+        array = record["md_arrays"][made["array"]]
+        found = {(member["disk"], member.get("partition")) for member in array["members"]}
+        assert found == {(lab.disks.wwn(host, bay), made["partition"]) for bay in made["bays"]}, array
+    filesystems = {(fs["uuid"], fs["mountpoint"]) for fs in record["filesystems"]}
+    assert filesystems == {(made["filesystem"], made["at"]) for made in lab.arrays.all(host)}, record
     assert record["boot_guard"] is True, record
     return record
 
@@ -58,9 +60,9 @@ def ran_at(lab, machine):
     return now - uptime + min(float(stamp[1]) for stamp in stamps if stamp)
 
 
-def mark(node):
+def mark(node, name="guests"):
     """The name of an array that an HA node has."""
-    return f"nova-ha.{node}:guests"
+    return f"nova-ha.{node}:{name}"
 
 
 def taken(lab, host, node, written=()):

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from novalab import paths
-from novalab.uml import kernel
+from novalab.uml import kernel, partitions
 from novalab.uml.inside import disks as inner
 
 PROGRAM = Path(inner.__file__)
@@ -29,12 +29,15 @@ class SharedDisks:
 
     # Making them
 
-    def install(self, bays, megabytes):
+    def install(self, bays, megabytes, partitioned=False):
         """Makes the images and tells every machine which it sees. The machines are laid out and off."""
         self.folder.mkdir(parents=True)
         layout = {}
         for host in self.hosts:
             layout[host.name] = [self._blank(host.name, bay, 0, megabytes) for bay in range(bays)]
+            if partitioned:
+                for disk in layout[host.name]:
+                    partitions.write(disk["image"])
         self._save(layout)
         for machine in (*self.hosts, *self.ha_nodes):
             # No two machines find them in the same order: what is sda here is something else there.
@@ -70,9 +73,10 @@ class SharedDisks:
         """A disk's world-wide name in the kernel's form, `naa.6001405...`: the same on every machine that sees it."""
         return inner.wwn(self._layout()[host][bay]["serial"])
 
-    def by_id(self, host, bay):
-        """udev's path of a disk inside any machine that sees it."""
-        return f"/dev/disk/by-id/wwn-0x{self.wwn(host, bay).removeprefix('naa.')}"
+    def by_id(self, host, bay, partition=None):
+        """udev's path of a disk, or of a partition of it (1..), inside any machine that sees it."""
+        part = f"-part{partition}" if partition else ""
+        return f"/dev/disk/by-id/wwn-0x{self.wwn(host, bay).removeprefix('naa.')}{part}"
 
     def seen_by(self, host):
         """The machines that see a host's disks: itself and every HA node with disks."""

@@ -6,6 +6,8 @@ Version 1.2, which has its superblock 4 KiB after the disk's beginning (linux/ra
 import struct
 from dataclasses import dataclass
 
+from novalab.uml import partitions
+
 OFFSET, BYTES = 4096, 256
 MAGIC = 0xA92B4EFC
 # magic, major version, feature map, pad, array UUID, name.
@@ -37,18 +39,19 @@ def parse(data):
     return Superblock(uuid, name.split(b"\0")[0].decode("utf-8", "replace"), events, updated, resync == IN_SYNC)
 
 
-def read(image):
-    """The superblock of the disk that a file holds; None where it has none."""
+def read(image, partition=None):
+    """The superblock of the disk that a file holds, or of a partition of it; None where it has none."""
     with open(image, "rb") as file:
-        file.seek(OFFSET)
+        file.seek(OFFSET + (partitions.start(image, partition) if partition else 0))
         return parse(file.read(BYTES))
 
 
-def of_host(lab, host):
-    """`{bay: superblock}` of a host's disks, as they lie outside now."""
-    return {bay: read(lab.disks.image(host, bay)) for bay in lab.disks.bays(host)}
+def of_host(lab, host, number=0):
+    """`{bay: superblock}` of the members of a host's array, of those that it has, as they lie outside now."""
+    array = lab.arrays.all(host)[number]
+    return {bay: read(lab.disks.image(host, bay), array["partition"]) for bay in array["bays"]}
 
 
-def names(lab, host):
-    """The names that the members of a host's array carry: one where all is well."""
-    return {found.name for found in of_host(lab, host).values() if found}
+def names(lab, host, number=0):
+    """The names that these carry: one where all is well."""
+    return {found.name for found in of_host(lab, host, number).values() if found}
