@@ -32,8 +32,12 @@ struct State {
     gone: bool,
 }
 
-/// Renewals per TTL: two may fail before the lease runs out.
+/// Renewals per TTL, while all is well.
 const RENEWALS_PER_TTL: u32 = 4;
+
+/// After a renewal that failed. The regular turn would be too late: of the TTL the margin is not ours to wait for, and an
+/// election of Consul's leader takes a second or two.
+const RETRY: Duration = Duration::from_millis(500);
 
 impl<'a> Lease<'a> {
     /// A new session.
@@ -74,18 +78,30 @@ impl<'a> Lease<'a> {
     /// A Consul that does not answer is asked again: it may still count the session as alive, and
     /// [`Permission::check`] says in the meantime what may be started.
     pub async fn keep(&self) -> LeaseLost {
-        let pause = self.ttl / RENEWALS_PER_TTL;
+        let regular = self.ttl / RENEWALS_PER_TTL;
+        let mut pause = regular;
         loop {
             self.clock.sleep(pause).await;
             let before = self.clock.boottime();
-            match self.store.renew_session(&self.session).await {
-                Ok(Renewal::Renewed) => self.set(|state| state.last_good = before),
-                Ok(Renewal::Gone) => {
+            // One that is not answered when the next is due is none: another server may answer that.
+            let renewed = tokio::select! {
+                renewed = self.store.renew_session(&self.session) => Some(renewed),
+                () = self.clock.sleep(regular) => None,
+            };
+            pause = regular;
+            match renewed {
+                Some(Ok(Renewal::Renewed)) => self.set(|state| state.last_good = before),
+                Some(Ok(Renewal::Gone)) => {
                     self.set(|state| state.gone = true);
                     return LeaseLost { why: format!("Consul ended session {}", self.session) };
                 }
-                Err(error) => {
-                    tracing::warn!(%error, session = %self.session, "cannot renew the lease, trying again")
+                Some(Err(error)) => {
+                    tracing::warn!(%error, session = %self.session, "cannot renew the lease, trying again");
+                    pause = regular.min(RETRY);
+                }
+                None => {
+                    tracing::warn!(session = %self.session, "the renewal of the lease hangs, trying again");
+                    pause = Duration::ZERO;
                 }
             }
         }

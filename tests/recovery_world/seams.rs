@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     PostsLater(Duration),
     /// No answer, and no effect.
     NoAnswer,
+    /// The same, and it takes as long as a request to Consul may.
+    Hangs,
     /// The effect, and no answer.
     AnswerLost,
     /// Somebody destroys the session that holds the incident's lock.
@@ -54,6 +56,9 @@ pub(crate) enum Fault {
     /// The HA node that holds the incident lives, whatever the votes say, and takes the storage.
     HolderTakesStorage,
 }
+
+/// Of one attempt of a request to Consul.
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// In place of a number: the first evacuate, wherever it comes.
 pub(crate) const FIRST_EVACUATE: usize = usize::MAX;
@@ -193,6 +198,10 @@ impl Process {
                 self.die().await;
             }
             Some(Fault::NoAnswer | Fault::PostsLater(_)) => return Err(lost()),
+            Some(Fault::Hangs) => {
+                self.time.sleep(DEADLINE).await;
+                return Err(lost());
+            }
             Some(Fault::SessionEnds) => {
                 let now = self.time.now();
                 let mut universe = self.universe.lock().unwrap();
