@@ -4,6 +4,7 @@
 
 use super::facts;
 use super::lease::Lease;
+use super::silence::settled;
 use super::stop::Stop;
 use super::world::{World, chain};
 use crate::evidence::{About, look};
@@ -130,7 +131,19 @@ pub async fn power_off(
             ));
         }
     };
-    if node.answers(world).await? == Answer::Yes {
+    let answer = settled(world.clock.as_ref(), || node.answers(world)).await?;
+    if answer.is_of_somebody() {
+        return Err(Stop::waiting(
+            format!(
+                "the power of HA node {holder} reads off, yet its address takes connections or refuses them ({})",
+                answer.text()
+            ),
+            format!(
+                "see what has the address of {holder}, and whether it is off: nova-ha ha-node show {holder}"
+            ),
+        ));
+    }
+    if answer == Answer::Yes {
         return Err(Stop::held(format!(
             "the power of HA node {holder} reads off, yet it answers with its own host key: the reading is false"
         )));

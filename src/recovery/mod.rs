@@ -31,6 +31,7 @@ pub mod prune;
 pub mod queue;
 pub mod release;
 pub mod run;
+mod silence;
 pub mod single;
 pub mod site_programs;
 pub mod steps;

@@ -149,6 +149,33 @@ pub enum Answer {
     CannotTell(Unknown),
 }
 
+impl Answer {
+    /// Whether something at this address is up, which did not say who it is: a kernel that takes a connection or
+    /// refuses it, or an sshd that is too busy to come to its key in time. A machine without power does none of it.
+    pub fn is_of_somebody(&self) -> bool {
+        match self {
+            Answer::No(failure) => match failure {
+                Failure::Refused | Failure::NotSsh | Failure::Closed { .. } => true,
+                Failure::TimedOut { stage, .. } => !matches!(stage, Stage::Resolving | Stage::Connecting),
+                Failure::NoRoute | Failure::Broken { .. } => false,
+                Failure::CommandFailed { .. } | Failure::CommandKilled { .. } => true,
+            },
+            Answer::CannotTell(why) => *why == Unknown::NothingInCommon,
+            Answer::Yes | Answer::OtherKey => false,
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        match self {
+            Answer::Yes => "its own host key".into(),
+            Answer::OtherKey => "another host key".into(),
+            Answer::No(failure) => failure.to_string(),
+            Answer::CannotTell(why) => why.to_string(),
+        }
+    }
+}
+
 fn seconds(duration: Duration) -> String {
     match duration.subsec_millis() {
         0 => format!("{} s", duration.as_secs()),

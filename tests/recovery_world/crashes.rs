@@ -5,10 +5,12 @@ use std::time::Duration;
 use nova_ha::incident::guest::GuestState;
 use nova_ha::incident::status::State;
 use nova_ha::keys;
+use nova_ha::ssh::{Failure, Stage as SshStage};
 
 use super::seams::{FIRST_EVACUATE, Fault};
 use super::stage::Stage;
 use super::time::block_on;
+use super::universe::HOST;
 
 /// How many calls a recovery without a fault makes, by name.
 fn calls() -> Vec<String> {
@@ -50,6 +52,25 @@ fn killed_before_or_after_any_call_it_converges_when_run_again_at_once() {
 #[test]
 fn killed_at_any_call_it_converges_when_run_again_after_its_lock_has_lapsed() {
     at_every_call(&[Fault::DiesAfter], Duration::from_secs(40));
+}
+
+#[test]
+fn where_somebody_still_takes_or_refuses_connections_a_reading_of_off_is_not_enough() {
+    let too_busy = Failure::TimedOut { stage: SshStage::Handshake, after: Duration::from_secs(3) };
+    for noise in [too_busy, Failure::Refused, Failure::Closed { stage: SshStage::Handshake }, Failure::NotSsh]
+    {
+        let stage = Stage::with_dead_host();
+        stage.with(|u| u.machines.get_mut(HOST).unwrap().noise = Some(noise.clone()));
+        let said = stage.recover("ha1");
+        stage.nothing_was_broken("noise");
+        assert!(said[0].text.contains("takes connections or refuses them"), "{noise:?}: {said:?}");
+        let asked = stage.with(|u| u.effects.iter().any(|effect| effect.what.starts_with("POST")));
+        assert!(!asked, "{noise:?}: a guest was sent away");
+        stage.with(|u| u.machines.get_mut(HOST).unwrap().noise = None);
+        stage.wait(Duration::from_secs(60));
+        stage.recover_until_settled("ha1");
+        stage.all_is_recovered("it is silent");
+    }
 }
 
 /// Why it waits, in the words of a status.

@@ -315,11 +315,14 @@ struct SimReach(Arc<Process>);
 #[async_trait]
 impl Reach for SimReach {
     async fn answers(&self, address: &str, _: u16, _: &[PinnedKey]) -> Answer {
-        let alive =
-            self.0.call("reach", || (), |u| Ok(u.machines[address].power_on && !u.machines[address].dead));
-        match alive.await {
-            Ok(true) => Answer::Yes,
-            Ok(false) | Err(()) => Answer::No(Failure::NoRoute),
+        let shaken = |u: &mut Universe| {
+            let machine = &u.machines[address];
+            Ok((machine.power_on && !machine.dead, machine.noise.clone()))
+        };
+        match self.0.call("reach", || (), shaken).await {
+            Ok((true, _)) => Answer::Yes,
+            Ok((false, Some(noise))) => Answer::No(noise),
+            Ok((false, None)) | Err(()) => Answer::No(Failure::NoRoute),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::judge::guard::guards;
 use crate::judge::{Verdict, judge};
 use crate::recovery::executor::Context;
 use crate::recovery::proof::{KnownOff, confirmed, says_on};
+use crate::recovery::silence::settled;
 use crate::recovery::steps::dump::left_to_finish;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
@@ -161,12 +162,23 @@ async fn not_answering(context: &Context<'_>, when: &str) -> Result<(), Stop> {
     }
 }
 
-/// After *off*: an answer with its own key means that the proof is false.
+/// After *off*: an answer with its own key means that the proof is false. Whoever takes a connection or refuses it, and
+/// does not say who it is, may be the host, too busy for that, or its kernel without an sshd.
 async fn silent_after_off(context: &Context<'_>) -> Result<String, Stop> {
-    match reach(context).await {
+    let (host, clock) = (context.case.id.host(), context.world.clock.as_ref());
+    match settled(clock, || async { Ok::<_, Stop>(reach(context).await) }).await? {
+        somebody if somebody.is_of_somebody() => Err(Stop::waiting(
+            format!(
+                "the power of {host} reads off, yet its address takes connections or refuses them ({})",
+                somebody.text()
+            ),
+            format!(
+                "see what has the address of {host}, and whether {host} is off: ping, arp; nova-ha host show {host}"
+            ),
+        )),
         Answer::Yes => Err(Stop::held(format!(
             "the power of {} reads off, yet it answers with its own host key: the reading is false; nothing else was touched",
-            context.case.id.host()
+            host
         ))),
         Answer::OtherKey => Ok("its address answers with another host key".into()),
         Answer::No(_) => Ok("it does not answer".into()),
