@@ -233,9 +233,10 @@ async fn an_array_that_is_stopped_or_unreadable_stays_published_until_a_person_s
 async fn an_array_whose_disks_are_all_here_and_no_members_any_more_is_published_no_longer() {
     let world = World::new().await;
     let recorded = "d39ac4e4:a56fab61:d4af28db:9db625d6";
-    world
-        .disks
-        .set(&RAID10.replace("a3a88330-384e-dff1-0c12-6dedb8d8ca93", "d39ac4e4a56fab61d4af28db9db625d6"));
+    let is_that_one = RAID10
+        .replace("a3a88330-384e-dff1-0c12-6dedb8d8ca93", "d39ac4e4a56fab61d4af28db9db625d6")
+        .replace(ARRAY, recorded);
+    world.disks.set(&is_that_one);
     assert_eq!(world.run("compute1", &[]).0, 0);
     world.disks.set("/sys/block/md1/md/array_state = clear");
     for disk in ["sda", "sdb", "sdc"] {
@@ -247,6 +248,19 @@ async fn an_array_whose_disks_are_all_here_and_no_members_any_more_is_published_
     world.disks.device("sdd", 24 << 20);
     assert_eq!(world.run("compute1", &[]).0, 0);
     assert!(world.published().await.unwrap().0.md_arrays.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_at_the_same_time_do_not_get_into_each_others_way() {
+    let world = World::new().await;
+    for _ in 0..4 {
+        world.agent.client().transact(&[Op::Delete(KEY.into())]).await.unwrap();
+        let ended: Vec<(i32, String)> = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..6).map(|_| scope.spawn(|| world.run("compute1", &[]))).collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        assert!(ended.iter().all(|(exit, _)| *exit == 0), "{ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,10 +37,14 @@ impl Report {
     }
 }
 
+/// How often it is tried: Consul runs the check while a person does, and whoever writes first wins.
+const TRIES: usize = 3;
+
 /// Publishes, or says why not.
 pub async fn publish(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) -> Report {
     match run(store, args, host, now).await {
-        Ok(report) => report,
+        Ok(Some(report)) => report,
+        Ok(None) => Report::fault(host.as_str(), &format!("it changed meanwhile, in each of {TRIES} tries")),
         Err(error) => {
             let text = match &error {
                 TreeError::Read { source, .. } => source.to_string(),
@@ -63,7 +67,27 @@ async fn look(args: &Args, host: &HostName, present: &RuntimeConfig) -> Result<F
     }
 }
 
-async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) -> Result<Report, TreeError> {
+async fn run(
+    store: &dyn Store,
+    args: &Args,
+    host: &HostName,
+    now: Timestamp,
+) -> Result<Option<Report>, TreeError> {
+    for _ in 0..TRIES {
+        if let Some(report) = once(store, args, host, now).await? {
+            return Ok(Some(report));
+        }
+    }
+    Ok(None)
+}
+
+/// `None`: what is published changed since it was read.
+async fn once(
+    store: &dyn Store,
+    args: &Args,
+    host: &HostName,
+    now: Timestamp,
+) -> Result<Option<Report>, TreeError> {
     let keys = keys::host(host);
     let key = keys.runtime_config();
     let wanted = [keys::META.to_owned(), keys.general(), key.clone()];
@@ -82,7 +106,7 @@ async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) ->
     asked_for.md_arrays.retain(|uuid, _| !args.forget_array.contains(uuid));
     let found = match look(args, host, &asked_for).await {
         Ok(found) => found,
-        Err(why) => return Ok(Report::fault(host.as_str(), &why)),
+        Err(why) => return Ok(Some(Report::fault(host.as_str(), &why))),
     };
     let next = merge(&present, &found, &args.forget_array, now);
     let due = is_due(&present, &next, now);
@@ -94,7 +118,8 @@ async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) ->
             .await
             .map_err(|source| TreeError::Read { what: key.clone(), source })?;
         if let TxnOutcome::Refused(_) = outcome {
-            return Ok(Report::fault(host.as_str(), "it changed meanwhile, the next run tries again"));
+            tracing::info!(host = host.as_str(), "what is published changed meanwhile, looking again");
+            return Ok(None);
         }
     }
     let done = match (due, args.dry_run) {
@@ -117,5 +142,5 @@ async fn run(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) ->
             (WARNING, format!("WARNING {host}: runtime info {done}, but {unread}{degraded}"))
         }
     };
-    Ok(Report { exit, line, document: Some(if due { next } else { present }) })
+    Ok(Some(Report { exit, line, document: Some(if due { next } else { present }) }))
 }
