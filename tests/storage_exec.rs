@@ -188,11 +188,13 @@ async fn a_program_that_others_could_change_is_not_run() {
 }
 
 #[test]
-fn a_release_beside_a_recovery_is_not_called_done() {
+fn a_release_waits_for_a_sweep_and_beside_a_recovery_it_is_not_called_done() {
     let folder = tempfile::tempdir().unwrap();
-    let _busy = nova_ha::recovery::single::Single::take(folder.path()).unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_nova-ha-recover"))
+    let busy = nova_ha::recovery::single::Single::take(folder.path()).unwrap();
+    let mut release = std::process::Command::new(env!("CARGO_BIN_EXE_nova-ha-recover"));
+    release
         .env_clear()
+        .env("CONSUL_HTTP_ADDR", "no address")
         .args([
             "compute1",
             "--release-storage",
@@ -205,14 +207,21 @@ fn a_release_beside_a_recovery_is_not_called_done() {
             "--run-dir",
         ])
         .arg(folder.path())
-        .output()
-        .unwrap();
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let output = release.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert!(
         said.starts_with("compute1: not released: a recovery runs here") && said.contains("next: "),
         "{said}"
     );
+    let waiting = release.spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    drop(busy);
+    let output = waiting.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("cannot use Consul"), "{output:?}");
 }
 
 #[tokio::test]

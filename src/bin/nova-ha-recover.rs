@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
@@ -22,6 +23,11 @@ use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::world::{ConfiguredClouds, ConfiguredFences, KdumpPort, SshReach};
 use nova_ha::recovery::{Args, Options, World, run};
 use nova_ha::store::StoreError;
+
+/// How long a person's order waits for another `nova-ha-recover` of this HA node; a sweep that finds nothing to do is over
+/// long before.
+const SWEEP: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -48,7 +54,7 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         .parse()
         .with_context(|| format!("{text:?} cannot be this HA node's name: give --ha-node NAME"))?;
     // Held until the end; a plan changes nothing and needs no lock.
-    let _lock = match (args.plan, Single::take(&args.run_dir)) {
+    let _lock = match (args.plan, lock(args)) {
         (true, _) => None,
         (false, Ok(lock)) => Some(lock),
         // That one ends without having released anything: *nothing to do* would be a lie.
@@ -100,6 +106,18 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
             Ok(exit::ATTENTION)
         }
         Err(stop) => Err(stop.into()),
+    }
+}
+
+/// Alone on this HA node. A person's order waits until the sweep has looked, which takes a moment.
+fn lock(args: &Args) -> Result<Single, SingleError> {
+    let patience = if args.release_storage { SWEEP } else { Duration::ZERO };
+    let until = Instant::now() + patience;
+    loop {
+        match Single::take(&args.run_dir) {
+            Err(SingleError::Busy { .. }) if Instant::now() < until => std::thread::sleep(PAUSE),
+            taken => return taken,
+        }
     }
 }
 
