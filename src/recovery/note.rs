@@ -20,6 +20,12 @@ pub async fn write(world: &World, id: &IncidentId, reasons: &[String], next: &[S
     write_if(world, id, reasons, next, None).await;
 }
 
+/// As [`write`], unless the incident was claimed since it was looked at: the claim took all notes away. The lock key is
+/// made by the first claim and never deleted.
+pub async fn write_if_unclaimed(world: &World, id: &IncidentId, reasons: &[String], next: &[String]) {
+    write_if(world, id, reasons, next, Some(Op::CheckAbsent(keys::incident(id).lock()))).await;
+}
+
 /// As [`write`], with a condition in the same transaction.
 async fn write_if(
     world: &World,
@@ -107,10 +113,8 @@ pub async fn behind(world: &World, at_work: &IncidentId) -> Infallible {
         }
         let (reason, next) = busy(world, Some(at_work));
         for waiting in queue.pending.iter().filter(|pending| pending.work(&world.me) == Work::Claim) {
-            // The lock key is made by the first claim and never deleted: no note after it.
-            let untaken = Op::CheckAbsent(keys::incident(waiting.id()).lock());
             let (reasons, next) = ([reason.clone()], [next.clone()]);
-            write_if(world, waiting.id(), &reasons, &next, Some(untaken)).await;
+            write_if_unclaimed(world, waiting.id(), &reasons, &next).await;
         }
     }
 }

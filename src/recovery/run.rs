@@ -127,7 +127,9 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
             },
             Work::Claim if queue.in_use && !options.plan_only => {
                 let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
-                waiting(world, pending.id(), vec![reason], vec![next]).await
+                let (reasons, next) = (vec![reason], vec![next]);
+                note::write_if_unclaimed(world, pending.id(), &reasons, &next).await;
+                would_wait(pending.id(), &reasons, next)
             }
             // One that is in use takes over nothing either: its `in_use` says for what it is kept.
             Work::Adopt(holder) if queue.in_use && !options.plan_only => {
