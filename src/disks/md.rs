@@ -3,6 +3,7 @@
 //! What the original got wrong here: it took only `clean` and `active` for an array that is there,
 //! so that one which was idle for a moment, written to or just assembled vanished from the tree.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -98,13 +99,14 @@ pub fn read_array(roots: &Roots, device: &str) -> io::Result<Option<Array>> {
         return Ok(None);
     }
     let number = read(&roots.block(device).join("dev"))?;
-    let udev = roots.udev_properties(&number);
+    let uuid = uuid_of(roots, device);
+    let udev = udev_of(roots, &number, uuid.as_deref());
     let sync = read_if_there(&md.join("sync_action"))?;
     Ok(Some(Array {
         device: device.to_owned(),
         number,
         state,
-        uuid: uuid_of(roots, device),
+        uuid,
         name: udev.get("MD_NAME").cloned(),
         level: read_if_there(&md.join("level"))?.unwrap_or_default(),
         raid_disks: first_number(&md.join("raid_disks"))?.unwrap_or(0),
@@ -144,16 +146,31 @@ fn first_number(path: &Path) -> io::Result<Option<u32>> {
     }
 }
 
-/// The UUID of the array of this kernel name: the kernel's word (6.0 and later), else udev's.
+/// What udev knows of an array, or of what is over it, by its number. A number is given again as soon as its array was
+/// stopped, and udev may be behind: what it says of another array is left out.
+pub(super) fn udev_of(roots: &Roots, number: &str, array: Option<&str>) -> BTreeMap<String, String> {
+    let known = roots.udev_properties(number);
+    let said = known.get("MD_UUID").and_then(|text| uuid(text));
+    match (said, array) {
+        (Some(said), Some(array)) if said != array => BTreeMap::new(),
+        _ => known,
+    }
+}
+
+/// The UUID of the array of this kernel name: the kernel's word, else udev's.
 pub(super) fn uuid_of(roots: &Roots, device: &str) -> Option<String> {
-    let folder = roots.block(device);
-    // Of metadata 0.90, kernel and mdadm write the bytes in different orders.
-    let is_1 = read(&folder.join("md/metadata_version")).is_ok_and(|version| version.starts_with("1."));
-    let own = read(&folder.join("md/uuid")).ok().filter(|_| is_1);
-    own.as_deref().and_then(uuid).or_else(|| {
-        let number = read(&folder.join("dev")).ok()?;
+    kernels_uuid(roots, device).or_else(|| {
+        let number = read(&roots.block(device).join("dev")).ok()?;
         roots.udev_properties(&number).get("MD_UUID").and_then(|text| uuid(text))
     })
+}
+
+/// What the kernel itself says that it is (6.0 and later).
+pub(super) fn kernels_uuid(roots: &Roots, device: &str) -> Option<String> {
+    let folder = roots.block(device).join("md");
+    // Of metadata 0.90, kernel and mdadm write the bytes in different orders.
+    let is_1 = read(&folder.join("metadata_version")).is_ok_and(|version| version.starts_with("1."));
+    read(&folder.join("uuid")).ok().filter(|_| is_1).as_deref().and_then(uuid)
 }
 
 /// An array's UUID in mdadm's form (`a3a88330:384edff1:0c126ded:b8d8ca93`), from it or the kernel's form. Zeros

@@ -1,10 +1,10 @@
 //! The arrays that the kernel has, with the filesystems on them and where these are mounted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::block::Identity;
-use super::md::{Array, State, devices_over, read_array};
+use super::md::{self, Array, State, devices_over, read_array};
 use super::mountinfo::{self, Mount};
 use super::{Roots, md_superblock, read, read_if_there, superblock};
 
@@ -67,11 +67,17 @@ pub fn look(roots: &Roots) -> io::Result<Look> {
 }
 
 fn running(roots: &Roots, mut array: Array) -> Running {
+    // Its members' word before udev's, which may be of the array that had this number before.
+    let by_udev = match md::kernels_uuid(roots, &array.device) {
+        Some(_) => None,
+        None => array.uuid.take(),
+    };
     if array.uuid.is_none() || (array.name.is_none() && array.metadata.starts_with("1.")) {
         by_its_members(roots, &mut array);
     }
+    array.uuid = array.uuid.or(by_udev);
     let over = match array.state {
-        State::Running | State::ReadOnly => over(roots, &array.device).map_err(|error| error.to_string()),
+        State::Running | State::ReadOnly => over(roots, &array).map_err(|error| error.to_string()),
         State::Inactive | State::Broken => Ok(Vec::new()),
     };
     Running { array, over }
@@ -97,11 +103,12 @@ fn by_its_members(roots: &Roots, array: &mut Array) {
     }
 }
 
-fn over(roots: &Roots, array: &str) -> io::Result<Vec<Over>> {
+fn over(roots: &Roots, array: &Array) -> io::Result<Vec<Over>> {
     let mut found = Vec::new();
-    for (device, number) in devices_over(roots, array)? {
-        if let Some((fs_type, uuid)) = filesystem(roots, &device, &number)? {
-            let start = read_if_there(&roots.block(array).join(&device).join("start"))?;
+    for (device, number) in devices_over(roots, &array.device)? {
+        let udev = md::udev_of(roots, &number, array.uuid.as_deref());
+        if let Some((fs_type, uuid)) = filesystem(roots, &device, &udev)? {
+            let start = read_if_there(&roots.block(&array.device).join(&device).join("start"))?;
             let is_the_array_again = start.as_deref() == Some("0");
             found.push(Over { device, number, fs_type, uuid, is_the_array_again });
         }
@@ -113,8 +120,11 @@ fn over(roots: &Roots, array: &str) -> io::Result<Vec<Over>> {
 const NO_FILESYSTEMS: [&str; 4] = ["LVM2_member", "crypto_LUKS", "linux_raid_member", "swap"];
 
 /// Udev's word, else the device's own.
-fn filesystem(roots: &Roots, device: &str, number: &str) -> io::Result<Option<(String, String)>> {
-    let udev = roots.udev_properties(number);
+fn filesystem(
+    roots: &Roots,
+    device: &str,
+    udev: &BTreeMap<String, String>,
+) -> io::Result<Option<(String, String)>> {
     if let (Some(fs_type), Some(uuid)) = (udev.get("ID_FS_TYPE"), udev.get("ID_FS_UUID")) {
         let is_one = !NO_FILESYSTEMS.contains(&fs_type.as_str());
         return Ok(is_one.then(|| (fs_type.clone(), uuid.clone())));
@@ -191,6 +201,24 @@ mod tests {
         assert_eq!(array.name.as_deref(), Some("compute1:instances"));
         machine.superblock("sdc", "raid1-1.0-rebuilt");
         assert_eq!(look(&machine.roots).unwrap().arrays[0].array.uuid, None, "they contradict each other");
+    }
+
+    #[test]
+    fn what_udev_still_says_of_the_array_that_had_the_number_before_is_not_believed() {
+        let other = "d39ac4e4:a56fab61:d4af28db:9db625d6";
+        let stale = RAID10.replace(&format!("MD_UUID={UUID}"), &format!("MD_UUID={other}"));
+        let machine = Machine::of(&stale);
+        machine.device("md1", 1 << 20);
+        let found = look(&machine.roots).unwrap().arrays.remove(0);
+        assert_eq!((found.array.uuid.as_deref(), found.array.name), (Some(UUID), None));
+        assert_eq!(found.over, Ok(Vec::new()), "the device itself has no filesystem yet");
+        // A kernel that does not say who the array is: its members do.
+        let machine = Machine::of(&RAID10.replace("/md/uuid", "/md/not-there"));
+        machine.device("md1", 1 << 20);
+        machine.superblock("sda", "raid10-1.2-slot0");
+        let found = look(&machine.roots).unwrap().arrays.remove(0);
+        assert_eq!(found.array.uuid.as_deref(), Some(other));
+        assert_eq!((found.array.name.as_deref(), found.over), (Some("compute1:instances"), Ok(Vec::new())));
     }
 
     #[test]
