@@ -166,6 +166,7 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
                 effect(&doing, cloud.enable(service).await, began.elapsed() < args.wait).await?;
             }
             Next::Reset => {
+                let is_time_left = began.elapsed() < args.wait;
                 let (by, yes) = (args.by.clone(), Some(host.to_string()));
                 let args = ResetArgs {
                     host: host.to_string(),
@@ -174,8 +175,8 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
                     storage_is_released: args.storage_is_released,
                     yes,
                 };
-                reset::run(args, store).await?;
-                changed = true;
+                // It judges by the tree of now, once more.
+                changed |= unless_it_may_pass(reset::run(args, store).await, is_time_left).await?.is_some();
             }
             Next::Finished => {
                 return answer(&host, &command, &step, shown(&nova_host, &facts), changed, &standing);
