@@ -3,6 +3,7 @@
 //!
 //! Metadata 0.90 and external metadata (IMSM, DDF) are not read: they are no superblock here.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -32,6 +33,11 @@ pub struct Superblock {
     pub events: u64,
     /// What this member is.
     pub role: Role,
+    /// By which number the array knows it, whatever place it has.
+    pub number: u32,
+    /// Who the members are, as it says: their places by their numbers. Whoever is not among them was given up, or
+    /// never was one.
+    pub members: BTreeMap<u32, u16>,
     /// Whether it was stopped cleanly: no resync is needed.
     pub is_clean: bool,
     /// Whether a bitmap says which parts differ.
@@ -72,6 +78,11 @@ const FIXED: usize = 256;
 const BYTES: usize = 4096;
 /// The low bits of a time are seconds, those above are microseconds.
 const SECONDS: u64 = (1 << 40) - 1;
+
+/// Roles that are no place.
+const SPARE: u16 = 0xffff;
+const FAULTY: u16 = 0xfffe;
+const JOURNAL: u16 = 0xfffd;
 
 const FEATURE_BITMAP: u32 = 0x1;
 const FEATURE_RECOVERING: u32 = 0x2;
@@ -143,10 +154,9 @@ pub fn parse(block: &[u8], minor_version: u8, sector: u64) -> Result<Option<Supe
     let read = || {
         let features = fields.u32(8)?;
         let number = fields.u32(160)?;
-        let role = match number < max_dev {
-            true => fields.u16(FIXED + 2 * usize::try_from(number).ok()?)?,
-            false => 0xffff,
-        };
+        let role_of = |number: u32| fields.u16(FIXED + 2 * usize::try_from(number).ok()?);
+        let role = if number < max_dev { role_of(number)? } else { SPARE };
+        let members = (0..max_dev).filter_map(|number| Some((number, role_of(number)?)));
         Some(Superblock {
             minor_version,
             array: uuid(block.get(16..32)?)?,
@@ -158,11 +168,13 @@ pub fn parse(block: &[u8], minor_version: u8, sector: u64) -> Result<Option<Supe
             sectors: fields.u64(80)?,
             events: fields.u64(200)?,
             role: match role {
-                0xffff => Role::Spare,
-                0xfffe => Role::Faulty,
-                0xfffd => Role::Journal,
+                SPARE => Role::Spare,
+                FAULTY => Role::Faulty,
+                JOURNAL => Role::Journal,
                 place => Role::Place(place),
             },
+            number,
+            members: members.filter(|(_, role)| *role < JOURNAL).collect(),
             is_clean: fields.u64(208)? == u64::MAX,
             has_bitmap: features & FEATURE_BITMAP != 0,
             is_recovering: features & FEATURE_RECOVERING != 0,

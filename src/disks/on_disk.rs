@@ -82,6 +82,8 @@ mod tests {
             sectors: 0,
             events,
             role: Role::Place(0),
+            number: 0,
+            members: [(0, 0)].into(),
             is_clean: true,
             has_bitmap: false,
             is_recovering: false,

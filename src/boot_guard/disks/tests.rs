@@ -30,6 +30,8 @@ fn disk(at: usize, name: Option<&str>) -> Sight {
         sectors: 0,
         events: 7,
         role: Role::Place(0),
+        number: 0,
+        members: [(0, 0)].into(),
         is_clean: true,
         has_bitmap: false,
         is_recovering: false,

@@ -34,6 +34,8 @@ fn what_mdadm_wrote_is_read() {
             sectors: 45056,
             events: 0,
             role: Role::Place(0),
+            number: 0,
+            members: (0..4).map(|slot| (u32::from(slot), slot)).collect(),
             is_clean: true,
             has_bitmap: false,
             is_recovering: false,
@@ -46,6 +48,7 @@ fn what_mdadm_wrote_is_read() {
     let mirror = on(&["raid1-1.0-rebuilt"]).unwrap().unwrap();
     assert_eq!((mirror.minor_version, mirror.level.as_str(), mirror.events), (0, "raid1", 19));
     assert_eq!((mirror.role, mirror.has_bitmap), (Role::Place(0), true), "no spare any more");
+    assert_eq!((mirror.number, mirror.members), (2, [(1, 1), (2, 0)].into()), "number 0 was given up for it");
     let striped = on(&["raid0-1.1-slot1"]).unwrap().unwrap();
     assert_eq!((striped.minor_version, striped.level.as_str(), striped.role), (1, "raid0", Role::Place(1)));
 }

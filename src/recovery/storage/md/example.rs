@@ -75,6 +75,8 @@ pub(crate) fn superblock(slot: usize) -> Superblock {
         sectors: 0,
         events: 7,
         role: Role::Place(u16::try_from(slot).unwrap()),
+        number: u32::try_from(slot).unwrap(),
+        members: (0..4).map(|slot| (u32::from(slot), slot)).collect(),
         is_clean: true,
         has_bitmap: false,
         is_recovering: false,

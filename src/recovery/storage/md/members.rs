@@ -53,7 +53,23 @@ pub fn members(wanted: &WantedArray, sights: &[Sight]) -> Result<Members, Unfit>
         .collect();
     // Kernel and mdadm may leave two good members one event apart; `mdadm --assemble` takes both.
     let newest = found.iter().map(|(_, member)| member.events).max().unwrap_or(0);
-    let current = found.iter().filter(|(_, member)| member.events.saturating_add(1) >= newest);
+    // Of two that are one apart the newer one may have given the other up, and gone on alone: the kernel looks at that
+    // since 6.8 only. What was written since, that one does not have.
+    let freshest: Vec<&Superblock> =
+        found.iter().map(|(_, member)| *member).filter(|member| member.events == newest).collect();
+    for (at, one) in freshest.iter().enumerate() {
+        if let Some(other) =
+            freshest.iter().skip(at).find(|other| gives_up(one, other) && gives_up(other, one))
+        {
+            return Err(Unfit::Another(format!(
+                "{uuid}: its members {} and {} have given each other up",
+                one.number, other.number
+            )));
+        }
+    }
+    let is_given_up = |member: &Superblock| freshest.iter().any(|by| gives_up(by, member));
+    let current =
+        found.iter().filter(|(_, member)| member.events.saturating_add(1) >= newest && !is_given_up(member));
     let (mut slots, mut doubtful) = (BTreeSet::new(), BTreeSet::new());
     let mut places = BTreeSet::new();
     let (mut is_dirty, mut shape) = (false, None);
@@ -102,6 +118,12 @@ pub fn members(wanted: &WantedArray, sights: &[Sight]) -> Result<Members, Unfit>
         )));
     }
     Ok(Members { places, missing, of: shape.raid_disks, is_dirty })
+}
+
+/// Whether one member says that another one is none any more.
+fn gives_up(by: &Superblock, member: &Superblock) -> bool {
+    let Role::Place(place) = member.role else { return false };
+    by.device != member.device && by.members.get(&member.number) != Some(&place)
 }
 
 /// A disk that was published as a member, and that another array has now. Of one whose partition nobody wrote down
@@ -187,6 +209,15 @@ mod tests {
         assert_eq!(of(|slot, member| member.events -= u64::from(slot == 1)).unwrap().missing, 0);
         let stale = of(|slot, member| member.events -= 2 * u64::from(slot == 1)).unwrap();
         assert_eq!((stale.places.len(), stale.missing), (3, 1));
+        // The array went on without it, and wrote that once before it died.
+        let given_up = of(|slot, member| {
+            member.events -= u64::from(slot == 1);
+            if slot != 1 {
+                member.members.remove(&1);
+            }
+        });
+        let given_up = given_up.unwrap();
+        assert_eq!((given_up.places.len(), given_up.missing), (3, 1));
         let rebuilding = of(|slot, member| member.is_recovering = slot == 1).unwrap();
         assert_eq!((rebuilding.places.len(), rebuilding.missing), (4, 1));
         let spare = of(|slot, member| {
@@ -204,7 +235,13 @@ mod tests {
             ("number", |_, member| member.raid_disks = 6),
             ("layout", |_, member| member.layout = 513),
             ("shape", |slot, member| member.is_reshaping = slot == 2),
-            ("two disks", |_, member| member.role = Role::Place(0)),
+            ("two disks", |_, member| {
+                (member.role, member.members) = (Role::Place(0), (0..4).map(|number| (number, 0)).collect());
+            }),
+            ("each other up", |slot, member| {
+                let half: &[u32] = if slot < 2 { &[0, 1] } else { &[2, 3] };
+                member.members.retain(|number, _| half.contains(number));
+            }),
         ] {
             let Err(Unfit::Another(why)) = of(change) else { panic!("{name}") };
             assert!(why.contains(name), "{name}: {why}");
