@@ -232,8 +232,10 @@ class Machine:
     def exec(self, *argv, env=None, stdin=None, timeout=60, check=False):
         """Runs a program inside the machine, with the environment that its services have."""
         command = self.enter(argv)
+        # Never our own: what reads it would wait for whoever sits at our terminal, or eat what is meant for us.
+        source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         try:
-            done = subprocess.run(command, env={**self.spec()["env"], **(env or {})}, input=stdin, capture_output=True,
+            done = subprocess.run(command, env={**self.spec()["env"], **(env or {})}, **source, capture_output=True,
                                   text=True, errors="replace", timeout=timeout, check=False)
         except subprocess.TimeoutExpired as error:
             raise AssertionError(f"{self.name}: {' '.join(map(str, argv))}: not done within {timeout} s") from error
