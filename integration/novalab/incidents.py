@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 from novalab import wait, web
+from novalab.product import paced
 
 ROOT = "ha_cluster/incidents/"
 
@@ -123,6 +124,7 @@ class Incidents:
 
     def wait_incident(self, host, status=None, timeout=120):
         """Waits until a host has an incident, and it is at `status` where one is given: see Incident.is_at."""
+        timeout = paced(timeout)
         last = [None]
 
         def look():
@@ -136,8 +138,9 @@ class Incidents:
 
     def wait_journal(self, host, event, step=None, timeout=120):
         """Returns the incident as soon as its journal has such an event: within milliseconds of the write."""
+        timeout = paced(timeout)
         deadline = time.monotonic() + timeout
-        incident = self.wait_incident(host, timeout=timeout)
+        incident = wait.until(f"{host} has an incident", lambda: self.incident_of(host), timeout)
         while not incident.events(event, step):
             if time.monotonic() > deadline or incident.state not in ("active", "held"):
                 raise wait.Timeout(f"not within {timeout} s: {event} {step or ''} in the journal of {incident}")
@@ -165,7 +168,7 @@ class Incidents:
             enough = [r for r in self.observed(host).values() if r["fails"] >= r["threshold"]]
             return len(enough) > len(self.ha_nodes) // 2 and self.consul.serf_health(host) == "critical"
 
-        wait.until(f"{host} is voted dead", voted, timeout, 0.5)
+        wait.until(f"{host} is voted dead", voted, paced(timeout), 0.5)
 
     def show(self, incident):
         """`nova-ha incident show ID --json`."""

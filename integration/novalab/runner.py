@@ -28,7 +28,7 @@ def run_one(found):
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             output, _ = child.communicate()
-            output += f"\nnot done within its time limit of {found.time_limit} s"
+            output += f"\nnot done within its time limit of {found.time_limit:g} s"
         if child.returncode != 0:
             kept = lab.keep_logs(found.name)
             (kept / "output.txt").write_text(output, encoding="utf-8")

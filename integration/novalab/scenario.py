@@ -5,7 +5,7 @@ A scenario is a file `../scenarios/NN_name.py`:
     \"\"\"What it proves, in the first paragraph.\"\"\"
     SHAPE = {"guests": 4}              # optional: fields of cluster.Shape that differ
     MAY_BE_SHOT = ["compute1"]         # optional: whose power BMCs may be told to take
-    TIME_LIMIT = 120                   # optional: seconds, bring-up and safety checks included
+    TIME_LIMIT = 120                   # optional: seconds, bring-up and safety checks included; see product.paced
     TESTS = ["nova_contract"]          # optional: test targets that it runs, see contract_suite.py
     LONG = 20                          # optional: how often `--long` runs it, each time in a lab of its own
     def run(lab): ...                  # raises, as `assert` and `wait.until` do, where it does not hold
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from novalab import paths, verdict
 from novalab.cluster import Lab
+from novalab.product import paced
 from novalab.shape import shape_of
 
 # Several labs share the machine: a bound, never a measure. A scenario that is on its own takes 15 to 60 s.
@@ -32,7 +33,7 @@ class Scenario:
     name: str
     path: Path
     proves: str
-    time_limit: int
+    time_limit: float
     # disks: its machines have kernels of their own; cloud: it needs the real cloud; lab: any other.
     tier: str = "lab"
     real_cloud: bool = False
@@ -57,7 +58,7 @@ class Scenario:
         words = {name: ast.literal_eval(fields[name]) for name in ("cloud", "machines") if name in fields}
         real = words.get("cloud") == "openstack"
         tier = "disks" if words.get("machines") == "uml" else "cloud" if real else "lab"
-        return cls(path.stem, path, " ".join(proves.split("\n\n")[0].split()), limit, tier, real,
+        return cls(path.stem, path, " ".join(proves.split("\n\n")[0].split()), paced(limit), tier, real,
                    ast.literal_eval(said["LONG"]) if "LONG" in said else 1,
                    tuple(ast.literal_eval(said["TESTS"])) if "TESTS" in said else ())
 

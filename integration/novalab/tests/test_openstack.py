@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from novalab import scenario, wait
+from novalab import product, scenario, wait
 from novalab.cluster import Shape
 from novalab.openstack import compute, places, truth
 from novalab.openstack.gate import Gate
@@ -207,7 +207,11 @@ class Tiers(unittest.TestCase):
     def test_a_scenario_that_wants_the_real_cloud_is_of_tier_cloud(self):
         self.assertEqual(self.read('"""It."""\nSHAPE = {"hosts": 2, "cloud": "openstack"}\n').tier, "cloud")
         self.assertEqual(self.read('"""It."""\nSHAPE = {"hosts": 2}\n').tier, "lab")
-        self.assertEqual(self.read('"""It."""\nTIME_LIMIT = 7\n').time_limit, 7)
+
+    def test_a_time_limit_is_stretched_on_a_slow_machine_and_never_shortened(self):
+        for pace, limit in ((0.5, 7), (1.0, 7), (3.0, 21)):
+            with mock.patch.object(product, "PACE", pace):
+                self.assertEqual(self.read('"""It."""\nTIME_LIMIT = 7\n').time_limit, limit)
 
     def test_every_scenario_from_50_to_59_and_no_other_wants_the_real_cloud(self):
         for found in scenario.discover():
