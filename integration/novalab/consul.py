@@ -18,8 +18,9 @@ HTTP = 8500
 DATACENTER = "lab"
 SERVERS = ("s1", "s2", "s3")
 
-# A cut machine's serfHealth must go critical in 5 to 8 s: the suspicion time is
-# suspicion_mult * max(1, log10(nodes)) * probe_interval, plus the probe cycle that first misses it.
+# A cut machine's serfHealth goes critical in 4 to 7 s: the suspicion time is suspicion_mult * max(1, log10(nodes)) *
+# probe_interval, 3 s here, plus the probe cycle that first misses it. Where no second node comes to suspect it, memberlist
+# waits six times as long, 18 s: whoever waits for it must allow for that.
 # Lower values make agents of a busy two-core machine suspect each other.
 GOSSIP = {"probe_interval": "1s", "probe_timeout": "500ms", "suspicion_mult": 3, "gossip_interval": "100ms"}
 
