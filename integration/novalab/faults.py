@@ -35,7 +35,7 @@ class Faults:
     def dump(self, name, messages, interval=1):
         """A panic whose crash kernel writes a dump: the real fence_kdump_send tells every HA node so, and nothing else lives.
 
-        It is told `messages` times (0: without end), every `interval` seconds; a power cut ends it.
+        It is told `messages` times (0: without end), every `interval` seconds; a power cut ends it, and `end_dump`.
         """
         self._tell("dump", name, messages=messages, interval=interval)
         machine = self.machine(name)
@@ -48,6 +48,11 @@ class Faults:
     def dumps(self, name):
         """Whether a machine's crash kernel still announces its dump (to anyone, while it has power)."""
         return self.registry.running(f"kdump-{name}")
+
+    def end_dump(self, name):
+        """The dump is written: its crash kernel says no more."""
+        self._tell("end_dump", name)
+        self.registry.kill(f"kdump-{name}")
 
     def hang(self, name):
         """Every process stops (SIGSTOP), the kernel lives: ping and the TCP handshake work, nobody speaks after it."""
