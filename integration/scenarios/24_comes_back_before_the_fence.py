@@ -2,11 +2,14 @@
 
 from novalab import wait
 
+TIME_LIMIT = 420
+
 
 def run(lab):
     lab.kill_bmc("compute1")
     lab.unplug("compute1")
-    lab.wait_incident("compute1", "waiting", 90)
+    # Detection takes 10 s at least, and a fence is given up after 60 s (fence_deadline).
+    lab.wait_incident("compute1", "waiting", 150)
     lab.replug("compute1")
     lab.wait_for_agent("compute1")
     lab.wait_observed()
