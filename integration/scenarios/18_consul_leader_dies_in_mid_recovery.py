@@ -3,6 +3,7 @@
 from novalab import expect
 
 MAY_BE_SHOT = ["compute1"]
+TIME_LIMIT = 420
 
 
 def run(lab):
@@ -11,6 +12,7 @@ def run(lab):
     leader = lab.kill_consul_leader()
     lab.consul.wait_for_leader(20)
     for node in lab.ha_nodes:
-        lab.recover(node.name)
-    expect.recovered(lab, "compute1", 90)
+        # It may be the whole recovery, the settling of what was being posted included.
+        lab.recover(node.name, timeout=150)
+    expect.recovered(lab, "compute1", 150)
     lab.restart_consul(leader)
