@@ -144,8 +144,12 @@ class Incidents:
         while not incident.events(event, step):
             if time.monotonic() > deadline or incident.state not in ("active", "held"):
                 raise wait.Timeout(f"not within {timeout} s: {event} {step or ''} in the journal of {incident}")
-            # Consul holds the answer back until something under the incident changes.
-            incident = self.incident(incident.id, incident.index) or incident
+            try:
+                # Consul holds the answer back until something under the incident changes.
+                incident = self.incident(incident.id, incident.index) or incident
+            except OSError:
+                # One slow answer, or an election: asked again until the deadline.
+                time.sleep(0.2)
         return incident
 
     def never_marked(self, host, seconds):

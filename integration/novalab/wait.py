@@ -2,6 +2,9 @@
 
 import time
 
+# For how long whoever watched is asked for a last look.
+LAST_LOOK_SECONDS = 30
+
 
 class Timeout(AssertionError):
     """A condition did not come true in time. An assertion: in a scenario it is a failed expectation."""
@@ -27,10 +30,21 @@ def until(what, condition, timeout, interval=0.1):
 
 
 def never(what, condition, seconds, interval=0.2):
-    """Watches for `seconds` that `condition` stays false."""
+    """Watches for `seconds` that `condition` stays false.
+
+    A look without an answer (OSError) shows nothing and is not the end; the last one, after `seconds`, needs an answer.
+    """
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        seen = condition()
-        if seen:
-            raise AssertionError(f"happened although it must not: {what} ({seen!r})")
+    while True:
+        started = time.monotonic()
+        try:
+            seen = condition()
+        except OSError:
+            if started >= deadline + LAST_LOOK_SECONDS:
+                raise
+        else:
+            if seen:
+                raise AssertionError(f"happened although it must not: {what} ({seen!r})")
+            if started >= deadline:
+                return
         time.sleep(interval)

@@ -80,6 +80,18 @@ class Waiting(unittest.TestCase):
             wait.until("nothing", lambda: False, 0.2, 0.05)
         self.assertLess(time.monotonic() - started, 2)
 
+    def test_what_must_not_happen_is_looked_for_again_after_a_look_without_an_answer(self):
+        looks = mock.Mock(side_effect=[OSError("no answer"), "it happened"])
+        with self.assertRaisesRegex(AssertionError, "the bad thing.*it happened"):
+            wait.never("the bad thing", looks, 5, 0.01)
+
+    def test_nothing_happened_only_if_somebody_saw_so_at_the_end(self):
+        looks = mock.Mock(side_effect=[OSError("no answer"), OSError("no answer"), False])
+        wait.never("the bad thing", looks, 0, 0.01)
+        self.assertEqual(looks.call_count, 3)
+        with mock.patch.object(wait, "LAST_LOOK_SECONDS", 0.05), self.assertRaisesRegex(OSError, "no answer"):
+            wait.never("the bad thing", mock.Mock(side_effect=OSError("no answer")), 0, 0.01)
+
 
 class Scenarios(unittest.TestCase):
     def test_every_scenario_says_what_it_proves(self):
