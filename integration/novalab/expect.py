@@ -54,8 +54,29 @@ def holder_dies_in_mid_evacuation(lab, host):
 
 def adopted(lab, host, holder, timeout=180):
     """Another HA node adopts the host's incident at a sweep, because the observers vote its holder dead; returns the incident."""
-    incident = lab.wait_journal(host, "adopted", timeout=timeout)
-    event = incident.events("adopted")[0]
+    def by_another():
+        found = lab.incident_of(host)
+        assert found and adoption(found), f"no other HA node has adopted {found}"
+        return found
+
+    incident = wait.until(f"the incident of {host} is adopted", by_another, timeout)
+    event = adoption(incident)["what"]
     assert event["from"] == holder and incident.holder != holder, f"{event}: {incident}"
     assert "holder_dead" in event["ground"], f"adopted on another ground: {event}"
     return incident
+
+
+def adoption(incident):
+    """The journal's entry of its first adoption by another HA node, if any; a run that ends early is gone on with by its own."""
+    return next((entry for entry in incident.journal
+                 if entry["what"]["event"] == "adopted" and entry["what"]["ground"] != "same_node"), None)
+
+
+def guard_says(lab, host, *words):
+    """What the host's boot guard says, asked once; where it cannot tell (exit 1: one slow answer of Consul is enough), again."""
+    def said():
+        done = lab.product(host, "nova-ha-boot-guard", *words, "--once")
+        assert done.code != 1, done
+        return done
+
+    return wait.until(f"the boot guard of {host} can tell", said, 60, 1)

@@ -19,7 +19,7 @@ def run(lab):
 
     lab.power_on("compute1")
     lab.wait_for_agent("compute1")
-    guard = lab.product("compute1", "nova-ha-boot-guard", "--once")
+    guard = expect.guard_says(lab, "compute1")
     assert guard.code == 3 and "nova-ha rejoin compute1" in guard.out, guard
     lab.wait_observed()
     done = lab.admin(*words, "--wait", "60s", "--json", timeout=120).json()
@@ -27,7 +27,7 @@ def run(lab):
     service = lab.cloud.state()["hosts"]["compute1"]
     assert service["up"] and not service["forced_down"] and not service["disabled"], service
     assert not lab.flag("compute1", "failed") and not lab.flag("compute1", "recovered")
-    guard = lab.product("compute1", "nova-ha-boot-guard", "--once")
+    guard = expect.guard_says(lab, "compute1")
     assert guard.code == 0, guard
     statuses = {m["status"] for m in lab.cloud.state()["migrations"] if m["source_compute"] == "compute1"}
     assert statuses == {"completed"}, statuses
