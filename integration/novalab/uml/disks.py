@@ -106,7 +106,8 @@ class SharedDisks:
                 slot = machine.spec()["disks"].index(disk)
                 kernel.mconsole(machine.folder, machine.name, f"config {kernel.block_device(disk, machine.state)}")
                 self._inside(machine, "attach", machine.index, slot, disk["ubd"], disk["serial"])
-                machine.exec("udevadm", "settle", "-t", "10")
+                # The kernel has it; udev may not have heard of it yet, and then there is nothing to settle.
+                machine.exec("udevadm", "wait", "--timeout=60", "--settle", self.by_id(host, bay), check=True, timeout=70)
             self._change(machine, host, bay, present=True)
 
     def replace(self, host, bay, content=None):

@@ -53,7 +53,7 @@ def forget(folder, name):
         left.unlink()
 
 
-def mconsole(folder, name, words, timeout=2.0):
+def mconsole(folder, name, words, timeout=15.0):
     """Says something to the kernel itself, as a console's break key does; works while every process hangs.
 
     Raises OSError where the kernel does not answer.

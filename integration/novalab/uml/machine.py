@@ -140,9 +140,9 @@ class UmlMachine(Machine):
     def panic(self):
         """Its kernel really panics, and whatever is left then is killed."""
         try:
-            kernel.mconsole(self.folder, self.name, "sysrq c")
+            kernel.mconsole(self.folder, self.name, "sysrq c", timeout=2.0)
         except OSError:
-            # A kernel that panics may be gone before it has answered.
+            # A kernel that panics may be gone before it has answered: that is not waited for.
             pass
         self.latch.die("panic")
 
