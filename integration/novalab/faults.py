@@ -250,6 +250,14 @@ class Faults:
             return None
         return out.endswith("is on")
 
+    def power_reads(self, name):
+        """What its BMC answers once it does: one request that is lost says nothing about the power."""
+        def answer():
+            reading = self.reads_on(name)
+            return None if reading is None else (reading,)
+
+        return wait.until(f"the BMC of {name} answers", answer, 30)[0]
+
     def _flag(self, name, flag, wanted, text=""):
         self._tell(flag, name, wanted=wanted, value=text)
         path = bmc.folder(self.machine(name)) / flag
