@@ -275,16 +275,25 @@ class Product:
 
     def stop_recoveries(self, name):
         """From now on nothing on an HA node starts a recovery by itself: neither its watch nor its cron."""
+        self._stop_running(name, "watches", "start-recover")
+        for word in ("sweep.py", "start-recover", "nova-ha-recover"):
+            self.machine(name).kill_processes(word)
+
+    def stop_publishing(self, name):
+        """From now on a host publishes only what a scenario tells it to: its agent does so at moments of its own."""
+        self._stop_running(name, "checks", "nova-ha-runtime-info")
+        self.machine(name).kill_processes("nova-ha-runtime-info")
+
+    def _stop_running(self, name, kind, program):
+        """Takes the watches or the checks that run a program from a machine's agent."""
         machine = self.machine(name)
         for file, text in machine.files("/etc/consul.d", ".json").items():
             config = json.loads(text)
-            watches = config.get("watches", [])
-            kept = [watch for watch in watches if not any("start-recover" in str(word) for word in watch.get("args", []))]
-            if len(kept) != len(watches):
-                machine.install_file(f"/etc/consul.d/{file}", json.dumps({**config, "watches": kept}), 0o600)
+            entries = config.get(kind, [])
+            kept = [entry for entry in entries if not any(program in str(word) for word in entry.get("args", []))]
+            if len(kept) != len(entries):
+                machine.install_file(f"/etc/consul.d/{file}", json.dumps({**config, kind: kept}), 0o600)
         self.reload(name)
-        for word in ("sweep.py", "start-recover", "nova-ha-recover"):
-            machine.kill_processes(word)
 
     def recover(self, name, *words, **options):
         """Runs nova-ha-recover on an HA node as the sweep would, and waits for its end."""

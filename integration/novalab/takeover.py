@@ -113,14 +113,18 @@ def goes_on(lab, host, node):
     whole(lab, host, node, [writer])
 
 
-def waits(lab, node, *words):
-    """What `nova-ha-recover` says on an HA node where something waits for a person or for time (exit 3), in one line."""
-    def said():
+def turn(lab, node, *words):
+    """`nova-ha-recover` on an HA node, once it has its turn there: the periodic sweep may be at it in this moment."""
+    def ran():
         done = lab.recover(node, *words)
-        # The periodic sweep may be at it in this moment.
         return None if "another nova-ha-recover runs here" in done.out + done.err else done
 
-    done = wait.until(f"nova-ha-recover has its turn on {node}", said, 60, 1)
+    return wait.until(f"nova-ha-recover has its turn on {node}", ran, 60, 1)
+
+
+def waits(lab, node, *words):
+    """What `nova-ha-recover` says on an HA node where something waits for a person or for time (exit 3), in one line."""
+    done = turn(lab, node, *words)
     assert done.code == 3, done
     return " ".join((done.out + done.err).split())
 

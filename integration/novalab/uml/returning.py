@@ -2,7 +2,7 @@
 
 import json
 
-from novalab import expect, wait
+from novalab import expect, takeover, wait
 from novalab.uml.guests import INSTANCES
 
 
@@ -46,12 +46,12 @@ def moved_off(lab, node, to):
 
 def released(lab, host, node):
     """The HA node gives the host's storage back on a person's order, and not while it has guests."""
-    order = ("nova-ha-recover", host, "--release-storage", "--yes", host, "--by", "ann")
-    refused = lab.product(node, *order)
+    order = (host, "--release-storage", "--yes", host, "--by", "ann")
+    refused = takeover.turn(lab, node, *order)
     assert refused.code != 0 and "guests are on" in refused.err + refused.out, refused
     assert lab.arrays.holders(host) == [node]
     assert moved_off(lab, node, "compute2")
-    done = lab.product(node, *order)
+    done = takeover.turn(lab, node, *order)
     assert done.code == 0, done
     name = lab.machine(node).exec("mdadm", "--examine", lab.disks.by_id(host, 0), check=True).out
     assert f"{host}:guests" in name, name
