@@ -8,7 +8,7 @@ from novalab import events, expect, paths, takeover, wait
 
 SHAPE = {"machines": "uml", "bitmap": True}
 MAY_BE_SHOT = ["compute1", "ha1", "ha2"]
-TIME_LIMIT = 400
+TIME_LIMIT = 800
 
 
 def run(lab):
@@ -17,7 +17,7 @@ def run(lab):
     # So that there is time between the mount and the first evacuation.
     lab.cloud.fault(method="GET", path="os-services", action="delay", seconds=3, count=100)
     lab.cut("compute1")
-    taken = lab.wait_journal("compute1", "finished", "take_storage", 120)
+    taken = lab.wait_journal("compute1", "finished", "take_storage", 300)
     holder, other = taken.holder, {"ha1": "ha2", "ha2": "ha1"}[taken.holder]
     lab.isolate(holder)
     lab.cloud.heal()
@@ -54,8 +54,11 @@ def fenced_before_it_was_taken(lab, incident, holder):
     """The journal says so, before and after, and the power was really off before the array came up elsewhere."""
     kinds = [entry["what"]["event"] for entry in incident.journal]
     assert kinds.index("fencing_holder") < kinds.index("holder_fenced"), kinds
-    (fencing,), (fenced,) = incident.events("fencing_holder"), incident.events("holder_fenced")
-    assert fencing["node"] == fenced["node"] == holder and fenced["outcome"] == "changed", (fencing, fenced)
+    # Once in each run of the adopter: one that ends early is gone on with by the next, which may find the power off already.
+    runs = sum(entry["what"]["event"] == "adopted" and entry["by"] == incident.holder for entry in incident.journal)
+    fencing, (fenced,) = incident.events("fencing_holder"), incident.events("holder_fenced")
+    assert 1 <= len(fencing) <= runs and {event["node"] for event in (*fencing, fenced)} == {holder}, (runs, fencing, fenced)
+    assert fenced["outcome"] == "changed" or runs > 1, (runs, fenced)
     shots = lab.shots(holder)
     assert shots, f"{holder} was not shot"
     off = [event["at"] for event in events.read(lab.state, "off") if event["machine"] == holder]
