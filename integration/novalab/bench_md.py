@@ -72,7 +72,7 @@ def measure(guests):
         for node in lab.ha_nodes:
             lab.stop_recoveries(node.name)
         lab.cut(HOST)
-        lab.wait_incident(HOST, timeout=60)
+        lab.wait_incident(HOST, timeout=150)
         done = lab.recover(TAKER, env={"NOVA_HA_LOG": LOG}, timeout=RECOVER_SECONDS)
         (lab.machine(TAKER).folder / "log" / "recover-by-hand.log").write_text(done.err, encoding="utf-8")
         incident = lab.incident_of(HOST)
