@@ -45,12 +45,13 @@ def run(lab):
 
 
 def evacuate(lab, guest, version, inner):
-    """Posts it and returns the status in which the migration ends."""
+    """Posts it and returns the status in which the migration ends, once the guest's own record, written later, has an end too."""
     answer = lab.cloud.api.nova_raw("POST", f"/servers/{guest['id']}/action", {"evacuate": inner}, version)
     assert answer.status == 200, f"{version}: {answer.status} {answer.body}"
 
     def over():
         mine = [m for m in lab.cloud.state()["migrations"] if m["guest"] == guest["name"]]
-        return mine and mine[-1]["status"] in ("done", "failed", "error") and mine[-1]["status"]
+        ended = mine and mine[-1]["status"] in ("done", "failed", "error")
+        return ended and lab.guests()[guest["name"]]["task_state"] is None and mine[-1]["status"]
 
     return wait.until(f"the evacuation of {guest['name']} is over", over, 60, 0.3)

@@ -13,7 +13,7 @@ def run(lab):
     assert running(lab) == {"stays": ["compute1"], "doubled": ["compute1"]}, running(lab)
 
     lab.kill_nova_compute("compute1")
-    wait.until("Nova sees it down", lambda: not lab.cloud.state()["hosts"]["compute1"]["up"], 30)
+    wait.until("Nova sees it down", lambda: not lab.cloud.state()["hosts"]["compute1"]["up"], 60)
     assert running(lab)["stays"] == ["compute1"], "a guest ended with nova-compute"
     lab.start_service("compute1", "nova-compute")
     wait.until("Nova sees it up", lambda: lab.cloud.state()["hosts"]["compute1"]["up"], 60)
