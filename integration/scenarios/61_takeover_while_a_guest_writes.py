@@ -10,7 +10,7 @@ from novalab import expect, takeover, wait
 
 SHAPE = {"machines": "uml", "bitmap": True}
 MAY_BE_SHOT = ["compute1"]
-TIME_LIMIT = 300
+TIME_LIMIT = 600
 LONG = 20
 
 

@@ -9,7 +9,7 @@ from novalab.uml import returning, superblock
 
 SHAPE = {"machines": "uml", "policy": {"off_read_pause": "200ms"}}
 MAY_BE_SHOT = ["compute1"]
-TIME_LIMIT = 400
+TIME_LIMIT = 800
 HOST, NODE = "compute1", "ha1"
 # In an order in which each is come to. A look assembles without writing, and the mark is written with the assembly.
 KILLS = (("before", "look"), ("meanwhile", "look"), ("before", "stop"), ("meanwhile", "stop"),

@@ -45,7 +45,7 @@ def on_the_array(lab, guests):
     """The guests of compute1 run, and their disks are on its array."""
     mine = {guest["id"] for guest in guests.values() if guest["host"] == "compute1"}
     assert all(guest["vm_state"] == "active" and guest["running_on"] == [guest["host"]] for guest in guests.values()), guests
-    assert lab.cloud.services()["compute1"]["state"] == "up"
+    wait.until("Nova hears of compute1", lambda: lab.cloud.services()["compute1"]["state"] == "up", 60)
     assert set(lab.arrays.guests("compute1")) == mine == set(lab.cloud.disks("compute1"))
     assert lab.arrays.holders("compute1") == ["compute1"] and lab.arrays.wrong("compute1", "compute1") == []
     assert f" {INSTANCES} xfs " in lab.machine("compute1").read_file("/proc/mounts")

@@ -10,7 +10,7 @@ from novalab.uml import guarded, returning
 SHAPE = {"machines": "uml", "with_kernel": ["compute1", "ha1"], "init": "systemd", "hosts": 2, "guests": 4,
          "targets": {"mode": "this_ha_node"}}
 MAY_BE_SHOT = ["compute1"]
-TIME_LIMIT = 400
+TIME_LIMIT = 800
 HOST, NODE = "compute1", "ha1"
 SWAP = ("nova-ha", "rejoin", HOST, "--swap-roles", "--by", "ann", "--yes", HOST, "--wait", "90s")
 

@@ -8,7 +8,7 @@ from novalab.uml.guests import OWN_BAYS
 
 SHAPE = {"machines": "uml", "disk_mb": 704, "partitioned": True, "policy": {"off_read_pause": "200ms"}}
 MAY_BE_SHOT = ["compute1"]
-TIME_LIMIT = 400
+TIME_LIMIT = 800
 HOST, NODE = "compute1", "ha1"
 UNTAKEN = (f"{HOST}:guests", f"{HOST}:own")
 MARKED = (takeover.mark(NODE), takeover.mark(NODE, "own"))
