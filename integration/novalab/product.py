@@ -183,7 +183,16 @@ class Product:
 
     def publish(self, name):
         """A host publishes what a recovery of it needs to know, as its own check does."""
-        self.product(name, "nova-ha-runtime-info", "--host", name, check=True)
+        done = self.publishes(name)
+        assert done.code == 0, f"on {name}: {done}"
+
+    def publishes(self, name):
+        """What a host says of what it publishes. Where its own check is at it in the same moment, again."""
+        def alone():
+            done = self.product(name, "nova-ha-runtime-info", "--host", name)
+            return None if "it changed meanwhile" in done.out + done.err else done
+
+        return wait.until(f"{name} is alone in publishing", alone, 60, 1)
 
     def reload(self, name):
         """The machine's Consul agent reads its config again."""

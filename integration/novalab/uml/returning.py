@@ -31,7 +31,7 @@ def thaw(lab, node):
 
 def publish_without_storage(lab, host):
     """The host that came back publishes that its guard has kept its storage from it; its arrays stay published."""
-    published = lab.product(host, "nova-ha-runtime-info", "--host", host)
+    published = lab.publishes(host)
     assert published.code == 1 and "is published and does not run here" in published.out, published
     found = json.loads(lab.consul.get(f"ha_cluster/compute_nodes/{host}/internal/runtime_config"))
     assert found["boot_guard"] is False and list(found["md_arrays"]) == [lab.arrays.array(host)], found
