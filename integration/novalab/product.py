@@ -45,8 +45,6 @@ def paced(seconds):
 def policy(shape):
     """The policy of a lab, a scenario's own words last."""
     pace = PACE * (KERNELS_PACE if shape.uml_names() else 1)
-    # There a renewal takes up to some seconds, too: with the default, half of the TTL, one that takes 2.5 s ends a run.
-    kernels = {"lease_margin": "2s"} if shape.uml_names() else {}
     return {
         "probe_deadline": f"{2800 * pace:.0f}ms",
         "probe_interval": f"{3 * pace:g}s",
@@ -57,7 +55,6 @@ def policy(shape):
         "lock_delay": "5s",
         # Nova here answers within it; scenario 41 has the default.
         "post_settle": "30s",
-        **kernels,
         **shape.policy,
     }
 
