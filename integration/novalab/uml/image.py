@@ -36,7 +36,9 @@ MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", 
           "fstrim.timer", "mdcheck_start.timer", "mdcheck_continue.timer", "mdmonitor-oneshot.timer",
           "systemd-timesyncd.service", "getty@tty1.service", "console-getty.service", "getty.target", "getty-static.service", "ssh.socket",
           "systemd-pstore.service", "systemd-update-utmp.service", "systemd-networkd.service", "systemd-resolved.service",
-          "systemd-firstboot.service", "systemd-hwdb-update.service", "systemd-journal-flush.service", "networking.service")
+          "systemd-firstboot.service", "systemd-hwdb-update.service", "systemd-journal-flush.service", "networking.service",
+          # Disks are there before any init, see inside/initiator.py.
+          "iscsid.socket", "iscsid.service", "open-iscsi.service")
 # Nothing assembles an array by itself: only the product, or a scenario, by the array's UUID. Members are SCSI disks: what
 # those are made of, see inside/disks.py, has the same bytes.
 MDADM_CONF = "HOMEHOST <system>\nMAILADDR root\nAUTO -all\nDEVICE /dev/sd*\n"
