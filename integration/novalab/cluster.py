@@ -23,6 +23,7 @@ from novalab.machine import Machine, services_env
 from novalab.openstack.cloud import OpenStack
 from novalab.product import Product
 from novalab.shape import Shape
+from novalab.uml import shelf
 from novalab.uml.disks import SharedDisks
 from novalab.uml.guests import GuestStorage
 from novalab.uml.machine import UmlMachine
@@ -49,8 +50,10 @@ class Lab(Faults, Product, Incidents):
         self.cloud = self._cloud()
         self.hosts = [self.machines[name] for name in hosts]
         self.ha_nodes = [self.machines[name] for name in ha_nodes]
+        # The machine in which the disks are, if the shape says so: none of `machines`.
+        self.shelf = shelf.make(self.state, self.run_name) if shape.shelf else None
         # Where machines have kernels and disks of their own; else None, and arrays too.
-        self.disks = SharedDisks(self.state, self.hosts, self.ha_nodes) if shape.uml_names() else None
+        self.disks = SharedDisks(self.state, self.hosts, self.ha_nodes, self.shelf) if shape.uml_names() else None
         self.arrays = GuestStorage(self.disks, self.machines, shape.bitmap, shape.partitioned) if self.disks else None
         self.allowed_shots = set()
         self.allowed_alive = set()
@@ -90,10 +93,15 @@ class Lab(Faults, Product, Incidents):
     # Finding things
 
     def machine(self, name):
-        """A host or HA node by name."""
-        if name not in self.machines:
-            raise LookupError(f"no machine {name}: there are {', '.join(self.machines)}")
-        return self.machines[name]
+        """A host or HA node by name, or the shelf."""
+        found = {machine.name: machine for machine in self.with_shelf()}
+        if name not in found:
+            raise LookupError(f"no machine {name}: there are {', '.join(found)}")
+        return found[name]
+
+    def with_shelf(self):
+        """Every machine, and the shelf if there is one."""
+        return [*self.machines.values(), *([self.shelf] if self.shelf else [])]
 
     def port(self, node):
         """The bridge port number of a node: a machine, bmc-NAME, s1.., cloud."""
@@ -120,6 +128,8 @@ class Lab(Faults, Product, Incidents):
 
         self._lay_out()
         done("laid out")
+        if self.shelf:
+            self.shelf.latch.on("lab up")
         for server in consul.SERVERS:
             self.consul.start(server)
         if self.cloud:
@@ -131,6 +141,9 @@ class Lab(Faults, Product, Incidents):
             # Agents whose token is unknown would try again only after a while.
             self.consul.wait_for_leader()
             self.consul.make_agent_token()
+        if self.shelf:
+            self.shelf.wait_up()
+            done("shelf booted")
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda m: m.latch.on("lab up"), self.machines.values()))
         done("machines booted")
@@ -175,6 +188,9 @@ class Lab(Faults, Product, Incidents):
             redfish.make_authority(self.authority)
         for machine in self.machines.values():
             self._install(machine)
+        if self.shelf:
+            self.network.create_storage()
+            self.shelf.install(self.network, [], services_env(), self._hosts_file())
         if self.disks:
             self.disks.install(self.shape.disks_per_host, self.shape.disk_mb, self.shape.partitioned)
 
@@ -281,7 +297,7 @@ class Lab(Faults, Product, Incidents):
 
     def down(self):
         """Kills what is in this run's namespaces and what its registry started, deletes both and the state."""
-        for machine in self.machines.values():
+        for machine in self.with_shelf():
             if machine.latch.lives():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(machine.latch.identity()[0], signal.SIGKILL)
@@ -303,7 +319,7 @@ class Lab(Faults, Product, Incidents):
         target = Path(paths.KEPT_LOGS) / f"{name}-{self.run_name}"
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.state / "log", target / "services")
-        for machine in self.machines.values():
+        for machine in self.with_shelf():
             for name, folder in machine.log_folders().items():
                 if folder.is_dir():
                     shutil.copytree(folder, target / machine.name / name, dirs_exist_ok=True)

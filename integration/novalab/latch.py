@@ -150,8 +150,10 @@ class Latch:
         from novalab.uml import channel, kernel
 
         network.add_wires(self.machine, spec["index"], kernel.NETWORK, channel.LINK, channel.OUTER, up=up)
+        if spec["storage_address"]:
+            network.add_storage_wire(self.machine, spec["index"], kernel.STORAGE)
         kernel.forget(self.folder, spec["name"])
-        command = kernel.command(self.folder, spec, net.mac(spec["index"]))
+        command = kernel.command(self.folder, spec, net.mac(spec["index"]), net.mac(spec["index"], storage=True))
         return [], ["/bin/sh", "-c", '"$@" & wait', "power", *command], self.state
 
     def _first_child(self, parent):

@@ -10,6 +10,7 @@ the namespaces' names differ (`nvlab-RUN-NODE`). Nothing of the machine's own ne
 | 10.77.0.254 | the bridge itself: an anchor that answers ping and lives as long as the network |
 | 10.77.1.x | hosts and HA nodes |
 | 10.77.2.x | the BMC of the machine with the same x |
+| 10.78.1.x | the storage card of the machine with the same x, on a bridge of its own that no fault of the network touches |
 """
 
 import contextlib
@@ -19,6 +20,7 @@ import socket
 import subprocess
 
 ANCHOR = "10.77.0.254"
+STORAGE_BRIDGE = "storage"
 CLONE_NEWNET = 0x40000000
 # No sender hands the kernel a packet that is to be cut up on the way: the card of a machine with a kernel of its own
 # (User-mode Linux) says that it takes those, and drops them. A long answer then stalls for seconds.
@@ -81,6 +83,11 @@ class Network:
             f"link set br0 {WHOLE_FRAMES} up\naddr add {ANCHOR}/16 dev br0\n")
         run(["ip", "netns", "exec", self.bridge, "nft", "-f", "-"], RULES)
 
+    def create_storage(self):
+        """Makes the bridge of the storage network."""
+        run(["ip", "-n", self.bridge, "-batch", "-"],
+            f"link add {STORAGE_BRIDGE} type bridge forward_delay 0 stp_state 0\nlink set {STORAGE_BRIDGE} up\n")
+
     def add_node(self, node, index, address, up=True):
         """Makes (or makes anew) the namespace of a node, with eth0 on port p<index> of the bridge."""
         name = self._add_port(node, index, up)
@@ -95,22 +102,29 @@ class Network:
         """
         name = self._add_port(node, index, up)
         run(["ip", "-n", name, "-batch", "-"],
-            f"link set lo up\nlink add wire type bridge forward_delay 0 stp_state 0\ntuntap add {tap} mode tap\n"
-            f"tuntap add {link} mode tap\nlink set eth0 master wire\nlink set {tap} master wire\nlink set wire up\n"
-            f"link set eth0 up\nlink set {tap} up\naddr add {address}/30 dev {link}\nlink set {link} {WHOLE_FRAMES} up\n")
+            f"link set lo up\n{_wire('wire', 'eth0', tap)}"
+            f"tuntap add {link} mode tap\naddr add {address}/30 dev {link}\nlink set {link} {WHOLE_FRAMES} up\n")
+
+    def add_storage_wire(self, node, index, tap):
+        """The wire to a second card of such a node, on port d<index> of the storage network, which nobody unplugs."""
+        name = self.namespace(node)
+        self._plug(name, f"d{index}", "eth1", STORAGE_BRIDGE)
+        run(["ip", "-n", name, "-batch", "-"], _wire("wire1", "eth1", tap))
 
     def _add_port(self, node, index, up):
         name = self.namespace(node)
-        port = f"p{index}"
-        # The port goes first and by hand: deleting a namespace takes its links away only some time later.
+        # The ports go first and by hand: deleting a namespace takes its links away only some time later.
         if name in namespaces():
-            run(["ip", "-n", self.bridge, "link", "del", port], check=False)
+            run(["ip", "-force", "-n", self.bridge, "-batch", "-"], f"link del p{index}\nlink del d{index}\n", check=False)
             run(["ip", "netns", "del", name])
         run(["ip", "netns", "add", name])
-        run(["ip", "-n", self.bridge, "-batch", "-"],
-            f"link add {port} type veth peer name eth0 netns {name}\n"
-            f"link set {port} master br0\nlink set {port} {'up' if up else 'down'}\n")
+        self._plug(name, f"p{index}", "eth0", "br0", up)
         return name
+
+    def _plug(self, name, port, card, bridge, up=True):
+        run(["ip", "-n", self.bridge, "-batch", "-"],
+            f"link add {port} type veth peer name {card} netns {name}\n"
+            f"link set {port} master {bridge}\nlink set {port} {'up' if up else 'down'}\n")
 
     def link(self, index, up):
         """Plugs or unplugs the cable at the bridge."""
@@ -152,9 +166,16 @@ class Network:
             run(["ip", "netns", "del", name], check=False)
 
 
-def mac(index):
-    """The address of the card of the node with this number."""
-    return f"02:77:00:00:{index >> 8:02x}:{index & 255:02x}"
+def _wire(wire, card, tap):
+    """A bridge between a namespace's end of a cable and the tap of the card behind it."""
+    return (f"link add {wire} type bridge forward_delay 0 stp_state 0\ntuntap add {tap} mode tap\n"
+            f"link set {card} master {wire}\nlink set {tap} master {wire}\nlink set {wire} up\n"
+            f"link set {card} up\nlink set {tap} {WHOLE_FRAMES} up\n")
+
+
+def mac(index, storage=False):
+    """The address of the card of the node with this number, or of its second one on the storage network."""
+    return f"02:{'78' if storage else '77'}:00:00:{index >> 8:02x}:{index & 255:02x}"
 
 
 def namespaces():

@@ -63,6 +63,9 @@ class Shape:
     bitmap: bool = False
     # Whether each disk has two partitions: the array is of the first ones, and one guest has an array of its own of second ones.
     partitioned: bool = False
+    # Whether the shared disks are in a shelf of their own, which all reach by iSCSI over a network of its own: reservations on
+    # them are everybody's.
+    shelf: bool = False
 
     def uml_names(self):
         """The machines with a kernel of their own."""
@@ -74,7 +77,7 @@ class Shape:
 
     def uml_options(self):
         """What uml/machine.py needs to know of it."""
-        return {"memory_mb": self.memory_mb, "init": self.init}
+        return {"memory_mb": self.memory_mb, "init": self.init, "storage_network": self.shelf}
 
     def host_names(self):
         """The compute hosts' names."""

@@ -1,7 +1,8 @@
 """The disks that a host shares with the HA nodes: files in RAM outside, SCSI disks with one name each inside.
 
 A disk is named by its host and its bay (0..). Every machine with disks that is this host, or an HA node, sees it; what is
-pulled, put back or replaced is so on each of them at once, or on those named, alive or off.
+pulled, put back or replaced is so on each of them at once, or on those named, alive or off. Either each machine has a way of
+its own to the file, or all reach one shelf (shelf.py), in which the bays stay as they are.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from novalab import paths
-from novalab.uml import kernel, partitions
+from novalab.uml import kernel, partitions, shelf
 from novalab.uml.inside import disks as inner
 
 PROGRAM = Path(inner.__file__)
@@ -22,10 +23,11 @@ BLOCK = 64 * 1024
 class SharedDisks:
     """All shared disks of a run. Its memory is `disks/layout.json` in the run's state."""
 
-    def __init__(self, state, hosts, ha_nodes):
+    def __init__(self, state, hosts, ha_nodes, shelf_machine=None):
         self.folder = Path(state) / "disks"
         self.hosts = [m for m in hosts if m.has_disks]
         self.ha_nodes = [m for m in ha_nodes if m.has_disks]
+        self.shelf = shelf_machine
 
     # Making them
 
@@ -39,13 +41,23 @@ class SharedDisks:
                 for disk in layout[host.name]:
                     partitions.write(disk["image"])
         self._save(layout)
+        exports = []
         for machine in (*self.hosts, *self.ha_nodes):
             # No two machines find them in the same order: what is sda here is something else there.
             owners = [host for host in self.hosts if machine in (host, *self.ha_nodes)]
             seen = [(host.name, bay) for host in sorted(owners, key=lambda m: (m.index * 7 + machine.index * 3) % 5) for bay in range(bays)]
-            disks = [{"host": host, "bay": bay, "ubd": kernel.letter(slot), "present": True, **layout[host][bay]}
-                     for slot, (host, bay) in enumerate(seen)]
-            machine.change_spec(lambda spec, disks=disks: spec.update(disks=disks))
+            if self.shelf:
+                exports.append(shelf.connect(self.shelf, machine, [layout[host][bay]["serial"] for host, bay in seen]))
+            else:
+                self._give(machine, seen, layout)
+        if self.shelf:
+            self._give(self.shelf, [(host.name, bay) for host in self.hosts for bay in range(bays)], layout)
+            self.shelf.change_spec(lambda spec: spec.update(exports=exports))
+
+    def _give(self, machine, seen, layout):
+        disks = [{"host": host, "bay": bay, "ubd": kernel.letter(slot), "present": True, **layout[host][bay]}
+                 for slot, (host, bay) in enumerate(seen)]
+        machine.change_spec(lambda spec: spec.update(disks=disks))
 
     def _blank(self, host, bay, generation, megabytes):
         image = self.folder / f"{host}-{bay}.img"
@@ -135,6 +147,8 @@ class SharedDisks:
         return kept
 
     def _these(self, host, machines):
+        if self.shelf:
+            raise AssertionError("the disks of a shelf stay in their bays: nothing can be pulled, put back or replaced")
         return [m for m in self.seen_by(host) if machines is None or m.name in machines]
 
     def _of(self, machine, host, bay):

@@ -13,7 +13,7 @@ MOST_DISKS = 16
 LETTERS = "abcdefghijklmnop"
 # The kernel cuts a longer command line off without a word.
 MOST_CHARACTERS = 4000
-NETWORK = "tap0"
+NETWORK, STORAGE = "tap0", "tap1"
 MCONSOLE_MAGIC, MCONSOLE_VERSION = 0xCAFEBABE, 2
 
 
@@ -29,16 +29,17 @@ def block_device(disk, state):
     return f"ubd{disk['ubd']}tc={Path(disk['image']).relative_to(state)}"
 
 
-def command(folder, spec, mac):
+def command(folder, spec, mac, storage_mac):
     """The command line of a machine's kernel. It runs in the run's state folder, so that paths are short."""
     machine = Path(folder)
     state = machine.parent.parent
     disks = [block_device(disk, state) for disk in spec["disks"] if disk["present"]]
+    storage = [f"vec2:transport=tap,ifname={STORAGE},mac={storage_mac}"] if spec["storage_address"] else []
     words = [
         "/usr/bin/env", f"LD_PRELOAD={spec['preload']}",
         spec["kernel"], f"mem={spec['memory_mb']}M", f"umid={spec['name']}", f"uml_dir={machine / 'uml'}",
         f"initrd={spec['initrd']}", f"ubdar={spec['root']}", f"ubdbt={(machine / 'own.img').relative_to(state)}", *disks,
-        f"vec0:transport=tap,ifname={NETWORK},mac={mac}", f"vec1:transport=tap,ifname={spec['lab_link']}",
+        f"vec0:transport=tap,ifname={NETWORK},mac={mac}", f"vec1:transport=tap,ifname={spec['lab_link']}", *storage,
         "con=null", "con0=null,fd:1", "ssl=null", "loglevel=6",
         f"lab.code={paths.INTEGRATION}", f"lab.folder={folder}",
     ]

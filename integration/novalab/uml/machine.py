@@ -35,6 +35,8 @@ class UmlMachine(Machine):
         super().__init__(state, run, name, kind, index)
         self.memory_mb = options["memory_mb"]
         self.init = options["init"]
+        # Of its card on the storage network; None where there is none.
+        self.storage_address = f"10.78.1.{index}" if options["storage_network"] else None
 
     # Making it
 
@@ -48,7 +50,7 @@ class UmlMachine(Machine):
             spec.update(
                 machine="uml", init=self.init, memory_mb=self.memory_mb, kernel=image.KERNEL, preload=str(image.preload()),
                 root=str(built / "root.squashfs"), initrd=str(built / "initrd.gz"), lab_link=channel.LINK,
-                inner_address=channel.INNER, disks=[],
+                inner_address=channel.INNER, storage_address=self.storage_address, disks=[], exports=[], shelf=None,
                 folders=[path for path in folders if not any(inside(path, other) for other in folders)], files=[paths.CONSUL])
         self.change_spec(more)
         own = self.folder / "own.img"

@@ -4,7 +4,7 @@
 
 LIO's loop-back target makes them: each has the world-wide name that its serial gives, the same on every machine that
 sees it, so that /sys, udev and mdadm find what they find on a host with SAS disks. Its reservations live in this kernel
-alone: what one machine reserves, another does not see.
+alone: what one machine reserves, another does not see. For reservations that are everybody's there is a shelf, see shelf.py.
 """
 
 import glob
@@ -12,29 +12,33 @@ import os
 import sys
 import time
 
-CORE = "/sys/kernel/config/target/core/iblock_0"
-LOOPBACK = "/sys/kernel/config/target/loopback"
+TARGET = "/sys/kernel/config/target"
+CORE = f"{TARGET}/core/iblock_0"
+LOOPBACK = f"{TARGET}/loopback"
 SETTLE_SECONDS = 10
 
 
 def attach_all(disks, index):
     """Attaches the disks of a spec that are not pulled."""
-    if not os.path.isdir("/sys/kernel/config/target"):
-        from novalab import boot
-
-        boot.mount("configfs", "/sys/kernel/config", "configfs")
+    mount_configfs()
     for slot, disk in enumerate(disks):
         if disk["present"]:
             attach(index, slot, disk["ubd"], disk["serial"])
+
+
+def mount_configfs():
+    """Where LIO is told what it is; fine where it is mounted already."""
+    if not os.path.isdir(TARGET):
+        from novalab import boot
+
+        boot.mount("configfs", "/sys/kernel/config", "configfs")
 
 
 def target(index):
     """The portal group of this machine's own loop-back adapter, made where it is not there."""
     group = f"{LOOPBACK}/naa.500140500000{index:04x}/tpgt_1"
     if not os.path.isdir(group):
-        # One level at a time: configfs fills a folder when it is made.
-        for folder in (LOOPBACK, os.path.dirname(group), group):
-            os.makedirs(folder, exist_ok=True)
+        make(LOOPBACK, os.path.dirname(group), group)
         write(f"naa.500140510000{index:04x}", f"{group}/nexus")
     return group
 
@@ -42,17 +46,28 @@ def target(index):
 def attach(index, slot, ubd, serial):
     """One disk appears."""
     group = target(index)
-    backstore = f"{CORE}/{serial}"
-    os.makedirs(backstore)
-    write(f"udev_path=/dev/ubd{ubd}", f"{backstore}/control")
-    write("1", f"{backstore}/enable")
-    # What a SCSI disk is made of has the same bytes: to whoever reads all devices it would be a clone.
-    os.unlink(f"/dev/ubd{ubd}")
-    write(serial, f"{backstore}/wwn/vpd_unit_serial")
-    lun = f"{group}/lun/lun_{slot}"
-    os.makedirs(lun)
-    os.symlink(backstore, f"{lun}/port")
+    backstore(ubd, serial)
+    unit(group, slot, serial)
     wait_for(serial, True)
+
+
+def backstore(ubd, serial):
+    """What a SCSI disk with this serial is made of."""
+    store = f"{CORE}/{serial}"
+    os.makedirs(store)
+    write(f"udev_path=/dev/ubd{ubd}", f"{store}/control")
+    write("1", f"{store}/enable")
+    # It has the same bytes: to whoever reads all devices it would be a clone.
+    os.unlink(f"/dev/ubd{ubd}")
+    write(serial, f"{store}/wwn/vpd_unit_serial")
+
+
+def unit(group, number, serial):
+    """A logical unit of a portal group, made of that; returns its folder."""
+    lun = f"{group}/lun/lun_{number}"
+    os.makedirs(lun)
+    os.symlink(f"{CORE}/{serial}", f"{lun}/port")
+    return lun
 
 
 def detach(serial):
@@ -91,6 +106,12 @@ def names():
 def wwn(serial):
     """The name that LIO makes of a serial: NAA 6, the company id of LIO, 25 digits of the serial."""
     return f"naa.6001405{serial[:25]}"
+
+
+def make(*folders):
+    """Folders of configfs, one level at a time: it fills a folder when it is made."""
+    for folder in folders:
+        os.makedirs(folder, exist_ok=True)
 
 
 def write(text, path):

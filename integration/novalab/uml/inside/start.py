@@ -18,7 +18,7 @@ CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.a
 sys.path.insert(0, CODE)
 
 from novalab import boot  # noqa: E402
-from novalab.uml.inside import disks, lean, units  # noqa: E402
+from novalab.uml.inside import disks, initiator, lean, shelf, units  # noqa: E402
 
 # Everything that may be wanted later too: a class in /sys that a module made after the DMI would be invisible.
 MODULES = ("configfs", "t10-pi", "sd_mod", "sg", "target_core_mod", "target_core_iblock", "tcm_loop", "md-mod", "raid0",
@@ -92,11 +92,24 @@ def take_in(inbox):
 
 
 def network(spec):
-    """eth0 on the lab's bridge; lab0 leads to the lab alone and is how it reaches in, whatever happens to eth0."""
+    """eth0 on the lab's bridge, eth1 on the storage network; lab0 leads to the lab alone and is how it reaches in, whatever
+    happens to the others."""
     commands = ["link set lo up", "link set vec0 name eth0", "link set vec1 name lab0",
                 f"addr add {spec['address']}/16 dev eth0", "link set eth0 up",
                 f"addr add {spec['inner_address']}/30 dev lab0", "link set lab0 up"]
+    if spec["storage_address"]:
+        commands += ["link set vec2 name eth1", f"addr add {spec['storage_address']}/16 dev eth1", "link set eth1 up"]
     subprocess.run(["ip", "-batch", "-"], input="\n".join(commands) + "\n", text=True, check=True)
+
+
+def shared_disks(spec):
+    """What of them the machine has: it is their shelf, it reaches one, or it has its own way to each."""
+    if spec["exports"]:
+        shelf.export(spec["disks"], spec["exports"], spec["storage_address"])
+    elif spec["shelf"]:
+        initiator.log_in(**spec["shelf"])
+    else:
+        disks.attach_all(spec["disks"], spec["index"])
 
 
 def main(folder):
@@ -111,7 +124,7 @@ def main(folder):
     network(spec)
     tell("network is up")
     subprocess.run(["modprobe", "-a", *MODULES], check=True)
-    disks.attach_all(spec["disks"], spec["index"])
+    shared_disks(spec)
     boot.own_dmi(spec["dmi"])
     tell("disks are attached")
     if spec["init"] == "systemd":
