@@ -192,7 +192,7 @@ def shell(args):
 def logs(args):
     """Prints the logs of one machine, or the names and ends of all."""
     lab = attached()
-    machines = [lab.machine(args.machine)] if args.machine else lab.machines.values()
+    machines = [lab.machine(args.machine)] if args.machine else lab.with_shelf()
     folders = [] if args.machine else [lab.state / "log"]
     for machine in machines:
         folders += machine.log_folders().values()

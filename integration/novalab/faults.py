@@ -75,7 +75,7 @@ class Faults:
         self.machine(name).latch.reset("reset by the scenario")
 
     def cut_site(self):
-        """The whole site loses power: every machine and every Consul server (the BMCs and the cloud live on)."""
+        """The whole site loses power: every machine and every Consul server (the BMCs, the cloud and a shelf live on)."""
         for name in self.machines:
             self.cut(name)
         for server in consul.SERVERS:
