@@ -135,6 +135,8 @@ pub struct Policy {
     pub md_record_max_age: Duration,
     /// Storage `md`: whether an array is taken that has lost members, as long as it has all its data.
     pub md_allow_degraded: bool,
+    /// Storage `md`: whether the disks of what is taken are reserved for the HA node that takes it (SCSI-3), where they can be.
+    pub md_reserve_disks: bool,
     /// Storage `md`: whether a host is recovered whose boot guard did not let its storage start. When such a
     /// host comes back, nothing but the name on its disks keeps it from them.
     pub allow_host_without_boot_guard: bool,
@@ -197,6 +199,7 @@ impl Default for Policy {
             storage_take_deadline: Duration::from_secs(5 * 60),
             md_record_max_age: Duration::from_secs(49 * 60 * 60),
             md_allow_degraded: true,
+            md_reserve_disks: true,
             allow_host_without_boot_guard: false,
             evacuation_parallel: 16,
             evacuation_deadline: Duration::from_secs(15 * 60),

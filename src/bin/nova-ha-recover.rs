@@ -14,6 +14,7 @@ use nova_ha::exit;
 use nova_ha::names::{HaNodeName, HostName, NameError};
 use nova_ha::recovery::local_arrays::LocalArrays;
 use nova_ha::recovery::local_disks::LocalDisks;
+use nova_ha::recovery::local_reservations::LocalReservations;
 use nova_ha::recovery::progress::{Lines, Nobody};
 use nova_ha::recovery::release;
 use nova_ha::recovery::run::Report;
@@ -83,6 +84,7 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         disks: Box::new(LocalDisks::default()),
         programs: Box::new(SitePrograms),
         arrays: Box::new(LocalArrays::default()),
+        reservations: Box::new(LocalReservations::default()),
         progress: if args.progress { Box::new(Lines { json: args.json }) } else { Box::new(Nobody) },
         me,
         boot_id: boot_id()?.to_string(),

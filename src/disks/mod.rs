@@ -24,6 +24,7 @@ pub(crate) mod recorded_superblock;
 #[cfg(test)]
 #[path = "../../tests/support/recorded_tree.rs"]
 pub(crate) mod recorded_tree;
+pub mod reservation_key;
 pub mod running;
 pub mod strangers;
 pub mod superblock;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::arrays::Arrays;
 use super::progress::Watcher;
+use super::reservations::Reservations;
 pub use crate::chain::chain;
 use crate::clock::Clock;
 use crate::evidence::{Anchors, Witness};
@@ -175,6 +176,8 @@ pub struct World {
     pub programs: Box<dyn Programs>,
     /// This HA node's md arrays and mounts.
     pub arrays: Box<dyn Arrays>,
+    /// Who may write to the disks that it sees, by what they keep of it themselves.
+    pub reservations: Box<dyn Reservations>,
     /// Who watches how far it is.
     pub progress: Box<dyn Watcher>,
     /// The HA node we are.

@@ -20,6 +20,7 @@ use nova_ha::recovery::arrays::{Arrays, Assembly, How, Mountpoint, Question, See
 use nova_ha::recovery::world::Place as GuestPlace;
 
 use super::disks::directory;
+use super::reservations::{SimReservation, key};
 use super::seams::Process;
 use super::time::wall;
 use super::universe::{HA_NODES, HOST, Universe, server};
@@ -49,6 +50,8 @@ pub(crate) struct SimArray {
     pub(crate) stranger: bool,
     /// What a takeover needs is not installed.
     pub(crate) unable: bool,
+    /// Who may write to its disks.
+    pub(crate) reservation: SimReservation,
 }
 
 /// What one machine has of it.
@@ -71,6 +74,7 @@ impl SimArray {
             foreign_mount: false,
             stranger: false,
             unable: false,
+            reservation: SimReservation::default(),
         }
     }
 
@@ -197,6 +201,13 @@ impl Universe {
         seen
     }
 
+    /// Whoever writes to disks that can be reserved has reserved them, but where the policy says otherwise.
+    fn may_write(&mut self, node: &str) {
+        let reservation = &self.the_array().reservation;
+        let is_ours = reservation.unknown || reservation.by == Some(key(node));
+        self.rule(is_ours, format!("{node} writes to disks that are not reserved for it"));
+    }
+
     fn assemble(&mut self, node: &str, order: &Assembly) -> Result<(), String> {
         let others = self.others_with_the_array(node);
         let host_has_power = self.machines[HOST].power_on;
@@ -223,6 +234,7 @@ impl Universe {
                 self.rule(others.is_empty(), format!("{node} assembles the array that {others:?} has"));
                 let looked = self.effects.iter().any(|e| e.by == node && e.what == "look");
                 self.rule(looked, format!("{node} takes an array that it did not look at"));
+                self.may_write(node);
                 self.did(node, format!("assemble as {name}"));
                 self.write_name(&members, &name);
                 let has = OnMachine { state: State::Running, mounted_at: None };
@@ -249,6 +261,7 @@ impl Universe {
         self.rule(others.is_empty(), format!("{node} mounts what {others:?} has"));
         let host_has_power = self.machines[HOST].power_on;
         self.rule(!host_has_power, format!("{node} mounts while compute1 has power"));
+        self.may_write(node);
         let array = self.the_array();
         let names = array.names.clone();
         let marked = owner_mark::mark(node, NAME);
@@ -333,6 +346,7 @@ impl Arrays for SimArrays {
             if u.the_array().on.contains_key(node) {
                 return Err("busy".into());
             }
+            u.may_write(node);
             u.did(node, format!("rename to {name}"));
             u.write_name(members, name);
             let has = OnMachine { state: State::ReadOnly, mounted_at: None };

@@ -24,6 +24,7 @@ mod dumps;
 mod lease;
 mod marking;
 mod md;
+mod reservations;
 mod seams;
 mod stage;
 mod states;

@@ -18,9 +18,10 @@ use super::time::block_on;
 use super::universe::{HOST, Universe, incident};
 
 /// Calls that reach for the disks.
-const OF_THE_DISKS: [&str; 6] = ["disks", "assemble", "stop", "mount", "unmount", "rename"];
+const OF_THE_DISKS: [&str; 8] =
+    ["disks", "holders", "reserve", "assemble", "stop", "mount", "unmount", "rename"];
 
-fn staged() -> Stage {
+pub(crate) fn staged() -> Stage {
     let stage = Stage::with_dead_host();
     stage.with(Universe::on_an_array);
     stage
@@ -35,7 +36,7 @@ fn calls() -> Vec<String> {
 }
 
 /// Every guest was asked for once and runs where the array is; that HA node is used up.
-fn all_runs_on(stage: &Stage, node: &str, what: &str) {
+pub(crate) fn all_runs_on(stage: &Stage, node: &str, what: &str) {
     stage.all_runs_on(node, what);
     stage.with(|u| {
         let array = u.the_array();
@@ -44,10 +45,12 @@ fn all_runs_on(stage: &Stage, node: &str, what: &str) {
         let mark = nova_ha::disks::owner_mark::mark(node, NAME);
         let marked = (0..4).filter(|slot| !array.away.contains(slot)).all(|slot| array.names[slot] == mark);
         assert!(marked, "{what}: {:?}", array.names);
+        let reservation = &array.reservation;
+        assert!(reservation.unknown || reservation.by == Some(super::reservations::key(node)), "{what}");
     });
 }
 
-fn effects(stage: &Stage, by: &str) -> Vec<String> {
+pub(crate) fn effects(stage: &Stage, by: &str) -> Vec<String> {
     stage.with(|u| u.effects.iter().filter(|e| e.by == by).map(|e| e.what.clone()).collect())
 }
 
@@ -58,7 +61,8 @@ fn it_is_looked_at_named_and_mounted_in_this_order_and_once() {
     all_runs_on(&stage, "ha1", "no fault");
     let done: Vec<String> =
         effects(&stage, "ha1").into_iter().filter(|what| !what.starts_with("POST")).collect();
-    let expected = ["off compute1", "look", "stop", "assemble as nova-ha.ha1:md1", "mount at /instances"];
+    let expected =
+        ["off compute1", "look", "stop", "reserve", "assemble as nova-ha.ha1:md1", "mount at /instances"];
     assert_eq!(done.iter().filter(|what| expected.contains(&what.as_str())).collect::<Vec<_>>(), expected);
     let taken = stage.journal().into_iter().find_map(|entry| match entry.what {
         Event::Finished { outcome: Outcome::Changed, facts, .. } if facts[0].starts_with("taken") => {
@@ -361,6 +365,7 @@ fn is_given_back(stage: &Stage, what: &str) {
     stage.with(|u| {
         assert_eq!(u.the_array().names, [0; 4].map(|_| NAME.to_owned()), "{what}");
         assert!(u.the_array().on.is_empty(), "{what}");
+        assert_eq!(u.the_array().reservation.by, None, "{what}");
         let in_use = u.kv.get(&keys::ha_node(&"ha1".parse().unwrap()).in_use()).unwrap().value;
         assert_eq!(in_use, b"False", "{what}");
         let state = u.state_dirs.path().join("ha1");

@@ -28,6 +28,7 @@ use super::arrays::SimArrays;
 use super::cloud::SimClouds;
 use super::disks::SimDisks;
 use super::dumps::SimDumps;
+use super::reservations::SimReservations;
 use super::storage::SimPrograms;
 use super::time::{SimClock, Time};
 use super::universe::{Universe, incident};
@@ -126,6 +127,7 @@ impl Process {
             disks: Box::new(SimDisks(Arc::clone(self))),
             programs: Box::new(SimPrograms(Arc::clone(self))),
             arrays: Box::new(SimArrays(Arc::clone(self))),
+            reservations: Box::new(SimReservations(Arc::clone(self))),
             progress: Box::new(nova_ha::recovery::progress::Nobody),
             me: self.node.parse().unwrap(),
             boot_id: format!("boot-{}", self.node),

@@ -246,7 +246,7 @@ fn storage_that_could_not_be_taken_is_known_before_the_claim() {
     let said = || "pool tank".to_owned();
     for (answer, expected) in [
         (Answer::Ready { detail: said() }, true),
-        (Answer::Taken { detail: said() }, true),
+        (Answer::Taken { detail: said(), more: None }, true),
         (Answer::Refused { detail: said() }, false),
         (Answer::Contradicted { detail: said() }, false),
         (Answer::CannotTell { why: said() }, false),

@@ -30,7 +30,7 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
     };
     let facts = vec![strategy_fact(&context.case.storage.strategy), before.text(), off_by];
     match before {
-        Answer::Taken { detail } => {
+        Answer::Taken { detail, .. } => {
             // It may be here by itself (a pool that is imported at boot), and there too.
             earlier_holders_are_off(context).await?;
             context.started(Step::TakeStorage, facts).await?;
@@ -40,8 +40,9 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
         Answer::Ready { .. } => {
             earlier_holders_are_off(context).await?;
             context.started(Step::TakeStorage, facts).await?;
-            let detail = take(context, off).await?;
-            let facts = vec![format!("taken: {detail}"), survey(context).await];
+            let (detail, more) = take(context, off).await?;
+            let mut facts = vec![format!("taken: {detail}"), survey(context).await];
+            facts.extend(more);
             context.finished(Step::TakeStorage, Outcome::Changed, facts).await
         }
         Answer::Refused { detail } => Err(refused(context, &detail)),
@@ -77,19 +78,21 @@ async fn look(context: &Context<'_>) -> Option<Answer> {
 
 /// Takes it, and believes only a look afterwards (with storage `md` taking it ends with one).
 ///
-/// After a take that was killed or broke off, a clear *ready* lets it be tried again: each strategy can go on
+/// Returns what was taken, and what there is to say beside it. After a take that was killed or broke off, a clear *ready* lets it be tried again: each strategy can go on
 /// from wherever it was killed, and keeps an earlier run out that may live on. A crash of our own stands on the
 /// same. It is tried again only under a fresh proof of *off*. Anything less clear than *ready* is held.
-async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<String, Stop> {
+async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<(String, Option<String>), Stop> {
     let said = match strategy::take(context, &guests(context), off).await? {
         Some(Answer::Refused { detail }) => return Err(refused(context, &detail)),
         Some(Answer::Contradicted { detail }) => return Err(contradicted(context, &detail)),
-        Some(Answer::Taken { detail }) if context.case.storage.strategy == Strategy::Md => return Ok(detail),
+        Some(Answer::Taken { detail, more }) if context.case.storage.strategy == Strategy::Md => {
+            return Ok((detail, more));
+        }
         Some(answer) => answer.text(),
         None => String::new(),
     };
     match look(context).await {
-        Some(Answer::Taken { detail }) => Ok(detail),
+        Some(Answer::Taken { detail, more }) => Ok((detail, more)),
         Some(Answer::Ready { detail }) => Err(not_taken(context, &format!("{said}; then ready: {detail}"))),
         Some(Answer::Refused { detail }) => Err(unknown(context, &format!("{said}; then refused: {detail}"))),
         Some(Answer::Contradicted { detail }) => {

@@ -7,6 +7,8 @@ pub enum Answer {
     Taken {
         /// For the journal.
         detail: String,
+        /// Facts for the journal beside it: how its disks are kept from others.
+        more: Option<String>,
     },
     /// None of it is here, or what a taking that was killed left and goes on from; it could be taken.
     Ready {
@@ -34,7 +36,7 @@ impl Answer {
     /// For people.
     pub fn text(&self) -> String {
         match self {
-            Answer::Taken { detail } => format!("taken: {detail}"),
+            Answer::Taken { detail, .. } => format!("taken: {detail}"),
             Answer::Ready { detail } => format!("ready: {detail}"),
             Answer::Refused { detail } => format!("refused: {detail}"),
             Answer::Contradicted { detail } => format!("not as published: {detail}"),

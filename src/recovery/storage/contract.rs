@@ -106,7 +106,7 @@ pub fn answer(said: &Said, mountpoint: &Path) -> Answer {
         "taken" => {
             let what: Vec<&str> =
                 document.mounted.iter().filter(|m| in_place(m)).map(|m| m.what.as_str()).collect();
-            Answer::Taken { detail: shortened(&format!("{detail} ({})", what.join(", "))) }
+            Answer::Taken { detail: shortened(&format!("{detail} ({})", what.join(", "))), more: None }
         }
         "ready" => Answer::Ready { detail },
         "refused" => Answer::Refused { detail },

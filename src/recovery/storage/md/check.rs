@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::decide::{Act, Ground, Next, decide};
+use super::reserve;
 use super::wanted::{Wanted, wanted};
 use crate::chain::chain;
 use crate::disks::owner_mark;
@@ -34,22 +35,32 @@ pub async fn check(world: &World, case: &Case) -> Answer {
     };
     match decide(&wanted, &seen, &ground) {
         Next::Say(answer) => answer,
-        Next::Do { act, detail } => match is_able(world, case, &act).await {
+        Next::Do { act, detail } => match is_able(world, case, &wanted, &ground, &act).await {
             Ok(()) => Answer::Ready { detail },
-            Err(detail) => Answer::Refused { detail },
+            Err(answer) => answer,
         },
     }
 }
 
 /// What would stop the first act here, known before anybody is shot. After the claim the act itself says it, and guests
 /// are waiting.
-async fn is_able(world: &World, case: &Case, act: &Act) -> Result<(), String> {
+async fn is_able(
+    world: &World,
+    case: &Case,
+    wanted: &Wanted,
+    ground: &Ground<'_>,
+    act: &Act,
+) -> Result<(), Answer> {
     if case.record.status.phase > Phase::Open {
         return Ok(());
     }
-    takeovers::can_remember(&world.state_dir).map_err(|error| chain(&error))?;
+    let refused = |detail: String| Answer::Refused { detail };
+    takeovers::can_remember(&world.state_dir).map_err(|error| refused(chain(&error)))?;
     match act {
-        Act::Assemble(order) => world.arrays.is_able(order, case.policy.storage_check_deadline).await,
+        Act::Assemble(order) => {
+            world.arrays.is_able(order, case.policy.storage_check_deadline).await.map_err(refused)?;
+            reserve::is_free(world, case, wanted, ground).await
+        }
         Act::Stop { .. } | Act::Mount { .. } => Ok(()),
     }
 }

@@ -160,7 +160,7 @@ fn next(wanted: &Wanted, seen: &Seen, ground: &Ground<'_>) -> Result<Next, No> {
             }
         }
     }
-    Ok(Next::Say(Answer::Taken { detail: details.join("; ") }))
+    Ok(Next::Say(Answer::Taken { detail: details.join("; "), more: None }))
 }
 
 fn called(array: &WantedArray) -> String {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::check::{begun, look, wanted_of};
 use super::decide::is_its_own;
 use super::members::{Unfit, members};
+use super::reserve::give_up;
 use super::wanted::{Wanted, WantedArray};
 use crate::chain::chain;
 use crate::disks::mountinfo::Mount;
@@ -48,6 +49,7 @@ async fn run(world: &World, case: &Case) -> Result<Answer, Answer> {
     loop {
         let seen = look(world, case, &wanted).await?;
         let Some(act) = next(&wanted, &seen, world.me.as_str(), begun)? else {
+            give_up(world, case, &wanted).await?;
             return Ok(Answer::Ready { detail: given_back(&wanted, &seen) });
         };
         if done.iter().filter(|before| **before == act).count() >= MOST_TRIES {

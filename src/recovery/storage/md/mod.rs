@@ -13,5 +13,6 @@ pub mod decide;
 pub(crate) mod example;
 pub mod give_back;
 pub mod members;
+mod reserve;
 pub mod take;
 pub mod wanted;

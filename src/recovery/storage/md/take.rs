@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::check::{ground, look, published};
 use super::decide::{Act, Next, decide, has_its_filesystems};
+use super::reserve::reserve;
 use super::wanted::Wanted;
 use crate::disks::md::State;
 use crate::disks::running::Running;
@@ -41,6 +42,7 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
     }
     let mut looked_at = BTreeSet::new();
     let (mut last, mut tries) = (None, 0);
+    let mut reserved = None;
     let most = (wanted.arrays.len() * ACTS_PER_ARRAY + wanted.filesystems.len()) * MOST_TRIES as usize;
     for _ in 0..most {
         let seen = match look(world, case, &wanted).await {
@@ -52,9 +54,18 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
             Err(answer) => return Ok(answer),
         };
         let (act, detail) = match decide(&wanted, &seen, &ground) {
-            Next::Say(answer) => return Ok(answer),
+            Next::Say(answer) => return Ok(with(answer, reserved)),
             Next::Do { act, detail } => (act, detail),
         };
+        let is_ours_from_now = matches!(&act, Act::Assemble(Assembly { how: How::Named(_), .. }));
+        if is_ours_from_now && reserved.is_none() && case.policy.md_reserve_disks {
+            match reserve(context, &wanted, &ground, off).await? {
+                Ok(said) => reserved = Some(said),
+                Err(answer) => return Ok(answer),
+            }
+            // What the host wrote until now, if it lives all the same, is to be seen.
+            continue;
+        }
         let verdict = match &act {
             Act::Stop { uuid, .. } => of_the_look(&wanted, &seen, uuid, &mut looked_at),
             Act::Assemble(_) | Act::Mount { .. } => None,
@@ -82,6 +93,14 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
         last = Some(act);
     }
     Ok(Answer::CannotTell { why: format!("it is not taken after {most} steps") })
+}
+
+/// What was taken, with what its disks were found to keep of it.
+fn with(answer: Answer, reserved: Option<String>) -> Answer {
+    match (answer, reserved.filter(|said| !said.is_empty())) {
+        (Answer::Taken { detail, .. }, more @ Some(_)) => Answer::Taken { detail, more },
+        (answer, _) => answer,
+    }
 }
 
 /// What is wrong with an array that was assembled to look at. One that does not run has shown nothing, and is

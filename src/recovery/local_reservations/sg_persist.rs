@@ -1,0 +1,251 @@
+//! What sg_persist is asked, and what it says (sg3-utils 1.46 and 1.48; its exit codes are of sg3_utils(8)).
+
+use std::path::Path;
+
+use tokio::time::Instant;
+
+use crate::chain::chain;
+use crate::disks::reservation_key::ReservationKey;
+use crate::program::{Ended, Finished, Program};
+
+const PROGRAM: &str = "sg_persist";
+/// *Write exclusive*: whoever holds it writes, everybody reads.
+const TYPE: &str = "--prout-type=1";
+/// Exit codes: the disk does not know the command, or a part of it.
+const ILLEGAL_REQUEST: i32 = 5;
+const INVALID_OPCODE: i32 = 9;
+/// Something happened to the disk since it was last asked; it says so once, and has done nothing.
+const UNIT_ATTENTION: i32 = 6;
+const CONFLICT: i32 = 24;
+/// A disk with many paths and many happenings says each once.
+const MOST_ATTENTIONS: u32 = 5;
+/// Of a program's own words.
+const MAX_CHARS: usize = 120;
+
+/// The program, with the time that all of it may take.
+#[derive(Debug, Clone)]
+pub(super) struct SgPersist {
+    deadline: Instant,
+}
+
+/// What a disk said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said<T> {
+    Good(T),
+    /// Somebody else's reservation is in the way.
+    Conflict,
+    /// It does not know what it was asked.
+    Unsupported,
+    /// It may have been done all the same.
+    Other(String),
+}
+
+impl<T> Said<T> {
+    pub(super) fn good(self) -> Option<T> {
+        match self {
+            Said::Good(value) => Some(value),
+            Said::Conflict | Said::Unsupported | Said::Other(_) => None,
+        }
+    }
+
+    fn map<U>(self, read: impl FnOnce(T) -> Result<U, String>) -> Said<U> {
+        match self {
+            Said::Good(value) => read(value).map_or_else(Said::Other, Said::Good),
+            Said::Conflict => Said::Conflict,
+            Said::Unsupported => Said::Unsupported,
+            Said::Other(why) => Said::Other(why),
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Said::Good(_) => "done",
+            Said::Conflict => "reservation conflict",
+            Said::Unsupported => "not supported",
+            Said::Other(why) => why,
+        }
+    }
+}
+
+/// A reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) key: ReservationKey,
+    /// Whether everybody who is registered holds it.
+    pub(super) by_all: bool,
+}
+
+impl SgPersist {
+    /// # Errors
+    /// It is not installed.
+    pub(super) fn find(deadline: Instant) -> Result<Self, String> {
+        let within = deadline.saturating_duration_since(Instant::now());
+        match Program::named(PROGRAM, within) {
+            Ok(_) => Ok(Self { deadline }),
+            Err(_) => Err(format!("{PROGRAM} (sg3-utils) is not installed")),
+        }
+    }
+
+    /// Makes this machine known to the disk by its key, whatever it was known by before.
+    pub(super) async fn register(&self, node: &Path, key: ReservationKey) -> Said<()> {
+        self.run(node, &["--out", "--register-ignore", &format!("--param-sark={key}")]).await.map(done)
+    }
+
+    /// Reserves it; what this machine has reserved so already is well.
+    pub(super) async fn reserve(&self, node: &Path, key: ReservationKey) -> Said<()> {
+        self.run(node, &["--out", "--reserve", &format!("--param-rk={key}"), TYPE]).await.map(done)
+    }
+
+    /// Takes the reservation, and aborts what its holder has under way.
+    pub(super) async fn preempt(&self, node: &Path, key: ReservationKey, from: Held) -> Said<()> {
+        // One that all hold goes from all of them, and only so (SPC-4, 5.13.11.2.5).
+        let theirs = if from.by_all { "0".to_owned() } else { from.key.to_string() };
+        let (ours, theirs) = (format!("--param-rk={key}"), format!("--param-sark={theirs}"));
+        self.run(node, &["--out", "--preempt-abort", &ours, &theirs, TYPE]).await.map(done)
+    }
+
+    /// Who has reserved it.
+    pub(super) async fn holder(&self, node: &Path) -> Said<Option<Held>> {
+        self.run(node, &["--in", "--read-reservation"]).await.map(|said| held(&said))
+    }
+
+    /// Takes a key off a disk that has it, and with it the reservation.
+    ///
+    /// # Errors
+    /// It may still be there.
+    pub(super) async fn forget(&self, node: &Path, key: ReservationKey) -> Result<(), String> {
+        match self.run(node, &["--in", "--read-keys"]).await {
+            Said::Good(said) if keys(&said).contains(&key) => {}
+            Said::Good(_) | Said::Unsupported => return Ok(()),
+            said @ (Said::Conflict | Said::Other(_)) => return Err(said.text().to_owned()),
+        }
+        match self.run(node, &["--out", "--register-ignore", "--param-sark=0"]).await {
+            Said::Good(_) => Ok(()),
+            said => Err(format!("key {key} is still on it: {}", said.text())),
+        }
+    }
+
+    async fn run(&self, node: &Path, args: &[&str]) -> Said<String> {
+        let mut last = Said::Other("unit attention".to_owned());
+        for _ in 0..MOST_ATTENTIONS {
+            let within = self.deadline.saturating_duration_since(Instant::now());
+            if within.is_zero() {
+                return Said::Other(format!("no time is left for {PROGRAM}"));
+            }
+            let program = match Program::named(PROGRAM, within) {
+                Ok(program) => program.args(["--no-inquiry"]).args(args).args([node]),
+                Err(error) => return Said::Other(chain(&error)),
+            };
+            match program.run().await {
+                Ok(done) if done.ended == Ended::Exit(UNIT_ATTENTION) => last = Said::Other(words(&done)),
+                Ok(done) => return read(&done),
+                Err(error) => return Said::Other(chain(&error)),
+            }
+        }
+        last
+    }
+}
+
+fn done(_: String) -> Result<(), String> {
+    Ok(())
+}
+
+fn read(done: &Finished) -> Said<String> {
+    match done.ended {
+        Ended::Exit(0) => Said::Good(String::from_utf8_lossy(&done.stdout.bytes).into_owned()),
+        Ended::Exit(CONFLICT) => Said::Conflict,
+        Ended::Exit(ILLEGAL_REQUEST | INVALID_OPCODE) => Said::Unsupported,
+        Ended::Exit(_) | Ended::Signal(_) | Ended::Deadline => Said::Other(words(done)),
+    }
+}
+
+/// The last line that it said, and how it ended.
+fn words(done: &Finished) -> String {
+    let said = String::from_utf8_lossy(&done.stderr.bytes);
+    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("not a word");
+    let plain: String = last.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CHARS).collect();
+    format!("{PROGRAM}: {plain} ({:?})", done.ended)
+}
+
+/// The reservation in what *read reservation* says. What is not understood is no *nobody*.
+fn held(said: &str) -> Result<Option<Held>, String> {
+    if said.contains("there is NO reservation held") {
+        return Ok(None);
+    }
+    let key = keys(said).into_iter().next();
+    let kind = said.lines().find_map(|line| line.split_once("type:")).map(|(_, kind)| kind);
+    match (key, kind) {
+        (Some(key), Some(kind)) => Ok(Some(Held { key, by_all: kind.contains("all registrants") })),
+        _ => Err(format!(
+            "{PROGRAM} says what is not understood: {:?}",
+            said.chars().take(MAX_CHARS).collect::<String>()
+        )),
+    }
+}
+
+/// Keys, each in a line of its own, alone or after `Key=`.
+fn keys(said: &str) -> Vec<ReservationKey> {
+    let key = |line: &str| {
+        let text = line.trim();
+        let text = text.strip_prefix("Key=").unwrap_or(text);
+        text.starts_with("0x").then(|| ReservationKey::parse(text).ok()).flatten()
+    };
+    said.lines().filter_map(key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::Captured;
+
+    fn key(text: &str) -> ReservationKey {
+        ReservationKey::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_reservation_is_read_with_its_kind() {
+        let said = |kind: &str| {
+            format!(
+                "  PR generation=0x4, Reservation follows:\n    Key=0x6e68335855192ff0\n    scope: LU_SCOPE,  type: {kind}\n"
+            )
+        };
+        let ours = key("6e68335855192ff0");
+        for (kind, by_all) in [
+            ("Write Exclusive", false),
+            ("Write Exclusive, registrants only", false),
+            ("Write Exclusive, all registrants", true),
+            ("Exclusive Access, all registrants", true),
+        ] {
+            assert_eq!(held(&said(kind)), Ok(Some(Held { key: ours, by_all })), "{kind}");
+        }
+        assert_eq!(held("  PR generation=0x1, there is NO reservation held\n"), Ok(None));
+        for strange in ["", "  PR generation=0x4, Reservation follows:\n", "Key=0x1\n"] {
+            assert!(held(strange).unwrap_err().contains("not understood"), "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_read_one_a_line() {
+        let said =
+            "  PR generation=0x3, 2 registered reservation keys follow:\n    0x6e68335855192ff0\n    0x1\n";
+        assert_eq!(keys(said), [key("6e68335855192ff0"), key("1")]);
+        assert_eq!(keys("  PR generation=0x0, there are NO registered reservation keys\n"), []);
+    }
+
+    #[test]
+    fn an_exit_code_is_what_the_disk_said() {
+        let finished = |ended, stderr: &str| Finished {
+            ended,
+            stdout: Captured::default(),
+            stderr: Captured { bytes: stderr.into(), cut: false },
+        };
+        let said = |code| read(&finished(Ended::Exit(code), "PR out: command failed\n"));
+        assert_eq!(said(0), Said::Good(String::new()));
+        assert_eq!(said(24), Said::Conflict);
+        assert_eq!((said(5), said(9)), (Said::Unsupported, Said::Unsupported));
+        for other in [said(2), said(15), said(99), read(&finished(Ended::Deadline, ""))] {
+            assert!(matches!(other, Said::Other(_)), "{other:?}");
+        }
+        assert_eq!(said(15).text(), "sg_persist: PR out: command failed (Exit(15))");
+    }
+}

@@ -1,0 +1,145 @@
+//! What the dead host's disks keep of who may write to them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nova_ha::disks::owner_mark;
+use nova_ha::disks::reservation_key::ReservationKey;
+use nova_ha::fence::PoweredOff;
+use nova_ha::keys;
+use nova_ha::recovery::reservations::{Kept, Members, Order, Reservations, Reserved};
+
+use super::arrays::NAME;
+use super::md::{all_runs_on, effects, staged};
+use super::seams::Process;
+use super::universe::{HOST, Universe};
+
+/// Of all members alike.
+#[derive(Debug, Default)]
+pub(crate) struct SimReservation {
+    /// The disks keep none.
+    pub(crate) unknown: bool,
+    /// They do not let it be taken from whoever has it.
+    pub(crate) stubborn: bool,
+    pub(crate) by: Option<ReservationKey>,
+}
+
+pub(crate) fn key(node: &str) -> ReservationKey {
+    ReservationKey::of_holder(&owner_mark::holder(node))
+}
+
+impl Universe {
+    fn reserve(&mut self, node: &str, order: &Order<'_>) -> Result<Reserved, Kept> {
+        let host_has_power = self.machines[HOST].power_on;
+        self.rule(!host_has_power, format!("{node} reserves the disks while compute1 has power"));
+        self.rule(order.key == key(node), format!("{node} reserves by {}", order.key));
+        let reservation = &mut self.the_array().reservation;
+        if reservation.unknown {
+            return Ok(Reserved {
+                unable: vec!["naa.0 keeps no reservations".into()],
+                ..Reserved::default()
+            });
+        }
+        let disk = "naa.0".to_owned();
+        let before = reservation.by.filter(|by| *by != order.key);
+        match before {
+            Some(by) if !order.may_preempt(by) => return Err(Kept::ByAnHaNode { disk, key: by }),
+            Some(_) if reservation.stubborn => return Err(Kept::Still { disk, why: "it stays".into() }),
+            Some(_) | None => reservation.by = Some(order.key),
+        }
+        self.did(node, "reserve".into());
+        Ok(Reserved { disks: 4, preempted: before.into_iter().collect(), unable: vec![] })
+    }
+}
+
+pub(crate) struct SimReservations(pub(crate) Arc<Process>);
+
+#[async_trait]
+impl Reservations for SimReservations {
+    async fn holders(&self, _: &Members, _: Duration) -> BTreeSet<ReservationKey> {
+        let asked = self.0.call("holders", || (), |u| Ok(u.the_array().reservation.by.into_iter().collect()));
+        asked.await.unwrap_or_default()
+    }
+
+    async fn reserve(&self, order: &Order<'_>, _: &PoweredOff, _: Duration) -> Result<Reserved, Kept> {
+        let node = self.0.node.clone();
+        let silent = || Kept::Still { disk: "naa.0".into(), why: "no answer".into() };
+        self.0.call("reserve", silent, |u| u.reserve(&node, order)).await
+    }
+
+    async fn give_up(&self, _: &Members, key: ReservationKey, _: Duration) -> Result<(), String> {
+        let give_up = |u: &mut Universe| {
+            let by = &mut u.the_array().reservation.by;
+            *by = by.filter(|by| *by != key);
+            Ok(())
+        };
+        self.0.call("give up", || "no answer".to_owned(), give_up).await
+    }
+}
+
+#[test]
+fn disks_are_reserved_before_the_mark_is_written_where_they_can_be() {
+    let stage = staged();
+    stage.with(|u| u.the_array().reservation.by = Some(ReservationKey::parse("0xabc").unwrap()));
+    stage.recover("ha1");
+    all_runs_on(&stage, "ha1", "reserved by the host");
+    let done = effects(&stage, "ha1");
+    let at = |what: &str| done.iter().position(|done| done.starts_with(what)).unwrap();
+    assert!(at("look") < at("reserve") && at("reserve") < at("assemble as"), "{done:?}");
+    let journal = format!("{:?}", stage.journal());
+    assert!(journal.contains("4 disks reserved; taken from key 0x0000000000000abc"), "{journal}");
+}
+
+#[test]
+fn disks_that_keep_no_reservations_are_taken_all_the_same_and_that_is_said() {
+    let stage = staged();
+    stage.with(|u| u.the_array().reservation.unknown = true);
+    stage.recover("ha1");
+    all_runs_on(&stage, "ha1", "no reservations");
+    let journal = format!("{:?}", stage.journal());
+    assert!(journal.contains("not reserved: naa.0 keeps no reservations"), "{journal}");
+}
+
+#[test]
+fn nothing_is_reserved_where_the_policy_says_so() {
+    let stage = staged();
+    stage.with(|u| {
+        u.kv.put(keys::POLICY, r#"{"version":1,"md_reserve_disks":false}"#);
+        u.the_array().reservation.unknown = true;
+    });
+    stage.recover("ha1");
+    all_runs_on(&stage, "ha1", "by policy");
+    assert!(!format!("{:?}", stage.journal()).contains("reserved"), "{:?}", stage.journal());
+}
+
+#[test]
+fn what_another_ha_node_has_reserved_is_known_before_anybody_is_shot() {
+    let stage = staged();
+    stage.with(|u| u.the_array().reservation.by = Some(key("ha9")));
+    let said = stage.recover("ha1");
+    stage.nothing_was_broken("ha9's");
+    assert!(said[0].text.contains("is reserved by key"), "{said:#?}");
+    assert!(stage.with(|u| u.machines[HOST].power_on) && stage.record().holder.is_none());
+}
+
+#[test]
+fn what_stays_reserved_is_not_taken_and_is_asked_for_again() {
+    let stage = staged();
+    stage.with(|u| {
+        let reservation = &mut u.the_array().reservation;
+        (reservation.by, reservation.stubborn) = (Some(ReservationKey::parse("0xabc").unwrap()), true);
+    });
+    let said = stage.recover("ha1");
+    stage.nothing_was_broken("stubborn");
+    assert!(said[0].text.contains("is reserved, and stays so"), "{said:#?}");
+    stage.with(|u| {
+        assert_eq!(u.the_array().names, [0; 4].map(|_| NAME.to_owned()));
+        u.the_array().reservation.stubborn = false;
+    });
+    stage.resume();
+    stage.wait(Duration::from_secs(70));
+    stage.recover_until_settled("ha1");
+    all_runs_on(&stage, "ha1", "it let go");
+}
