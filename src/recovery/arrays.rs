@@ -85,8 +85,19 @@ pub struct Question {
     pub arrays: Vec<(String, BTreeSet<Place>)>,
     /// Where filesystems are to be mounted.
     pub mountpoints: Vec<PathBuf>,
+    /// How much of this machine's disks.
+    pub scope: Scope,
     /// How long it may take.
     pub within: Duration,
+}
+
+/// Which disks a look is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All: those too that nobody named may say that they are members.
+    All,
+    /// The places of the members only. Enough where nothing but what was assembled or mounted a moment ago is to be seen.
+    Members,
 }
 
 /// What is so.
@@ -94,7 +105,8 @@ pub struct Question {
 pub struct Seen {
     /// What is at the places, array by array, in the order of the question.
     pub sights: Vec<Vec<Sight>>,
-    /// Disks here that say that they are members of one of the arrays (its UUID) and are at none of its places.
+    /// Disks here that say that they are members of one of the arrays (its UUID) and are at none of its places; none where
+    /// they were not looked for.
     pub strangers: Vec<(String, String)>,
     /// All arrays that the kernel has.
     pub running: Vec<Running>,

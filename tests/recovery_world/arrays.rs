@@ -16,7 +16,7 @@ use nova_ha::disks::places::{Part, Place, Sight};
 use nova_ha::disks::running::{Over, Running};
 use nova_ha::fence::PoweredOff;
 use nova_ha::keys;
-use nova_ha::recovery::arrays::{Arrays, Assembly, How, Mountpoint, Question, Seen};
+use nova_ha::recovery::arrays::{Arrays, Assembly, How, Mountpoint, Question, Scope, Seen};
 use nova_ha::recovery::world::Place as GuestPlace;
 
 use super::disks::directory;
@@ -52,6 +52,8 @@ pub(crate) struct SimArray {
     pub(crate) unable: bool,
     /// Who may write to its disks.
     pub(crate) reservation: SimReservation,
+    /// How much each machine saw when it looked last.
+    seen: BTreeMap<String, Scope>,
 }
 
 /// What one machine has of it.
@@ -75,6 +77,7 @@ impl SimArray {
             stranger: false,
             unable: false,
             reservation: SimReservation::default(),
+            seen: BTreeMap::new(),
         }
     }
 
@@ -164,14 +167,15 @@ impl Universe {
         on.iter().filter(|(name, has)| *name != node && writes(has)).map(|(name, _)| name.clone()).collect()
     }
 
-    fn look_at_the_array(&mut self, node: &str) -> Seen {
+    fn look_at_the_array(&mut self, node: &str, scope: Scope) -> Seen {
         let array = self.the_array();
+        array.seen.insert(node.to_owned(), scope);
         let mut seen = Seen {
             sights: vec![(0..4).map(|slot| array.sight(slot)).collect()],
             mountpoints: vec![Mountpoint::Directory { guests: 0 }],
             ..Seen::default()
         };
-        if array.stranger {
+        if array.stranger && scope == Scope::All {
             seen.strangers.push(("sdx".into(), UUID.into()));
         }
         let mount = |device: &str, at: &Path| Mount {
@@ -235,6 +239,8 @@ impl Universe {
                 let looked = self.effects.iter().any(|e| e.by == node && e.what == "look");
                 self.rule(looked, format!("{node} takes an array that it did not look at"));
                 self.may_write(node);
+                let saw_all = self.the_array().seen.get(node) == Some(&Scope::All);
+                self.rule(saw_all, format!("{node} takes an array and did not look at all disks"));
                 self.did(node, format!("assemble as {name}"));
                 self.write_name(&members, &name);
                 let has = OnMachine { state: State::Running, mounted_at: None };
@@ -318,7 +324,7 @@ impl Arrays for SimArrays {
     async fn look(&self, question: &Question) -> Result<Seen, String> {
         assert_eq!(question.mountpoints, [PathBuf::from(MOUNTPOINT)]);
         assert_eq!(question.arrays, [(UUID.to_owned(), (0..4).map(place).collect())]);
-        self.ask("disks", |u, node| Ok(u.look_at_the_array(node))).await
+        self.ask("disks", |u, node| Ok(u.look_at_the_array(node, question.scope))).await
     }
 
     async fn is_able(&self, _: &Assembly, _: Duration) -> Result<(), String> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::others::{Others, Patience};
 use crate::disks::{Roots, places, running, strangers};
-use crate::recovery::arrays::{Mountpoint, Question, Seen};
+use crate::recovery::arrays::{Mountpoint, Question, Scope, Seen};
 
 /// Looks.
 ///
@@ -19,7 +19,10 @@ pub(super) fn look(roots: &Roots, others: &Others, question: &Question) -> Resul
         question.arrays.iter().map(|(_, places)| places::look_among(roots, &devices, places)).collect();
     let mut patience = Patience::default();
     let read = |name: &str| others.superblock(&roots.node(name), &mut patience);
-    let strangers = strangers::look(&devices, &question.arrays, &sights, read);
+    let strangers = match question.scope {
+        Scope::All => strangers::look(&devices, &question.arrays, &sights, read),
+        Scope::Members => Vec::new(),
+    };
     let running = running::look(roots).map_err(listed)?;
     Ok(Seen {
         sights,

@@ -4,7 +4,7 @@ use super::*;
 use crate::disks::DiskId;
 use crate::disks::places::Part;
 use crate::disks::recorded_machine::Machine;
-use crate::recovery::arrays::Mountpoint;
+use crate::recovery::arrays::{Mountpoint, Scope};
 
 const RAID10: &str = include_str!("../../../tests/data/disks/raid10-sas.txt");
 const UUID: &str = "a3a88330:384edff1:0c126ded:b8d8ca93";
@@ -26,12 +26,15 @@ async fn one_look_sees_disks_arrays_mounts_and_places() {
     let question = Question {
         arrays: vec![(superblock.array.clone(), BTreeSet::from([place]))],
         mountpoints: vec![folder.path().to_owned(), folder.path().join("absent")],
+        scope: Scope::All,
         within: LONG,
     };
     let seen = local(&machine).look(&question).await.unwrap();
     assert_eq!((seen.sights.len(), &seen.sights[0][0].superblocks), (1, &vec![superblock.clone()]));
     assert_eq!(seen.strangers, [("sdb".to_owned(), superblock.array)]);
     assert_eq!((seen.running.len(), seen.running[0].array.uuid.as_deref()), (1, Some(UUID)));
+    let narrow = Question { scope: Scope::Members, ..question };
+    assert!(local(&machine).look(&narrow).await.unwrap().strangers.is_empty());
     assert!(seen.unread.is_empty() && seen.mounts.iter().any(|mount| mount.device == "9:1"));
     assert_eq!(seen.mountpoints, [Mountpoint::Directory { guests: 0 }, Mountpoint::Absent]);
 }

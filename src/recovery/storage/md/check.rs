@@ -12,7 +12,7 @@ use crate::chain::chain;
 use crate::disks::owner_mark;
 use crate::incident::step::Phase;
 use crate::keys;
-use crate::recovery::arrays::{Question, Seen};
+use crate::recovery::arrays::{Question, Scope, Seen};
 use crate::recovery::facts::Case;
 use crate::recovery::storage::answer::Answer;
 use crate::recovery::takeovers;
@@ -29,7 +29,7 @@ pub async fn check(world: &World, case: &Case) -> Answer {
         Ok(ground) => ground,
         Err(answer) => return answer,
     };
-    let seen = match look(world, case, &wanted).await {
+    let seen = match look(world, case, &wanted, Scope::All).await {
         Ok(seen) => seen,
         Err(answer) => return answer,
     };
@@ -160,10 +160,11 @@ pub(super) fn begun(world: &World, case: &Case) -> Result<bool, Answer> {
 }
 
 /// One look.
-pub(super) async fn look(world: &World, case: &Case, wanted: &Wanted) -> Result<Seen, Answer> {
+pub(super) async fn look(world: &World, case: &Case, wanted: &Wanted, scope: Scope) -> Result<Seen, Answer> {
     let question = Question {
         arrays: wanted.arrays.iter().map(|a| (a.uuid().to_owned(), a.places.clone())).collect(),
         mountpoints: wanted.filesystems.iter().map(|fs| fs.at.clone()).collect(),
+        scope,
         within: case.policy.storage_check_deadline,
     };
     world.arrays.look(&question).await.map_err(|why| Answer::CannotTell { why })

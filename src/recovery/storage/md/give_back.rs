@@ -16,7 +16,7 @@ use crate::disks::places::{Place, Sight};
 use crate::disks::running::Running;
 use crate::fence::off::Settings;
 use crate::keys;
-use crate::recovery::arrays::Seen;
+use crate::recovery::arrays::{Scope, Seen};
 use crate::recovery::facts::Case;
 use crate::recovery::storage::answer::Answer;
 use crate::recovery::world::World;
@@ -47,7 +47,7 @@ async fn run(world: &World, case: &Case) -> Result<Answer, Answer> {
     let within = Settings::of(&case.policy).attempt;
     let mut done: Vec<Act> = Vec::new();
     loop {
-        let seen = look(world, case, &wanted).await?;
+        let seen = look(world, case, &wanted, Scope::All).await?;
         let Some(act) = next(&wanted, &seen, world.me.as_str(), begun)? else {
             give_up(world, case, &wanted).await?;
             return Ok(Answer::Ready { detail: given_back(&wanted, &seen) });

@@ -10,7 +10,7 @@ use crate::disks::md::State;
 use crate::disks::running::Running;
 use crate::fence::PoweredOff;
 use crate::fence::off::{Permission, Settings};
-use crate::recovery::arrays::{Assembly, How, Seen};
+use crate::recovery::arrays::{Assembly, How, Scope, Seen};
 use crate::recovery::executor::Context;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
@@ -45,7 +45,7 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
     let mut reserved = None;
     let most = (wanted.arrays.len() * ACTS_PER_ARRAY + wanted.filesystems.len()) * MOST_TRIES as usize;
     for _ in 0..most {
-        let seen = match look(world, case, &wanted).await {
+        let seen = match look(world, case, &wanted, scope_after(last.as_ref())).await {
             Ok(seen) => seen,
             Err(answer) => return Ok(answer),
         };
@@ -93,6 +93,16 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
         last = Some(act);
     }
     Ok(Answer::CannotTell { why: format!("it is not taken after {most} steps") })
+}
+
+/// How much is to be seen after an act. Before anything is written all disks are: the acts that write to members come after a
+/// *stop*, or after one of their kind.
+fn scope_after(last: Option<&Act>) -> Scope {
+    match last {
+        // A *stop* follows, or the end.
+        Some(Act::Assemble(Assembly { how: How::ReadOnly, .. }) | Act::Mount { .. }) => Scope::Members,
+        Some(Act::Assemble(Assembly { how: How::Named(_), .. }) | Act::Stop { .. }) | None => Scope::All,
+    }
 }
 
 /// What was taken, with what its disks were found to keep of it.
