@@ -92,6 +92,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "columns",
             "confirm",
+            "disks",
             "exit",
             "fence",
             "generate",

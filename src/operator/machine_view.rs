@@ -7,6 +7,8 @@ use super::cluster::{Catalog, Cluster, ConsulSays};
 use super::secret_input::shown;
 use super::table::{Table, field};
 use crate::chain::chain;
+use crate::disks::owner_mark;
+use crate::disks::reservation_key::ReservationKey;
 use crate::fence::{ConfigError, FenceConfig};
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName};
@@ -165,6 +167,8 @@ pub struct HaNodeView {
     pub in_use_by: Option<String>,
     /// `config/maintenance`.
     pub maintenance: Option<Maintenance>,
+    /// By which it reserves disks, as they show it (docs/storage-md.md).
+    pub reservation_key: String,
     /// Keys that cannot be understood.
     pub faults: Vec<Fault>,
 }
@@ -185,6 +189,7 @@ impl HaNodeView {
             in_use: look(&mut faults, tree.flag(&keys.in_use())),
             in_use_by: look(&mut faults, tree.text(&keys.in_use_by())).flatten(),
             maintenance: look(&mut faults, Maintenance::of(tree, &keys)),
+            reservation_key: ReservationKey::of_holder(&owner_mark::holder(node.as_str())).to_string(),
             faults,
         }
     }
@@ -195,6 +200,7 @@ impl HaNodeView {
         text += &field("Consul says", self.consul_says.map(ConsulSays::word), AT);
         text += &field("in use", flag_word(self.in_use), AT);
         text += &field("in use by", self.in_use_by.as_deref(), AT);
+        text += &field("reservation key", Some(&self.reservation_key), AT);
         text += &field("maintenance", self.maintenance.as_ref().map(maintenance_text).as_deref(), AT);
         text + &faults_text(&self.faults)
     }

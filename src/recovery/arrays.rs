@@ -141,10 +141,21 @@ pub struct Assembly {
     pub uuid: String,
     /// Which members: those that are here and current.
     pub members: BTreeSet<Place>,
-    /// Whether it may start without some of its members.
-    pub degraded: bool,
+    /// With how much of it.
+    pub start: Start,
     /// What it becomes.
     pub how: How,
+}
+
+/// With how much of itself an array may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With all that it had last.
+    Whole,
+    /// Without some of its members.
+    Degraded,
+    /// The same, of members that are older than others. That they are current is written into them.
+    Forced,
 }
 
 /// What an assembled array is for.

@@ -1,7 +1,7 @@
 //! The md arrays and mounts of this machine: what [`Arrays`] is in earnest.
 //!
-//! Programs: mdadm, mount, umount, and udevadm where udev runs. None gets `--force`, reads mdadm.conf, or names a
-//! device that was not looked at just before. A program that is stuck in the kernel is left behind at its
+//! Programs: mdadm, mount, umount, and udevadm where udev runs. None reads mdadm.conf, or names a device that was not
+//! looked at just before; mdadm gets `--force` only for members that an order names as older. A program that is stuck in the kernel is left behind at its
 //! deadline, and a disk that hangs keeps one thread.
 //!
 //! Start at [`command`] (what is run) and [`node`] (which device a member is).
@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use self::others::Others;
-use super::arrays::{Arrays, Assembly, How, Question, Seen};
+use super::arrays::{Arrays, Assembly, How, Question, Seen, Start};
 use crate::chain::chain;
 use crate::disks::places::Place;
 use crate::disks::{Roots, md, running};
@@ -74,7 +74,7 @@ impl Arrays for LocalArrays {
     async fn assemble(&self, order: &Assembly, _off: &PoweredOff, within: Duration) -> Result<(), String> {
         let deadline = Instant::now() + within;
         let nodes = self.nodes(&order.uuid, &order.members, deadline).await?;
-        let args = command::assemble(&order.uuid, order.degraded, &order.how, &nodes)?;
+        let args = command::assemble(&order.uuid, order.start, &order.how, &nodes)?;
         command::run("mdadm", &args, left(deadline)).await
     }
 

@@ -8,11 +8,11 @@ mod disks;
 mod sg_persist;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::task::JoinSet;
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use self::sg_persist::{Said, SgPersist};
@@ -45,18 +45,8 @@ impl Reservations for LocalReservations {
         let deadline = Instant::now() + within;
         let Ok(found) = self.find(members, within).await else { return BTreeSet::new() };
         let Ok(program) = SgPersist::find(deadline) else { return BTreeSet::new() };
-        let mut looks = JoinSet::new();
-        for (_, node) in found.able {
-            let program = program.clone();
-            looks.spawn(async move { program.holder(&node).await });
-        }
-        looks
-            .join_all()
-            .await
-            .into_iter()
-            .filter_map(|said| said.good().flatten())
-            .map(|held| held.key)
-            .collect()
+        let looks = join_all(found.able.iter().map(|(_, node)| program.holder(node))).await;
+        looks.into_iter().filter_map(|said| said.good().flatten()).map(|held| held.key).collect()
     }
 
     async fn reserve(
@@ -78,42 +68,38 @@ impl Reservations for LocalReservations {
                 return Ok(reserved);
             }
         };
-        let mut disks = JoinSet::new();
-        for (disk, node) in found.able {
-            let (program, key, earlier) = (program.clone(), order.key, order.earlier.clone());
-            disks.spawn(async move {
-                let order = Order { members: &[], key, earlier: &earlier };
-                one(&program, &order, disk, node).await
-            });
+        let mut registered = Vec::new();
+        for (disk, node, said) in register(&program, order.key, found.able).await {
+            match said {
+                Said::Good(()) => registered.push((disk, node)),
+                Said::Unsupported => reserved.unable.push(format!("{disk} keeps no reservations")),
+                said @ (Said::Conflict | Said::Other(_)) => {
+                    reserved.unable.push(format!("{disk}: {}", said.text()));
+                }
+            }
         }
-        let mut kept = None;
-        for one in disks.join_all().await {
-            match one {
+        for (disk, node) in registered {
+            match one(&program, order, disk, &node).await {
                 One::Reserved(preempted) => {
                     reserved.disks += 1;
                     reserved.preempted.extend(preempted);
                 }
                 One::Unable(why) => reserved.unable.push(why),
-                One::Kept(why) => kept = Some(why),
+                One::Kept(why) => return Err(why),
             }
         }
-        reserved.unable.sort();
-        kept.map_or(Ok(reserved), Err)
+        Ok(reserved)
     }
 
     async fn give_up(&self, members: &Members, key: ReservationKey, within: Duration) -> Result<(), String> {
         let deadline = Instant::now() + within;
         let found = self.find(members, within).await?;
         // Nothing here can have reserved any without it.
-        let Ok(program) = SgPersist::find(deadline) else { return Ok(()) };
-        let mut disks = JoinSet::new();
-        for (disk, node) in found.able {
-            let program = program.clone();
-            disks.spawn(
-                async move { program.forget(&node, key).await.map_err(|why| format!("{disk}: {why}")) },
-            );
-        }
-        disks.join_all().await.into_iter().collect()
+        let Ok(program) = &SgPersist::find(deadline) else { return Ok(()) };
+        let one = |(disk, node): (String, PathBuf)| async move {
+            program.forget(&node, key).await.map_err(|why| format!("{disk}: {why}"))
+        };
+        join_all(found.able.into_iter().map(one)).await.into_iter().collect()
     }
 }
 
@@ -130,14 +116,21 @@ impl LocalReservations {
     }
 }
 
+/// Makes this machine known to all of them at once, in their order: nobody is refused anything by that.
+async fn register(
+    program: &SgPersist,
+    key: ReservationKey,
+    disks: Vec<(String, PathBuf)>,
+) -> Vec<(String, PathBuf, Said<()>)> {
+    let one = |(disk, node): (String, PathBuf)| async move {
+        let said = program.register(&node, key).await;
+        (disk, node, said)
+    };
+    join_all(disks.into_iter().map(one)).await
+}
+
 /// Reserves one disk.
-async fn one(program: &SgPersist, order: &Order<'_>, disk: String, node: PathBuf) -> One {
-    match program.register(&node, order.key).await {
-        Said::Good(()) => {}
-        Said::Unsupported => return One::Unable(format!("{disk} keeps no reservations")),
-        Said::Conflict => return One::Unable(format!("{disk} refuses to register a key")),
-        Said::Other(why) => return One::Unable(format!("{disk}: {why}")),
-    }
+async fn one(program: &SgPersist, order: &Order<'_>, disk: String, node: &Path) -> One {
     let mut preempted = BTreeSet::new();
     let mut why = String::new();
     for _ in 0..MOST_TRIES {

@@ -12,8 +12,8 @@ use crate::disks::places::Place;
 use crate::disks::reservation_key::ReservationKey;
 use crate::fence::PoweredOff;
 
-/// Arrays by UUID, with the places of their members.
-pub type Members = [(String, BTreeSet<Place>)];
+/// Arrays by UUID, with the places of their members in the order in which they are to be reserved.
+pub type Members = [(String, Vec<Place>)];
 
 /// The disks that this HA node sees, as they may be reserved. Whatever of the members is not here, or is no member any
 /// more, is left alone.
@@ -22,7 +22,7 @@ pub trait Reservations: Send + Sync {
     /// Who has reserved the disks of these members, as far as they say it. Changes nothing.
     async fn holders(&self, members: &Members, within: Duration) -> BTreeSet<ReservationKey>;
 
-    /// Reserves the disks of these members, so that nobody but this HA node writes to them, while the host that had
+    /// Reserves the disks of these members, one after the other, so that nobody but this HA node writes to them, while the host that had
     /// them is proved off. Whoever had reserved one loses it, and what it had under way there is aborted. What is
     /// reserved so already stays so.
     ///

@@ -16,7 +16,7 @@ use nova_ha::disks::places::{Part, Place, Sight};
 use nova_ha::disks::running::{Over, Running};
 use nova_ha::fence::PoweredOff;
 use nova_ha::keys;
-use nova_ha::recovery::arrays::{Arrays, Assembly, How, Mountpoint, Question, Scope, Seen};
+use nova_ha::recovery::arrays::{Arrays, Assembly, How, Mountpoint, Question, Scope, Seen, Start};
 use nova_ha::recovery::world::Place as GuestPlace;
 
 use super::disks::directory;
@@ -37,6 +37,8 @@ pub(crate) struct SimArray {
     pub(crate) names: [String; 4],
     /// Of each member: a change of the array raises it.
     pub(crate) events: [u64; 4],
+    /// Whom each member calls members.
+    pub(crate) listed: [BTreeSet<u16>; 4],
     /// Members that no HA node sees.
     pub(crate) away: BTreeSet<usize>,
     /// What the array is really; a wrong one has another UUID.
@@ -69,6 +71,7 @@ impl SimArray {
         Self {
             names: [0; 4].map(|_| NAME.to_owned()),
             events: [7; 4],
+            listed: [0; 4].map(|_| (0..4).collect()),
             away: BTreeSet::new(),
             uuid: UUID.to_owned(),
             filesystem: FILESYSTEM.to_owned(),
@@ -94,7 +97,7 @@ impl SimArray {
             events: self.events[slot],
             role: Role::Place(u16::try_from(slot).unwrap()),
             number: u32::try_from(slot).unwrap(),
-            members: (0..4).map(|slot| (u32::from(slot), slot)).collect(),
+            members: self.listed[slot].iter().map(|slot| (u32::from(*slot), *slot)).collect(),
             is_clean: true,
             has_bitmap: false,
             is_recovering: false,
@@ -223,7 +226,10 @@ impl Universe {
         let here: BTreeSet<Place> = (0..4).filter(|slot| !array.away.contains(slot)).map(place).collect();
         let members = order.members.clone();
         let how = order.how.clone();
-        let is_whole = members.len() == 4 || order.degraded;
+        let is_whole = members.len() == 4 || order.start != Start::Whole;
+        let is_forced_rightly =
+            order.start != Start::Forced || self.the_array().reservation.by == Some(key(node));
+        self.rule(is_forced_rightly, format!("{node} forces an array that is not reserved for it"));
         self.rule(
             order.uuid == UUID && members.is_subset(&here) && is_whole,
             format!("{node} assembles {order:?}"),

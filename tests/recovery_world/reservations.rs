@@ -13,7 +13,9 @@ use nova_ha::recovery::reservations::{Kept, Members, Order, Reservations, Reserv
 
 use super::arrays::NAME;
 use super::md::{all_runs_on, effects, staged};
-use super::seams::Process;
+use super::seams::{Fault, Process};
+use super::stage::Stage;
+use super::time::block_on;
 use super::universe::{HOST, Universe};
 
 /// Of all members alike.
@@ -24,6 +26,8 @@ pub(crate) struct SimReservation {
     /// They do not let it be taken from whoever has it.
     pub(crate) stubborn: bool,
     pub(crate) by: Option<ReservationKey>,
+    /// The host lives, its BMC lies, and its md writes down who refused it, one after the other.
+    pub(crate) refuses_a_living_host: bool,
 }
 
 pub(crate) fn key(node: &str) -> ReservationKey {
@@ -48,6 +52,12 @@ impl Universe {
             Some(by) if !order.may_preempt(by) => return Err(Kept::ByAnHaNode { disk, key: by }),
             Some(_) if reservation.stubborn => return Err(Kept::Still { disk, why: "it stays".into() }),
             Some(_) | None => reservation.by = Some(order.key),
+        }
+        let array = self.the_array();
+        if std::mem::take(&mut array.reservation.refuses_a_living_host) {
+            array.events = [11, 10, 9, 8];
+            let all = |given_up: &[u16]| (0..4).filter(|slot| !given_up.contains(slot)).collect();
+            array.listed = [all(&[1, 3]), all(&[3]), all(&[3]), all(&[])];
         }
         self.did(node, "reserve".into());
         Ok(Reserved { disks: 4, preempted: before.into_iter().collect(), unable: vec![] })
@@ -142,4 +152,41 @@ fn what_stays_reserved_is_not_taken_and_is_asked_for_again() {
     stage.wait(Duration::from_secs(70));
     stage.recover_until_settled("ha1");
     all_runs_on(&stage, "ha1", "it let go");
+}
+
+/// What a living host's md wrote while its disks refused it one by one; a run that is killed meanwhile too.
+fn refusing() -> Stage {
+    let stage = staged();
+    stage.with(|u| u.the_array().reservation.refuses_a_living_host = true);
+    stage
+}
+
+#[test]
+fn an_array_that_refused_a_living_host_is_taken_from_the_copies_that_refused_last() {
+    let stage = refusing();
+    let process = stage.process("ha1", None);
+    let _reports = block_on(&stage.time, process.run()).unwrap().unwrap();
+    all_refused(&stage, "no fault");
+    let calls = process.calls();
+    for (at, name) in calls.iter().enumerate() {
+        for fault in [Fault::DiesBefore, Fault::DiesAfter] {
+            let what = format!("{fault:?} at call {at} ({name})");
+            let stage = refusing();
+            let _died = block_on(&stage.time, stage.process("ha1", Some((at, fault))).run());
+            stage.nothing_was_broken(&what);
+            stage.wait(Duration::from_secs(1));
+            stage.recover_until_settled("ha1");
+            all_refused(&stage, &what);
+        }
+    }
+}
+
+fn all_refused(stage: &Stage, what: &str) {
+    stage.all_runs_on("ha1", what);
+    stage.with(|u| {
+        let mark = owner_mark::mark("ha1", NAME);
+        let array = u.the_array();
+        let marked: Vec<usize> = (0..4).filter(|slot| array.names[*slot] == mark).collect();
+        assert_eq!(marked, [0, 2], "{what}");
+    });
 }

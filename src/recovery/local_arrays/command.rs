@@ -6,7 +6,9 @@
 //!   only they are looked at, and with `--uuid` only those that are this array's count.
 //! - Without `--run` mdadm starts nothing that has fewer members than it had last (`need all 4 to start it`), and
 //!   leaves nothing behind. `--no-degraded` is for `--scan` only.
-//! - `--force` would call stale members current, and a parity right that may not be: never.
+//! - `--force` calls stale members current, and a parity right that may not be: only for mirrors, with the very members
+//!   named of which it is known (see `members.rs`). Of those it makes as many current as the array needs, and writes that
+//!   into them before it assembles, `--readonly` or not.
 //! - `--readonly` leaves every byte of each member as it was, from assembly to stop, also of an array that was not
 //!   stopped cleanly. But where members with an internal bitmap are one event apart, the kernel brings the counts in
 //!   that bitmap's header up to date. With `--update=name` the name and the superblock's checksum change and nothing
@@ -19,7 +21,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::How;
+use super::{How, Start};
 use crate::chain::chain;
 use crate::disks::owner_mark;
 use crate::program::{Ended, Finished, Program};
@@ -33,7 +35,7 @@ const MAX_CHARS: usize = 200;
 /// mdadm cannot write that name, or the UUID is none.
 pub(super) fn assemble(
     uuid: &str,
-    degraded: bool,
+    start: Start,
     how: &How,
     nodes: &[PathBuf],
 ) -> Result<Vec<OsString>, String> {
@@ -45,8 +47,10 @@ pub(super) fn assemble(
         "--config=none".into(),
         format!("--uuid={uuid}").into(),
     ];
-    if degraded {
-        args.push("--run".into());
+    match start {
+        Start::Whole => {}
+        Start::Degraded => args.push("--run".into()),
+        Start::Forced => args.extend(["--run".into(), "--force".into()]),
     }
     match how {
         How::ReadOnly => args.push("--readonly".into()),
@@ -62,7 +66,7 @@ pub(super) fn assemble(
 /// As of [`assemble`].
 pub(super) fn rename(uuid: &str, name: &str, nodes: &[PathBuf]) -> Result<Vec<OsString>, String> {
     // Degraded or not: it is only made to be stopped.
-    let mut args = assemble(uuid, true, &How::ReadOnly, &[])?;
+    let mut args = assemble(uuid, Start::Degraded, &How::ReadOnly, &[])?;
     args.extend(update(name)?);
     args.extend(nodes.iter().map(OsString::from));
     Ok(args)
@@ -163,13 +167,14 @@ mod tests {
         let common = format!("--assemble /dev/md/nova-a3a88330 --config=none --uuid={UUID}");
         let named = How::Named("nova-ha.ha1:md1".into());
         let update = "--update=name --homehost=nova-ha.ha1 --name=md1";
-        for (degraded, how, options) in [
-            (false, &How::ReadOnly, "--readonly".to_owned()),
-            (true, &How::ReadOnly, "--run --readonly".to_owned()),
-            (false, &named, update.to_owned()),
-            (true, &named, format!("--run {update}")),
+        for (start, how, options) in [
+            (Start::Whole, &How::ReadOnly, "--readonly".to_owned()),
+            (Start::Degraded, &How::ReadOnly, "--run --readonly".to_owned()),
+            (Start::Whole, &named, update.to_owned()),
+            (Start::Degraded, &named, format!("--run {update}")),
+            (Start::Forced, &named, format!("--run --force {update}")),
         ] {
-            let args = assemble(UUID, degraded, how, &nodes()).unwrap();
+            let args = assemble(UUID, start, how, &nodes()).unwrap();
             assert_eq!(words(&args), format!("{common} {options} /dev/sdc /dev/dm-0"));
         }
         let args = rename(UUID, "compute1:md1", &nodes()).unwrap();
@@ -182,9 +187,9 @@ mod tests {
         for name in ["", "12345678901234567890123456789:md1"] {
             let why = rename(UUID, name, &nodes()).unwrap_err();
             assert!(why.contains("cannot write the name"), "{why}");
-            assert!(assemble(UUID, false, &How::Named(name.into()), &nodes()).is_err());
+            assert!(assemble(UUID, Start::Whole, &How::Named(name.into()), &nodes()).is_err());
         }
-        assert!(assemble("../../x", false, &How::ReadOnly, &nodes()).is_err());
+        assert!(assemble("../../x", Start::Whole, &How::ReadOnly, &nodes()).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which disks can be reserved: those that are nothing but members of what is taken, by one path each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::Members;
@@ -11,7 +11,7 @@ use crate::disks::{DiskId, Roots, md_superblock};
 /// Disks by their names everywhere.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// With their nodes here.
+    /// With their nodes here, in the order of the members.
     pub(super) able: Vec<(String, PathBuf)>,
     /// Which cannot be, and why.
     pub(super) unable: Vec<String>,
@@ -23,11 +23,16 @@ pub(super) struct Found {
 /// sysfs cannot be listed.
 pub(super) fn find(roots: &Roots, members: &Members) -> Result<Found, String> {
     let devices = roots.devices().map_err(|error| format!("block devices: {error}"))?;
-    let mut places: BTreeMap<&DiskId, BTreeSet<&Place>> = BTreeMap::new();
+    let mut places: Vec<(&DiskId, BTreeSet<&Place>)> = Vec::new();
     for (uuid, array) in members {
         let has = |place: &&Place| devices.iter().any(|d| place.is(&d.identity) && is_of(roots, d, uuid));
         for place in array.iter().filter(has) {
-            places.entry(&place.disk).or_default().insert(place);
+            match places.iter_mut().find(|(disk, _)| **disk == place.disk) {
+                Some((_, known)) => {
+                    known.insert(place);
+                }
+                None => places.push((&place.disk, BTreeSet::from([place]))),
+            }
         }
     }
     let mut found = Found::default();
@@ -95,7 +100,7 @@ mod tests {
 
     fn found(machine: &Machine, uuid: &str, disk: &str, part: Part) -> (Vec<String>, Vec<String>) {
         let place = Place { disk: DiskId::parse(disk).unwrap(), part };
-        let found = find(&machine.roots, &[(uuid.to_owned(), BTreeSet::from([place]))]).unwrap();
+        let found = find(&machine.roots, &[(uuid.to_owned(), vec![place])]).unwrap();
         let name = |node: PathBuf| node.file_name().unwrap().to_string_lossy().into_owned();
         (found.able.into_iter().map(|(_, node)| name(node)).collect(), found.unable)
     }

@@ -19,11 +19,12 @@ const UNIT_ATTENTION: i32 = 6;
 const CONFLICT: i32 = 24;
 /// A disk with many paths and many happenings says each once.
 const MOST_ATTENTIONS: u32 = 5;
+const READ_KEYS: &[&str] = &["--in", "--read-keys"];
 /// Of a program's own words.
 const MAX_CHARS: usize = 120;
 
 /// The program, with the time that all of it may take.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct SgPersist {
     deadline: Instant,
 }
@@ -86,9 +87,17 @@ impl SgPersist {
         }
     }
 
-    /// Makes this machine known to the disk by its key, whatever it was known by before.
+    /// Makes this machine known to the disk by its key, whatever it was known by before. A disk that says that it failed
+    /// may have done it: Linux's own target does where it cannot write down what it keeps.
     pub(super) async fn register(&self, node: &Path, key: ReservationKey) -> Said<()> {
-        self.run(node, &["--out", "--register-ignore", &format!("--param-sark={key}")]).await.map(done)
+        let said = self.run(node, &["--out", "--register-ignore", &format!("--param-sark={key}")]).await;
+        match said.map(done) {
+            failed @ Said::Other(_) => match self.run(node, READ_KEYS).await {
+                Said::Good(said) if keys(&said).contains(&key) => Said::Good(()),
+                Said::Good(_) | Said::Conflict | Said::Unsupported | Said::Other(_) => failed,
+            },
+            said => said,
+        }
     }
 
     /// Reserves it; what this machine has reserved so already is well.
@@ -109,20 +118,25 @@ impl SgPersist {
         self.run(node, &["--in", "--read-reservation"]).await.map(|said| held(&said))
     }
 
-    /// Takes a key off a disk that has it, and with it the reservation.
+    /// Takes a key off a disk that has it, and with it the reservation. What the disk says of that is believed only when
+    /// its keys have been read again.
     ///
     /// # Errors
     /// It may still be there.
     pub(super) async fn forget(&self, node: &Path, key: ReservationKey) -> Result<(), String> {
-        match self.run(node, &["--in", "--read-keys"]).await {
-            Said::Good(said) if keys(&said).contains(&key) => {}
-            Said::Good(_) | Said::Unsupported => return Ok(()),
-            said @ (Said::Conflict | Said::Other(_)) => return Err(said.text().to_owned()),
+        let mut why = String::new();
+        for _ in 0..2 {
+            match self.run(node, READ_KEYS).await {
+                Said::Good(said) if keys(&said).contains(&key) => {}
+                Said::Good(_) | Said::Unsupported => return Ok(()),
+                said @ (Said::Conflict | Said::Other(_)) => return Err(said.text().to_owned()),
+            }
+            if !why.is_empty() {
+                break;
+            }
+            why = self.run(node, &["--out", "--register-ignore", "--param-sark=0"]).await.text().to_owned();
         }
-        match self.run(node, &["--out", "--register-ignore", "--param-sark=0"]).await {
-            Said::Good(_) => Ok(()),
-            said => Err(format!("key {key} is still on it: {}", said.text())),
-        }
+        Err(format!("key {key} is still on it: {why}"))
     }
 
     async fn run(&self, node: &Path, args: &[&str]) -> Said<String> {

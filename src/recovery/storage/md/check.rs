@@ -33,12 +33,29 @@ pub async fn check(world: &World, case: &Case) -> Answer {
         Ok(seen) => seen,
         Err(answer) => return answer,
     };
-    match decide(&wanted, &seen, &ground) {
+    match decided(world, case, &wanted, &seen, &ground).await {
         Next::Say(answer) => answer,
         Next::Do { act, detail } => match is_able(world, case, &wanted, &ground, &act).await {
             Ok(()) => Answer::Ready { detail },
             Err(answer) => answer,
         },
+    }
+}
+
+/// What follows from a look. Where too little of it seems to be here, the disks are asked whether it is because this HA node
+/// has reserved them.
+pub(super) async fn decided(
+    world: &World,
+    case: &Case,
+    wanted: &Wanted,
+    seen: &Seen,
+    ground: &Ground<'_>,
+) -> Next {
+    match decide(wanted, seen, ground) {
+        Next::Say(Answer::Refused { .. }) if reserve::are_ours(world, case, wanted).await => {
+            decide(wanted, seen, &Ground { reserved: true, ..ground.clone() })
+        }
+        next => next,
     }
 }
 
@@ -150,6 +167,7 @@ pub(super) fn ground<'a>(
         earlier: case.marked.iter().map(|node| owner_mark::holder(node.as_str())).collect(),
         looked_at,
         allow_degraded: case.policy.md_allow_degraded,
+        reserved: false,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::disks::mountinfo::Mount;
 use crate::disks::on_disk::{OnDisk, on_disk};
 use crate::disks::owner_mark::{self, Owner, is_another_home};
 use crate::disks::running::{Over, Running, places_of};
-use crate::recovery::arrays::{Assembly, How, Mountpoint, Seen};
+use crate::recovery::arrays::{Assembly, How, Mountpoint, Seen, Start};
 use crate::recovery::storage::answer::Answer;
 
 /// What it stands on beside the look.
@@ -30,6 +30,8 @@ pub struct Ground<'a> {
     pub looked_at: BTreeSet<String>,
     /// Whether an array that has lost members is taken.
     pub allow_degraded: bool,
+    /// Whether its disks are reserved for this HA node.
+    pub reserved: bool,
 }
 
 /// What follows.
@@ -112,7 +114,7 @@ fn next(wanted: &Wanted, seen: &Seen, ground: &Ground<'_>) -> Result<Next, No> {
             ));
         }
         whose(array, on_disk(array.uuid(), sights), ground)?;
-        let found = match members(array, sights) {
+        let found = match members(array, sights, ground.reserved) {
             Ok(found) => found,
             Err(Unfit::TooFew(why)) => return refused(why),
             Err(Unfit::Another(why)) => return contradicted(why),
@@ -233,7 +235,11 @@ fn standing<'a>(
         let assembly = Assembly {
             uuid: array.uuid().to_owned(),
             members: found.places.clone(),
-            degraded: found.missing > 0,
+            start: match (found.missing, found.is_forced) {
+                (_, true) => Start::Forced,
+                (0, false) => Start::Whole,
+                (_, false) => Start::Degraded,
+            },
             how,
         };
         return Ok(Standing::First(Act::Assemble(assembly)));

@@ -18,15 +18,21 @@ pub struct Members {
     pub of: u32,
     /// Whether it was not stopped cleanly: the kernel resyncs it.
     pub is_dirty: bool,
+    /// Whether one of them is older than mdadm would take by itself.
+    pub is_forced: bool,
 }
 
 impl Members {
     /// For people.
     pub fn text(&self) -> String {
         let dirty = if self.is_dirty { ", not stopped cleanly: it is resynced" } else { "" };
+        let forced = match self.is_forced {
+            true => ", its disks refused a living host one by one",
+            false => "",
+        };
         match self.missing {
-            0 => format!("all {} members{dirty}", self.of),
-            missing => format!("DEGRADED, {missing} of {} members missing{dirty}", self.of),
+            0 => format!("all {} members{dirty}{forced}", self.of),
+            missing => format!("DEGRADED, {missing} of {} members missing{dirty}{forced}", self.of),
         }
     }
 }
@@ -40,8 +46,13 @@ pub enum Unfit {
     Another(String),
 }
 
-/// Looks at them. `sights` has no place that is not the array's.
-pub fn members(wanted: &WantedArray, sights: &[Sight]) -> Result<Members, Unfit> {
+/// Looks at them. `sights` has no place that is not the array's. `refused_one_by_one`: this HA node has reserved the disks,
+/// which may have refused a living host's writes one after the other.
+///
+/// md gives up a member that refuses, and writes that on the others before it tells anybody that the data is there.
+/// The last copy of something it does not give up: what that one refuses nobody is told. So a mirror's member that none of
+/// the newest has given up has all that was told, however often the others were written to meanwhile.
+pub fn members(wanted: &WantedArray, sights: &[Sight], refused_one_by_one: bool) -> Result<Members, Unfit> {
     let uuid = wanted.uuid();
     if let Some((place, other)) = somebody_elses(uuid, sights) {
         return Err(Unfit::Another(format!("{uuid}: {place} is a member of another array now, {other}")));
@@ -67,9 +78,26 @@ pub fn members(wanted: &WantedArray, sights: &[Sight]) -> Result<Members, Unfit>
             )));
         }
     }
-    let is_given_up = |member: &Superblock| freshest.iter().any(|by| gives_up(by, member));
-    let current =
-        found.iter().filter(|(_, member)| member.events.saturating_add(1) >= newest && !is_given_up(member));
+    let listed: Vec<(&Place, &Superblock)> =
+        found.into_iter().filter(|(_, member)| !freshest.iter().any(|by| gives_up(by, member))).collect();
+    let is_current = |member: &Superblock| member.events.saturating_add(1) >= newest;
+    let current: Vec<_> = listed.iter().copied().filter(|(_, member)| is_current(member)).collect();
+    let is_mirrored = current.iter().all(|(_, member)| matches!(member.level.as_str(), "raid1" | "raid10"));
+    match fit(wanted, &current) {
+        Err(Unfit::TooFew(why)) if refused_one_by_one && is_mirrored && listed.len() > current.len() => {
+            match fit(wanted, &listed) {
+                Ok(found) => Ok(Members { is_forced: true, ..found }),
+                Err(Unfit::TooFew(_)) => Err(Unfit::TooFew(why)),
+                Err(another) => Err(another),
+            }
+        }
+        found => found,
+    }
+}
+
+/// Whether these are enough.
+fn fit(wanted: &WantedArray, current: &[(&Place, &Superblock)]) -> Result<Members, Unfit> {
+    let uuid = wanted.uuid();
     let (mut slots, mut doubtful) = (BTreeSet::new(), BTreeSet::new());
     let mut places = BTreeSet::new();
     let (mut is_dirty, mut shape) = (false, None);
@@ -117,7 +145,7 @@ pub fn members(wanted: &WantedArray, sights: &[Sight]) -> Result<Members, Unfit>
             shape.level
         )));
     }
-    Ok(Members { places, missing, of: shape.raid_disks, is_dirty })
+    Ok(Members { places, missing, of: shape.raid_disks, is_dirty, is_forced: false })
 }
 
 /// Whether one member says that another one is none any more.
@@ -197,7 +225,7 @@ mod tests {
             change(slot, &mut member);
             member
         });
-        members(&array(), &sights(&found.map(Some).collect::<Vec<_>>()))
+        members(&array(), &sights(&found.map(Some).collect::<Vec<_>>()), false)
     }
 
     #[test]
@@ -226,6 +254,38 @@ mod tests {
             }
         });
         assert_eq!(spare.unwrap().missing, 1);
+    }
+
+    #[test]
+    fn the_last_copy_of_what_refused_a_living_host_has_all_of_it() {
+        // From the last to the first, as they are reserved: each mirror's second half is given up, and written so.
+        let refused = |slot: usize| {
+            let given_up: &[u32] = match slot {
+                3 => &[],
+                2 | 1 => &[3],
+                _ => &[1, 3],
+            };
+            let mut member = superblock(slot);
+            member.events += 4 - slot as u64;
+            member.members.retain(|number, _| !given_up.contains(number));
+            member
+        };
+        let all: Vec<_> = (0..4).map(|slot| Some(refused(slot))).collect();
+        assert!(matches!(members(&array(), &sights(&all), false), Err(Unfit::TooFew(_))), "mdadm would not");
+        let found = members(&array(), &sights(&all), true).unwrap();
+        let slots: Vec<usize> =
+            (0..4).filter(|slot| found.places.contains(&sights(&all)[*slot].place)).collect();
+        assert_eq!((slots, found.missing, found.is_forced), (vec![0, 2], 2, true));
+        // One that was given up is none of it, also where nothing else is left.
+        let mut without = all.clone();
+        without[2] = None;
+        assert!(matches!(members(&array(), &sights(&without), true), Err(Unfit::TooFew(_))));
+        // A parity says nothing of what was refused.
+        let mut wanted = array();
+        wanted.published.level = "raid5".into();
+        let parity = |slot| Some(Superblock { level: "raid5".into(), ..refused(slot) });
+        let all: Vec<_> = (0..4).map(parity).collect();
+        assert!(matches!(members(&wanted, &sights(&all), true), Err(Unfit::TooFew(_))));
     }
 
     #[test]
@@ -290,7 +350,7 @@ mod tests {
         wanted.behind = wanted.places.iter().take(1).cloned().collect();
         let with = |slots: &[usize]| {
             let found: Vec<_> = (0..4).map(|slot| slots.contains(&slot).then(|| superblock(slot))).collect();
-            members(&wanted, &sights(&found))
+            members(&wanted, &sights(&found), false)
         };
         assert_eq!(with(&[0, 1, 2, 3]).unwrap().missing, 0, "it was rebuilt since");
         assert_eq!(with(&[0, 1, 2]).unwrap().missing, 2);
@@ -310,7 +370,7 @@ mod tests {
         };
         let found = |is_clean| {
             let all: Vec<_> = (0..4).map(|slot| member(slot, is_clean)).collect();
-            members(&wanted, &sights(&all))
+            members(&wanted, &sights(&all), false)
         };
         assert_eq!(found(true).unwrap().missing, 1);
         assert!(matches!(found(false), Err(Unfit::TooFew(why)) if why.contains("force")));

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::decide::Ground;
-use super::wanted::Wanted;
+use super::wanted::{Wanted, WantedArray};
+use crate::disks::md_superblock::Role;
 use crate::disks::owner_mark::{self, Owner};
 use crate::disks::places::Place;
 use crate::disks::reservation_key::ReservationKey;
 use crate::fence::off::{Permission, Settings};
+use crate::recovery::arrays::Seen;
 use crate::recovery::executor::Context;
 use crate::recovery::facts::Case;
 use crate::recovery::proof::KnownOff;
@@ -16,8 +18,33 @@ use crate::recovery::stop::Stop;
 use crate::recovery::storage::answer::Answer;
 use crate::recovery::world::World;
 
-fn members(wanted: &Wanted) -> Vec<(String, BTreeSet<Place>)> {
-    wanted.arrays.iter().map(|array| (array.uuid().to_owned(), array.places.clone())).collect()
+fn members(wanted: &Wanted) -> Vec<(String, Vec<Place>)> {
+    let places = |array: &WantedArray| array.places.iter().cloned().collect();
+    wanted.arrays.iter().map(|array| (array.uuid().to_owned(), places(array))).collect()
+}
+
+/// From the array's last place to its first. What a living host writes meanwhile, and its md has no time to write down, is
+/// then on the copies that refuse it last, and these are the ones that md resyncs the others from.
+fn in_order(wanted: &Wanted, seen: &Seen) -> Vec<(String, Vec<Place>)> {
+    let mut found = members(wanted);
+    for ((uuid, places), sights) in found.iter_mut().zip(&seen.sights) {
+        let slot = |place: &Place| {
+            let sight = sights.iter().find(|sight| sight.place == *place)?;
+            sight.superblocks.iter().filter(|found| found.array == *uuid).find_map(|found| match found.role {
+                Role::Place(slot) => Some(slot),
+                Role::Spare | Role::Faulty | Role::Journal => None,
+            })
+        };
+        places.sort_by_cached_key(|place| slot(place).map_or((0, 0), |slot| (1, u16::MAX - slot)));
+    }
+    found
+}
+
+/// Whether the disks say that this HA node has reserved them, and nobody else any.
+pub(super) async fn are_ours(world: &World, case: &Case, wanted: &Wanted) -> bool {
+    let within = case.policy.storage_check_deadline;
+    case.policy.md_reserve_disks
+        && world.reservations.holders(&members(wanted), within).await == BTreeSet::from([key(world)])
 }
 
 fn key(world: &World) -> ReservationKey {
@@ -60,11 +87,12 @@ pub(super) async fn is_free(
 pub(super) async fn reserve(
     context: &Context<'_>,
     wanted: &Wanted,
+    seen: &Seen,
     ground: &Ground<'_>,
     off: &mut KnownOff<'_>,
 ) -> Result<Result<String, Answer>, Stop> {
     let (world, case) = (context.world, context.case);
-    let (members, key, earlier) = (members(wanted), key(world), earlier(wanted, ground));
+    let (members, key, earlier) = (in_order(wanted, seen), key(world), earlier(wanted, ground));
     let order = Order { members: &members, key, earlier: &earlier };
     let within = Settings::of(&case.policy).attempt;
     let proof = off.fresh().await?;
@@ -93,5 +121,23 @@ fn kept(why: &Kept) -> Answer {
         Kept::Still { disk, why } => {
             Answer::Refused { detail: format!("{disk} is reserved, and stays so: {why}") }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recovery::storage::md::example::{host, sights, superblock};
+    use crate::recovery::storage::md::wanted::wanted;
+
+    #[test]
+    fn the_copies_that_md_resyncs_from_are_reserved_last() {
+        let wanted = wanted(&host(), "/instances".as_ref()).unwrap();
+        let mut found: Vec<_> = [2, 0, 3, 1].map(|slot| Some(superblock(slot))).into();
+        found[2].as_mut().unwrap().role = Role::Spare;
+        let seen = Seen { sights: vec![sights(&found)], ..Seen::default() };
+        let places: Vec<Place> = sights(&found).into_iter().map(|sight| sight.place).collect();
+        let order = &in_order(&wanted, &seen)[0].1;
+        assert_eq!(*order, [2, 0, 3, 1].map(|at: usize| places[at].clone()), "a spare, then 2, 1, 0");
     }
 }

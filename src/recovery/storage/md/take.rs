@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::check::{ground, look, published};
-use super::decide::{Act, Next, decide, has_its_filesystems};
+use super::check::{decided, ground, look, published};
+use super::decide::{Act, Next, has_its_filesystems};
 use super::reserve::reserve;
 use super::wanted::Wanted;
 use crate::disks::md::State;
 use crate::disks::running::Running;
 use crate::fence::PoweredOff;
 use crate::fence::off::{Permission, Settings};
-use crate::recovery::arrays::{Assembly, How, Scope, Seen};
+use crate::recovery::arrays::{Assembly, How, Scope, Seen, Start};
 use crate::recovery::executor::Context;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
@@ -53,13 +53,12 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
             Ok(ground) => ground,
             Err(answer) => return Ok(answer),
         };
-        let (act, detail) = match decide(&wanted, &seen, &ground) {
+        let (act, detail) = match decided(world, case, &wanted, &seen, &ground).await {
             Next::Say(answer) => return Ok(with(answer, reserved)),
             Next::Do { act, detail } => (act, detail),
         };
-        let is_ours_from_now = matches!(&act, Act::Assemble(Assembly { how: How::Named(_), .. }));
-        if is_ours_from_now && reserved.is_none() && case.policy.md_reserve_disks {
-            match reserve(context, &wanted, &ground, off).await? {
+        if writes(&act) && reserved.is_none() && case.policy.md_reserve_disks {
+            match reserve(context, &wanted, &seen, &ground, off).await? {
                 Ok(said) => reserved = Some(said),
                 Err(answer) => return Ok(answer),
             }
@@ -93,6 +92,14 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
         last = Some(act);
     }
     Ok(Answer::CannotTell { why: format!("it is not taken after {most} steps") })
+}
+
+/// Whether it writes to members: its name, or that they are current.
+fn writes(act: &Act) -> bool {
+    match act {
+        Act::Assemble(order) => order.start == Start::Forced || matches!(order.how, How::Named(_)),
+        Act::Stop { .. } | Act::Mount { .. } => false,
+    }
 }
 
 /// How much is to be seen after an act. Before anything is written all disks are: the acts that write to members come after a

@@ -21,6 +21,7 @@ fn ground() -> Ground<'static> {
         earlier: BTreeSet::new(),
         looked_at: BTreeSet::new(),
         allow_degraded: true,
+        reserved: false,
     }
 }
 
@@ -297,7 +298,10 @@ fn a_degraded_array_is_taken_where_the_policy_says_so() {
     let Next::Do { act: Act::Assemble(order), detail } = decide(&wanted(), &seen, &ground()) else {
         panic!("not taken")
     };
-    assert!(order.degraded && order.members.len() == 3 && detail.contains("DEGRADED, 1 of 4"), "{detail}");
+    assert!(
+        order.start == Start::Degraded && order.members.len() == 3 && detail.contains("DEGRADED, 1 of 4"),
+        "{detail}"
+    );
     let strict = Ground { allow_degraded: false, ..ground() };
     assert!(said(&seen, &strict).starts_with("refused: "), "{}", said(&seen, &strict));
     // A disk that fails after it was taken changes nothing.
