@@ -21,9 +21,16 @@ SETTLE_SECONDS = 10
 def attach_all(disks, index):
     """Attaches the disks of a spec that are not pulled."""
     mount_configfs()
+    keep_registrations()
     for slot, disk in enumerate(disks):
         if disk["present"]:
             attach(index, slot, disk["ubd"], disk["serial"])
+
+
+def keep_registrations():
+    """Where LIO writes down who is registered. Without the folder it does what it is told, and says that it failed; nobody gives
+    what is in there back to it at its next boot."""
+    os.makedirs("/var/target/pr", exist_ok=True)
 
 
 def mount_configfs():

@@ -14,14 +14,11 @@ ISCSI = f"{disks.TARGET}/iscsi"
 AUTHORITY = "iqn.2026-11.example.nova-ha-lab"
 NAME = f"{AUTHORITY}:shelf"
 PORT = 3260
-# Where LIO writes down registrations that are to outlive the shelf's own power: where there is no such folder it refuses
-# them. Nobody gives them back to it at its next boot.
-KEPT = "/var/target/pr"
 
 
 def export(own, exports, address):
     """Every disk, and for each initiator those that it may see, numbered in an order of its own."""
-    os.makedirs(KEPT, exist_ok=True)
+    disks.keep_registrations()
     subprocess.run(["modprobe", "iscsi_target_mod"], check=True)
     disks.mount_configfs()
     group = f"{ISCSI}/{NAME}/tpgt_1"
