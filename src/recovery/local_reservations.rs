@@ -134,14 +134,14 @@ async fn one(program: &SgPersist, order: &Order<'_>, disk: String, node: &Path) 
     let mut preempted = BTreeSet::new();
     let mut why = String::new();
     for _ in 0..MOST_TRIES {
-        match program.reserve(&node, order.key).await {
+        match program.reserve(node, order.key).await {
             Said::Good(()) => return One::Reserved(preempted),
             Said::Conflict => {}
             // Registered and not reserved: the second fence is not there, and nothing is in our way.
             Said::Unsupported => return One::Unable(format!("{disk} keeps no reservations of this kind")),
             Said::Other(why) => return One::Unable(format!("{disk}: {why}")),
         }
-        let held = match program.holder(&node).await {
+        let held = match program.holder(node).await {
             Said::Good(Some(held)) => held,
             Said::Good(None) => continue,
             Said::Conflict | Said::Unsupported => {
@@ -155,10 +155,10 @@ async fn one(program: &SgPersist, order: &Order<'_>, disk: String, node: &Path) 
         };
         if !order.may_preempt(held.key) {
             // Ours goes again: nothing of this disk is ours to hold.
-            let _ours = program.forget(&node, order.key).await;
+            let _ours = program.forget(node, order.key).await;
             return One::Kept(Kept::ByAnHaNode { disk, key: held.key });
         }
-        match program.preempt(&node, order.key, held).await {
+        match program.preempt(node, order.key, held).await {
             Said::Good(()) => {
                 preempted.insert(held.key);
             }
