@@ -320,6 +320,7 @@ class Lab(Faults, Product, Incidents):
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.state / "log", target / "services")
         for machine in self.with_shelf():
+            machine.say_what_hangs()
             for name, folder in machine.log_folders().items():
                 if folder.is_dir():
                     shutil.copytree(folder, target / machine.name / name, dirs_exist_ok=True)

@@ -193,6 +193,9 @@ class Machine:
                 except ProcessLookupError:
                     continue
 
+    def say_what_hangs(self):
+        """Whatever of it waits for a disk says so in its logs: only of machines with a kernel of their own."""
+
     def processes(self, word):
         """Pids of the machine's processes whose command line holds the word."""
         found = []

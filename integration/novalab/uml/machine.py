@@ -148,6 +148,16 @@ class UmlMachine(Machine):
             pass
         self.latch.die("panic")
 
+    def say_what_hangs(self):
+        """Its kernel says on its console which tasks wait for a disk, and where; one that does not answer says nothing."""
+        if self.latch.lives():
+            try:
+                # All levels go to the console first.
+                for key in ("8", "w", "m"):
+                    kernel.mconsole(self.folder, self.name, f"sysrq {key}", timeout=2.0)
+            except OSError:
+                return
+
     def processes(self, word):
         """Pids, inside, of the machine's processes whose command line holds the word."""
         return json.loads(self._ask({"do": "processes", "word": word})) if self.latch.lives() else []
