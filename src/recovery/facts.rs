@@ -58,6 +58,8 @@ pub struct Case {
     /// HA nodes whose mark may be on the host's disks, by the journal: all that began to take them. Empty before a
     /// claim.
     pub marked: BTreeSet<HaNodeName>,
+    /// Whether a person cut the host's power after its disks had refused it, by the journal.
+    pub cut_by_hand: bool,
 }
 
 fn tree(source: TreeError) -> Stop {
@@ -156,6 +158,7 @@ fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Result<Cas
         tree: snapshot,
         generation,
         marked: BTreeSet::new(),
+        cut_by_hand: false,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::stop::Stop;
+use super::storage::answer::HOST_LIVES;
 use super::world::World;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::incident::journal::{Event, JournalEntry};
@@ -50,6 +51,8 @@ pub struct History {
     pub took_storage: BTreeSet<HaNodeName>,
     /// HA nodes whose mark may be on the disks: all that ever began.
     pub marked: BTreeSet<HaNodeName>,
+    /// Whether a person resumed it that was held because the host lived: its power was cut by hand.
+    pub cut_by_hand: bool,
     /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
     strategies: BTreeMap<Option<String>, String>,
 }
@@ -69,7 +72,7 @@ impl History {
         let read = |source| Stop::Store { doing: "read its journal", source };
         let tree = |source| Stop::Tree { source };
         let mut history = Self::default();
-        let mut began = false;
+        let (mut began, mut lives) = (false, false);
         for stored in world.store.list(&keys.journal()).await.map_err(read)? {
             let entry: JournalEntry = parse(&stored.key, &stored.value).map_err(tree)?;
             match entry.what {
@@ -98,11 +101,14 @@ impl History {
                 Event::HolderFenced { node, .. } => {
                     history.took_storage.remove(&node);
                 }
-                Event::Resumed { .. } => history.resumed = history.resumed.max(Some(entry.term)),
+                Event::Held { reason } => lives = reason.contains(HOST_LIVES),
+                Event::Resumed { .. } => {
+                    history.resumed = history.resumed.max(Some(entry.term));
+                    history.cut_by_hand |= std::mem::take(&mut lives);
+                }
                 Event::Started { .. }
                 | Event::FencingHolder { .. }
                 | Event::Finished { .. }
-                | Event::Held { .. }
                 | Event::Withdrawn { .. }
                 | Event::Abandoned { .. }
                 | Event::Closed { .. } => {}

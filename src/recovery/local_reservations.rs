@@ -7,7 +7,7 @@
 mod disks;
 mod sg_persist;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use tokio::time::Instant;
 
 use self::sg_persist::{Said, SgPersist};
 use super::reservations::{Kept, Members, Order, Reservations, Reserved};
-use crate::disks::Roots;
 use crate::disks::reservation_key::ReservationKey;
+use crate::disks::{DiskId, Roots};
 use crate::fence::PoweredOff;
 use crate::may_hang::MayHang;
 
 /// How often one that is refused is tried to be taken from whoever has it: another one may have it by then.
-const MOST_TRIES: u32 = 3;
+const MOST_TRIES: u32 = 4;
 
 /// This machine's.
 #[derive(Debug, Clone, Default)]
@@ -41,12 +41,15 @@ enum One {
 
 #[async_trait]
 impl Reservations for LocalReservations {
-    async fn holders(&self, members: &Members, within: Duration) -> BTreeSet<ReservationKey> {
+    async fn holders(&self, members: &Members, within: Duration) -> BTreeMap<DiskId, ReservationKey> {
         let deadline = Instant::now() + within;
-        let Ok(found) = self.find(members, within).await else { return BTreeSet::new() };
-        let Ok(program) = SgPersist::find(deadline) else { return BTreeSet::new() };
-        let looks = join_all(found.able.iter().map(|(_, node)| program.holder(node))).await;
-        looks.into_iter().filter_map(|said| said.good().flatten()).map(|held| held.key).collect()
+        let Ok(found) = self.find(members, within).await else { return BTreeMap::new() };
+        let Ok(program) = &SgPersist::find(deadline) else { return BTreeMap::new() };
+        let one = |(disk, node): (DiskId, PathBuf)| async move {
+            let held = program.holder(&node).await.good().flatten()?;
+            Some((disk, held.key))
+        };
+        join_all(found.able.into_iter().map(one)).await.into_iter().flatten().collect()
     }
 
     async fn reserve(
@@ -79,7 +82,7 @@ impl Reservations for LocalReservations {
             }
         }
         for (disk, node) in registered {
-            match one(&program, order, disk, &node).await {
+            match one(&program, order, disk.to_string(), &node).await {
                 One::Reserved(preempted) => {
                     reserved.disks += 1;
                     reserved.preempted.extend(preempted);
@@ -94,12 +97,21 @@ impl Reservations for LocalReservations {
     async fn give_up(&self, members: &Members, key: ReservationKey, within: Duration) -> Result<(), String> {
         let deadline = Instant::now() + within;
         let found = self.find(members, within).await?;
-        // Nothing here can have reserved any without it.
-        let Ok(program) = &SgPersist::find(deadline) else { return Ok(()) };
-        let one = |(disk, node): (String, PathBuf)| async move {
+        let program = match SgPersist::find(deadline) {
+            Ok(program) => program,
+            // Without it nothing here can have reserved any, but where it was taken away since.
+            Err(why) => {
+                tracing::warn!(why, "whether the disks are reserved is not known");
+                return Ok(());
+            }
+        };
+        let program = &program;
+        let one = |(disk, node): (DiskId, PathBuf)| async move {
             program.forget(&node, key).await.map_err(|why| format!("{disk}: {why}"))
         };
-        join_all(found.able.into_iter().map(one)).await.into_iter().collect()
+        // Also where it could not be reserved any more: a path that was added since, a partition.
+        let all = found.able.into_iter().chain(found.others);
+        join_all(all.map(one)).await.into_iter().collect()
     }
 }
 
@@ -120,9 +132,9 @@ impl LocalReservations {
 async fn register(
     program: &SgPersist,
     key: ReservationKey,
-    disks: Vec<(String, PathBuf)>,
-) -> Vec<(String, PathBuf, Said<()>)> {
-    let one = |(disk, node): (String, PathBuf)| async move {
+    disks: Vec<(DiskId, PathBuf)>,
+) -> Vec<(DiskId, PathBuf, Said<()>)> {
+    let one = |(disk, node): (DiskId, PathBuf)| async move {
         let said = program.register(&node, key).await;
         (disk, node, said)
     };
@@ -133,13 +145,17 @@ async fn register(
 async fn one(program: &SgPersist, order: &Order<'_>, disk: String, node: &Path) -> One {
     let mut preempted = BTreeSet::new();
     let mut why = String::new();
-    for _ in 0..MOST_TRIES {
+    for tries in 0..MOST_TRIES {
         match program.reserve(node, order.key).await {
             Said::Good(()) => return One::Reserved(preempted),
             Said::Conflict => {}
             // Registered and not reserved: the second fence is not there, and nothing is in our way.
             Said::Unsupported => return One::Unable(format!("{disk} keeps no reservations of this kind")),
-            Said::Other(why) => return One::Unable(format!("{disk}: {why}")),
+            Said::Other(why) if tries == 0 => return One::Unable(format!("{disk}: {why}")),
+            Said::Other(said) => {
+                why = said;
+                continue;
+            }
         }
         let held = match program.holder(node).await {
             Said::Good(Some(held)) => held,

@@ -197,6 +197,7 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
             ),
         );
     }
+    // That the host lives is seen once it was begun: the step itself holds it for a person then.
     if let Some(answer @ (Answer::Refused { .. } | Answer::Contradicted { .. } | Answer::CannotTell { .. })) =
         &facts.storage_says
     {

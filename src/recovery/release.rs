@@ -43,6 +43,7 @@ pub async fn run(world: &World, host: &HostName, by: &str) -> Result<String, Sto
         unclear @ (Answer::Taken { .. }
         | Answer::Refused { .. }
         | Answer::Contradicted { .. }
+        | Answer::HostLives { .. }
         | Answer::CannotTell { .. }) => {
             return Err(Stop::waiting(
                 format!("the storage of {host} is not released: {}", unclear.text()),

@@ -3,11 +3,12 @@
 //! A second fence. A host that its BMC calls off, and that lives, has its writes refused by the disks. It never
 //! stands for the proof of *off*: disks that keep no reservations are taken all the same, and that is said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::disks::DiskId;
 use crate::disks::places::Place;
 use crate::disks::reservation_key::ReservationKey;
 use crate::fence::PoweredOff;
@@ -19,8 +20,8 @@ pub type Members = [(String, Vec<Place>)];
 /// more, is left alone.
 #[async_trait]
 pub trait Reservations: Send + Sync {
-    /// Who has reserved the disks of these members, as far as they say it. Changes nothing.
-    async fn holders(&self, members: &Members, within: Duration) -> BTreeSet<ReservationKey>;
+    /// Who has reserved the disks of these members; those that do not say it are left out. Changes nothing.
+    async fn holders(&self, members: &Members, within: Duration) -> BTreeMap<DiskId, ReservationKey>;
 
     /// Reserves the disks of these members, one after the other, so that nobody but this HA node writes to them, while the host that had
     /// them is proved off. Whoever had reserved one loses it, and what it had under way there is aborted. What is

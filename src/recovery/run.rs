@@ -325,6 +325,7 @@ async fn attempt(
     };
     history.same_strategy(id, &world.me, &case.storage.strategy)?;
     case.marked.clone_from(&history.marked);
+    case.cut_by_hand = history.cut_by_hand;
     if work == Work::Claim {
         not_in_maintenance(&case)?;
     }

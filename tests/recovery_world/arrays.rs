@@ -234,6 +234,12 @@ impl Universe {
             order.uuid == UUID && members.is_subset(&here) && is_whole,
             format!("{node} assembles {order:?}"),
         );
+        if order.start == Start::Forced {
+            let newest = self.the_array().events.into_iter().max().unwrap();
+            for slot in (0..4).filter(|slot| members.contains(&place(*slot))) {
+                self.the_array().events[slot] = newest;
+            }
+        }
         match how {
             How::ReadOnly => {
                 self.did(node, "look".into());

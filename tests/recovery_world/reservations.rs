@@ -1,13 +1,14 @@
 //! What the dead host's disks keep of who may write to them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use nova_ha::disks::owner_mark;
 use nova_ha::disks::reservation_key::ReservationKey;
+use nova_ha::disks::{DiskId, owner_mark};
 use nova_ha::fence::PoweredOff;
+use nova_ha::incident::status::State;
 use nova_ha::keys;
 use nova_ha::recovery::reservations::{Kept, Members, Order, Reservations, Reserved};
 
@@ -68,9 +69,10 @@ pub(crate) struct SimReservations(pub(crate) Arc<Process>);
 
 #[async_trait]
 impl Reservations for SimReservations {
-    async fn holders(&self, _: &Members, _: Duration) -> BTreeSet<ReservationKey> {
-        let asked = self.0.call("holders", || (), |u| Ok(u.the_array().reservation.by.into_iter().collect()));
-        asked.await.unwrap_or_default()
+    async fn holders(&self, members: &Members, _: Duration) -> BTreeMap<DiskId, ReservationKey> {
+        let by = self.0.call("holders", || (), |u| Ok(u.the_array().reservation.by)).await.ok().flatten();
+        let disks = members.iter().flat_map(|(_, places)| places).map(|place| place.disk.clone());
+        disks.filter_map(|disk| Some((disk, by?))).collect()
     }
 
     async fn reserve(&self, order: &Order<'_>, _: &PoweredOff, _: Duration) -> Result<Reserved, Kept> {
@@ -162,13 +164,12 @@ fn refusing() -> Stage {
 }
 
 #[test]
-fn an_array_that_refused_a_living_host_is_taken_from_the_copies_that_refused_last() {
+fn a_host_that_writes_while_it_is_refused_is_a_persons_and_then_taken_from_the_copies_that_refused_last() {
     let stage = refusing();
     let process = stage.process("ha1", None);
     let _reports = block_on(&stage.time, process.run()).unwrap().unwrap();
-    all_refused(&stage, "no fault");
-    let calls = process.calls();
-    for (at, name) in calls.iter().enumerate() {
+    all_refused(&stage, "ha1", "no fault");
+    for (at, name) in process.calls().iter().enumerate() {
         for fault in [Fault::DiesBefore, Fault::DiesAfter] {
             let what = format!("{fault:?} at call {at} ({name})");
             let stage = refusing();
@@ -176,15 +177,38 @@ fn an_array_that_refused_a_living_host_is_taken_from_the_copies_that_refused_las
             stage.nothing_was_broken(&what);
             stage.wait(Duration::from_secs(1));
             stage.recover_until_settled("ha1");
-            all_refused(&stage, &what);
+            all_refused(&stage, "ha1", &what);
         }
     }
 }
 
-fn all_refused(stage: &Stage, what: &str) {
-    stage.all_runs_on("ha1", what);
+#[test]
+fn an_ha_node_that_goes_on_with_it_knows_what_the_one_before_had_reserved() {
+    let stage = refusing();
+    let process = stage.process("ha1", None);
+    let _reports = block_on(&stage.time, process.run()).unwrap().unwrap();
+    let at = process.calls().iter().position(|name| name == "reserve").unwrap();
+    let stage = refusing();
+    let _died = block_on(&stage.time, stage.process("ha1", Some((at, Fault::DiesAfter))).run());
+    stage.with(|u| u.dies("ha1"));
+    stage.wait(Duration::from_secs(60));
+    let said = stage.recover_until_settled("ha2");
+    all_refused(&stage, "ha2", &format!("adopted: {said:?}"));
+}
+
+/// It is held for a person, who cuts its power; then all of it is taken.
+fn all_refused(stage: &Stage, node: &str, what: &str) {
+    let State::Held { reason } = stage.record().status.state else { panic!("{what}: not held") };
+    assert!(reason.contains("it lives") && reason.contains("incident resume"), "{what}: {reason}");
+    let posts = stage.with(|u| u.effects.iter().filter(|e| e.what.starts_with("POST ")).count());
+    assert_eq!(posts, 0, "{what}: its guests run there");
+    stage.with(|u| assert_eq!(u.the_array().names, [0; 4].map(|_| NAME.to_owned()), "{what}"));
+    stage.resume();
+    stage.wait(Duration::from_secs(70));
+    let said = stage.recover_until_settled(node);
+    stage.all_runs_on(node, &format!("{what}: {said:?}"));
     stage.with(|u| {
-        let mark = owner_mark::mark("ha1", NAME);
+        let mark = owner_mark::mark(node, NAME);
         let array = u.the_array();
         let marked: Vec<usize> = (0..4).filter(|slot| array.names[*slot] == mark).collect();
         assert_eq!(marked, [0, 2], "{what}");

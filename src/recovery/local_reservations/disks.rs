@@ -12,9 +12,11 @@ use crate::disks::{DiskId, Roots, md_superblock};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     /// With their nodes here, in the order of the members.
-    pub(super) able: Vec<(String, PathBuf)>,
+    pub(super) able: Vec<(DiskId, PathBuf)>,
     /// Which cannot be, and why.
     pub(super) unable: Vec<String>,
+    /// All ways to those.
+    pub(super) others: Vec<(DiskId, PathBuf)>,
 }
 
 /// Looks for them.
@@ -38,8 +40,13 @@ pub(super) fn find(roots: &Roots, members: &Members) -> Result<Found, String> {
     let mut found = Found::default();
     for (disk, places) in places {
         match node(&devices, disk, &places) {
-            Ok(device) => found.able.push((disk.to_string(), roots.node(&device.name))),
-            Err(why) => found.unable.push(format!("{disk} ({why})")),
+            Ok(device) => found.able.push((disk.clone(), roots.node(&device.name))),
+            Err(why) => {
+                found.unable.push(format!("{disk} ({why})"));
+                let is_way = |device: &&Device| matches!(&device.identity, Identity::Disk { id, kind: Kind::Scsi, partition: None } if id == disk);
+                let ways = devices.iter().filter(is_way).map(|way| (disk.clone(), roots.node(&way.name)));
+                found.others.extend(ways);
+            }
         }
     }
     Ok(found)

@@ -14,8 +14,9 @@ const TYPE: &str = "--prout-type=1";
 /// Exit codes: the disk does not know the command, or a part of it.
 const ILLEGAL_REQUEST: i32 = 5;
 const INVALID_OPCODE: i32 = 9;
-/// Something happened to the disk since it was last asked; it says so once, and has done nothing.
-const UNIT_ATTENTION: i32 = 6;
+/// It has done nothing, and may do it when it is asked again: something happened to it since it was last asked, which it
+/// says once; it was interrupted, or had too much to do.
+const ASK_AGAIN: [i32; 4] = [6, 11, 26, 27];
 const CONFLICT: i32 = 24;
 /// A disk with many paths and many happenings says each once.
 const MOST_ATTENTIONS: u32 = 5;
@@ -151,13 +152,17 @@ impl SgPersist {
                 Err(error) => return Said::Other(chain(&error)),
             };
             match program.run().await {
-                Ok(done) if done.ended == Ended::Exit(UNIT_ATTENTION) => last = Said::Other(words(&done)),
+                Ok(done) if is_to_be_asked_again(done.ended) => last = Said::Other(words(&done)),
                 Ok(done) => return read(&done),
                 Err(error) => return Said::Other(chain(&error)),
             }
         }
         last
     }
+}
+
+fn is_to_be_asked_again(ended: Ended) -> bool {
+    matches!(ended, Ended::Exit(code) if ASK_AGAIN.contains(&code))
 }
 
 fn done(_: String) -> Result<(), String> {

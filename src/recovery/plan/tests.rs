@@ -249,6 +249,7 @@ fn storage_that_could_not_be_taken_is_known_before_the_claim() {
         (Answer::Taken { detail: said(), more: None }, true),
         (Answer::Refused { detail: said() }, false),
         (Answer::Contradicted { detail: said() }, false),
+        (Answer::HostLives { detail: said() }, true),
         (Answer::CannotTell { why: said() }, false),
     ] {
         for strategy in [exec(), Strategy::Md] {

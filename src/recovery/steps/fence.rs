@@ -167,13 +167,22 @@ async fn not_answering(context: &Context<'_>, when: &str) -> Result<(), Stop> {
 async fn silent_after_off(context: &Context<'_>) -> Result<String, Stop> {
     let (host, clock) = (context.case.id.host(), context.world.clock.as_ref());
     match settled(clock, || async { Ok::<_, Stop>(reach(context).await) }).await? {
+        // Whoever looked says that it is something else, in front of the host or in its place.
+        somebody
+            if somebody.is_of_somebody() && confirmed(context.world, &context.case.id).await?.is_some() =>
+        {
+            Ok(format!(
+                "off by a person's word, although its address takes connections or refuses them ({})",
+                somebody.text()
+            ))
+        }
         somebody if somebody.is_of_somebody() => Err(Stop::waiting(
             format!(
                 "the power of {host} reads off, yet its address takes connections or refuses them ({})",
                 somebody.text()
             ),
             format!(
-                "see what has the address of {host}, and whether {host} is off: ping, arp; nova-ha host show {host}"
+                "look at {host} itself; if it is off, whatever has its address: nova-ha confirm-off {host} --by NAME --ttl 10m"
             ),
         )),
         Answer::Yes => Err(Stop::held(format!(

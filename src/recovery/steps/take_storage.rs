@@ -15,7 +15,7 @@ use crate::recovery::history::strategy_fact;
 use crate::recovery::holder;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
-use crate::recovery::storage::answer::Answer;
+use crate::recovery::storage::answer::{Answer, HOST_LIVES};
 use crate::recovery::storage::strategy;
 use crate::tree::storage::Strategy;
 
@@ -47,6 +47,7 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
         }
         Answer::Refused { detail } => Err(refused(context, &detail)),
         Answer::Contradicted { detail } => Err(contradicted(context, &detail)),
+        Answer::HostLives { detail } => Err(host_lives(context, &detail)),
         Answer::CannotTell { why } => Err(unknown(context, &why)),
     }
 }
@@ -64,6 +65,7 @@ pub async fn again(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<
         }
         Some(Answer::Refused { detail }) => Err(refused(context, &detail)),
         Some(Answer::Contradicted { detail }) => Err(contradicted(context, &detail)),
+        Some(Answer::HostLives { detail }) => Err(host_lives(context, &detail)),
         Some(Answer::CannotTell { why }) => Err(unknown(context, &why)),
     }
 }
@@ -85,6 +87,7 @@ async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<(String, 
     let said = match strategy::take(context, &guests(context), off).await? {
         Some(Answer::Refused { detail }) => return Err(refused(context, &detail)),
         Some(Answer::Contradicted { detail }) => return Err(contradicted(context, &detail)),
+        Some(Answer::HostLives { detail }) => return Err(host_lives(context, &detail)),
         Some(Answer::Taken { detail, more }) if context.case.storage.strategy == Strategy::Md => {
             return Ok((detail, more));
         }
@@ -98,6 +101,7 @@ async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<(String, 
         Some(Answer::Contradicted { detail }) => {
             Err(contradicted(context, &format!("{said}; then {detail}")))
         }
+        Some(Answer::HostLives { detail }) => Err(host_lives(context, &format!("{said}; then {detail}"))),
         Some(Answer::CannotTell { why }) => {
             Err(unknown(context, &format!("{said}; then cannot tell: {why}")))
         }
@@ -173,6 +177,14 @@ fn contradicted(context: &Context<'_>, detail: &str) -> Stop {
         "the storage of {} is not what it published: {detail}; look, then nova-ha incident resume {} --by NAME",
         context.case.id.host(),
         context.case.id
+    ))
+}
+
+/// Its guests run there: nothing more is asked for before a person has cut its power.
+fn host_lives(context: &Context<'_>, detail: &str) -> Stop {
+    let (host, id) = (context.case.id.host(), &context.case.id);
+    Stop::held(format!(
+        "{host}: {HOST_LIVES}: {detail}; pull its plug, see that it is off, then nova-ha incident resume {id} --by NAME"
     ))
 }
 

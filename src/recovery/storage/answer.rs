@@ -1,5 +1,8 @@
 //! What a strategy says of a host's storage on this HA node.
 
+/// In the reason for which an incident is held then. Whoever resumes it has read it (see `history.rs`).
+pub const HOST_LIVES: &str = "its power reads off, and it writes to its disks: it lives";
+
 /// What it says. Anything but a clear answer is *cannot tell*.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -25,6 +28,11 @@ pub enum Answer {
         /// What was expected, and what is found.
         detail: String,
     },
+    /// Whoever had it still writes to it, so the host lives, whatever its BMC says: a person must cut its power.
+    HostLives {
+        /// How it was seen.
+        detail: String,
+    },
     /// Nobody knows.
     CannotTell {
         /// Why.
@@ -40,6 +48,7 @@ impl Answer {
             Answer::Ready { detail } => format!("ready: {detail}"),
             Answer::Refused { detail } => format!("refused: {detail}"),
             Answer::Contradicted { detail } => format!("not as published: {detail}"),
+            Answer::HostLives { detail } => format!("{HOST_LIVES}: {detail}"),
             Answer::CannotTell { why } => format!("cannot tell: {why}"),
         }
     }

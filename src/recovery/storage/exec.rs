@@ -61,7 +61,10 @@ pub async fn release(world: &World, case: &Case, guests: &[String]) -> Option<An
     match before {
         // `ready` may be what a release that was killed half way left: it is asked to the end.
         Answer::Taken { .. } | Answer::Ready { .. } => {}
-        unclear @ (Answer::Refused { .. } | Answer::Contradicted { .. } | Answer::CannotTell { .. }) => {
+        unclear @ (Answer::Refused { .. }
+        | Answer::Contradicted { .. }
+        | Answer::HostLives { .. }
+        | Answer::CannotTell { .. }) => {
             return Some(unclear);
         }
     }

@@ -42,8 +42,8 @@ pub async fn check(world: &World, case: &Case) -> Answer {
     }
 }
 
-/// What follows from a look. Where too little of it seems to be here, the disks are asked whether it is because this HA node
-/// has reserved them.
+/// What follows from a look. Where too little of it seems to be here, and it was begun, the disks are asked whether it is
+/// because they were reserved.
 pub(super) async fn decided(
     world: &World,
     case: &Case,
@@ -52,8 +52,9 @@ pub(super) async fn decided(
     ground: &Ground<'_>,
 ) -> Next {
     match decide(wanted, seen, ground) {
-        Next::Say(Answer::Refused { .. }) if reserve::are_ours(world, case, wanted).await => {
-            decide(wanted, seen, &Ground { reserved: true, ..ground.clone() })
+        Next::Say(Answer::Refused { .. }) if ground.begun || !ground.earlier.is_empty() => {
+            let reserved = reserve::ours(world, case, wanted, ground).await;
+            decide(wanted, seen, &Ground { reserved, ..ground.clone() })
         }
         next => next,
     }
@@ -167,7 +168,8 @@ pub(super) fn ground<'a>(
         earlier: case.marked.iter().map(|node| owner_mark::holder(node.as_str())).collect(),
         looked_at,
         allow_degraded: case.policy.md_allow_degraded,
-        reserved: false,
+        reserved: BTreeSet::new(),
+        cut_by_hand: case.cut_by_hand,
     })
 }
 

@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::members::{Unfit, members};
+use super::members::{Members, Unfit, members};
 use super::wanted::{Wanted, WantedArray, WantedFilesystem};
+use crate::disks::DiskId;
 use crate::disks::md::State;
 use crate::disks::mountinfo::Mount;
 use crate::disks::on_disk::{OnDisk, on_disk};
@@ -30,8 +31,10 @@ pub struct Ground<'a> {
     pub looked_at: BTreeSet<String>,
     /// Whether an array that has lost members is taken.
     pub allow_degraded: bool,
-    /// Whether its disks are reserved for this HA node.
-    pub reserved: bool,
+    /// Disks that this HA node has reserved, or one that had them before.
+    pub reserved: BTreeSet<DiskId>,
+    /// Whether a person cut the host's power after its disks had refused it.
+    pub cut_by_hand: bool,
 }
 
 /// What follows.
@@ -114,12 +117,15 @@ fn next(wanted: &Wanted, seen: &Seen, ground: &Ground<'_>) -> Result<Next, No> {
             ));
         }
         whose(array, on_disk(array.uuid(), sights), ground)?;
-        let found = match members(array, sights, ground.reserved) {
+        let found = match members(array, sights, &ground.reserved) {
             Ok(found) => found,
             Err(Unfit::TooFew(why)) => return refused(why),
             Err(Unfit::Another(why)) => return contradicted(why),
         };
         let standing = standing(array, sights, seen, ground, &found)?;
+        if found.is_forced {
+            may_be_forced(array, &standing, &found, ground)?;
+        }
         // Once it runs here, what it has lost since is the array's own matter.
         if found.missing > 0 && !ground.allow_degraded && matches!(standing, Standing::First(_)) {
             return refused(format!(
@@ -163,6 +169,22 @@ fn next(wanted: &Wanted, seen: &Seen, ground: &Ground<'_>) -> Result<Next, No> {
         }
     }
     Ok(Next::Say(Answer::Taken { detail: details.join("; "), more: None }))
+}
+
+/// That its members are so far apart shows that the host wrote while they were reserved one by one.
+fn may_be_forced(
+    array: &WantedArray,
+    standing: &Standing<'_>,
+    found: &Members,
+    ground: &Ground<'_>,
+) -> Result<(), No> {
+    let said = || format!("{} with {}", called(array), found.text());
+    match standing {
+        // It has lost them since, for a reason of its own.
+        Standing::Ours(_) => refused(said()),
+        Standing::First(_) if ground.cut_by_hand => Ok(()),
+        Standing::First(_) => Err(Answer::HostLives { detail: said() }),
+    }
 }
 
 fn called(array: &WantedArray) -> String {
@@ -213,7 +235,7 @@ fn standing<'a>(
     sights: &[crate::disks::places::Sight],
     seen: &'a Seen,
     ground: &Ground<'_>,
-    found: &super::members::Members,
+    found: &Members,
 ) -> Result<Standing<'a>, No> {
     let mut running = seen.running.iter().filter(|r| r.array.uuid.as_deref() == Some(array.uuid()));
     let is_ours = matches!(on_disk(array.uuid(), sights),

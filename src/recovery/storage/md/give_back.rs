@@ -202,7 +202,7 @@ fn given_back(wanted: &Wanted, seen: &Seen) -> String {
 }
 
 fn rename(array: &WantedArray, sights: &[Sight]) -> Result<Act, Answer> {
-    match members(array, sights, false) {
+    match members(array, sights, &BTreeSet::new()) {
         Ok(found) => Ok(Act::Rename {
             uuid: array.uuid().to_owned(),
             members: found.places,

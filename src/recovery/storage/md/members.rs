@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::wanted::WantedArray;
+use crate::disks::DiskId;
 use crate::disks::md_superblock::{Role, Superblock};
 use crate::disks::places::{Part, Place, Sight};
 
@@ -46,13 +47,21 @@ pub enum Unfit {
     Another(String),
 }
 
-/// Looks at them. `sights` has no place that is not the array's. `refused_one_by_one`: this HA node has reserved the disks,
-/// which may have refused a living host's writes one after the other.
+/// Looks at them. `sights` has no place that is not the array's. `reserved` are disks that this HA node has reserved, or one
+/// that had them before: they may have refused a living host's writes one after the other.
 ///
 /// md gives up a member that refuses, and writes that on the others before it tells anybody that the data is there.
-/// The last copy of something it does not give up: what that one refuses nobody is told. So a mirror's member that none of
-/// the newest has given up has all that was told, however often the others were written to meanwhile.
-pub fn members(wanted: &WantedArray, sights: &[Sight], refused_one_by_one: bool) -> Result<Members, Unfit> {
+/// The last copy of something it does not give up: what that one refuses nobody is told. So, where all copies of a piece of
+/// data are on the same members, one that none of the newest has given up has what was told, however often the others
+/// were written to meanwhile. Not so where copies overlap (raid10 with *far* or *offset* copies, or an odd number of members):
+/// there md also keeps a member whose other neighbour was given up, and a write that it refused is told by its good copy.
+/// What was on its way to a member in the moment in which that was given up may be told before it is written down; it is
+/// on the copies that are reserved last, from which md resyncs (`reserve.rs`).
+pub fn members(
+    wanted: &WantedArray,
+    sights: &[Sight],
+    reserved: &BTreeSet<DiskId>,
+) -> Result<Members, Unfit> {
     let uuid = wanted.uuid();
     if let Some((place, other)) = somebody_elses(uuid, sights) {
         return Err(Unfit::Another(format!("{uuid}: {place} is a member of another array now, {other}")));
@@ -68,10 +77,10 @@ pub fn members(wanted: &WantedArray, sights: &[Sight], refused_one_by_one: bool)
     // since 6.8 only. What was written since, that one does not have.
     let freshest: Vec<&Superblock> =
         found.iter().map(|(_, member)| *member).filter(|member| member.events == newest).collect();
-    for (at, one) in freshest.iter().enumerate() {
-        if let Some(other) =
-            freshest.iter().skip(at).find(|other| gives_up(one, other) && gives_up(other, one))
-        {
+    for one in &freshest {
+        let other = found.iter().find(|(_, other)| gives_up(one, other) && gives_up(other, one));
+        // Neither was written by the other any more: each went on alone.
+        if let Some((_, other)) = other {
             return Err(Unfit::Another(format!(
                 "{uuid}: its members {} and {} have given each other up",
                 one.number, other.number
@@ -82,16 +91,32 @@ pub fn members(wanted: &WantedArray, sights: &[Sight], refused_one_by_one: bool)
         found.into_iter().filter(|(_, member)| !freshest.iter().any(|by| gives_up(by, member))).collect();
     let is_current = |member: &Superblock| member.events.saturating_add(1) >= newest;
     let current: Vec<_> = listed.iter().copied().filter(|(_, member)| is_current(member)).collect();
-    let is_mirrored = current.iter().all(|(_, member)| matches!(member.level.as_str(), "raid1" | "raid10"));
     match fit(wanted, &current) {
-        Err(Unfit::TooFew(why)) if refused_one_by_one && is_mirrored && listed.len() > current.len() => {
-            match fit(wanted, &listed) {
+        Err(Unfit::TooFew(why)) => {
+            let may = |(place, member): &(&Place, &Superblock)| {
+                is_current(member) || has_whole_copies(member) && reserved.contains(&place.disk)
+            };
+            let refusing: Vec<_> = listed.iter().copied().filter(may).collect();
+            if refusing.len() == current.len() {
+                return Err(Unfit::TooFew(why));
+            }
+            match fit(wanted, &refusing) {
                 Ok(found) => Ok(Members { is_forced: true, ..found }),
                 Err(Unfit::TooFew(_)) => Err(Unfit::TooFew(why)),
                 Err(another) => Err(another),
             }
         }
         found => found,
+    }
+}
+
+/// Whether all copies of any piece of data are on the same members.
+fn has_whole_copies(member: &Superblock) -> bool {
+    let (near, far) = (member.layout & 0xff, member.layout >> 8 & 0xff);
+    match member.level.as_str() {
+        "raid1" => true,
+        "raid10" => far == 1 && near > 0 && member.raid_disks.is_multiple_of(near),
+        _ => false,
     }
 }
 
@@ -225,7 +250,7 @@ mod tests {
             change(slot, &mut member);
             member
         });
-        members(&array(), &sights(&found.map(Some).collect::<Vec<_>>()), false)
+        members(&array(), &sights(&found.map(Some).collect::<Vec<_>>()), &BTreeSet::new())
     }
 
     #[test]
@@ -270,22 +295,31 @@ mod tests {
             member.members.retain(|number, _| !given_up.contains(number));
             member
         };
+        let of = |wanted: &WantedArray, found: &[Option<Superblock>], reserved: &[usize]| {
+            let sights = sights(found);
+            let reserved = reserved.iter().map(|slot| sights[*slot].place.disk.clone()).collect();
+            members(wanted, &sights, &reserved)
+        };
+        let too_few = |found: Result<Members, Unfit>| matches!(found, Err(Unfit::TooFew(_)));
         let all: Vec<_> = (0..4).map(|slot| Some(refused(slot))).collect();
-        assert!(matches!(members(&array(), &sights(&all), false), Err(Unfit::TooFew(_))), "mdadm would not");
-        let found = members(&array(), &sights(&all), true).unwrap();
+        assert!(too_few(of(&array(), &all, &[])), "mdadm would not");
+        assert!(too_few(of(&array(), &all, &[0, 1, 3])), "the one that is behind is not reserved");
+        let found = of(&array(), &all, &[0, 1, 2, 3]).unwrap();
         let slots: Vec<usize> =
             (0..4).filter(|slot| found.places.contains(&sights(&all)[*slot].place)).collect();
         assert_eq!((slots, found.missing, found.is_forced), (vec![0, 2], 2, true));
         // One that was given up is none of it, also where nothing else is left.
         let mut without = all.clone();
         without[2] = None;
-        assert!(matches!(members(&array(), &sights(&without), true), Err(Unfit::TooFew(_))));
-        // A parity says nothing of what was refused.
-        let mut wanted = array();
-        wanted.published.level = "raid5".into();
-        let parity = |slot| Some(Superblock { level: "raid5".into(), ..refused(slot) });
-        let all: Vec<_> = (0..4).map(parity).collect();
-        assert!(matches!(members(&wanted, &sights(&all), true), Err(Unfit::TooFew(_))));
+        assert!(too_few(of(&array(), &without, &[0, 1, 3])));
+        // A parity says nothing of what was refused, and where copies overlap one may have missed what was told.
+        for (level, layout) in [("raid5", 2), ("raid10", 513), ("raid10", 66049)] {
+            let mut wanted = array();
+            (wanted.published.level, wanted.published.layout) = (level.into(), Some(layout));
+            let other = |slot| Some(Superblock { level: level.into(), layout, ..refused(slot) });
+            let all: Vec<_> = (0..4).map(other).collect();
+            assert!(too_few(of(&wanted, &all, &[0, 1, 2, 3])), "{level} {layout}");
+        }
     }
 
     #[test]
@@ -301,6 +335,7 @@ mod tests {
             ("each other up", |slot, member| {
                 let half: &[u32] = if slot < 2 { &[0, 1] } else { &[2, 3] };
                 member.members.retain(|number, _| half.contains(number));
+                member.events += slot as u64;
             }),
         ] {
             let Err(Unfit::Another(why)) = of(change) else { panic!("{name}") };
@@ -350,7 +385,7 @@ mod tests {
         wanted.behind = wanted.places.iter().take(1).cloned().collect();
         let with = |slots: &[usize]| {
             let found: Vec<_> = (0..4).map(|slot| slots.contains(&slot).then(|| superblock(slot))).collect();
-            members(&wanted, &sights(&found), false)
+            members(&wanted, &sights(&found), &BTreeSet::new())
         };
         assert_eq!(with(&[0, 1, 2, 3]).unwrap().missing, 0, "it was rebuilt since");
         assert_eq!(with(&[0, 1, 2]).unwrap().missing, 2);
@@ -370,7 +405,7 @@ mod tests {
         };
         let found = |is_clean| {
             let all: Vec<_> = (0..4).map(|slot| member(slot, is_clean)).collect();
-            members(&wanted, &sights(&all), false)
+            members(&wanted, &sights(&all), &BTreeSet::new())
         };
         assert_eq!(found(true).unwrap().missing, 1);
         assert!(matches!(found(false), Err(Unfit::TooFew(why)) if why.contains("force")));

@@ -1,9 +1,10 @@
 //! The disks of what is taken are reserved for this HA node before its mark is written on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::Ground;
 use super::wanted::{Wanted, WantedArray};
+use crate::disks::DiskId;
 use crate::disks::md_superblock::Role;
 use crate::disks::owner_mark::{self, Owner};
 use crate::disks::places::Place;
@@ -40,11 +41,23 @@ fn in_order(wanted: &Wanted, seen: &Seen) -> Vec<(String, Vec<Place>)> {
     found
 }
 
-/// Whether the disks say that this HA node has reserved them, and nobody else any.
-pub(super) async fn are_ours(world: &World, case: &Case, wanted: &Wanted) -> bool {
-    let within = case.policy.storage_check_deadline;
-    case.policy.md_reserve_disks
-        && world.reservations.holders(&members(wanted), within).await == BTreeSet::from([key(world)])
+/// Disks that themselves say that this HA node has reserved them, or one that had them before.
+pub(super) async fn ours(
+    world: &World,
+    case: &Case,
+    wanted: &Wanted,
+    ground: &Ground<'_>,
+) -> BTreeSet<DiskId> {
+    let mut keys = earlier(wanted, ground);
+    keys.insert(key(world));
+    let holders = world.reservations.holders(&members(wanted), case.policy.storage_check_deadline).await;
+    holders.into_iter().filter(|(_, key)| keys.contains(key)).map(|(disk, _)| disk).collect()
+}
+
+/// What the members say of how far they are, to be seen again after the disks were reserved.
+pub(super) fn written(seen: &Seen) -> Vec<(u64, BTreeMap<u32, u16>)> {
+    let superblocks = seen.sights.iter().flatten().flat_map(|sight| &sight.superblocks);
+    superblocks.map(|found| (found.events, found.members.clone())).collect()
 }
 
 fn key(world: &World) -> ReservationKey {
@@ -74,9 +87,9 @@ pub(super) async fn is_free(
     let (members, key, earlier) = (members(wanted), key(world), earlier(wanted, ground));
     let order = Order { members: &members, key, earlier: &earlier };
     let holders = world.reservations.holders(&members, case.policy.storage_check_deadline).await;
-    match holders.into_iter().find(|holder| !order.may_preempt(*holder)) {
+    match holders.into_iter().find(|(_, key)| !order.may_preempt(*key)) {
         None => Ok(()),
-        Some(holder) => Err(kept(&Kept::ByAnHaNode { disk: "one of its disks".into(), key: holder })),
+        Some((disk, key)) => Err(kept(&Kept::ByAnHaNode { disk: disk.to_string(), key })),
     }
 }
 

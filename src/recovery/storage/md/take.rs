@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::check::{decided, ground, look, published};
 use super::decide::{Act, Next, has_its_filesystems};
-use super::reserve::reserve;
+use super::reserve::{reserve, written};
 use super::wanted::Wanted;
 use crate::disks::md::State;
 use crate::disks::running::Running;
@@ -42,13 +42,19 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
     }
     let mut looked_at = BTreeSet::new();
     let (mut last, mut tries) = (None, 0);
-    let mut reserved = None;
+    let (mut reserved, mut before) = (None, None);
     let most = (wanted.arrays.len() * ACTS_PER_ARRAY + wanted.filesystems.len()) * MOST_TRIES as usize;
     for _ in 0..most {
         let seen = match look(world, case, &wanted, scope_after(last.as_ref())).await {
             Ok(seen) => seen,
             Err(answer) => return Ok(answer),
         };
+        if before.take().is_some_and(|before| before != written(&seen)) && !case.cut_by_hand {
+            let said = reserved.unwrap_or_default();
+            return Ok(Answer::HostLives {
+                detail: format!("its members changed while they were reserved ({said})"),
+            });
+        }
         let ground = match ground(world, case, looked_at.clone()) {
             Ok(ground) => ground,
             Err(answer) => return Ok(answer),
@@ -62,6 +68,7 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
                 Ok(said) => reserved = Some(said),
                 Err(answer) => return Ok(answer),
             }
+            before = Some(written(&seen));
             // What the host wrote until now, if it lives all the same, is to be seen.
             continue;
         }

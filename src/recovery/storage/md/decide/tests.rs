@@ -21,7 +21,8 @@ fn ground() -> Ground<'static> {
         earlier: BTreeSet::new(),
         looked_at: BTreeSet::new(),
         allow_degraded: true,
-        reserved: false,
+        reserved: BTreeSet::new(),
+        cut_by_hand: false,
     }
 }
 
