@@ -54,7 +54,9 @@ impl World {
             agent: Agent::start(json!({})).await,
             state: tempfile::tempdir().unwrap(),
             disks: Machine::of(
-                &RAID10.replace("a3a88330-384e-dff1-0c12-6dedb8d8ca93", "d39ac4e4a56fab61d4af28db9db625d6"),
+                &RAID10
+                    .replace("a3a88330-384e-dff1-0c12-6dedb8d8ca93", "d39ac4e4a56fab61d4af28db9db625d6")
+                    .replace("a3a88330:384edff1:0c126ded:b8d8ca93", "d39ac4e4:a56fab61:d4af28db:9db625d6"),
             ),
         };
         world.disks.set(STOPPED);
