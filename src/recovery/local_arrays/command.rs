@@ -8,7 +8,7 @@
 //!   leaves nothing behind. `--no-degraded` is for `--scan` only.
 //! - `--force` calls stale members current, and a parity right that may not be: only for mirrors, with the very members
 //!   named of which it is known (see `members.rs`). Of those it makes as many current as the array needs, and writes that
-//!   into them before it assembles, `--readonly` or not.
+//!   into them before it assembles, `--readonly` or not. Always with `--run`: alone it may start nothing.
 //! - `--readonly` leaves every byte of each member as it was, from assembly to stop, also of an array that was not
 //!   stopped cleanly. But where members with an internal bitmap are one event apart, the kernel brings the counts in
 //!   that bitmap's header up to date. With `--update=name` the name and the superblock's checksum change and nothing
