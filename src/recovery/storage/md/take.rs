@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::check::{decided, ground, look, published};
 use super::decide::{Act, Next, has_its_filesystems};
-use super::reserve::{reserve, written};
+use super::reserve::{Written, reserve};
 use super::wanted::Wanted;
 use crate::disks::md::State;
 use crate::disks::running::Running;
@@ -49,7 +49,8 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
             Ok(seen) => seen,
             Err(answer) => return Ok(answer),
         };
-        if before.take().is_some_and(|before| before != written(&seen)) && !case.cut_by_hand {
+        let is_written = |before: Written| Written::of(&wanted, &seen).changed(&before);
+        if before.take().is_some_and(is_written) && !case.cut_by_hand {
             let said = reserved.unwrap_or_default();
             return Ok(Answer::HostLives {
                 detail: format!("its members changed while they were reserved ({said})"),
@@ -68,7 +69,7 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
                 Ok(said) => reserved = Some(said),
                 Err(answer) => return Ok(answer),
             }
-            before = Some(written(&seen));
+            before = Some(Written::of(&wanted, &seen));
             // What the host wrote until now, if it lives all the same, is to be seen.
             continue;
         }
