@@ -31,6 +31,7 @@ set -e
 name=$1; array=$2; instances=$3; bytes=$4; guests=$5; bitmap=$6; shift 6
 mdadm --create "$array" --run --quiet --level=10 --raid-devices=$# --metadata=1.2 --name=guests --homehost="$name" \
   --assume-clean --bitmap="$bitmap" "$@" >&2
+udevadm wait --timeout=60 "$array"
 mkfs.xfs -q -f "$array" >&2
 mkdir -p "$instances"
 mount -t xfs "$array" "$instances"
@@ -51,6 +52,7 @@ set -e
 name=$1; array=$2; guest=$3; shift 3
 mdadm --create "$array" --run --quiet --level=1 --raid-devices=$# --metadata=1.2 --name=own --homehost="$name" \
   --assume-clean --bitmap=none "$@" >&2
+udevadm wait --timeout=60 "$array"
 mkfs.xfs -q -f "$array" >&2
 mkdir /run/own
 mount -t xfs "$array" /run/own
@@ -141,6 +143,8 @@ class GuestStorage:
         for number, array in enumerate(self.all(host), start=1):
             device, place = f"/dev/md/of-{host}-{number}", array["at"].replace(INSTANCES, at, 1)
             inside.exec("mdadm", "--assemble", f"--uuid={array['array']}", device, check=True)
+            # mdadm waits for udev's link for some seconds, and ends well without it.
+            inside.exec("udevadm", "wait", "--timeout=60", device, check=True, timeout=70)
             inside.exec("mkdir", "-p", place, check=True)
             inside.exec("mount", "-t", "xfs", device, place, check=True)
 
