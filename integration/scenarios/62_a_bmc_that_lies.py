@@ -55,7 +55,7 @@ def untouched(lab, written):
 
 def no_byte_changes(lab):
     """Its own guests and its filesystem stand still, so that whatever changes on a member now, an HA node wrote."""
-    returning.freeze(lab, "compute1")
+    returning.freeze(lab, "compute1", "compute1")
     left = lab.disks.digests("compute1")
     call_again(lab)
     # Each HA node's own sweep comes in this time too.

@@ -68,7 +68,7 @@ def by_a_persons_word(lab):
 def returns_by_itself(lab):
     lab.cut(HOST)
     incident = returning.taken(lab, HOST, NODE)
-    returning.freeze(lab, NODE)
+    returning.freeze(lab, NODE, HOST)
     left = lab.disks.digests(HOST)
     lab.power_on(HOST)
     host = lab.machine(HOST)

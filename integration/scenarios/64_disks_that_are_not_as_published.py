@@ -70,7 +70,7 @@ def a_living_host_loses_a_disk(lab, host, bay):
     """Its check ends in time and says so, and publishes nothing less while md has not given the disk up; then it is put back."""
     known = takeover.published(lab, host)["md_arrays"]
     # md gives a member up when a write to it fails, and when udev has heard that the disk is gone and tells mdadm: neither yet.
-    returning.freeze(lab, host)
+    returning.freeze(lab, host, host)
     lab.machine(host).exec("udevadm", "control", "--stop-exec-queue", check=True)
     lab.disks.pull(host, bay)
     said = looks(lab, host)

@@ -3,6 +3,7 @@
 import json
 
 from novalab import expect, takeover, wait
+from novalab.uml import superblock
 from novalab.uml.guests import INSTANCES
 
 
@@ -15,13 +16,15 @@ def taken(lab, host, node):
     return incident
 
 
-def freeze(lab, node):
-    """From now on nothing is written to what the HA node has mounted, so that digests show what others write."""
+def freeze(lab, node, host):
+    """From now on nothing is written to the host's array, which this machine has mounted, so that digests show what others write."""
     machine = lab.machine(node)
     machine.exec("fsfreeze", "--freeze", INSTANCES, check=True)
     # md says that the array is clean a moment after its last write.
     wait.until("md has said that the array is clean",
                lambda: machine.exec("sh", "-c", "cat /sys/block/md*/md/array_state").out.strip() == "clean", 20)
+    # It says so before it has written it.
+    wait.until("its members say so too", lambda: all(m and m.in_sync for m in superblock.of_host(lab, host).values()), 20)
 
 
 def thaw(lab, node):
