@@ -82,7 +82,7 @@ class Takeover(unittest.TestCase):
 
 class Bound(unittest.TestCase):
     def code(self, *own):
-        measured = [bench_md.Figures(total=2 + o, theirs=2, nova=0, own=o, programs={}) for o in own]
+        measured = [bench_md.Figures(total=2 + o, theirs=2, nova=0, own=o, reserving=0, programs={}) for o in own]
         with contextlib.redirect_stdout(io.StringIO()):
             return bench_md.tell(measured, 100)
 
