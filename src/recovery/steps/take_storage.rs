@@ -80,7 +80,9 @@ async fn look(context: &Context<'_>) -> Option<Answer> {
 
 /// Takes it, and believes only a look afterwards (with storage `md` taking it ends with one).
 ///
-/// Returns what was taken, and what there is to say beside it. After a take that was killed or broke off, a clear *ready* lets it be tried again: each strategy can go on
+/// Returns what was taken, and what there is to say beside it.
+///
+/// After a take that was killed or broke off, a clear *ready* lets it be tried again: each strategy can go on
 /// from wherever it was killed, and keeps an earlier run out that may live on. A crash of our own stands on the
 /// same. It is tried again only under a fresh proof of *off*. Anything less clear than *ready* is held.
 async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<(String, Option<String>), Stop> {
