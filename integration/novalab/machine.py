@@ -201,11 +201,10 @@ class Machine:
         found = []
         for pid in self.pids():
             try:
-                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+                if word in processes.command_line(pid):
+                    found.append(pid)
             except OSError:
                 continue
-            if word in line:
-                found.append(pid)
         return found
 
     def kill_processes(self, word, number=signal.SIGKILL):

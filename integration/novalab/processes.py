@@ -11,6 +11,9 @@ import subprocess
 import time
 from pathlib import Path
 
+# A process reads its new program from disk within it; one that has emptied its command line itself does so for good.
+EXECVE_SECONDS = 2.0
+
 
 def start_time(pid):
     """The start time of a living process in clock ticks since boot; None for a dead one or a zombie."""
@@ -20,6 +23,21 @@ def start_time(pid):
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def command_line(pid):
+    """What a process was started with, its words parted by spaces. Raises OSError where there is none, or it is of the kernel.
+
+    It reads empty while the process becomes another program (execve), and where it is dead.
+    """
+    deadline = time.monotonic() + EXECVE_SECONDS
+    while True:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if line or time.monotonic() > deadline:
+            return line.replace(b"\0", b" ").decode("utf-8", "replace")
+        # There is none of a dead one, or of a thread of the kernel.
+        os.readlink(f"/proc/{pid}/exe")
+        time.sleep(0.001)
 
 
 def alive(identity):

@@ -148,4 +148,5 @@ def kill_at(lab, node, when, effect, *words):
     assert machine.exec("test", "-e", moment).code == 1, f"{effect} was not come to: {done}"
     assert done.code in (-9, 137), f"it was not killed {when} {effect}: {done}"
     # What stands in a program's place kills first, and is the program itself a moment later.
-    wait.until("what it had begun is over", lambda: not any(map(machine.processes, PROGRAMS)), 30)
+    pid = int(machine.read_file(f"{MOMENTS}/killer"))
+    wait.until("what it had begun is over", lambda: machine.exec("test", "-e", f"/proc/{pid}").code == 1, 30)

@@ -20,6 +20,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
 
+from novalab.processes import alive, command_line, start_time  # noqa: E402
 from novalab.uml import frames  # noqa: E402
 
 BACKLOG = 64
@@ -196,23 +197,11 @@ def matching(word):
         if not name.isdigit() or int(name) == os.getpid():
             continue
         try:
-            with open(f"/proc/{name}/cmdline", "rb") as file:
-                line = file.read().replace(b"\0", b" ").decode("utf-8", "replace")
-            if word in line:
-                found[int(name)] = started(name)
+            if word in command_line(name):
+                found[int(name)] = start_time(name)
         except OSError:
             continue
     return {pid: start for pid, start in found.items() if start}
-
-
-def started(pid):
-    """The start time of a living process; None for a zombie or a dead one."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
 
 
 def processes(request):
@@ -231,7 +220,7 @@ def kill(request):
         except ProcessLookupError:
             continue
     deadline = time.monotonic() + 5
-    while request["signal"] == signal.SIGKILL and any(started(pid) == start for pid, start in found.items()):
+    while request["signal"] == signal.SIGKILL and any(map(alive, found.items())):
         if time.monotonic() > deadline:
             raise OSError(f"processes {sorted(found)} survive SIGKILL")
         time.sleep(0.005)

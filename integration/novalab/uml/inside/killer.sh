@@ -13,8 +13,8 @@ case "${0##*/} $*" in
   *--update=name*) effect=take ;;
   *) effect=other ;;
 esac
-# The file goes first: whoever sees it gone knows that the kill is on its way.
-moment() { rm "$MOMENTS/$1-$effect" 2>/dev/null && kill -KILL "$PPID"; }
+# Who does it is written down before the kill. The file goes first: whoever sees it gone knows that the kill is on its way.
+moment() { mv "$MOMENTS/$1-$effect" "$MOMENTS/killer" 2>/dev/null && echo $$ >"$MOMENTS/killer" && kill -KILL "$PPID"; }
 moment before && exit 1
 moment meanwhile
 exec "$0.real" "$@"
