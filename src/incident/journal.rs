@@ -1,5 +1,7 @@
 //! The journal: intent before an effect, result after it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,16 @@ pub enum AdoptionGround {
     },
     /// A person led the incident out of a hold, and nobody held it any more.
     NobodyHeld,
+}
+
+/// How far a member of an array was, by its superblock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberSeen {
+    /// Raised with each change of the array.
+    pub events: u64,
+    /// When it was written, in seconds since the epoch by the clock of who wrote it.
+    pub updated: u64,
 }
 
 /// The closed set of events.
@@ -63,6 +75,12 @@ pub enum Event {
         outcome: Outcome,
         /// What was seen.
         facts: Vec<String>,
+    },
+    /// What members of the host's arrays say while it is off, before anything is written to them: whoever finds one of
+    /// them otherwise, and without an HA node's mark, knows that the host lives. It stands until a person leads on.
+    MembersSeen {
+        /// By the members' own UUIDs.
+        members: BTreeMap<String, MemberSeen>,
     },
     /// An earlier holder that may have the storage mounted is about to be powered off.
     FencingHolder {
@@ -127,6 +145,9 @@ pub struct JournalEntry {
 impl Record for JournalEntry {
     const VERSION: u64 = 1;
 }
+
+/// How many members one entry tells of, so that it stays below its size: a UUID and two numbers each.
+pub const MAX_MEMBERS: usize = 128;
 
 /// A journal entry's size; facts are cut to stay below it.
 pub const MAX_ENTRY_BYTES: usize = 16 * 1024;

@@ -84,7 +84,10 @@ impl Status {
         let mut next = self.clone();
         match event {
             Event::Claimed { .. } if active && self.phase == Phase::Open => next.phase = Phase::Claimed,
-            Event::Adopted { .. } | Event::FencingHolder { .. } | Event::HolderFenced { .. }
+            Event::Adopted { .. }
+            | Event::MembersSeen { .. }
+            | Event::FencingHolder { .. }
+            | Event::HolderFenced { .. }
                 if active && claimed => {}
             Event::Started { step, .. } if active && self.next_step() == Some(*step) => {
                 next.started = Some(*step);
@@ -104,6 +107,7 @@ impl Status {
             }
             Event::Claimed { .. }
             | Event::Adopted { .. }
+            | Event::MembersSeen { .. }
             | Event::FencingHolder { .. }
             | Event::HolderFenced { .. }
             | Event::Started { .. }

@@ -363,6 +363,11 @@ fn event(event: &Event) -> String {
         Event::Finished { step, outcome, facts } => {
             with(format!("finished: {}, {}", step.name(), said_of(*outcome)), facts)
         }
+        Event::MembersSeen { members } => {
+            let events = members.values().map(|member| member.events).max().unwrap_or_default();
+            let count = members.len();
+            format!("{count} members of its arrays as it left them, the newest with {events} events")
+        }
         Event::FencingHolder { node, verdict } => {
             format!("fencing the earlier holder {node}, which may have the storage: {verdict}")
         }

@@ -1,7 +1,6 @@
 //! Looking, before anything is decided: one case, its devices, its cloud. Changes nothing.
 
-use std::collections::BTreeSet;
-
+use super::history::DisksHistory;
 use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
 use super::stop::Stop;
 use super::storage::strategy;
@@ -55,11 +54,8 @@ pub struct Case {
     pub os_cloud: Option<String>,
     /// `generation` of `ha_cluster/meta`: which tree this is.
     pub generation: String,
-    /// HA nodes whose mark may be on the host's disks, by the journal: all that began to take them. Empty before a
-    /// claim.
-    pub marked: BTreeSet<HaNodeName>,
-    /// Whether a person cut the host's power after its disks had refused it, by the journal.
-    pub cut_by_hand: bool,
+    /// What the journal says of the host's disks.
+    pub disks: DisksHistory,
 }
 
 fn tree(source: TreeError) -> Stop {
@@ -157,8 +153,7 @@ fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Result<Cas
         expected,
         tree: snapshot,
         generation,
-        marked: BTreeSet::new(),
-        cut_by_hand: false,
+        disks: DisksHistory::default(),
     })
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::holder;
 use super::stop::Stop;
 use super::storage::answer::HOST_LIVES;
 use super::world::World;
 use crate::incident::guest::{GuestEntry, GuestState};
-use crate::incident::journal::{Event, JournalEntry};
+use crate::incident::journal::{Event, JournalEntry, MemberSeen};
 use crate::incident::step::Step;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
@@ -25,9 +26,31 @@ pub struct Earlier {
     pub took_storage: BTreeSet<HaNodeName>,
     /// Those of them of which this run has written that it powers them off.
     pub being_fenced: BTreeSet<HaNodeName>,
+    /// What the members of the host's arrays said first, since a person led on last, by their own UUIDs. This run adds to
+    /// it what it writes into the journal.
+    pub members_seen: BTreeMap<String, MemberSeen>,
 }
 
 impl Earlier {
+    /// What earlier holders left by the journal, and which of them may be acting still: `holder` has it now.
+    ///
+    /// # Errors
+    /// Whether one of them is off cannot be asked.
+    pub async fn of(world: &World, history: &History, holder: Option<&HaNodeName>) -> Result<Self, Stop> {
+        let mut earlier = Self {
+            resumed: history.resumed,
+            took_storage: history.took_storage.iter().filter(|node| **node != world.me).cloned().collect(),
+            members_seen: history.members_seen.clone(),
+            ..Self::default()
+        };
+        for (node, terms) in history.others(&world.me, holder) {
+            if !holder::is_off(world, &node).await? {
+                earlier.may_act.insert(node, terms);
+            }
+        }
+        Ok(earlier)
+    }
+
     /// Whether what was begun in this term may still be on its way.
     pub fn may_act(&self, term: u64) -> bool {
         self.may_act.values().any(|terms| terms.contains(&term))
@@ -49,12 +72,21 @@ pub struct History {
     pub resumed: Option<u64>,
     /// HA nodes that began to take the storage, and that nobody who held it later proved off since.
     pub took_storage: BTreeSet<HaNodeName>,
-    /// HA nodes whose mark may be on the disks: all that ever began.
+    /// Of the host's own disks.
+    pub disks: DisksHistory,
+    /// As in [`Earlier`].
+    pub members_seen: BTreeMap<String, MemberSeen>,
+    /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
+    strategies: BTreeMap<Option<String>, String>,
+}
+
+/// What the journal says of the host's own disks. Empty before a claim.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DisksHistory {
+    /// HA nodes whose mark may be on them: all that ever began to take them.
     pub marked: BTreeSet<HaNodeName>,
     /// Whether a person resumed it that was held because the host lived: its power was cut by hand.
     pub cut_by_hand: bool,
-    /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
-    strategies: BTreeMap<Option<String>, String>,
 }
 
 /// The fact of `take_storage` that says by which strategy it is taken; whoever goes on with the incident
@@ -84,7 +116,7 @@ impl History {
                     // Whoever goes on with it takes the storage to itself, which is no step of its own.
                     if began {
                         history.took_storage.insert(node.clone());
-                        history.marked.insert(node.clone());
+                        history.disks.marked.insert(node.clone());
                     }
                     history.holders.entry(node).or_default().insert(entry.term);
                 }
@@ -94,17 +126,24 @@ impl History {
                     history.strategies.insert(word, entry.by.clone());
                     if let Ok(node) = entry.by.parse::<HaNodeName>() {
                         history.took_storage.insert(node.clone());
-                        history.marked.insert(node);
+                        history.disks.marked.insert(node);
                     }
                 }
                 // Its power was cut, and with it went what it had mounted.
                 Event::HolderFenced { node, .. } => {
                     history.took_storage.remove(&node);
                 }
+                Event::MembersSeen { members } => {
+                    for (member, seen) in members {
+                        history.members_seen.entry(member).or_insert(seen);
+                    }
+                }
                 Event::Held { reason } => lives = reason.contains(HOST_LIVES),
                 Event::Resumed { .. } => {
                     history.resumed = history.resumed.max(Some(entry.term));
-                    history.cut_by_hand |= std::mem::take(&mut lives);
+                    history.disks.cut_by_hand |= std::mem::take(&mut lives);
+                    // A person may have been at the disks: that was asked for.
+                    history.members_seen.clear();
                 }
                 Event::Started { .. }
                 | Event::FencingHolder { .. }

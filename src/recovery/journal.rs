@@ -7,7 +7,7 @@ use super::lease::Lease;
 use super::stop::Stop;
 use crate::clock::Clock;
 use crate::fence::off::Permission;
-use crate::incident::journal::{Event, JournalEntry, bounded};
+use crate::incident::journal::{Event, JournalEntry, MAX_MEMBERS, bounded};
 use crate::incident::{IncidentRecord, Status};
 use crate::keys::{self, IncidentKeys};
 use crate::names::HaNodeName;
@@ -198,6 +198,9 @@ fn cut(event: Event) -> Event {
     match event {
         Event::Started { step, facts } => Event::Started { step, facts: bounded(facts) },
         Event::Finished { step, outcome, facts } => Event::Finished { step, outcome, facts: bounded(facts) },
+        Event::MembersSeen { members } => {
+            Event::MembersSeen { members: members.into_iter().take(MAX_MEMBERS).collect() }
+        }
         Event::FencingHolder { node, verdict } => Event::FencingHolder { node, verdict: short(verdict) },
         Event::HolderFenced { node, outcome, by } => Event::HolderFenced { node, outcome, by: short(by) },
         Event::Held { reason } => Event::Held { reason: short(reason) },
@@ -206,5 +209,32 @@ fn cut(event: Event) -> Event {
         Event::Claimed { .. } | Event::Adopted { .. } | Event::Resumed { .. } | Event::Abandoned { .. } => {
             event
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::journal::{MAX_ENTRY_BYTES, MemberSeen};
+
+    #[test]
+    fn an_entry_of_a_host_with_more_members_than_any_has_stays_below_its_size() {
+        let member = |number: u32| {
+            (
+                format!("{number:08x}:384edff1:0c126ded:b8d8ca93"),
+                MemberSeen { events: u64::MAX, updated: u64::MAX },
+            )
+        };
+        let event = cut(Event::MembersSeen { members: (0..1000).map(member).collect() });
+        let entry = JournalEntry {
+            version: JournalEntry::VERSION,
+            sequence: u64::MAX,
+            term: u64::MAX,
+            by: "n".repeat(200),
+            at: jiff::Timestamp::MAX,
+            what: event,
+        };
+        let length = bytes(&entry).len();
+        assert!(length < MAX_ENTRY_BYTES, "{length}");
     }
 }

@@ -236,18 +236,6 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
     }
 }
 
-/// What its earlier holders left, and which of them may still be acting.
-async fn earlier(world: &World, pending: &Pending, history: &History) -> std::result::Result<Earlier, Stop> {
-    let mut earlier = Earlier { resumed: history.resumed, ..Earlier::default() };
-    earlier.took_storage = history.took_storage.iter().filter(|node| **node != world.me).cloned().collect();
-    for (node, terms) in history.others(&world.me, pending.record.holder.as_ref()) {
-        if !holder::is_off(world, &node).await? {
-            earlier.may_act.insert(node, terms);
-        }
-    }
-    Ok(earlier)
-}
-
 /// A host that was put into maintenance between its marking and the claim is not claimed: flags
 /// and this HA node would be taken for a wait. A person's order stands above it, and is recorded.
 fn not_in_maintenance(case: &Case) -> std::result::Result<(), Stop> {
@@ -320,12 +308,11 @@ async fn attempt(
         }
     };
     let earlier = match &ground {
-        Some(_) if !options.plan_only => earlier(world, pending, &history).await?,
+        Some(_) if !options.plan_only => Earlier::of(world, &history, pending.record.holder.as_ref()).await?,
         Some(_) | None => Earlier::default(),
     };
     history.same_strategy(id, &world.me, &case.storage.strategy)?;
-    case.marked.clone_from(&history.marked);
-    case.cut_by_hand = history.cut_by_hand;
+    case.disks.clone_from(&history.disks);
     if work == Work::Claim {
         not_in_maintenance(&case)?;
     }

@@ -20,7 +20,7 @@ use nova_ha::recovery::arrays::{Arrays, Assembly, How, Mountpoint, Question, Sco
 use nova_ha::recovery::world::Place as GuestPlace;
 
 use super::disks::directory;
-use super::reservations::{SimReservation, key};
+use super::reservations::{SimReservation, Writes, key};
 use super::seams::Process;
 use super::time::wall;
 use super::universe::{HA_NODES, HOST, Universe, server};
@@ -243,6 +243,9 @@ impl Universe {
         match how {
             How::ReadOnly => {
                 self.did(node, "look".into());
+                if self.the_array().reservation.living.take_if(|w| *w == Writes::Unrefused).is_some() {
+                    self.the_array().events = [9; 4];
+                }
                 let has = OnMachine { state: State::ReadOnly, mounted_at: None };
                 self.the_array().on.insert(node.to_owned(), has);
             }

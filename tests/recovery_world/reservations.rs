@@ -27,8 +27,30 @@ pub(crate) struct SimReservation {
     /// They do not let it be taken from whoever has it.
     pub(crate) stubborn: bool,
     pub(crate) by: Option<ReservationKey>,
-    /// The host lives, its BMC lies, and its md writes down who refused it, one after the other.
-    pub(crate) refuses_a_living_host: bool,
+    /// The host lives, and its BMC lies.
+    pub(crate) living: Option<Writes>,
+}
+
+/// What a living host writes while its disks are taken; where they can be reserved, until all of them refuse it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// Its md writes down who refused it, one after the other: two members are left that are current.
+    Always,
+    /// Once, after the first one refused: three are left, enough to go on with.
+    Once,
+    /// While they are looked at; and they keep no reservations.
+    Unrefused,
+}
+
+impl Writes {
+    /// Whom it can be taken from then.
+    fn current(self) -> &'static [usize] {
+        match self {
+            Writes::Always => &[0, 2],
+            Writes::Once => &[0, 1, 2],
+            Writes::Unrefused => &[0, 1, 2, 3],
+        }
+    }
 }
 
 pub(crate) fn key(node: &str) -> ReservationKey {
@@ -55,10 +77,17 @@ impl Universe {
             Some(_) | None => reservation.by = Some(order.key),
         }
         let array = self.the_array();
-        if std::mem::take(&mut array.reservation.refuses_a_living_host) {
-            array.events = [11, 10, 9, 8];
-            let all = |given_up: &[u16]| (0..4).filter(|slot| !given_up.contains(slot)).collect();
-            array.listed = [all(&[1, 3]), all(&[3]), all(&[3]), all(&[])];
+        let all = |given_up: &[u16]| (0..4).filter(|slot| !given_up.contains(slot)).collect();
+        match array.reservation.living.take() {
+            Some(Writes::Always) => {
+                array.events = [11, 10, 9, 8];
+                array.listed = [all(&[1, 3]), all(&[3]), all(&[3]), all(&[])];
+            }
+            Some(Writes::Once) => {
+                array.events = [9, 9, 9, 7];
+                array.listed = [all(&[3]), all(&[3]), all(&[3]), all(&[])];
+            }
+            Some(Writes::Unrefused) | None => {}
         }
         self.did(node, "reserve".into());
         Ok(Reserved { disks: 4, preempted: before.into_iter().collect(), unable: vec![] })
@@ -156,48 +185,55 @@ fn what_stays_reserved_is_not_taken_and_is_asked_for_again() {
     all_runs_on(&stage, "ha1", "it let go");
 }
 
-/// What a living host's md wrote while its disks refused it one by one; a run that is killed meanwhile too.
-fn refusing() -> Stage {
+/// A host that lives, and writes so.
+fn refusing(living: Writes) -> Stage {
     let stage = staged();
-    stage.with(|u| u.the_array().reservation.refuses_a_living_host = true);
+    stage.with(|u| {
+        let reservation = &mut u.the_array().reservation;
+        (reservation.living, reservation.unknown) = (Some(living), living == Writes::Unrefused);
+    });
     stage
 }
 
 #[test]
-fn a_host_that_writes_while_it_is_refused_is_a_persons_and_then_taken_from_the_copies_that_refused_last() {
-    let stage = refusing();
-    let process = stage.process("ha1", None);
-    let _reports = block_on(&stage.time, process.run()).unwrap().unwrap();
-    all_refused(&stage, "ha1", "no fault");
-    for (at, name) in process.calls().iter().enumerate() {
-        for fault in [Fault::DiesBefore, Fault::DiesAfter] {
-            let what = format!("{fault:?} at call {at} ({name})");
-            let stage = refusing();
-            let _died = block_on(&stage.time, stage.process("ha1", Some((at, fault))).run());
-            stage.nothing_was_broken(&what);
-            stage.wait(Duration::from_secs(1));
-            stage.recover_until_settled("ha1");
-            all_refused(&stage, "ha1", &what);
+fn a_host_that_writes_while_it_is_off_is_a_persons_and_then_taken_from_the_copies_that_refused_last() {
+    for living in [Writes::Always, Writes::Once, Writes::Unrefused] {
+        let stage = refusing(living);
+        let process = stage.process("ha1", None);
+        let _reports = block_on(&stage.time, process.run()).unwrap().unwrap();
+        all_refused(&stage, "ha1", living, "no fault");
+        for (at, name) in process.calls().iter().enumerate() {
+            for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::NoAnswer, Fault::AnswerLost] {
+                let what = format!("{living:?}, {fault:?} at call {at} ({name})");
+                let stage = refusing(living);
+                let _died = block_on(&stage.time, stage.process("ha1", Some((at, fault))).run());
+                stage.nothing_was_broken(&what);
+                stage.wait(Duration::from_secs(1));
+                stage.recover_until_settled("ha1");
+                all_refused(&stage, "ha1", living, &what);
+            }
         }
     }
 }
 
 #[test]
-fn an_ha_node_that_goes_on_with_it_knows_what_the_one_before_had_reserved() {
-    let stage = refusing();
-    let process = stage.process("ha1", None);
-    let _reports = block_on(&stage.time, process.run()).unwrap().unwrap();
-    let at = process.calls().iter().position(|name| name == "reserve").unwrap();
-    let stage = refusing();
-    let _died = block_on(&stage.time, stage.process("ha1", Some((at, Fault::DiesAfter))).run());
-    stage.with(|u| u.dies("ha1"));
-    stage.wait(Duration::from_secs(60));
-    let said = stage.recover_until_settled("ha2");
-    all_refused(&stage, "ha2", &format!("adopted: {said:?}"));
+fn an_ha_node_that_goes_on_with_it_knows_how_the_disks_were_before_the_one_before_it() {
+    for living in [Writes::Always, Writes::Once] {
+        let stage = refusing(living);
+        let process = stage.process("ha1", None);
+        let _reports = block_on(&stage.time, process.run()).unwrap().unwrap();
+        let at = process.calls().iter().position(|name| name == "reserve").unwrap();
+        let stage = refusing(living);
+        let _died = block_on(&stage.time, stage.process("ha1", Some((at, Fault::DiesAfter))).run());
+        stage.with(|u| u.dies("ha1"));
+        stage.wait(Duration::from_secs(60));
+        let said = stage.recover_until_settled("ha2");
+        all_refused(&stage, "ha2", living, &format!("adopted: {said:?}"));
+    }
 }
 
 /// It is held for a person, who cuts its power; then all of it is taken.
-fn all_refused(stage: &Stage, node: &str, what: &str) {
+fn all_refused(stage: &Stage, node: &str, living: Writes, what: &str) {
     let State::Held { reason } = stage.record().status.state else { panic!("{what}: not held") };
     assert!(reason.contains("it lives") && reason.contains("incident resume"), "{what}: {reason}");
     let posts = stage.with(|u| u.effects.iter().filter(|e| e.what.starts_with("POST ")).count());
@@ -211,6 +247,6 @@ fn all_refused(stage: &Stage, node: &str, what: &str) {
         let mark = owner_mark::mark(node, NAME);
         let array = u.the_array();
         let marked: Vec<usize> = (0..4).filter(|slot| array.names[*slot] == mark).collect();
-        assert_eq!(marked, [0, 2], "{what}");
+        assert_eq!(marked, living.current(), "{what}");
     });
 }

@@ -85,7 +85,7 @@ async fn look(context: &Context<'_>) -> Option<Answer> {
 /// After a take that was killed or broke off, a clear *ready* lets it be tried again: each strategy can go on
 /// from wherever it was killed, and keeps an earlier run out that may live on. A crash of our own stands on the
 /// same. It is tried again only under a fresh proof of *off*. Anything less clear than *ready* is held.
-async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<(String, Option<String>), Stop> {
+async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(String, Option<String>), Stop> {
     let said = match strategy::take(context, &guests(context), off).await? {
         Some(Answer::Refused { detail }) => return Err(refused(context, &detail)),
         Some(Answer::Contradicted { detail }) => return Err(contradicted(context, &detail)),

@@ -26,7 +26,7 @@ pub async fn check(world: &World, case: &Case, guests: &[String]) -> Option<Answ
 /// # Errors
 /// The lease or the proof of *off* is gone.
 pub async fn take(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     guests: &[String],
     off: &mut KnownOff<'_>,
 ) -> Result<Option<Answer>, Stop> {

@@ -165,11 +165,11 @@ pub(super) fn ground<'a>(
     Ok(Ground {
         me: world.me.as_str(),
         begun: begun(world, case)?,
-        earlier: case.marked.iter().map(|node| owner_mark::holder(node.as_str())).collect(),
+        earlier: case.disks.marked.iter().map(|node| owner_mark::holder(node.as_str())).collect(),
         looked_at,
         allow_degraded: case.policy.md_allow_degraded,
         reserved: BTreeSet::new(),
-        cut_by_hand: case.cut_by_hand,
+        cut_by_hand: case.disks.cut_by_hand,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The disks of what is taken are reserved for this HA node before its mark is written on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::decide::Ground;
 use super::wanted::{Wanted, WantedArray};
@@ -52,27 +52,6 @@ pub(super) async fn ours(
     keys.insert(key(world));
     let holders = world.reservations.holders(&members(wanted), case.policy.storage_check_deadline).await;
     holders.into_iter().filter(|(_, key)| keys.contains(key)).map(|(disk, _)| disk).collect()
-}
-
-/// What members say of how far they are, by their own UUIDs: of arrays that do not run here, to be seen again after the disks
-/// were reserved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Written(BTreeMap<String, (u64, BTreeMap<u32, u16>)>);
-
-impl Written {
-    pub(super) fn of(wanted: &Wanted, seen: &Seen) -> Self {
-        let runs_here = |array: &WantedArray| {
-            seen.running.iter().any(|running| running.array.uuid.as_deref() == Some(array.uuid()))
-        };
-        let theirs = wanted.arrays.iter().zip(&seen.sights).filter(|(array, _)| !runs_here(array));
-        let superblocks = theirs.flat_map(|(_, sights)| sights).flat_map(|sight| &sight.superblocks);
-        Self(superblocks.map(|of| (of.device.clone(), (of.events, of.members.clone()))).collect())
-    }
-
-    /// Whether one of them was written between. One that is not seen both times says nothing.
-    pub(super) fn changed(&self, since: &Self) -> bool {
-        self.0.iter().any(|(device, now)| since.0.get(device).is_some_and(|then| then != now))
-    }
 }
 
 fn key(world: &World) -> ReservationKey {
@@ -129,9 +108,10 @@ pub(super) async fn reserve(
     Ok(done.map(|reserved| reserved.text()).map_err(|why| kept(&why)))
 }
 
-/// Gives them up, so that the host can write to its disks again.
+/// Gives them up, so that the host can write to its disks again. It takes away nothing but this HA node's own, so it may
+/// outlast a lease.
 pub(super) async fn give_up(world: &World, case: &Case, wanted: &Wanted) -> Result<(), Answer> {
-    let within = Settings::of(&case.policy).attempt;
+    let within = case.policy.storage_check_deadline;
     let done = world.reservations.give_up(&members(wanted), key(world), within).await;
     done.map_err(|why| Answer::Refused {
         detail: format!("a disk is still reserved for this HA node: {why}"),
@@ -155,41 +135,8 @@ fn kept(why: &Kept) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disks::md::{Array, State};
-    use crate::disks::md_superblock::Superblock;
-    use crate::disks::running::Running;
-    use crate::recovery::storage::md::example::{UUID, host, sights, superblock};
+    use crate::recovery::storage::md::example::{host, sights, superblock};
     use crate::recovery::storage::md::wanted::wanted;
-
-    #[test]
-    fn a_member_that_was_written_meanwhile_is_seen_where_this_ha_node_does_not_write_itself() {
-        let wanted = wanted(&host(), "/instances".as_ref()).unwrap();
-        let seen = |events: u64, here: usize| {
-            let member = |slot| Superblock { events: 7 + events * u64::from(slot == 1), ..superblock(slot) };
-            let found: Vec<_> = (0..4).map(|slot| (slot < here).then(|| member(slot))).collect();
-            Seen { sights: vec![sights(&found)], ..Seen::default() }
-        };
-        let of = |seen: &Seen| Written::of(&wanted, seen);
-        let before = of(&seen(0, 4));
-        assert!(!of(&seen(0, 4)).changed(&before) && of(&seen(1, 4)).changed(&before));
-        assert!(!of(&seen(0, 3)).changed(&before), "one that is away now was not written");
-        let array = Array {
-            device: "md127".into(),
-            number: "9:127".into(),
-            state: State::Running,
-            uuid: Some(UUID.into()),
-            name: None,
-            level: "raid10".into(),
-            raid_disks: 4,
-            layout: Some(258),
-            metadata: "1.2".into(),
-            degraded: 0,
-            reshaping: false,
-            members: Vec::new(),
-        };
-        let ours = Seen { running: vec![Running { array, over: Ok(Vec::new()) }], ..seen(1, 4) };
-        assert!(!of(&ours).changed(&before), "it runs here");
-    }
 
     #[test]
     fn the_copies_that_md_resyncs_from_are_reserved_last() {

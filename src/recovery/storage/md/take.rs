@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use super::as_left;
 use super::check::{decided, ground, look, published};
 use super::decide::{Act, Next, has_its_filesystems};
-use super::reserve::{Written, reserve};
+use super::reserve::reserve;
 use super::wanted::Wanted;
 use crate::disks::md::State;
 use crate::disks::running::Running;
 use crate::fence::PoweredOff;
 use crate::fence::off::{Permission, Settings};
+use crate::incident::journal::Event;
 use crate::recovery::arrays::{Assembly, How, Scope, Seen, Start};
 use crate::recovery::executor::Context;
 use crate::recovery::proof::KnownOff;
@@ -30,7 +32,7 @@ const ACTS_PER_ARRAY: usize = 6;
 ///
 /// # Errors
 /// The lease or the proof of *off* is gone: nothing was begun after that.
-pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answer, Stop> {
+pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<Answer, Stop> {
     let (world, case) = (context.world, context.case);
     let wanted = match published(case) {
         Ok(wanted) => wanted,
@@ -42,19 +44,25 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
     }
     let mut looked_at = BTreeSet::new();
     let (mut last, mut tries) = (None, 0);
-    let (mut reserved, mut before) = (None, None);
+    let mut reserved = None;
     let most = (wanted.arrays.len() * ACTS_PER_ARRAY + wanted.filesystems.len()) * MOST_TRIES as usize;
     for _ in 0..most {
         let seen = match look(world, case, &wanted, scope_after(last.as_ref())).await {
             Ok(seen) => seen,
             Err(answer) => return Ok(answer),
         };
-        let is_written = |before: Written| Written::of(&wanted, &seen).changed(&before);
-        if before.take().is_some_and(is_written) && !case.cut_by_hand {
-            let said = reserved.unwrap_or_default();
-            return Ok(Answer::HostLives {
-                detail: format!("its members changed while they were reserved ({said})"),
-            });
+        if !case.disks.cut_by_hand {
+            let mut members = as_left::members(&wanted, &seen);
+            if let Some(written) = as_left::written_since(&context.earlier.members_seen, &members) {
+                let parts = [Some(written), reserved.filter(|said: &String| !said.is_empty())];
+                let parts: Vec<String> = parts.into_iter().flatten().collect();
+                return Ok(Answer::HostLives { detail: parts.join("; ") });
+            }
+            members.retain(|member, _| !context.earlier.members_seen.contains_key(member));
+            if !members.is_empty() {
+                context.earlier.members_seen.extend(members.clone());
+                context.journal.append(Event::MembersSeen { members }, Vec::new()).await?;
+            }
         }
         let ground = match ground(world, case, looked_at.clone()) {
             Ok(ground) => ground,
@@ -69,7 +77,6 @@ pub async fn take(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Answe
                 Ok(said) => reserved = Some(said),
                 Err(answer) => return Ok(answer),
             }
-            before = Some(Written::of(&wanted, &seen));
             // What the host wrote until now, if it lives all the same, is to be seen.
             continue;
         }
