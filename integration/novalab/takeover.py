@@ -14,9 +14,11 @@ from novalab.uml.guests import INSTANCES
 from novalab.uml.inside import disks as inner
 
 # Programs of the storage steps, and what stands in their place where a scenario kills `recover` in them.
-PROGRAMS = ("/usr/sbin/mdadm", "/usr/bin/mount", "/usr/bin/umount")
+PROGRAMS = ("/usr/sbin/mdadm", "/usr/bin/mount", "/usr/bin/umount", "/usr/bin/sg_persist")
 KILLER = Path(inner.__file__).with_name("killer.sh")
 MOMENTS = "/run/kill-recover"
+# More than any scenario takes.
+REST_SECONDS = 3600
 
 
 def published(lab, host):
@@ -111,6 +113,13 @@ def goes_on(lab, host, node):
     wait.until("and on", lambda: writer.acknowledged() >= before + 20, 30)
     writer.stop()
     whole(lab, host, node, [writer])
+
+
+def writes_no_superblock_at_rest(lab, host):
+    """The host's md keeps its array marked as written to, however long its guests rest: it writes a superblock only where it
+    loses a member."""
+    name = Path(device(lab, host)).name
+    lab.machine(host).exec("sh", "-c", f"echo {REST_SECONDS} >/sys/block/{name}/md/safe_mode_delay", check=True)
 
 
 def turn(lab, node, *words):

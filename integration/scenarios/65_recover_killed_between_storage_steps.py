@@ -13,7 +13,7 @@ TIME_LIMIT = 800
 HOST, NODE = "compute1", "ha1"
 # In an order in which each is come to. A look assembles without writing, and the mark is written with the assembly.
 KILLS = (("before", "look"), ("meanwhile", "look"), ("before", "stop"), ("meanwhile", "stop"),
-         ("before", "take"), ("meanwhile", "take"), ("before", "mount"), ("meanwhile", "mount"))
+         ("before", "reserve"), ("meanwhile", "reserve"), ("before", "take"), ("meanwhile", "take"), ("before", "mount"), ("meanwhile", "mount"))
 # The name is written with an assembly that is stopped again.
 KILLS_BACK = (("before", "unmount"), ("meanwhile", "unmount"), ("before", "stop"), ("meanwhile", "stop"),
               ("before", "rename"), ("meanwhile", "rename"), ("before", "stop"), ("meanwhile", "stop"))

@@ -8,7 +8,8 @@ nobody's, and the host has its array again.
 from novalab import expect, takeover, wait
 from novalab.uml import reservations, returning, superblock
 
-SHAPE = {"machines": "uml", "shelf": True}
+# All disks are reserved within a part of the lock-delay; a program takes its time to start there.
+SHAPE = {"machines": "uml", "shelf": True, "policy": {"lock_delay": "15s"}}
 TIME_LIMIT = 600
 HOST = "compute1"
 # What an HA node's key begins with.
@@ -19,6 +20,8 @@ WRITE = ("dd", "if=/dev/zero", "bs=4096", "count=1", "oflag=direct", "conv=notru
 def run(lab):
     takeover.published(lab, HOST)
     written = takeover.writers(lab, HOST)
+    # Else it may be seen before its disks are reserved.
+    takeover.writes_no_superblock_at_rest(lab, HOST)
     lab.lie_bmc(HOST)
     assert lab.lives(HOST)
     lab.isolate(HOST)

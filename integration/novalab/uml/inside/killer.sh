@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stands in the place of mdadm, mount and umount on an HA node, and kills the recovery that calls it, once each, at the moments
+# Stands in the place of mdadm, mount, umount and sg_persist on an HA node, and kills the recovery that calls it, once each, at the moments
 # for which there is a file: MOMENTS/before-EFFECT (the effect never happens), MOMENTS/meanwhile-EFFECT (it happens, and
 # nobody is left to hear of it). Everything else it passes on: see ../../takeover.py.
 MOMENTS=/run/kill-recover
@@ -7,6 +7,7 @@ case $(cat "/proc/$PPID/comm") in nova-ha-recover) ;; *) exec "$0.real" "$@" ;; 
 case "${0##*/} $*" in
   umount*) effect=unmount ;;
   mount*) effect=mount ;;
+  sg_persist*--reserve*) effect=reserve ;;
   *--stop*) effect=stop ;;
   *--readonly*--update=name*) effect=rename ;;
   *--readonly*) effect=look ;;
