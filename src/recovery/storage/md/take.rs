@@ -51,18 +51,10 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
             Ok(seen) => seen,
             Err(answer) => return Ok(answer),
         };
-        if !case.disks.cut_by_hand {
-            let mut members = as_left::members(&wanted, &seen);
-            if let Some(written) = as_left::written_since(&context.earlier.members_seen, &members) {
-                let parts = [Some(written), reserved.filter(|said: &String| !said.is_empty())];
-                let parts: Vec<String> = parts.into_iter().flatten().collect();
-                return Ok(Answer::HostLives { detail: parts.join("; ") });
-            }
-            members.retain(|member, _| !context.earlier.members_seen.contains_key(member));
-            if !members.is_empty() {
-                context.earlier.members_seen.extend(members.clone());
-                context.journal.append(Event::MembersSeen { members }, Vec::new()).await?;
-            }
+        if let Some(written) = written_while_off(context, &wanted, &seen).await? {
+            let parts = [Some(written), reserved.filter(|said: &String| !said.is_empty())];
+            let parts: Vec<String> = parts.into_iter().flatten().collect();
+            return Ok(Answer::HostLives { detail: parts.join("; ") });
         }
         let ground = match ground(world, case, looked_at.clone()) {
             Ok(ground) => ground,
@@ -107,6 +99,29 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
         last = Some(act);
     }
     Ok(Answer::CannotTell { why: format!("it is not taken after {most} steps") })
+}
+
+/// What somebody else wrote to members since they were seen first, by this run or one before it. Those that are new to the
+/// journal are written there.
+async fn written_while_off(
+    context: &mut Context<'_>,
+    wanted: &Wanted,
+    seen: &Seen,
+) -> Result<Option<String>, Stop> {
+    if context.case.disks.cut_by_hand {
+        return Ok(None);
+    }
+    let mut members = as_left::members(wanted, seen);
+    let known = &mut context.earlier.members_seen;
+    if let Some(written) = as_left::written_since(known, &members) {
+        return Ok(Some(written));
+    }
+    members.retain(|member, _| !known.contains_key(member));
+    if !members.is_empty() {
+        known.extend(members.clone());
+        context.journal.append(Event::MembersSeen { members }, Vec::new()).await?;
+    }
+    Ok(None)
 }
 
 /// Whether it writes to members: its name, or that they are current.
