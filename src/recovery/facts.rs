@@ -266,7 +266,7 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         own_nova_host: case.own_nova_host.clone(),
         attach_only: case.policy.attach_only,
         capacity_blocks: case.policy.capacity_blocks,
-        storage_says: strategy::check(world, case, &guests).await,
+        storage_says: strategy::check(world, case, case.record.status.phase, &guests).await,
         nova_user_unknown: nova_user_unknown(world, case).await,
         nova,
     })

@@ -165,6 +165,20 @@ fn what_another_ha_node_has_reserved_is_known_before_anybody_is_shot() {
     assert!(stage.with(|u| u.machines[HOST].power_on) && stage.record().holder.is_none());
 }
 
+/// Each costs a start of a program for each disk, or a look at all of them.
+#[test]
+fn what_would_stop_it_is_asked_before_the_claim_and_not_again_while_guests_wait() {
+    let stage = staged();
+    let process = stage.process("ha1", None);
+    let _reports = block_on(&stage.time, process.run());
+    all_runs_on(&stage, "ha1", "no fault");
+    let calls = process.calls();
+    let at = |name: &str| -> Vec<usize> { (0..calls.len()).filter(|&at| calls[at] == name).collect() };
+    let off = at("switch off")[0];
+    assert!(at("able").len() == 1 && at("able")[0] < off, "{calls:?}");
+    assert!(at("holders").len() == 1 && at("holders")[0] < off, "{calls:?}");
+}
+
 #[test]
 fn what_stays_reserved_is_not_taken_and_is_asked_for_again() {
     let stage = staged();

@@ -75,7 +75,8 @@ fn guests(context: &Context<'_>) -> Vec<String> {
 }
 
 async fn look(context: &Context<'_>) -> Option<Answer> {
-    strategy::check(context.world, context.case, &guests(context)).await
+    let phase = context.journal.status().phase;
+    strategy::check(context.world, context.case, phase, &guests(context)).await
 }
 
 /// Takes it, and believes only a look afterwards (with storage `md` taking it ends with one).

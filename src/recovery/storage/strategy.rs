@@ -5,6 +5,7 @@ use super::answer::Answer;
 use super::contract::Verb;
 use super::{exec, md};
 use crate::fence::off::Permission;
+use crate::incident::step::Phase;
 use crate::recovery::executor::Context;
 use crate::recovery::facts::Case;
 use crate::recovery::proof::KnownOff;
@@ -12,10 +13,10 @@ use crate::recovery::stop::Stop;
 use crate::recovery::world::World;
 use crate::tree::storage::Strategy;
 
-/// Looks; changes nothing.
-pub async fn check(world: &World, case: &Case, guests: &[String]) -> Option<Answer> {
+/// Looks; changes nothing. `phase` is the incident's now: a case stays what it was when it was read, before the claim.
+pub async fn check(world: &World, case: &Case, phase: Phase, guests: &[String]) -> Option<Answer> {
     match &case.storage.strategy {
-        Strategy::Md => Some(md::check::check(world, case).await),
+        Strategy::Md => Some(md::check::check(world, case, phase).await),
         Strategy::Exec { .. } => exec::ask(world, case, Verb::Check, guests, None).await,
         Strategy::Shared | Strategy::Refused { .. } => None,
     }

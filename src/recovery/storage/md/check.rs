@@ -20,7 +20,7 @@ use crate::recovery::world::World;
 use crate::tree::runtime_config::RuntimeConfig;
 
 /// Whether the host's storage is here, or could be taken.
-pub async fn check(world: &World, case: &Case) -> Answer {
+pub async fn check(world: &World, case: &Case, phase: Phase) -> Answer {
     let wanted = match published(case) {
         Ok(wanted) => wanted,
         Err(answer) => return answer,
@@ -35,6 +35,8 @@ pub async fn check(world: &World, case: &Case) -> Answer {
     };
     match decided(world, case, &wanted, &seen, &ground).await {
         Next::Say(answer) => answer,
+        // After the claim the act itself says what stops it, and guests are waiting.
+        Next::Do { detail, .. } if phase > Phase::Open => Answer::Ready { detail },
         Next::Do { act, detail } => match is_able(world, case, &wanted, &ground, &act).await {
             Ok(()) => Answer::Ready { detail },
             Err(answer) => answer,
@@ -60,8 +62,7 @@ pub(super) async fn decided(
     }
 }
 
-/// What would stop the first act here, known before anybody is shot. After the claim the act itself says it, and guests
-/// are waiting.
+/// What would stop the first act here, known before anybody is shot.
 async fn is_able(
     world: &World,
     case: &Case,
@@ -69,9 +70,6 @@ async fn is_able(
     ground: &Ground<'_>,
     act: &Act,
 ) -> Result<(), Answer> {
-    if case.record.status.phase > Phase::Open {
-        return Ok(());
-    }
     let refused = |detail: String| Answer::Refused { detail };
     takeovers::can_remember(&world.state_dir).map_err(|error| refused(chain(&error)))?;
     match act {
