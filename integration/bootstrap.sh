@@ -84,12 +84,12 @@ make_venv() {
   echo "$SUSHY_TOOLS" > "$VENV/.made"
 }
 
-# The product, without LTO. Sets BIN_DIR. `NOVA_HA_LAB_NO_BUILD=1` takes what is there.
+# build_product PROFILE FOLDER: the product, without LTO, into that folder of Cargo's. Sets BIN_DIR. `NOVA_HA_LAB_NO_BUILD=1`
+# takes what is there.
 build_product() {
-  local target=${CARGO_TARGET_DIR:-$REPO/target}
-  BIN_DIR=$target/debug
+  BIN_DIR=${CARGO_TARGET_DIR:-$REPO/target}/$2
   [ -z "${NOVA_HA_LAB_NO_BUILD:-}" ] || return 0
   command -v cargo >/dev/null || die "cargo is missing: install Rust (rustup) first"
   # Niced: a lab that runs beside it keeps its times.
-  (cd "$REPO" && nice -n 10 cargo build --quiet --bins >&2) || die "cargo build failed"
+  (cd "$REPO" && nice -n 10 cargo build --quiet --bins --profile "$1" >&2) || die "cargo build failed"
 }
