@@ -1,5 +1,6 @@
 //! Block devices by their kernel names, and who they are.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,10 @@ pub struct Device {
     pub sectors: Option<u64>,
 }
 
+/// Who the disks are by the links that udev made, with their kernel names: read once, when the first one is asked for that
+/// nothing else names.
+type Links = OnceCell<Vec<(String, DiskId)>>;
+
 impl Identity {
     /// Who a partition of it is.
     fn part(&self, number: Option<u32>) -> Self {
@@ -83,8 +88,9 @@ impl Roots {
     /// sysfs cannot be listed.
     pub fn devices(&self) -> io::Result<Vec<Device>> {
         let mut found = Vec::new();
+        let links = Links::new();
         for name in self.block_names()? {
-            let (folder, identity) = (self.block(&name), self.identify(&name));
+            let (folder, identity) = (self.block(&name), self.identify_part(&name, None, &links));
             let entries = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -94,15 +100,18 @@ impl Roots {
             if read_if_there(&folder.join("hidden")).ok().flatten().as_deref() == Some("1") {
                 continue;
             }
-            let whole = Device { name, identity: identity.clone(), sectors: sectors(&folder) };
-            found.push(whole);
+            found.push(Device { name: name.clone(), identity: identity.clone(), sectors: sectors(&folder) });
             for entry in entries {
                 let folder = entry?.path();
-                // One file among the folders that are no partitions cannot be looked into either.
+                let part = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                // The kernel names a partition by its disk. Thirty other files and folders are beside it, and to open what is
+                // not in them took most of a look's time.
+                if !part.starts_with(&name) {
+                    continue;
+                }
                 let Some(number) = read_if_there(&folder.join("partition")).ok().flatten() else { continue };
-                let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let identity = identity.part(number.parse().ok());
-                found.push(Device { name, identity, sectors: sectors(&folder) });
+                found.push(Device { name: part, identity, sectors: sectors(&folder) });
             }
         }
         Ok(found)
@@ -139,9 +148,14 @@ impl Roots {
             Ok(Some((disk, number))) => (disk, Some(number)),
             Err(error) => return Identity::Unknown(error.to_string()),
         };
-        let folder = self.block(&disk);
+        self.identify_part(&disk, partition, &Links::new())
+    }
+
+    /// Who a whole device is, or a partition of it.
+    fn identify_part(&self, disk: &str, partition: Option<u32>, links: &Links) -> Identity {
+        let folder = self.block(disk);
         if folder.join("md").is_dir() {
-            return Identity::Md(md::uuid_of(self, &disk));
+            return Identity::Md(md::uuid_of(self, disk));
         }
         match read_if_there(&folder.join("dm/uuid")) {
             Ok(None) => {}
@@ -149,7 +163,7 @@ impl Roots {
             Err(error) => return Identity::Unknown(error.to_string()),
         }
         let kind = if disk.starts_with("nvme") { Kind::Nvme } else { Kind::Scsi };
-        match self.disk_id(&disk) {
+        match self.disk_id(disk, links) {
             Ok(id) => Identity::Disk { id, kind, partition },
             Err(why) => Identity::Unknown(why),
         }
@@ -157,7 +171,7 @@ impl Roots {
 
     /// The kernel's own word first (it read the disk's VPD page when it found it), then udev's, then the links
     /// that udev made.
-    fn disk_id(&self, disk: &str) -> Result<DiskId, String> {
+    fn disk_id(&self, disk: &str, links: &Links) -> Result<DiskId, String> {
         let folder = self.block(disk);
         let mut why = "it has no world-wide name".to_owned();
         for file in ["device/wwid", "wwid"] {
@@ -176,18 +190,23 @@ impl Roots {
             .iter()
             .filter_map(|key| properties.get(*key))
             .find_map(|text| DiskId::parse(text).ok())
-            .or_else(|| self.linked_id(disk))
+            .or_else(|| {
+                let links = links.get_or_init(|| self.links());
+                links.iter().find(|(name, _)| name == disk).map(|(_, id)| id.clone())
+            })
             .ok_or(why)
     }
 
-    /// `/dev/disk/by-id/wwn-...` that points at this disk.
-    fn linked_id(&self, disk: &str) -> Option<DiskId> {
-        std::fs::read_dir(self.dev.join("disk/by-id")).ok()?.flatten().find_map(|entry| {
+    /// `/dev/disk/by-id/wwn-...`, and the device that each points at.
+    fn links(&self) -> Vec<(String, DiskId)> {
+        let Ok(entries) = std::fs::read_dir(self.dev.join("disk/by-id")) else { return Vec::new() };
+        let link = |entry: std::fs::DirEntry| {
             let name = entry.file_name().to_string_lossy().into_owned();
+            let id = name.starts_with("wwn-").then(|| DiskId::parse(&name).ok()).flatten()?;
             let target = std::fs::read_link(entry.path()).ok()?;
-            let here = name.starts_with("wwn-") && target.file_name()?.to_str()? == disk;
-            here.then(|| DiskId::parse(&name).ok()).flatten()
-        })
+            Some((target.file_name()?.to_str()?.to_owned(), id))
+        };
+        entries.flatten().filter_map(link).collect()
     }
 }
 
