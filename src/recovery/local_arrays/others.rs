@@ -1,5 +1,5 @@
 //! The superblocks of disks that have nothing to do with what is asked. One of them may hang for ever (a map whose
-//! paths are all gone and that queues): it keeps its own thread, and nothing else.
+//! paths are all gone and that queues): it keeps the thread that reads it, and nothing else. All that answer are read by one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -35,10 +35,15 @@ impl Patience {
     }
 }
 
-/// Those that are being read.
+/// One disk's reading.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Those that are being read, and who reads.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Others {
     reading: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// A thread that has nothing to do. It ends when nobody can give it anything any more.
+    idle: Arc<Mutex<Option<mpsc::Sender<Job>>>>,
 }
 
 impl Others {
@@ -59,7 +64,7 @@ impl Others {
         }
         let (say, said) = mpsc::channel();
         let (reading, device) = (self.reading.clone(), node.to_owned());
-        let thread = std::thread::Builder::new().name("other disk".into()).spawn(move || {
+        let job = Box::new(move || {
             let found = read(&device);
             if let Ok(mut reading) = reading.lock() {
                 reading.remove(&device);
@@ -67,12 +72,43 @@ impl Others {
             // Nobody listens any more where it took too long.
             let _late = say.send(found);
         });
-        if thread.is_err() {
+        let Some(reader) = self.begin(job) else {
             self.reading.lock().ok()?.remove(node);
             return None;
-        }
+        };
         let within = patience.with_one();
-        said.recv_timeout(within).inspect_err(|_| patience.hung_for(within)).ok().flatten()
+        match said.recv_timeout(within) {
+            Ok(found) => {
+                *self.idle.lock().ok()? = Some(reader);
+                found
+            }
+            // It is left to what it does, and ends after that.
+            Err(_) => {
+                patience.hung_for(within);
+                None
+            }
+        }
+    }
+
+    /// Gives it to the thread that is idle, or to a new one; none where none can be started. Whoever has what is returned is
+    /// the only one who can give that thread more.
+    fn begin(&self, job: Job) -> Option<mpsc::Sender<Job>> {
+        let idle = self.idle.lock().ok()?.take();
+        // A thread that is gone gives it back.
+        let job = match idle {
+            Some(reader) => match reader.send(job) {
+                Ok(()) => return Some(reader),
+                Err(mpsc::SendError(job)) => job,
+            },
+            None => job,
+        };
+        let (reader, jobs) = mpsc::channel::<Job>();
+        std::thread::Builder::new()
+            .name("other disks".into())
+            .spawn(move || jobs.iter().for_each(|job| job()))
+            .ok()?;
+        reader.send(job).ok()?;
+        Some(reader)
     }
 }
 
@@ -91,6 +127,32 @@ mod tests {
             })
             .sum();
         assert!(waited <= ALL_HANG_AFTER + LEAST * 100 && patience.with_one() == LEAST, "{waited:?}");
+    }
+
+    #[test]
+    fn disks_that_answer_are_read_by_one_thread_and_one_that_hangs_keeps_it() {
+        let (others, mut full) = (Others::default(), Patience::default());
+        let patience = &mut full;
+        let by = |_: &Path| Some(std::thread::current().id());
+        let first = others.read(Path::new("/dev/a"), patience, by);
+        assert!(first.is_some() && first != Some(std::thread::current().id()));
+        assert_eq!(others.read(Path::new("/dev/b"), patience, by), first);
+        let (_hangs_until_the_end, hold) = mpsc::channel::<()>();
+        assert_eq!(
+            others.read(Path::new("/dev/hangs"), patience, move |_| hold.recv().err().map(|_| ())),
+            None
+        );
+        let second = others.read(Path::new("/dev/a"), patience, by);
+        assert!(second.is_some() && second != first);
+        assert_eq!(others.read(Path::new("/dev/b"), patience, by), second);
+    }
+
+    #[test]
+    fn a_reading_that_panics_costs_its_answer_and_no_later_one() {
+        let (others, mut patience) = (Others::default(), Patience::default());
+        let bad = |_: &Path| -> Option<u8> { panic!("x") };
+        assert_eq!(others.read(Path::new("/dev/a"), &mut patience, bad), None);
+        assert_eq!(others.read(Path::new("/dev/b"), &mut patience, |_| Some(1)), Some(1));
     }
 
     #[test]
