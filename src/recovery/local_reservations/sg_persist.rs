@@ -20,6 +20,10 @@ const ASK_AGAIN: [i32; 4] = [6, 11, 26, 27];
 const CONFLICT: i32 = 24;
 /// A disk with many paths and many happenings says each once.
 const MOST_ATTENTIONS: u32 = 5;
+/// Not to look who the disk is, and to open it for reading: by default it is opened for writing too, whatever is asked, and
+/// each close makes udev look at the disk anew, beside whom mdadm is to open it next. The kernel takes both kinds of command
+/// by either, from who may send raw ones (`CAP_SYS_RAWIO`) and from nobody else.
+const ALWAYS: [&str; 2] = ["--no-inquiry", "--readonly"];
 const READ_KEYS: &[&str] = &["--in", "--read-keys"];
 /// Of a program's own words.
 const MAX_CHARS: usize = 120;
@@ -148,7 +152,7 @@ impl SgPersist {
                 return Said::Other(format!("no time is left for {PROGRAM}"));
             }
             let program = match Program::named(PROGRAM, within) {
-                Ok(program) => program.args(["--no-inquiry"]).args(args).args([node]),
+                Ok(program) => program.args(ALWAYS).args(args).args([node]),
                 Err(error) => return Said::Other(chain(&error)),
             };
             match program.run().await {
