@@ -14,7 +14,7 @@ use super::world::{Directory, DiskFile, Disks, Look, NovaUser, Place, chain};
 use crate::nova::ServerId;
 use crate::program::{Ended, Program};
 
-/// A local filesystem answers at once; one over a dead network may never.
+/// A local filesystem answers at once; one over a dead network may never. For all that are looked at together: a handful.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
 
 /// `id` may have to ask a directory service.
@@ -47,13 +47,31 @@ impl Disks for LocalDisks {
     }
 
     async fn look(&self, mountpoint: &Path, server: &ServerId, nova_user: &str) -> Result<Look, String> {
-        let user = self.user(nova_user).await?;
-        let (mountpoint, path) = (mountpoint.to_owned(), mountpoint.join(server.as_str()));
-        let looking = tokio::task::spawn_blocking(move || place(&mountpoint, &path));
+        let mut looks = self.look_at_each(mountpoint, std::slice::from_ref(server), nova_user).await;
+        looks.pop().unwrap_or_else(|| Err("nobody looked".into()))
+    }
+
+    /// On one thread: to wake one for each guest takes longer than the look.
+    async fn look_at_each(
+        &self,
+        mountpoint: &Path,
+        servers: &[ServerId],
+        nova_user: &str,
+    ) -> Vec<Result<Look, String>> {
+        let none = |why: String| vec![Err(why); servers.len()];
+        let user = match self.user(nova_user).await {
+            Ok(user) => user,
+            Err(why) => return none(why),
+        };
+        let paths: Vec<PathBuf> = servers.iter().map(|server| mountpoint.join(server.as_str())).collect();
+        let mountpoint = mountpoint.to_owned();
+        let look =
+            move |path: &PathBuf| place(&mountpoint, path).map(|place| Look { user: user.clone(), place });
+        let looking = tokio::task::spawn_blocking(move || paths.iter().map(look).collect());
         match tokio::time::timeout(LOOK_WITHIN, looking).await {
-            Ok(Ok(place)) => place.map(|place| Look { user, place }),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("the filesystem did not answer within {LOOK_WITHIN:?}")),
+            Ok(Ok(looks)) => looks,
+            Ok(Err(error)) => none(error.to_string()),
+            Err(_) => none(format!("the filesystem did not answer within {LOOK_WITHIN:?}")),
         }
     }
 }
@@ -162,6 +180,21 @@ mod tests {
         assert!(!found.read_only);
         assert_eq!(found.disk, Some(DiskFile { is_file: true, bytes: 4 }));
         assert!(found.ephemeral.is_some_and(|file| !file.is_file));
+    }
+
+    #[tokio::test]
+    async fn several_are_each_seen_as_it_is_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let other: ServerId = "00000000-0000-4000-8000-000000000002".parse().unwrap();
+        std::fs::create_dir(folder.path().join(other.as_str())).unwrap();
+        let me = Program::named("id", USER_WITHIN).unwrap().args(["-un"]).run().await.unwrap();
+        let me = String::from_utf8(me.stdout.bytes).unwrap();
+        let servers = [guest(), other];
+        let looks = LocalDisks::default().look_at_each(folder.path(), &servers, me.trim()).await;
+        let places: Vec<Place> = looks.into_iter().map(|look| look.unwrap().place).collect();
+        assert!(matches!(&places[..], [Place::Absent, Place::Directory(_)]), "{places:?}");
+        let unknown = LocalDisks::default().look_at_each(folder.path(), &servers, "nobody-knows-me").await;
+        assert!(unknown.len() == 2 && unknown.iter().all(Result::is_err), "{unknown:?}");
     }
 
     #[tokio::test]

@@ -68,6 +68,20 @@ pub trait Disks: Send + Sync {
 
     /// Looks at `MOUNTPOINT/SERVER` for this user; changes nothing. An error means *cannot tell*.
     async fn look(&self, mountpoint: &Path, server: &ServerId, nova_user: &str) -> Result<Look, String>;
+
+    /// The same for several, one after the other, in their order.
+    async fn look_at_each(
+        &self,
+        mountpoint: &Path,
+        servers: &[ServerId],
+        nova_user: &str,
+    ) -> Vec<Result<Look, String>> {
+        let mut looks = Vec::new();
+        for server in servers {
+            looks.push(self.look(mountpoint, server, nova_user).await);
+        }
+        looks
+    }
 }
 
 /// One look at a guest's place.

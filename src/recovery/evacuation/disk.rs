@@ -71,6 +71,18 @@ pub async fn look(world: &World, storage: &Storage, server: &ServerId) -> Disk {
     }
 }
 
+/// The same for several guests.
+pub async fn look_at_each(world: &World, storage: &Storage, servers: &[ServerId]) -> Vec<Disk> {
+    let Some(mountpoint) = &storage.mountpoint else { return vec![Disk::NotLooked; servers.len()] };
+    let at = world.clock.boottime();
+    let looks = world.disks.look_at_each(mountpoint, servers, &storage.nova_user).await;
+    let judged = |(server, look): (&ServerId, Result<Look, String>)| match look {
+        Ok(look) => judge(server, &look, at),
+        Err(why) => Disk::CannotTell { why },
+    };
+    servers.iter().zip(looks).map(judged).collect()
+}
+
 /// Judges a look.
 pub fn judge(server: &ServerId, look: &Look, at: BootInstant) -> Disk {
     let directory = match &look.place {
