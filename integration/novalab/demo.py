@@ -150,7 +150,7 @@ def follow(lab, cut_at):
 
 def sentence(what):
     """A journal event in words."""
-    words = [what["event"], what.get("step", "").replace("_", " "), what.get("outcome", "").replace("_", " "),
+    words = [what["event"].replace("_", " "), what.get("step", "").replace("_", " "), what.get("outcome", "").replace("_", " "),
              what.get("reason", ""), what.get("summary", "")]
     facts = what.get("facts") or []
     return " ".join(w for w in words if w) + (f" ({'; '.join(facts)})" if facts else "")

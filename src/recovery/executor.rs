@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::evacuation::engine;
 use super::facts::Case;
-use super::history::Earlier;
+use super::history::{Earlier, MembersSeen};
 use super::journal::Journal;
 use super::lease::Lease;
 use super::plan::Plan;
@@ -42,6 +42,8 @@ pub struct Context<'a> {
     pub levels: &'a FenceLevels,
     /// What its earlier holders left.
     pub earlier: Earlier,
+    /// What the members of the host's arrays said first, by the journal as it is now.
+    pub members_seen: MembersSeen,
 }
 
 /// What a precheck found.

@@ -3,7 +3,7 @@
 use super::history::DisksHistory;
 use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
 use super::stop::Stop;
-use super::storage::strategy;
+use super::storage::strategy::{self, Progress};
 use super::surroundings;
 use super::takeovers::Takeover;
 use super::world::{World, chain};
@@ -266,7 +266,7 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         own_nova_host: case.own_nova_host.clone(),
         attach_only: case.policy.attach_only,
         capacity_blocks: case.policy.capacity_blocks,
-        storage_says: strategy::check(world, case, case.record.status.phase, &guests).await,
+        storage_says: strategy::check(world, case, &Progress::of(case), &guests).await,
         nova_user_unknown: nova_user_unknown(world, case).await,
         nova,
     })

@@ -26,9 +26,6 @@ pub struct Earlier {
     pub took_storage: BTreeSet<HaNodeName>,
     /// Those of them of which this run has written that it powers them off.
     pub being_fenced: BTreeSet<HaNodeName>,
-    /// What the members of the host's arrays said first, since a person led on last, by their own UUIDs. This run adds to
-    /// it what it writes into the journal.
-    pub members_seen: BTreeMap<String, MemberSeen>,
 }
 
 impl Earlier {
@@ -40,7 +37,6 @@ impl Earlier {
         let mut earlier = Self {
             resumed: history.resumed,
             took_storage: history.took_storage.iter().filter(|node| **node != world.me).cloned().collect(),
-            members_seen: history.members_seen.clone(),
             ..Self::default()
         };
         for (node, terms) in history.others(&world.me, holder) {
@@ -74,8 +70,6 @@ pub struct History {
     pub took_storage: BTreeSet<HaNodeName>,
     /// Of the host's own disks.
     pub disks: DisksHistory,
-    /// As in [`Earlier`].
-    pub members_seen: BTreeMap<String, MemberSeen>,
     /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
     strategies: BTreeMap<Option<String>, String>,
 }
@@ -87,7 +81,12 @@ pub struct DisksHistory {
     pub marked: BTreeSet<HaNodeName>,
     /// Whether a person resumed it that was held because the host lived: its power was cut by hand.
     pub cut_by_hand: bool,
+    /// What the members of its arrays said first, since a person led on last, by their own UUIDs.
+    pub members_seen: MembersSeen,
 }
+
+/// Members of arrays by their own UUIDs, as the journal says that they were.
+pub type MembersSeen = BTreeMap<String, MemberSeen>;
 
 /// The fact of `take_storage` that says by which strategy it is taken; whoever goes on with the incident
 /// reads it in the journal.
@@ -135,7 +134,7 @@ impl History {
                 }
                 Event::MembersSeen { members } => {
                     for (member, seen) in members {
-                        history.members_seen.entry(member).or_insert(seen);
+                        history.disks.members_seen.entry(member).or_insert(seen);
                     }
                 }
                 Event::Held { reason } => lives = reason.contains(HOST_LIVES),
@@ -143,7 +142,7 @@ impl History {
                     history.resumed = history.resumed.max(Some(entry.term));
                     history.disks.cut_by_hand |= std::mem::take(&mut lives);
                     // A person may have been at the disks: that was asked for.
-                    history.members_seen.clear();
+                    history.disks.members_seen.clear();
                 }
                 Event::Started { .. }
                 | Event::FencingHolder { .. }

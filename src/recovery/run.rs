@@ -377,8 +377,17 @@ async fn hold(
             Taken::No(why) => return Ok(elsewhere(id, &why)),
         },
     };
-    let mut context =
-        Context { world, lease, journal: *journal, case, plan, cloud, levels: &armed.levels, earlier };
+    let mut context = Context {
+        world,
+        lease,
+        journal: *journal,
+        case,
+        plan,
+        cloud,
+        levels: &armed.levels,
+        earlier,
+        members_seen: case.disks.members_seen.clone(),
+    };
     let began = world.clock.boottime();
     loop {
         let stop = match drive(&mut context).await {

@@ -37,6 +37,8 @@ pub(crate) struct SimArray {
     pub(crate) names: [String; 4],
     /// Of each member: a change of the array raises it.
     pub(crate) events: [u64; 4],
+    /// When they were written.
+    pub(crate) updated: u64,
     /// Whom each member calls members.
     pub(crate) listed: [BTreeSet<u16>; 4],
     /// Members that no HA node sees.
@@ -71,6 +73,7 @@ impl SimArray {
         Self {
             names: [0; 4].map(|_| NAME.to_owned()),
             events: [7; 4],
+            updated: 100,
             listed: [0; 4].map(|_| (0..4).collect()),
             away: BTreeSet::new(),
             uuid: UUID.to_owned(),
@@ -103,7 +106,7 @@ impl SimArray {
             is_recovering: false,
             is_reshaping: false,
             created: 0,
-            updated: 0,
+            updated: self.updated,
         };
         let is_here = !self.away.contains(&slot);
         let superblocks = if is_here { vec![member] } else { vec![] };
@@ -244,7 +247,9 @@ impl Universe {
             How::ReadOnly => {
                 self.did(node, "look".into());
                 if self.the_array().reservation.living.take_if(|w| *w == Writes::Unrefused).is_some() {
-                    self.the_array().events = [9; 4];
+                    let array = self.the_array();
+                    array.events = array.events.map(|events| events + 2);
+                    array.updated += 1;
                 }
                 let has = OnMachine { state: State::ReadOnly, mounted_at: None };
                 self.the_array().on.insert(node.to_owned(), has);

@@ -231,6 +231,41 @@ fn a_host_that_writes_while_it_is_off_is_a_persons_and_then_taken_from_the_copie
 }
 
 #[test]
+fn a_host_that_writes_is_seen_where_what_it_wrote_would_stop_the_takeover_too() {
+    let all = refusing(Writes::Once);
+    let process = all.process("ha1", None);
+    let _reports = block_on(&all.time, process.run()).unwrap().unwrap();
+    let at = process.calls().iter().position(|name| name == "reserve").unwrap();
+    let stage = refusing(Writes::Once);
+    stage.with(|u| u.kv.put(keys::POLICY, r#"{"version":1,"md_allow_degraded":false}"#));
+    let _died = block_on(&stage.time, stage.process("ha1", Some((at, Fault::DiesAfter))).run());
+    stage.wait(Duration::from_secs(1));
+    stage.recover_until_settled("ha1");
+    let State::Held { reason } = stage.record().status.state else { panic!("not held") };
+    assert!(reason.contains("it lives"), "{reason}");
+}
+
+#[test]
+fn a_wrong_plug_that_is_pulled_leads_to_nothing() {
+    let stage = refusing(Writes::Unrefused);
+    stage.recover("ha1");
+    for _ in 0..3 {
+        let State::Held { reason } = stage.record().status.state else { panic!("not held") };
+        assert!(reason.contains("it lives"), "{reason}");
+        stage.nothing_was_broken("it lives");
+        stage.resume();
+        stage.with(|u| u.the_array().reservation.living = Some(Writes::Unrefused));
+        stage.wait(Duration::from_secs(70));
+        stage.recover_until_settled("ha1");
+    }
+    stage.with(|u| assert_eq!(u.the_array().names, [0; 4].map(|_| NAME.to_owned())));
+    stage.resume();
+    stage.wait(Duration::from_secs(70));
+    stage.recover_until_settled("ha1");
+    all_runs_on(&stage, "ha1", "the right one was pulled");
+}
+
+#[test]
 fn an_ha_node_that_goes_on_with_it_knows_how_the_disks_were_before_the_one_before_it() {
     for living in [Writes::Always, Writes::Once] {
         let stage = refusing(living);

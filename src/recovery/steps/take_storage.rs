@@ -16,7 +16,7 @@ use crate::recovery::holder;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
 use crate::recovery::storage::answer::{Answer, HOST_LIVES};
-use crate::recovery::storage::strategy;
+use crate::recovery::storage::strategy::{self, Progress};
 use crate::tree::storage::Strategy;
 
 /// Takes it, or finds it taken.
@@ -75,8 +75,8 @@ fn guests(context: &Context<'_>) -> Vec<String> {
 }
 
 async fn look(context: &Context<'_>) -> Option<Answer> {
-    let phase = context.journal.status().phase;
-    strategy::check(context.world, context.case, phase, &guests(context)).await
+    let progress = Progress { phase: context.journal.status().phase, members_seen: &context.members_seen };
+    strategy::check(context.world, context.case, &progress, &guests(context)).await
 }
 
 /// Takes it, and believes only a look afterwards (with storage `md` taking it ends with one).

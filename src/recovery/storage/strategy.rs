@@ -8,15 +8,32 @@ use crate::fence::off::Permission;
 use crate::incident::step::Phase;
 use crate::recovery::executor::Context;
 use crate::recovery::facts::Case;
+use crate::recovery::history::MembersSeen;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::World;
 use crate::tree::storage::Strategy;
 
-/// Looks; changes nothing. `phase` is the incident's now: a case stays what it was when it was read, before the claim.
-pub async fn check(world: &World, case: &Case, phase: Phase, guests: &[String]) -> Option<Answer> {
+/// How far the incident is now: a case stays what it was when it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// Its phase.
+    pub phase: Phase,
+    /// What the members of the host's arrays said first.
+    pub members_seen: &'a MembersSeen,
+}
+
+impl<'a> Progress<'a> {
+    /// As it was when the case was read.
+    pub fn of(case: &'a Case) -> Self {
+        Self { phase: case.record.status.phase, members_seen: &case.disks.members_seen }
+    }
+}
+
+/// Looks; changes nothing.
+pub async fn check(world: &World, case: &Case, progress: &Progress<'_>, guests: &[String]) -> Option<Answer> {
     match &case.storage.strategy {
-        Strategy::Md => Some(md::check::check(world, case, phase).await),
+        Strategy::Md => Some(md::check::check(world, case, progress).await),
         Strategy::Exec { .. } => exec::ask(world, case, Verb::Check, guests, None).await,
         Strategy::Shared | Strategy::Refused { .. } => None,
     }

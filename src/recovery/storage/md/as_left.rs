@@ -5,50 +5,90 @@
 //! it gives a member up: a host that lives and writes is mostly seen so, though not always. A second fence, never the proof
 //! of *off*.
 
-use std::collections::BTreeMap;
-
 use super::decide::is_its_own;
 use super::wanted::{Wanted, WantedArray};
 use crate::disks::md_superblock::Superblock;
 use crate::disks::owner_mark::{self, Owner};
 use crate::incident::journal::MemberSeen;
 use crate::recovery::arrays::Seen;
+use crate::recovery::history::MembersSeen;
 
-/// What they say now, by their own UUIDs. Those of an array that runs here, and those with an HA node's mark, were written by
-/// an HA node, and are left out.
-pub(super) fn members(wanted: &Wanted, seen: &Seen) -> BTreeMap<String, MemberSeen> {
+/// What they say now. Those of an array that runs here, and those with an HA node's mark, were written by an HA node, and
+/// are left out.
+pub(super) fn members(wanted: &Wanted, seen: &Seen) -> MembersSeen {
+    of_arrays(wanted, seen)
+        .into_iter()
+        .flat_map(|of| of.unmarked)
+        .map(|of| (of.device.clone(), said(of)))
+        .collect()
+}
+
+/// What somebody else wrote since, for people; `None`: nothing was. A member that is not seen both times says nothing.
+///
+/// Once the power was cut by hand, a member may have been forced: mdadm writes events then, and never when.
+pub(super) fn written_since(
+    wanted: &Wanted,
+    seen: &Seen,
+    before: &MembersSeen,
+    cut_by_hand: bool,
+) -> Option<String> {
+    let (mut of_all, mut written) = (0, Vec::new());
+    for array in of_arrays(wanted, seen) {
+        for of in &array.unmarked {
+            let Some(then) = before.get(&of.device) else { continue };
+            of_all += 1;
+            let now = said(of);
+            let is_changed = then.updated != now.updated || then.events != now.events && !cut_by_hand;
+            if is_changed && !array.is_behind_a_mark(now) {
+                written.push((*then, now));
+            }
+        }
+    }
+    let (then, now) = written.iter().max_by_key(|(_, now)| now.events)?;
+    Some(format!(
+        "{} of {of_all} members were written after they were looked at (events {}, then {})",
+        written.len(),
+        then.events,
+        now.events
+    ))
+}
+
+/// The members of an array that does not run here.
+struct OfArray<'a> {
+    unmarked: Vec<&'a Superblock>,
+    marked: Vec<&'a Superblock>,
+}
+
+impl OfArray<'_> {
+    /// Whether an HA node's md may have written it: a member that was put back into an array that it ran keeps the name
+    /// that it had.
+    fn is_behind_a_mark(&self, now: MemberSeen) -> bool {
+        let events = self.marked.iter().map(|of| of.events).max();
+        let updated = self.marked.iter().map(|of| of.updated).max();
+        Some(now.events) <= events && Some(now.updated) <= updated
+    }
+}
+
+fn of_arrays<'a>(wanted: &Wanted, seen: &'a Seen) -> Vec<OfArray<'a>> {
     let runs_here = |array: &WantedArray| {
         seen.running.iter().any(|running| running.array.uuid.as_deref() == Some(array.uuid()))
     };
-    let mut found = BTreeMap::new();
-    for (array, sights) in wanted.arrays.iter().zip(&seen.sights).filter(|(array, _)| !runs_here(array)) {
-        let is_marked = |of: &Superblock| match owner_mark::read(&of.set_name) {
-            Owner::Taken { by } => !is_its_own(array, &by),
-            Owner::Plain { .. } => false,
-        };
-        let superblocks = sights.iter().flat_map(|sight| &sight.superblocks);
-        for of in superblocks.filter(|of| of.array == array.uuid() && !is_marked(of)) {
-            found.insert(of.device.clone(), MemberSeen { events: of.events, updated: of.updated });
-        }
-    }
-    found
+    let theirs = wanted.arrays.iter().zip(&seen.sights).filter(|(array, _)| !runs_here(array));
+    theirs
+        .map(|(array, sights)| {
+            let is_marked = |of: &&Superblock| match owner_mark::read(&of.set_name) {
+                Owner::Taken { by } => !is_its_own(array, &by),
+                Owner::Plain { .. } => false,
+            };
+            let superblocks = sights.iter().flat_map(|sight| &sight.superblocks);
+            let (marked, unmarked) = superblocks.filter(|of| of.array == array.uuid()).partition(is_marked);
+            OfArray { unmarked, marked }
+        })
+        .collect()
 }
 
-/// What was written since, for people; `None`: nothing was. A member that is not seen both times says nothing.
-pub(super) fn written_since(
-    before: &BTreeMap<String, MemberSeen>,
-    now: &BTreeMap<String, MemberSeen>,
-) -> Option<String> {
-    let both = || now.iter().filter_map(|(member, now)| Some((before.get(member)?, now)));
-    let changed: Vec<_> = both().filter(|(then, now)| then != now).collect();
-    let (then, newest) = changed.iter().max_by_key(|(_, now)| now.events)?;
-    Some(format!(
-        "{} of {} members were written after they were looked at (events {}, then {})",
-        changed.len(),
-        both().count(),
-        then.events,
-        newest.events
-    ))
+fn said(of: &Superblock) -> MemberSeen {
+    MemberSeen { events: of.events, updated: of.updated }
 }
 
 #[cfg(test)]
@@ -73,7 +113,7 @@ mod tests {
     fn a_member_that_was_written_is_seen_where_no_ha_node_has_written_it() {
         let wanted = wanted(&host(), "/instances".as_ref()).unwrap();
         let before = members(&wanted, &seen(0, 0, 4));
-        let since = |now: &Seen| written_since(&before, &members(&wanted, now));
+        let since = |now: &Seen| written_since(&wanted, now, &before, false);
         assert_eq!(before.len(), 4);
         assert_eq!(since(&seen(0, 0, 4)), None);
         assert_eq!(since(&seen(0, 0, 3)), None, "one that is away now was not written");
@@ -101,6 +141,35 @@ mod tests {
             superblock.set_name = owner_mark::mark("ha1", &superblock.set_name);
         }
         assert_eq!(since(&marked), None, "an HA node has it");
+    }
+
+    #[test]
+    fn one_that_was_put_back_into_an_array_that_an_ha_node_ran_is_not_the_hosts_doing() {
+        let wanted = wanted(&host(), "/instances".as_ref()).unwrap();
+        let before = members(&wanted, &seen(0, 0, 4));
+        let with_marks_at = |events: u64, updated: u64| {
+            let mut now = seen(5, 9, 4);
+            for sight in now.sights[0].iter_mut().filter(|sight| sight.superblocks[0].events == 7) {
+                let of = &mut sight.superblocks[0];
+                (of.events, of.updated) = (events, updated);
+                of.set_name = owner_mark::mark("ha1", &of.set_name);
+            }
+            written_since(&wanted, &now, &before, false)
+        };
+        assert_eq!(with_marks_at(12, 109), None);
+        assert!(
+            with_marks_at(11, 109).is_some() && with_marks_at(12, 108).is_some(),
+            "it is newer than the marks"
+        );
+    }
+
+    #[test]
+    fn once_the_power_was_cut_by_hand_a_member_that_was_forced_is_not_the_hosts_doing() {
+        let wanted = wanted(&host(), "/instances".as_ref()).unwrap();
+        let before = members(&wanted, &seen(0, 0, 4));
+        let since = |now: &Seen| written_since(&wanted, now, &before, true);
+        assert_eq!(since(&seen(2, 0, 4)), None);
+        assert!(since(&seen(2, 1, 4)).is_some());
     }
 
     #[test]

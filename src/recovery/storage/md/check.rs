@@ -14,18 +14,20 @@ use crate::incident::step::Phase;
 use crate::keys;
 use crate::recovery::arrays::{Question, Scope, Seen};
 use crate::recovery::facts::Case;
+use crate::recovery::history::MembersSeen;
 use crate::recovery::storage::answer::Answer;
+use crate::recovery::storage::strategy::Progress;
 use crate::recovery::takeovers;
 use crate::recovery::world::World;
 use crate::tree::runtime_config::RuntimeConfig;
 
 /// Whether the host's storage is here, or could be taken.
-pub async fn check(world: &World, case: &Case, phase: Phase) -> Answer {
+pub async fn check(world: &World, case: &Case, progress: &Progress<'_>) -> Answer {
     let wanted = match published(case) {
         Ok(wanted) => wanted,
         Err(answer) => return answer,
     };
-    let ground = match ground(world, case, BTreeSet::new()) {
+    let ground = match ground(world, case, progress.members_seen, BTreeSet::new()) {
         Ok(ground) => ground,
         Err(answer) => return answer,
     };
@@ -36,7 +38,7 @@ pub async fn check(world: &World, case: &Case, phase: Phase) -> Answer {
     match decided(world, case, &wanted, &seen, &ground).await {
         Next::Say(answer) => answer,
         // After the claim the act itself says what stops it, and guests are waiting.
-        Next::Do { detail, .. } if phase > Phase::Open => Answer::Ready { detail },
+        Next::Do { detail, .. } if progress.phase > Phase::Open => Answer::Ready { detail },
         Next::Do { act, detail } => match is_able(world, case, &wanted, &ground, &act).await {
             Ok(()) => Answer::Ready { detail },
             Err(answer) => answer,
@@ -158,6 +160,7 @@ fn is_later(case: &Case) -> bool {
 pub(super) fn ground<'a>(
     world: &'a World,
     case: &Case,
+    members_seen: &'a MembersSeen,
     looked_at: BTreeSet<String>,
 ) -> Result<Ground<'a>, Answer> {
     Ok(Ground {
@@ -168,6 +171,7 @@ pub(super) fn ground<'a>(
         allow_degraded: case.policy.md_allow_degraded,
         reserved: BTreeSet::new(),
         cut_by_hand: case.disks.cut_by_hand,
+        members_seen,
     })
 }
 

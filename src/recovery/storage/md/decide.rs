@@ -1,12 +1,14 @@
 //! One look at the disks, and what follows from it: done, the next thing to do, or why not. Pure.
 //!
 //! A takeover is this function asked again after each thing that was done, so that it goes on from wherever it was
-//! killed. It never stands on what was done before but on what is seen now; all that it takes from memory is
-//! whether this HA node had begun, which tells its own half-made array from somebody else's.
+//! killed. It never stands on what was done before but on what is seen now. All that it takes from memory: whether this HA
+//! node had begun, which HA nodes had before it, how the members were before anybody began, and whether a person cut the host's
+//! power. With these it tells its own half-made array from somebody else's, and a host that lives from one that died.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::as_left;
 use super::members::{Members, Unfit, members};
 use super::wanted::{Wanted, WantedArray, WantedFilesystem};
 use crate::disks::DiskId;
@@ -16,6 +18,7 @@ use crate::disks::on_disk::{OnDisk, on_disk};
 use crate::disks::owner_mark::{self, Owner, is_another_home};
 use crate::disks::running::{Over, Running, places_of};
 use crate::recovery::arrays::{Assembly, How, Mountpoint, Seen, Start};
+use crate::recovery::history::MembersSeen;
 use crate::recovery::storage::answer::Answer;
 
 /// What it stands on beside the look.
@@ -33,8 +36,10 @@ pub struct Ground<'a> {
     pub allow_degraded: bool,
     /// Disks that this HA node has reserved, or one that had them before.
     pub reserved: BTreeSet<DiskId>,
-    /// Whether a person cut the host's power after its disks had refused it.
+    /// Whether a person cut the host's power after it was held because it lived.
     pub cut_by_hand: bool,
+    /// What the members said first, by the journal.
+    pub members_seen: &'a MembersSeen,
 }
 
 /// What follows.
@@ -106,6 +111,10 @@ fn next(wanted: &Wanted, seen: &Seen, ground: &Ground<'_>) -> Result<Next, No> {
         return Err(Answer::CannotTell {
             why: format!("{device} may be an array, and cannot be read: {why}"),
         });
+    }
+    // Before all else: what a host that lives does to its members looks like many another thing.
+    if let Some(detail) = as_left::written_since(wanted, seen, ground.members_seen, ground.cut_by_hand) {
+        return Err(Answer::HostLives { detail });
     }
     let mut details = Vec::new();
     let mut standings = Vec::new();

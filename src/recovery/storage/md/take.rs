@@ -47,16 +47,14 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
     let mut reserved = None;
     let most = (wanted.arrays.len() * ACTS_PER_ARRAY + wanted.filesystems.len()) * MOST_TRIES as usize;
     for _ in 0..most {
+        // Asked again before the act, which costs nothing then: what is written between look and act is not seen.
+        off.fresh().await?;
         let seen = match look(world, case, &wanted, scope_after(last.as_ref())).await {
             Ok(seen) => seen,
             Err(answer) => return Ok(answer),
         };
-        if let Some(written) = written_while_off(context, &wanted, &seen).await? {
-            let parts = [Some(written), reserved.filter(|said: &String| !said.is_empty())];
-            let parts: Vec<String> = parts.into_iter().flatten().collect();
-            return Ok(Answer::HostLives { detail: parts.join("; ") });
-        }
-        let ground = match ground(world, case, looked_at.clone()) {
+        remember(context, &wanted, &seen).await?;
+        let ground = match ground(world, case, &context.members_seen, looked_at.clone()) {
             Ok(ground) => ground,
             Err(answer) => return Ok(answer),
         };
@@ -101,27 +99,15 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
     Ok(Answer::CannotTell { why: format!("it is not taken after {most} steps") })
 }
 
-/// What somebody else wrote to members since they were seen first, by this run or one before it. Those that are new to the
-/// journal are written there.
-async fn written_while_off(
-    context: &mut Context<'_>,
-    wanted: &Wanted,
-    seen: &Seen,
-) -> Result<Option<String>, Stop> {
-    if context.case.disks.cut_by_hand {
-        return Ok(None);
-    }
+/// Members that the journal does not know yet are written there, before anything is done to them.
+async fn remember(context: &mut Context<'_>, wanted: &Wanted, seen: &Seen) -> Result<(), Stop> {
     let mut members = as_left::members(wanted, seen);
-    let known = &mut context.earlier.members_seen;
-    if let Some(written) = as_left::written_since(known, &members) {
-        return Ok(Some(written));
+    members.retain(|member, _| !context.members_seen.contains_key(member));
+    if members.is_empty() {
+        return Ok(());
     }
-    members.retain(|member, _| !known.contains_key(member));
-    if !members.is_empty() {
-        known.extend(members.clone());
-        context.journal.append(Event::MembersSeen { members }, Vec::new()).await?;
-    }
-    Ok(None)
+    context.members_seen.extend(members.clone());
+    context.journal.append(Event::MembersSeen { members }, Vec::new()).await
 }
 
 /// Whether it writes to members: its name, or that they are current.
@@ -142,10 +128,13 @@ fn scope_after(last: Option<&Act>) -> Scope {
     }
 }
 
-/// What was taken, with what its disks were found to keep of it.
+/// With what the disks were found to keep of it.
 fn with(answer: Answer, reserved: Option<String>) -> Answer {
     match (answer, reserved.filter(|said| !said.is_empty())) {
         (Answer::Taken { detail, .. }, more @ Some(_)) => Answer::Taken { detail, more },
+        (Answer::HostLives { detail }, Some(said)) => {
+            Answer::HostLives { detail: format!("{detail}; {said}") }
+        }
         (answer, _) => answer,
     }
 }

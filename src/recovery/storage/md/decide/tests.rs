@@ -23,6 +23,7 @@ fn ground() -> Ground<'static> {
         allow_degraded: true,
         reserved: BTreeSet::new(),
         cut_by_hand: false,
+        members_seen: const { &MembersSeen::new() },
     }
 }
 
@@ -313,6 +314,30 @@ fn a_degraded_array_is_taken_where_the_policy_says_so() {
     assert!(said(&lost, &strict).starts_with("taken: "), "{}", said(&lost, &strict));
     seen.sights = vec![sights(&[Some(superblock(0)), Some(superblock(1)), None, None])];
     assert!(said(&seen, &ground()).contains("too many for raid10"));
+}
+
+#[test]
+fn that_its_host_writes_is_said_before_all_that_follows_from_it() {
+    let seen_first = as_left::members(&wanted(), &apart(NAME));
+    let ground = |allow_degraded| Ground { members_seen: &seen_first, allow_degraded, ..begun() };
+    assert_eq!(said(&apart(NAME), &ground(true)), "look", "nothing was written");
+    // Of four members the last ones were refused to the host, which wrote to the others.
+    for (level, layout, refused) in [("raid10", 258, 1), ("raid10", 258, 2), ("raid5", 2, 1), ("raid6", 2, 3)]
+    {
+        let mut wanted = wanted();
+        let published = &mut wanted.arrays[0].published;
+        (published.level, published.layout) = (level.into(), Some(layout));
+        let member = |slot: usize| {
+            let events = if slot < 4 - refused { 9 } else { 7 };
+            Some(Superblock { events, level: level.into(), layout, ..superblock(slot) })
+        };
+        let members: Vec<_> = (0..4).map(member).collect();
+        let seen = Seen { sights: vec![sights(&members)], ..apart(NAME) };
+        for allow_degraded in [true, false] {
+            let next = decide(&wanted, &seen, &ground(allow_degraded));
+            assert!(matches!(&next, Next::Say(Answer::HostLives { .. })), "{level}, {refused}: {next:?}");
+        }
+    }
 }
 
 #[test]
