@@ -3,10 +3,10 @@
 A host with its guests on an md array loses its power, and an HA node with a kernel of its own takes the array over.
 Between the journal's *finished: fence* and *finished: take storage* two kinds of moment are not ours: mdadm, mount or
 umount runs (by recover's own log, which says of each program when it ended and how long it ran), or a request to Nova is
-unanswered (by the cloud's log: the host is declared down in between). A third is told by itself: sg_persist, which reserves the
-disks where they can be, a few starts for each of them. All the rest is our own share: reading disks and
+unanswered (by the cloud's log: the host is declared down in between). All the rest is our own share: reading disks and
 mount table before each thing that is done and after it, deciding, the journal in Consul, udev's settling, the look at
-every guest's disk. Starting mdadm is in mdadm's time, so the share of a slow kernel (User-mode Linux starts a program in
+every guest's disk, and sg_persist, which reserves the disks where they can be, two starts for each of them: how much that is
+is told beside it. Starting mdadm is in mdadm's time, so the share of a slow kernel (User-mode Linux starts a program in
 some 30 ms) is theirs where it is theirs.
 """
 
@@ -42,7 +42,7 @@ class Figures:
     theirs: float
     nova: float
     own: float
-    # Of sg_persist.
+    # Of our own: sg_persist.
     reserving: float
     # Of the total, by who ran how often: `{name: (times, seconds)}`.
     programs: dict
@@ -128,19 +128,19 @@ def figures(begin, end, ran, requests):
     nova = [(utc(request["at"]) - request["ms"] / 1000, utc(request["at"])) for request in requests]
     reserving = [(start, stop) for name, start, stop in ran if name == RESERVING]
     of_theirs, with_nova = covered(theirs, begin, end), covered(theirs + nova, begin, end)
-    together = covered(theirs + nova + reserving, begin, end)
+    with_reserving = covered(theirs + nova + reserving, begin, end)
     by_name = {}
     for name, start, stop in ran:
         times, seconds = by_name.get(name, (0, 0.0))
         by_name[name] = (times + 1, seconds + stop - start)
-    return Figures(end - begin, of_theirs, with_nova - of_theirs, end - begin - together, together - with_nova, by_name)
+    return Figures(end - begin, of_theirs, with_nova - of_theirs, end - begin - with_nova, with_reserving - with_nova, by_name)
 
 
 def described(found):
     """One takeover in a line."""
     ran = ", ".join(f"{times} {name} {seconds:.2f} s" for name, (times, seconds) in sorted(found.programs.items()))
     return (f"{found.total:.2f} s, of which mdadm and mount {found.theirs:.2f} s, Nova {found.nova:.2f} s, "
-            f"sg_persist {found.reserving:.2f} s, our own {found.own:.2f} s ({ran})")
+            f"our own {found.own:.2f} s, with {found.reserving:.2f} s of sg_persist ({ran})")
 
 
 def tell(measured, guests):
@@ -150,7 +150,7 @@ def tell(measured, guests):
     print(f"guests     {guests}, the disks of all seen after each of {len(measured)} takeovers")
     print(f"takeover   {statistics.median(f.total for f in measured):.2f} s from off proved to all disks seen; "
           f"mdadm and mount {statistics.median(f.theirs for f in measured):.2f} s")
-    print(f"reserving  {statistics.median(f.reserving for f in measured):.2f} s of sg_persist, in none of the others")
+    print(f"reserving  {statistics.median(f.reserving for f in measured):.2f} s of sg_persist, in our own share")
     print(f"ratio      {statistics.median(f.ratio for f in measured):.2f} to mdadm and mount alone")
     print(f"own share  {typical:.3f} s (median; from {min(own):.3f} to {max(own):.3f}), at most {MOST_OWN_SECONDS} s")
     return 0 if typical <= MOST_OWN_SECONDS else 1

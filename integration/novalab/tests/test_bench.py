@@ -27,6 +27,8 @@ LOG = f"""\
 {at(2.0)} DEBUG program program=/usr/bin/ipmitool seconds=0.5 ended=Exit(0)
 {at(5.5)} DEBUG program program=/usr/sbin/mdadm seconds=0.25 ended=Exit(0)
 {at(6.0)}  WARN looking again why="program=/usr/sbin/mdadm seconds=9 ended=Exit(1)"
+{at(6.3)} DEBUG program program=/usr/bin/sg_persist seconds=0.2 ended=Exit(0)
+{at(6.35)} DEBUG program program=/usr/bin/sg_persist seconds=0.15 ended=Exit(0)
 {at(7.5)} DEBUG program program=/usr/bin/mount seconds=1 ended=Exit(0)
 {at(7.75)} DEBUG program program=/usr/bin/udevadm seconds=1e-1 ended=Exit(0)
 """
@@ -53,6 +55,11 @@ class Takeover(unittest.TestCase):
         self.assertAlmostEqual(found.own, 2.75, 5)
         self.assertAlmostEqual(found.ratio, 4 / 1.25, 5)
 
+    def test_reserving_is_at_our_own_cost_and_how_much_is_told(self):
+        found = self.figures()
+        self.assertAlmostEqual(found.reserving, 0.25, 5)
+        self.assertAlmostEqual(found.own, 2.75, 5)
+
     def test_udev_is_waited_for_at_our_own_cost(self):
         times, seconds = self.figures().programs["udevadm"]
         self.assertEqual(times, 1)
@@ -77,7 +84,7 @@ class Takeover(unittest.TestCase):
             bench_md.figures(1, 2, bench_md.programs("nothing"), [])
 
     def test_a_quoted_line_is_no_program(self):
-        self.assertEqual([name for name, _, _ in bench_md.programs(LOG)], ["ipmitool", "mdadm", "mount", "udevadm"])
+        self.assertEqual([name for name, _, _ in bench_md.programs(LOG)], ["ipmitool", "mdadm", "sg_persist", "sg_persist", "mount", "udevadm"])
 
 
 class Bound(unittest.TestCase):
