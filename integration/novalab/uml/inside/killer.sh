@@ -8,6 +8,7 @@ case "${0##*/} $*" in
   umount*) effect=unmount ;;
   mount*) effect=mount ;;
   sg_persist*--reserve*) effect=reserve ;;
+  sg_persist*) effect=other ;;
   *--stop*) effect=stop ;;
   *--readonly*--update=name*) effect=rename ;;
   *--readonly*) effect=look ;;
