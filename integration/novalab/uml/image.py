@@ -1,7 +1,7 @@
 """The root image and the initrd of the disk lab's machines, made once and kept in the cache folder.
 
     CACHE/uml/HASH/{root.squashfs, initrd.gz, passwd, group}     HASH is of everything that makes them
-    CACHE/uml/xstate-HASH.so                                      loaded before the kernel, see uml/xstate.c
+    CACHE/uml/preload-HASH.so                                     loaded before the kernel, see uml/xstate.c, uml/timer.c
 
 Safe to delete. The lab's code, the product and Consul are not in it: machines mount them from outside.
 """
@@ -20,6 +20,7 @@ from novalab import paths
 
 CACHE = Path(os.environ.get("NOVALAB_CACHE", "/nonexistent")) / "uml"
 RECIPE = paths.INTEGRATION / "uml"
+PRELOADED = ("xstate.c", "timer.c")
 HERE = Path(__file__).resolve().parent
 KERNEL = "/usr/bin/linux.uml"
 MODULES = Path("/usr/lib/uml/modules")
@@ -68,9 +69,9 @@ def folder():
 
 
 def preload():
-    """What the kernel needs on processors that are newer than it: a library."""
-    source = RECIPE / "xstate.c"
-    return CACHE / f"xstate-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.so"
+    """What the kernel needs on processors that are newer than it, and that are busy: a library."""
+    digest = hashlib.sha256(b"".join((RECIPE / source).read_bytes() for source in PRELOADED))
+    return CACHE / f"preload-{digest.hexdigest()[:16]}.so"
 
 
 def packages(text):
@@ -90,8 +91,8 @@ def prepare():
     with open(CACHE / "lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not preload().exists():
-            partial = CACHE / "xstate.partial"
-            _run("cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", partial, RECIPE / "xstate.c")
+            partial = CACHE / "preload.partial"
+            _run("cc", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", partial, *(RECIPE / source for source in PRELOADED))
             partial.rename(preload())
         if not (folder() / "initrd.gz").exists():
             started = time.monotonic()
