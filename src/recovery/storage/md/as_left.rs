@@ -94,9 +94,8 @@ fn said(of: &Superblock) -> MemberSeen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disks::md::{Array, State};
-    use crate::disks::running::Running;
-    use crate::recovery::storage::md::example::{UUID, host, sights, superblock};
+    use crate::disks::md::State;
+    use crate::recovery::storage::md::example::{host, running, sights, superblock};
     use crate::recovery::storage::md::wanted::wanted;
 
     /// Of four members the first are here, and one has been written so often since.
@@ -120,21 +119,7 @@ mod tests {
         let said = since(&seen(2, 1, 4)).unwrap();
         assert_eq!(said, "1 of 4 members were written after they were looked at (events 7, then 9)");
         assert!(since(&seen(0, 1, 4)).is_some(), "md takes an event back when an array is at rest again");
-        let array = Array {
-            device: "md127".into(),
-            number: "9:127".into(),
-            state: State::Running,
-            uuid: Some(UUID.into()),
-            name: None,
-            level: "raid10".into(),
-            raid_disks: 4,
-            layout: Some(258),
-            metadata: "1.2".into(),
-            degraded: 0,
-            reshaping: false,
-            members: Vec::new(),
-        };
-        let ours = Seen { running: vec![Running { array, over: Ok(Vec::new()) }], ..seen(2, 1, 4) };
+        let ours = Seen { running: vec![running(State::Running, Vec::new())], ..seen(2, 1, 4) };
         assert_eq!(since(&ours), None, "it runs here");
         let mut marked = seen(2, 1, 4);
         for superblock in marked.sights[0].iter_mut().flat_map(|sight| &mut sight.superblocks) {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::wanted::{WantedArray, wanted};
 use crate::disks::DiskId;
+use crate::disks::md::{Array, State};
 use crate::disks::md_superblock::{Role, Superblock};
 use crate::disks::places::{Part, Place, Sight};
+use crate::disks::running::{Over, Running};
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::runtime_config::arrays::{Filesystem, MdArray, Member};
 
@@ -84,6 +86,25 @@ pub(crate) fn superblock(slot: usize) -> Superblock {
         created: 0,
         updated: 0,
     }
+}
+
+/// The array where it is assembled.
+pub(crate) fn running(state: State, over: Vec<Over>) -> Running {
+    let array = Array {
+        device: "md127".into(),
+        number: "9:127".into(),
+        state,
+        uuid: Some(UUID.into()),
+        name: Some(NAME.into()),
+        level: "raid10".into(),
+        raid_disks: 4,
+        layout: Some(258),
+        metadata: "1.2".into(),
+        degraded: 0,
+        reshaping: false,
+        members: vec![],
+    };
+    Running { array, over: Ok(over) }
 }
 
 /// Its disks in order; `None`: the disk is not here.

@@ -1,10 +1,10 @@
 //! Tables: one look, and what follows from it.
 
 use super::*;
-use crate::disks::md::{Array, State};
+use crate::disks::md::State;
 use crate::disks::md_superblock::Superblock;
 use crate::disks::places::Sight;
-use crate::recovery::storage::md::example::{NAME, UUID, host, published, sights, superblock};
+use crate::recovery::storage::md::example::{NAME, UUID, host, published, running, sights, superblock};
 use crate::recovery::storage::md::wanted;
 
 const OURS: &str = "nova-ha.ha1:md1";
@@ -57,24 +57,6 @@ fn over(uuid: &str, fs_type: &str) -> Over {
         uuid: uuid.into(),
         is_the_array_again: false,
     }
-}
-
-fn running(state: State, over: Vec<Over>) -> Running {
-    let array = Array {
-        device: "md127".into(),
-        number: "9:127".into(),
-        state,
-        uuid: Some(UUID.into()),
-        name: Some(NAME.into()),
-        level: "raid10".into(),
-        raid_disks: 4,
-        layout: Some(258),
-        metadata: "1.2".into(),
-        degraded: 0,
-        reshaping: false,
-        members: vec![],
-    };
-    Running { array, over: Ok(over) }
 }
 
 /// With this name on its members it is assembled.
