@@ -11,9 +11,10 @@ use crate::disks::md::State;
 use crate::disks::running::Running;
 use crate::fence::PoweredOff;
 use crate::fence::off::{Permission, Settings};
-use crate::incident::journal::Event;
+use crate::incident::journal::{Event, MAX_MEMBERS, MemberSeen};
 use crate::recovery::arrays::{Assembly, How, Scope, Seen, Start};
 use crate::recovery::executor::Context;
+use crate::recovery::history::MembersSeen;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
 use crate::recovery::storage::answer::Answer;
@@ -101,13 +102,14 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
 
 /// Members that the journal does not know yet are written there, before anything is done to them.
 async fn remember(context: &mut Context<'_>, wanted: &Wanted, seen: &Seen) -> Result<(), Stop> {
-    let mut members = as_left::members(wanted, seen);
-    members.retain(|member, _| !context.members_seen.contains_key(member));
-    if members.is_empty() {
-        return Ok(());
+    let mut new: Vec<(String, MemberSeen)> = as_left::members(wanted, seen).into_iter().collect();
+    new.retain(|(member, _)| !context.members_seen.contains_key(member));
+    for some in new.chunks(MAX_MEMBERS) {
+        let members: MembersSeen = some.iter().cloned().collect();
+        context.members_seen.extend(members.clone());
+        context.journal.append(Event::MembersSeen { members }, Vec::new()).await?;
     }
-    context.members_seen.extend(members.clone());
-    context.journal.append(Event::MembersSeen { members }, Vec::new()).await
+    Ok(())
 }
 
 /// Whether it writes to members: its name, or that they are current.
