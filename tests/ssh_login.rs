@@ -172,8 +172,26 @@ async fn a_machine_answers_with_its_own_key_or_not_at_all() {
     };
     assert_eq!(ask(sshd.port, pins(&[&sshd.host_key])).await, Answer::Yes);
     assert_eq!(ask(sshd.port, pins(&[&another_key("ed25519")])).await, Answer::OtherKey);
-    assert_eq!(ask(sshd.port, Vec::new()).await, Answer::CannotTell(Unknown::NotPinned));
     let key = pins(&[&sshd.host_key]);
     assert_eq!(ask(closed_port(), key).await, Answer::No(Failure::Refused));
     assert!(!sshd.log().contains("userauth-request"), "{}", sshd.log());
+}
+
+#[tokio::test]
+async fn without_a_pinned_key_whoever_takes_or_refuses_the_connection_is_there() {
+    let sshd = Sshd::start("ed25519");
+    let ask = |port: u16| async move {
+        answers_with_pinned_key("127.0.0.1", port, &[], Duration::from_secs(2)).await
+    };
+    let shaken = ask(sshd.port).await;
+    assert_eq!(shaken, Answer::NotPinned, "{}", sshd.log());
+    assert!(!sshd.log().contains("userauth-request"), "a credential was sent: {}", sshd.log());
+    let hung = server(|stream| {
+        std::thread::spawn(move || (std::thread::sleep(Duration::from_secs(30)), drop(stream)));
+    });
+    let refused = ask(closed_port()).await;
+    assert_eq!(refused, Answer::No(Failure::Refused));
+    for somebody in [shaken, refused, ask(hung).await, ask(server(drop)).await] {
+        assert!(somebody.is_of_somebody(), "{somebody:?}");
+    }
 }

@@ -51,9 +51,11 @@ async fn by_its_host_key(cluster: &Cluster, host: &HostName) -> Result<Result<St
     Ok(match answers_with_pinned_key(&address, ssh.port, &pins, HANDSHAKE_DEADLINE).await {
         Answer::Yes => Ok(format!("it runs no Consul agent, and answers at {at} with its own SSH host key")),
         Answer::OtherKey => no("another SSH host key answers".to_owned()),
-        Answer::No(why) => no(format!("it does not answer: {why}")),
-        Answer::CannotTell(why) => no(format!(
-            "nobody can tell whether it answers: {why} (nova-ha host add {host} --replace --ssh-host-key-file FILE)"
+        Answer::NotPinned => no(format!(
+            "an SSH server answers, and nobody can tell whether it is {host}: no host key is pinned (nova-ha host add \
+             {host} --replace --ssh-host-key-file FILE)"
         )),
+        Answer::No(why) => no(format!("it does not answer: {why}")),
+        Answer::CannotTell(why) => no(format!("nobody can tell whether it answers: {why}")),
     })
 }

@@ -92,13 +92,16 @@ pub async fn may_be_shot(world: &World, holder: &HaNodeName) -> Result<String, S
             format!("power {holder} off, or nova-ha maintenance off {holder}"),
         ));
     }
-    if node.answers(world).await? == Answer::Yes {
-        return Err(Stop::waiting(
-            format!("HA node {holder} may have the storage mounted, and answers with its own host key"),
-            format!("look at {holder}: nova-ha ha-node show {holder}"),
-        ));
-    }
-    Ok(verdict)
+    let said = match node.answers(world).await? {
+        Answer::Yes => "answers with its own host key",
+        // It may be the HA node, and nobody can tell; it is not *dead*.
+        Answer::NotPinned => "an SSH server answers at its address (no host key of it is pinned)",
+        Answer::OtherKey | Answer::No(_) | Answer::CannotTell(_) => return Ok(verdict),
+    };
+    Err(Stop::waiting(
+        format!("HA node {holder} may have the storage mounted, and {said}"),
+        format!("look at {holder}: nova-ha ha-node show {holder}"),
+    ))
 }
 
 /// Powers off an earlier holder of which [`may_be_shot`] said so just now.

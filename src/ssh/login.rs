@@ -143,17 +143,17 @@ pub async fn port_answers(address: &str, port: u16, deadline: Duration) -> Outco
 
 /// Whether the machine with one of these keys answers there: a handshake, no login. A key exchange
 /// is signed with the host key, so *yes* cannot be had from a recording or a neighbour.
+///
+/// It connects also where no key is pinned: whoever takes the connection, or refuses it, is there.
 pub async fn answers_with_pinned_key(
     address: &str,
     port: u16,
     pins: &[PinnedKey],
     deadline: Duration,
 ) -> Answer {
-    if pins.is_empty() {
-        return Answer::CannotTell(Unknown::NotPinned);
-    }
     let target = Target { address: address.to_owned(), port, pins: pins.to_vec() };
     match bounded(deadline, move |attempt| session::handshake(&target, attempt).map(drop)).await {
+        Ok(()) if pins.is_empty() => Answer::NotPinned,
         Ok(()) => Answer::Yes,
         Err(Stop::Failed(why)) => Answer::No(why),
         Err(Stop::Unknown(Unknown::OtherHostKey)) => Answer::OtherKey,

@@ -125,9 +125,12 @@ pub enum Unknown {
         /// Why.
         why: String,
     },
-    /// No pinned keys to compare with.
-    #[error("no host key is pinned")]
-    NotPinned,
+    /// The machine answered, in a way that libssh2 has no word for.
+    #[error("it answers, in a way that is not understood: {what}")]
+    NotUnderstood {
+        /// libssh2's words.
+        what: String,
+    },
     /// A fault on our side.
     #[error("own fault: {what}")]
     Own {
@@ -143,6 +146,8 @@ pub enum Answer {
     Yes,
     /// Something answers there, with another key.
     OtherKey,
+    /// Something answers there with a host key, and none is pinned to compare it with.
+    NotPinned,
     /// Nobody does.
     No(Failure),
     /// Nothing is known.
@@ -160,7 +165,15 @@ impl Answer {
                 Failure::NoRoute | Failure::Broken { .. } => false,
                 Failure::CommandFailed { .. } | Failure::CommandKilled { .. } => true,
             },
-            Answer::CannotTell(why) => *why == Unknown::NothingInCommon,
+            Answer::CannotTell(why) => match why {
+                Unknown::NothingInCommon | Unknown::NotUnderstood { .. } => true,
+                Unknown::Rejected { .. } | Unknown::HungUp { .. } | Unknown::NoCommand { .. } => true,
+                Unknown::Unresolved { .. }
+                | Unknown::OtherHostKey
+                | Unknown::BadKey
+                | Unknown::Own { .. } => false,
+            },
+            Answer::NotPinned => true,
             Answer::Yes | Answer::OtherKey => false,
         }
     }
@@ -170,6 +183,7 @@ impl Answer {
         match self {
             Answer::Yes => "its own host key".into(),
             Answer::OtherKey => "another host key".into(),
+            Answer::NotPinned => "a host key, and none is pinned to compare it with".into(),
             Answer::No(failure) => failure.to_string(),
             Answer::CannotTell(why) => why.to_string(),
         }

@@ -173,8 +173,7 @@ fn handshake_stopped(error: &ssh2::Error, socket: &TcpStream, attempt: &Attempt)
         _ if is_closed(socket) => closed,
         code::BANNER_RECV | code::PROTO => Stop::Failed(Failure::NotSsh),
         code::NONE_GIVEN | code::KEY_EXCHANGE_FAILURE if attempt.left().is_err() => attempt.timed_out(),
-        // The machine answers, in a way that we do not understand.
-        _ => own(error),
+        _ => Stop::Unknown(Unknown::NotUnderstood { what: error.to_string() }),
     }
 }
 

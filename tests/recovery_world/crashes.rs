@@ -5,7 +5,7 @@ use std::time::Duration;
 use nova_ha::incident::guest::GuestState;
 use nova_ha::incident::status::State;
 use nova_ha::keys;
-use nova_ha::ssh::{Failure, Stage as SshStage};
+use nova_ha::ssh::{Answer, Failure, Stage as SshStage, Unknown};
 
 use super::seams::{FIRST_EVACUATE, Fault};
 use super::stage::Stage;
@@ -57,8 +57,10 @@ fn killed_at_any_call_it_converges_when_run_again_after_its_lock_has_lapsed() {
 #[test]
 fn where_somebody_still_takes_or_refuses_connections_a_reading_of_off_is_not_enough() {
     let too_busy = Failure::TimedOut { stage: SshStage::Handshake, after: Duration::from_secs(3) };
-    for noise in [too_busy, Failure::Refused, Failure::Closed { stage: SshStage::Handshake }, Failure::NotSsh]
-    {
+    let failures =
+        [too_busy, Failure::Refused, Failure::Closed { stage: SshStage::Handshake }, Failure::NotSsh];
+    let answers = [Unknown::NothingInCommon, Unknown::NotUnderstood { what: "x".into() }];
+    for noise in failures.map(Answer::No).into_iter().chain(answers.map(Answer::CannotTell)) {
         let stage = Stage::with_dead_host();
         stage.with(|u| u.machines.get_mut(HOST).unwrap().noise = Some(noise.clone()));
         let said = stage.recover("ha1");
@@ -71,6 +73,31 @@ fn where_somebody_still_takes_or_refuses_connections_a_reading_of_off_is_not_eno
         stage.recover_until_settled("ha1");
         stage.all_is_recovered("it is silent");
     }
+}
+
+#[test]
+fn where_no_key_of_the_host_is_known_an_ssh_server_at_its_address_may_be_the_host() {
+    let noise = |stage: &Stage, noise| stage.with(|u| u.machines.get_mut(HOST).unwrap().noise = noise);
+    let effects = |stage: &Stage| stage.with(|u| u.effects.clone());
+    let stage = Stage::with_dead_host();
+    noise(&stage, Some(Answer::NotPinned));
+    let said = stage.recover("ha1");
+    assert!(said[0].text.contains("no host key is pinned"), "{said:?}");
+    assert!(effects(&stage).is_empty(), "it is not even shot: {:?}", effects(&stage));
+
+    // Killed when its power was cut: the reading of *off* is a lie, and nobody knows its key.
+    let stage = Stage::with_dead_host();
+    let calls = calls();
+    let shot = calls.iter().position(|name| name == "switch off").unwrap();
+    let _died = block_on(&stage.time, stage.process("ha1", Some((shot, Fault::DiesAfter))).run());
+    noise(&stage, Some(Answer::NotPinned));
+    let said = stage.recover("ha1");
+    assert!(said[0].text.contains("takes connections or refuses them"), "{said:?}");
+    assert!(!effects(&stage).iter().any(|effect| effect.what.starts_with("POST")), "{:?}", effects(&stage));
+    noise(&stage, None);
+    stage.wait(Duration::from_secs(60));
+    stage.recover_until_settled("ha1");
+    stage.all_is_recovered("it is silent");
 }
 
 /// Why it waits, in the words of a status.

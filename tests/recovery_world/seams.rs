@@ -319,13 +319,14 @@ impl Reach for SimReach {
     async fn answers(&self, address: &str, _: u16, _: &[PinnedKey]) -> Answer {
         let shaken = |u: &mut Universe| {
             let machine = &u.machines[address];
-            Ok((machine.power_on && !machine.dead, machine.noise.clone()))
+            Ok(match (machine.power_on && !machine.dead, &machine.noise) {
+                (_, Some(noise)) => noise.clone(),
+                (true, _) => Answer::Yes,
+                (false, None) => Answer::No(Failure::NoRoute),
+            })
         };
-        match self.0.call("reach", || (), shaken).await {
-            Ok((true, _)) => Answer::Yes,
-            Ok((false, Some(noise))) => Answer::No(noise),
-            Ok((false, None)) | Err(()) => Answer::No(Failure::NoRoute),
-        }
+        let nobody = |()| Answer::No(Failure::NoRoute);
+        self.0.call("reach", || (), shaken).await.unwrap_or_else(nobody)
     }
 }
 

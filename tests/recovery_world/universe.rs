@@ -11,7 +11,7 @@ use nova_ha::nova::{
     ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus, VmState,
 };
 use nova_ha::recovery::world::Place;
-use nova_ha::ssh::Failure;
+use nova_ha::ssh::Answer;
 use nova_ha::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
 use nova_ha::tree::record::bytes;
 
@@ -31,7 +31,7 @@ pub(crate) struct Machine {
     /// Whether its BMC answers.
     pub(crate) bmc: bool,
     /// How somebody at its address says that it is there, whatever its power.
-    pub(crate) noise: Option<Failure>,
+    pub(crate) noise: Option<Answer>,
 }
 
 struct Probe {
@@ -159,8 +159,8 @@ impl Universe {
                 kv.put(&machine.storage(), "shared");
                 kv.put(&machine.in_use(), "False");
             }
-            machines
-                .insert((*name).to_owned(), Machine { dead: false, power_on: true, bmc: true, noise: None });
+            let machine = Machine { dead: false, power_on: true, bmc: true, noise: None };
+            machines.insert((*name).to_owned(), machine);
             services.insert((*name).to_owned(), service(number, name));
         }
         Self {

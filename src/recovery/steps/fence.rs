@@ -158,6 +158,14 @@ async fn not_answering(context: &Context<'_>, when: &str) -> Result<(), Stop> {
             format!("failed was written by hand, and {host} answers with its own host key"),
             format!("if it must be fenced: nova-ha-mark-failed {host} --by NAME --yes {host}"),
         )),
+        // It may be the host, and nobody can tell; it is not *dead*.
+        (Answer::NotPinned, _) => Err(Stop::waiting(
+            format!("an SSH server answers at the address of {host}, {when}, and no host key is pinned"),
+            format!(
+                "if it is not {host}, or must be fenced: nova-ha-mark-failed {host} --by NAME --yes {host}; else \
+                 nova-ha host add {host} --replace --ssh-host-key-file FILE"
+            ),
+        )),
         (Answer::OtherKey | Answer::No(_) | Answer::CannotTell(_), _) => Ok(()),
     }
 }
@@ -190,7 +198,8 @@ async fn silent_after_off(context: &Context<'_>) -> Result<String, Stop> {
             host
         ))),
         Answer::OtherKey => Ok("its address answers with another host key".into()),
-        Answer::No(_) => Ok("it does not answer".into()),
+        // Somebody's, all of them: met above.
+        Answer::NotPinned | Answer::No(_) => Ok("it does not answer".into()),
         Answer::CannotTell(why) => Ok(format!(
             "whether it answers cannot be told: {}",
             format!("{why:?}").chars().take(80).collect::<String>()
