@@ -83,6 +83,10 @@ impl MachineKeys {
     pub fn runtime_config(&self) -> String {
         format!("{}internal/runtime_config", self.root)
     }
+    /// `internal/formats` (HA nodes): which versions of the stored records it reads.
+    pub fn formats(&self) -> String {
+        format!("{}internal/formats", self.root)
+    }
     /// `internal/epoch`: raised by `reset` only.
     pub fn epoch(&self) -> String {
         format!("{}internal/epoch", self.root)

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::keys;
+use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 use crate::tree::{Snapshot, TreeError};
 
@@ -213,8 +214,18 @@ impl Default for Policy {
     }
 }
 
+/// Settings that the build 7763f26 does not know, each with the version of the policy that added it: that build refuses
+/// a policy that holds one, and with it every judgement, probe and recovery. So `nova-ha policy set` refuses them while
+/// such a build is configured.
+pub const ADDED: &[(&str, u64)] = &[];
+
+/// The version of the policy that first has this setting.
+pub fn since(key: &str) -> u64 {
+    ADDED.iter().find(|(added, _)| *added == key).map_or(Kind::Policy.baseline(), |(_, version)| *version)
+}
+
 impl Record for Policy {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Policy.newest();
 }
 
 impl Policy {
@@ -310,6 +321,27 @@ mod tests {
         assert!(text.contains(r#""cooldown":"15m""#), "{text}");
         assert!(serde_json::from_str::<Policy>(r#"{"version":1,"treshold":3}"#).is_err());
         assert!(Policy::default().faults().is_empty());
+    }
+
+    /// What the build 7763f26 has; a policy with any other key is refused by it as a whole.
+    const KNOWN_TO_7763F26: &str = "version probe_interval probe_deadline threshold quorum single_observer rules anchors \
+        storm_limit domains cooldown session_ttl lock_delay lease_margin off_reads off_read_pause fence_deadline kdump_grace \
+        kdump_listen proof_max_age allow_unidentified_bmc attach_only storage_check_deadline storage_take_deadline \
+        md_record_max_age md_allow_degraded md_reserve_disks allow_host_without_boot_guard capacity_blocks \
+        evacuation_parallel evacuation_deadline evacuation_poll post_settle reset_and_evacuate recover_only_opted_in \
+        priority_patience keep_closed_incidents";
+
+    #[test]
+    fn each_setting_that_an_older_build_refuses_has_the_version_that_added_it() {
+        let serde_json::Value::Object(all) = serde_json::to_value(Policy::default()).unwrap() else {
+            panic!()
+        };
+        let known: Vec<&str> = KNOWN_TO_7763F26.split_whitespace().collect();
+        for key in all.keys() {
+            assert_eq!(since(key) == Kind::Policy.baseline(), known.contains(&key.as_str()), "{key}");
+        }
+        let newest = ADDED.iter().map(|(_, version)| *version).fold(Kind::Policy.baseline(), u64::max);
+        assert_eq!(newest, Kind::Policy.newest(), "src/tree/formats/kind.rs and ADDED");
     }
 
     #[test]

@@ -7,7 +7,8 @@ mod cli_support;
 mod consul_agent;
 
 use cli_support::Site;
-use nova_ha::store::Op;
+use nova_ha::store::{Op, Store};
+use nova_ha::tree::formats::published::publish;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_key_never_hides_the_others() {
@@ -137,6 +138,33 @@ async fn an_ha_node_that_nobody_could_power_off_with_a_hosts_arrays_is_named() {
     assert!(all.len() == 1 && all[0].starts_with("HA node ha1: "), "{all:?}");
     site.run(&["policy", "set", "allow_unidentified_bmc", "true"]).await.ok();
     assert_eq!(warned().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ha_node_that_has_not_said_what_it_reads_is_named_until_it_does_or_is_removed() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    for node in ["ha1", "ha2"] {
+        site.run(&["ha-node", "add", node]).await.ok();
+    }
+    let held_back_by = async || site.run(&["status", "--json"]).await.ok().json()["held_back_by"].clone();
+    assert_eq!(held_back_by().await, serde_json::json!(["ha1", "ha2"]));
+    // One run of its recover, on an HA node that nobody added, makes no key.
+    let consul = site.agent.client();
+    assert!(!publish(&consul, &"ha9".parse().unwrap()).await.unwrap());
+    assert!(publish(&consul, &"ha1".parse().unwrap()).await.unwrap());
+    let index = consul.get("ha_cluster/ha_nodes/ha1/internal/formats").await.unwrap().unwrap().modify_index;
+    assert!(!publish(&consul, &"ha1".parse().unwrap()).await.unwrap(), "written once, while nothing changes");
+    let again = consul.get("ha_cluster/ha_nodes/ha1/internal/formats").await.unwrap().unwrap().modify_index;
+    assert_eq!(index, again);
+    assert_eq!(consul.keys("ha_cluster/ha_nodes/ha9/", false).await.unwrap(), Vec::<String>::new());
+    assert_eq!(held_back_by().await, serde_json::json!(["ha2"]));
+    let text = site.run(&["status"]).await.ok().out;
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("HA node ha2 has not published what it reads"), "{text}");
+    assert!(words.contains("nova-ha ha-node remove ha2"), "{text}");
+    site.run(&["ha-node", "remove", "ha2", "--yes", "ha2"]).await.ok();
+    assert_eq!(held_back_by().await, serde_json::json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

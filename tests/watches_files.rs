@@ -144,7 +144,12 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
         ),
         (
             "nova-ha-mark-failed",
-            &["policy", "compute_nodes/node1/internal/epoch", "ha_nodes/ha1/config/names"],
+            &[
+                "policy",
+                "compute_nodes/node1/internal/epoch",
+                "ha_nodes/ha1/config/names",
+                "ha_nodes/ha1/internal/formats",
+            ],
             &["compute_nodes/node1/config/bmc/password", "compute_nodes/node1/config/ssh/password"],
             &[
                 "compute_nodes/node1/status/failed",
@@ -152,14 +157,30 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
                 "recovery_queue",
                 "cooldown",
             ],
-            &["compute_nodes/node1/status/recovered", "compute_nodes/node1/config/maintenance", "policy"],
+            &[
+                "compute_nodes/node1/status/recovered",
+                "compute_nodes/node1/config/maintenance",
+                "ha_nodes/ha1/internal/formats",
+                "policy",
+            ],
         ),
         (
             "nova-ha-recover-ha1",
             &["compute_nodes/node1/config/bmc/password", "policy"],
             &[],
-            &["compute_nodes/node1/status/recovered", "ha_nodes/ha2/status/in_use", "incidents/node1@0/lock"],
-            &["compute_nodes/node1/status/failed", "compute_nodes/node1/config/bmc/ip", "policy", "meta"],
+            &[
+                "compute_nodes/node1/status/recovered",
+                "ha_nodes/ha1/internal/formats",
+                "ha_nodes/ha2/status/in_use",
+                "incidents/node1@0/lock",
+            ],
+            &[
+                "compute_nodes/node1/status/failed",
+                "compute_nodes/node1/config/bmc/ip",
+                "ha_nodes/ha2/internal/formats",
+                "policy",
+                "meta",
+            ],
         ),
         (
             "nova-ha-runtime-info-node1",

@@ -67,6 +67,9 @@ key "ha_cluster/ha_nodes/@ANY_HA_NODE@/config/maintenance" {
 key "ha_cluster/ha_nodes/@ANY_HA_NODE@/internal/epoch" {
   policy = "read"
 }
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/internal/formats" {
+  policy = "read"
+}
 key_prefix "ha_cluster/ha_nodes/@ANY_HA_NODE@/internal/observers/" {
   policy = "read"
 }

@@ -22,6 +22,11 @@ agent_prefix "" {
   policy = "read"
 }
 
+# Which formats this HA node reads, so that the others write nothing that it does not.
+key "ha_cluster/ha_nodes/@HA_NODE@/internal/formats" {
+  policy = "write"
+}
+
 # The claim of host @HOST@. `failed` is never written here: only an administrator takes it back.
 key "ha_cluster/compute_nodes/@HOST@/status/recovered" {
   policy = "write"

@@ -16,6 +16,7 @@ use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::policy::Policy;
 use crate::store::{NodeHealth, SerfHealth, Store};
 use crate::tree::cooldown::Cooldown;
+use crate::tree::formats::Formats;
 use crate::tree::incidents::IncidentNames;
 use crate::tree::maintenance::Maintenance;
 use crate::tree::meta::Meta;
@@ -73,6 +74,8 @@ pub struct Seen {
     /// HA nodes whose keys hold something that cannot be understood. They count as observers for the
     /// quorum, and have no vote: nobody knows which Consul node they are. None is a subject.
     pub unreadable_ha_nodes: BTreeMap<HaNodeName, EvidenceError>,
+    /// What the configured HA nodes read: asked before anything is written that an older build refuses.
+    pub formats: Formats,
 }
 
 fn tree(source: TreeError) -> EvidenceError {
@@ -127,7 +130,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         .iter()
         .flat_map(|node| {
             let node = keys::ha_node(node);
-            let mut read = vec![node.names()];
+            let mut read = vec![node.names(), node.formats()];
             if ha_nodes_too {
                 read.extend([node.epoch(), node.observers(), node.maintenance(), node.agent()]);
             }
@@ -221,7 +224,8 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
     let mut scene =
         Scene { policy, observers, hosts, subjects, incidents, cooling, anchor: Anchor::NotAsked, now };
     scene.anchor = anchor(witness, &scene).await?;
-    Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects, unreadable_ha_nodes })
+    let formats = Formats::of(&snapshot, &ha_nodes);
+    Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects, unreadable_ha_nodes, formats })
 }
 
 async fn serf_health(witness: &Witness<'_>) -> Result<Vec<NodeHealth>, EvidenceError> {

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{FenceError, PowerState, PowerSwitch};
 use crate::clock::{BootInstant, Clock};
 use crate::names::{HaNodeName, HostName, IncidentId};
+use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 
 /// What can be fenced: a compute host, or the HA node that held its storage.
@@ -186,7 +187,7 @@ pub struct ConfirmOff {
 }
 
 impl Record for ConfirmOff {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::ConfirmOff.newest();
 }
 
 /// The longest that a person's word can count: a shift, and the night after it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 
 /// The grace of one incident.
@@ -45,7 +46,7 @@ impl DumpGrace {
 }
 
 impl Record for DumpGrace {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::DumpGrace.newest();
 }
 
 #[cfg(test)]

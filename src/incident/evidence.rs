@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::names::HaNodeName;
+use crate::tree::formats::Kind;
 use crate::tree::observer::PlaneRecord;
 use crate::tree::record::Record;
 
@@ -57,5 +58,5 @@ pub struct Evidence {
 }
 
 impl Record for Evidence {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Evidence.newest();
 }

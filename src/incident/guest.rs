@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 
 /// Where one guest stands.
@@ -156,5 +157,5 @@ impl GuestEntry {
 }
 
 impl Record for GuestEntry {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Guest.newest();
 }

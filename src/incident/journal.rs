@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step::Step;
 use crate::names::HaNodeName;
+use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 
 /// A step's end.
@@ -125,6 +126,44 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The version of the journal that first has this event with all its fields.
+    pub fn since(&self) -> u64 {
+        match self {
+            Event::Claimed { .. }
+            | Event::Adopted { .. }
+            | Event::Started { .. }
+            | Event::Finished { .. }
+            | Event::Held { .. }
+            | Event::Resumed { .. }
+            | Event::Withdrawn { .. }
+            | Event::Abandoned { .. }
+            | Event::Closed { .. } => 1,
+            // The build 7763f26 writes and reads them in version 1; builds before it know none of them.
+            Event::MembersSeen { .. } | Event::FencingHolder { .. } | Event::HolderFenced { .. } => 2,
+        }
+    }
+
+    /// The event as the build 7763f26 reads it in version 1: without what was added since, where its absence is read
+    /// safely. `None` where the event would lose its meaning.
+    pub fn as_before(self) -> Option<Event> {
+        match self {
+            Event::Claimed { .. }
+            | Event::Adopted { .. }
+            | Event::Started { .. }
+            | Event::Finished { .. }
+            | Event::MembersSeen { .. }
+            | Event::FencingHolder { .. }
+            | Event::HolderFenced { .. }
+            | Event::Held { .. }
+            | Event::Resumed { .. }
+            | Event::Withdrawn { .. }
+            | Event::Abandoned { .. }
+            | Event::Closed { .. } => Some(self),
+        }
+    }
+}
+
 /// One entry, at most 16 KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
@@ -143,7 +182,7 @@ pub struct JournalEntry {
 }
 
 impl Record for JournalEntry {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Journal.newest();
 }
 
 /// How many members one entry tells of, so that it stays below its size: a UUID and two numbers each.

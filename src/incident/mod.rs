@@ -5,6 +5,7 @@
 //! (status, event) to status that serves live recording and replay; [`step`] holds the table of a
 //! recovery with the point of no return marked in it; [`guest`] is the ledger of one guest.
 
+pub mod append;
 pub mod dump_grace;
 pub mod evidence;
 pub mod guest;

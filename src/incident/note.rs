@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::names::HaNodeName;
+use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 
 /// Why this HA node cannot take the incident, or cannot go on with it, now.
@@ -23,5 +24,5 @@ pub struct WaitingNote {
 }
 
 impl Record for WaitingNote {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::WaitingNote.newest();
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::Status;
 use crate::names::{HaNodeName, IncidentId};
+use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 
 /// Where an incident comes from.
@@ -49,7 +50,7 @@ pub struct Holder {
 }
 
 impl Record for Holder {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Holder.newest();
 }
 
 /// The record that every journal write compares and sets: no two writers can both append.
@@ -81,5 +82,5 @@ pub struct IncidentRecord {
 }
 
 impl Record for IncidentRecord {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Incident.newest();
 }

@@ -11,6 +11,7 @@ use crate::incident::IncidentRecord;
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::store::{Op, SerfHealth, Store};
+use crate::tree::formats::Formats;
 use crate::tree::incidents::IncidentNames;
 use crate::tree::meta::Meta;
 use crate::tree::{Snapshot, TreeError, machine};
@@ -96,6 +97,12 @@ impl Cluster {
             }
         }
         Ok(None)
+    }
+
+    /// What the configured HA nodes read: asked before anything is written that an older build refuses.
+    pub fn formats(&self) -> Formats {
+        let is_configured = |node: &&HaNodeName| self.snapshot.get(&keys::ha_node(node).general()).is_some();
+        Formats::of(&self.snapshot, self.ha_nodes.iter().filter(is_configured))
     }
 
     /// The sentinel as it was seen: a tree that was rebuilt meanwhile refuses the transaction.

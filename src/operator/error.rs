@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::names::{HostName, IncidentId, NameError};
 use crate::store::StoreError;
 use crate::tree::TreeError;
+use crate::tree::formats::HeldBack;
 
 /// Why a command failed. Unless a variant says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +154,14 @@ pub enum OperatorError {
         /// What to do then.
         next: String,
     },
+    /// A configured HA node would not read what is to be written.
+    #[error("cannot {doing}")]
+    HeldBack {
+        /// What was being attempted.
+        doing: String,
+        /// The HA nodes, and what they do not read.
+        source: HeldBack,
+    },
     /// A policy that cannot work.
     #[error("this policy cannot work: {}", .faults.join("; "))]
     Policy {
@@ -208,6 +217,7 @@ impl OperatorError {
             OperatorError::OpenIncident { id, .. } => Some(format!("nova-ha incident show {id}")),
             OperatorError::InUse { by: Some(by), .. } => Some(format!("nova-ha incident show {by}")),
             OperatorError::InUse { by: None, .. } => Some("nova-ha status".into()),
+            OperatorError::HeldBack { source, .. } => Some(source.hint()),
             OperatorError::NotNow { next, .. } => next.clone(),
             OperatorError::Cloud { next, .. } => Some(next.clone()),
             OperatorError::NotConfirmed { command, .. } => Some(command.clone()),
@@ -226,4 +236,10 @@ impl OperatorError {
 pub(crate) fn tree(doing: impl Into<String>) -> impl FnOnce(TreeError) -> OperatorError {
     let doing = doing.into();
     move |source| OperatorError::Tree { doing, source }
+}
+
+/// Says what was being attempted when an HA node turned out to be too old for it.
+pub(crate) fn held_back(doing: impl Into<String>) -> impl FnOnce(HeldBack) -> OperatorError {
+    let doing = doing.into();
+    move |source| OperatorError::HeldBack { doing, source }
 }

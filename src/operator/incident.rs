@@ -12,20 +12,22 @@ use super::answer::{Answer, Outcome, code, done};
 use super::cluster::Cluster;
 use super::commit::commit;
 use super::confirm::confirm;
-use super::error::tree;
+use super::error::{held_back, tree};
 use super::incident_view::{IncidentLine, IncidentView, incidents_table};
 use super::machine_options::checked;
 use super::machine_view::{Fault, faults_text};
 use crate::confirm::line;
 use crate::incident::IncidentRecord;
-use crate::incident::journal::{Event, JournalEntry};
+use crate::incident::append::{CannotAppend, Writer, next};
+use crate::incident::journal::Event;
 use crate::incident::open::wake;
 use crate::incident::status::State;
 use crate::keys;
 use crate::names::IncidentId;
 use crate::store::{Op, Store};
 use crate::tree::Snapshot;
-use crate::tree::record::{Record, bytes};
+use crate::tree::formats::Formats;
+use crate::tree::record::bytes;
 
 /// What can be done with incidents.
 #[derive(Debug, Subcommand)]
@@ -198,6 +200,8 @@ async fn abandon(args: AbandonArgs, store: &dyn Store) -> Result<Answer, Operato
 pub(super) struct Open {
     pub(super) record: IncidentRecord,
     pub(super) tree: Snapshot,
+    /// What the configured HA nodes read.
+    pub(super) formats: Formats,
 }
 
 impl Open {
@@ -216,31 +220,31 @@ impl Open {
         let keys = keys::incident(id);
         let more = [keys.lock(), keys.term(), keys.confirm_off()];
         let more = Snapshot::read(store, "the incident", &more).await.map_err(tree(doing))?;
+        let formats = cluster.formats();
         let mut tree = cluster.snapshot;
         tree.extend(more.below(&keys.all()).cloned());
-        Ok(Self { record, tree })
+        Ok(Self { record, tree, formats })
     }
 
     /// The operations that append a person's event to the journal.
     fn append(&self, event: Event, by: &str) -> Result<Vec<Op>, OperatorError> {
         let id = &self.record.id;
         let keys = keys::incident(id);
-        let status = self.record.status.after(&event).map_err(|illegal| OperatorError::NotNow {
-            name: id.to_string(),
-            doing: "led on",
-            why: illegal.to_string(),
-            next: Some(format!("nova-ha incident show {id}")),
-        })?;
-        let at = jiff::Timestamp::now();
         let term = self.tree.number(&keys.term()).map_err(tree("read the incident's term"))?.unwrap_or(0);
-        let sequence = self.record.head + 1;
-        let entry =
-            JournalEntry { version: JournalEntry::VERSION, sequence, term, by: by.into(), at, what: event };
-        let record = IncidentRecord { changed_at: at, head: sequence, status, ..self.record.clone() };
+        let writer = Writer { by, term, at: jiff::Timestamp::now(), formats: &self.formats };
+        let (record, entry) = next(&self.record, event, &writer).map_err(|why| match why {
+            CannotAppend::Illegal(illegal) => OperatorError::NotNow {
+                name: id.to_string(),
+                doing: "led on",
+                why: illegal.to_string(),
+                next: Some(format!("nova-ha incident show {id}")),
+            },
+            CannotAppend::HeldBack(held) => held_back(format!("lead incident {id} on"))(held),
+        })?;
         Ok(vec![
             Op::unchanged(keys::META, self.tree.get(keys::META)),
             Op::replace(keys.incident(), bytes(&record), self.tree.get(&keys.incident())),
-            Op::replace(keys.journal_entry(sequence), bytes(&entry), None),
+            Op::replace(keys.journal_entry(entry.sequence), bytes(&entry), None),
         ])
     }
 

@@ -9,12 +9,13 @@ use super::OperatorError;
 use super::answer::{Answer, Outcome, code, done};
 use super::cluster::Cluster;
 use super::commit::commit;
-use super::error::tree;
+use super::error::{held_back, tree};
 use super::table::Table;
 use crate::keys;
-use crate::policy::Policy;
+use crate::policy::{Policy, since};
 use crate::store::{Op, Store};
 use crate::tree::TreeError;
+use crate::tree::formats::Kind;
 
 /// What can be done with the policy.
 #[derive(Debug, Subcommand)]
@@ -97,6 +98,9 @@ async fn change(store: &dyn Store, key: &str, value: Option<&str>) -> Result<Ans
     if after == before {
         return done(Outcome::AlreadySo, action, key, format!("{key}: already so, {shown}"));
     }
+    if value.is_some() {
+        cluster.formats().allows(Kind::Policy, since(key)).map_err(held_back(&doing))?;
+    }
     let stored = serde_json::to_vec(&differing(&object(&after)?)?)
         .map_err(|source| OperatorError::Render { source })?;
     let ops = [cluster.meta_unchanged(), Op::replace(keys::POLICY, stored, seen)];
@@ -164,15 +168,20 @@ fn object(policy: &Policy) -> Result<Map<String, Value>, OperatorError> {
     }
 }
 
-/// What is stored: the version, and what differs.
+/// What is stored: what differs, and the lowest version that has all of it.
 fn differing(policy: &Map<String, Value>) -> Result<Map<String, Value>, OperatorError> {
     let defaults = object(&Policy::default())?;
-    Ok(policy
+    let mut differing: Map<String, Value> = policy
         .iter()
-        .filter(|(key, value)| *key == "version" || defaults.get(*key) != Some(*value))
+        .filter(|(key, value)| *key != VERSION && defaults.get(*key) != Some(*value))
         .map(|(key, value)| (key.clone(), value.clone()))
-        .collect())
+        .collect();
+    let version = differing.keys().map(|key| since(key)).fold(Kind::Policy.baseline(), u64::max);
+    differing.insert(VERSION.to_owned(), version.into());
+    Ok(differing)
 }
+
+const VERSION: &str = "version";
 
 fn plain(value: &Value) -> String {
     match value {

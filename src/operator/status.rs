@@ -30,6 +30,8 @@ struct Status {
     cooldown: Option<CooldownView>,
     /// Votes needed, and HA nodes whose own agent passes.
     quorum: Option<Quorum>,
+    /// HA nodes that hold the others back: nothing that they do not read is written.
+    held_back_by: Vec<HaNodeName>,
     /// What keeps the cluster as a whole from being protected.
     warnings: Vec<String>,
     /// Keys that belong to no machine; keys of the cluster that cannot be understood.
@@ -103,7 +105,10 @@ impl Status {
         if !policy.as_ref().is_some_and(|policy| policy.allow_unidentified_bmc) {
             warnings.extend(cluster.ha_nodes.iter().filter_map(|node| unidentified(tree, node)));
         }
+        let behind = cluster.formats().behind();
+        warnings.extend(behind.iter().map(|behind| format!("{}; next: {}", behind.text(), behind.hint())));
         Self {
+            held_back_by: behind.into_iter().map(|behind| behind.node).collect(),
             generation: cluster.meta.generation.clone(),
             hosts,
             ha_nodes,

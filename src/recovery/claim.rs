@@ -2,7 +2,7 @@
 
 use super::executor::Context;
 use super::facts::Case;
-use super::journal::{Journal, index_of, next};
+use super::journal::{AsTaken, Journal, cut, index_of, not_appended};
 use super::lease::Lease;
 use super::note;
 use super::plan::Plan;
@@ -10,7 +10,8 @@ use super::queue::Pending;
 use super::stop::Stop;
 use super::world::World;
 use crate::incident::IncidentRecord;
-use crate::incident::journal::{AdoptionGround, Event};
+use crate::incident::append::{Writer, next};
+use crate::incident::journal::{AdoptionGround, Event, JournalEntry};
 use crate::incident::record::Holder;
 use crate::keys;
 use crate::names::HaNodeName;
@@ -71,6 +72,19 @@ fn next_term(case: &Case) -> Result<u64, Stop> {
     Ok(case.tree.number::<u64>(&key).map_err(|source| Stop::Tree { source })?.unwrap_or(0) + 1)
 }
 
+/// The first entry of a term.
+fn first(
+    world: &World,
+    case: &Case,
+    record: &IncidentRecord,
+    event: Event,
+    term: u64,
+) -> Result<(IncidentRecord, JournalEntry), Stop> {
+    let at = world.clock.wall();
+    let writer = Writer { by: world.me.as_str(), term, at, formats: &case.formats };
+    next(record, cut(event), &writer).map_err(|why| not_appended(&case.id, why))
+}
+
 /// Whether this HA node is used up by an incident: from the moment at which its storage was begun to
 /// be taken here it can take no other, until an administrator resets the host.
 pub fn is_consumed(case: &Case, record: &IncidentRecord) -> bool {
@@ -109,8 +123,7 @@ pub async fn claim<'a>(
     let term = next_term(case)?;
     let (plan_ops, plan_hash) = plan_ops(case, plan);
     let claimed = IncidentRecord { holder: Some(world.me.clone()), ..case.record.clone() };
-    let (record, entry) =
-        next(&claimed, Event::Claimed { plan_hash }, term, world.me.as_str(), world.clock.as_ref())?;
+    let (record, entry) = first(world, case, &claimed, Event::Claimed { plan_hash }, term)?;
     let mut ops = vec![
         Op::unchanged(host.failed(), seen(&host.failed())),
         Op::replace(host.recovered(), flag::text(true), seen(&host.recovered())),
@@ -123,7 +136,7 @@ pub async fn claim<'a>(
         note::removed(&case.id),
     ];
     ops.extend(plan_ops);
-    finish(world, lease, ops, record, term).await
+    finish(world, lease, case, ops, (record, term)).await
 }
 
 /// Adopts an incident that this HA node or another one held. With our own earlier session on the
@@ -159,7 +172,7 @@ pub async fn adopt<'a>(
     let (plan_ops, _) = plan_ops(case, plan);
     let adopted = IncidentRecord { holder: Some(world.me.clone()), ..case.record.clone() };
     let event = Event::Adopted { from: from.clone(), ground };
-    let (record, entry) = next(&adopted, event, term, world.me.as_str(), world.clock.as_ref())?;
+    let (record, entry) = first(world, case, &adopted, event, term)?;
     ops.extend([
         Op::Lock(incident.lock(), value, lease.session().clone()),
         Op::replace(incident.term(), term.to_string(), case.tree.get(&incident.term())),
@@ -174,7 +187,7 @@ pub async fn adopt<'a>(
     if let Some(before) = from.filter(|node| *node != world.me && !is_consumed(case, &case.record)) {
         ops.extend(freed(world, &before, case).await?);
     }
-    finish(world, lease, ops, record, term).await
+    finish(world, lease, case, ops, (record, term)).await
 }
 
 /// The earlier holder is not in use for this incident any more.
@@ -203,9 +216,9 @@ pub fn released(keys: &keys::MachineKeys, snapshot: &Snapshot) -> Vec<Op> {
 async fn finish<'a>(
     world: &'a World,
     lease: &'a Lease<'a>,
+    case: &Case,
     ops: Vec<Op>,
-    record: IncidentRecord,
-    term: u64,
+    (record, term): (IncidentRecord, u64),
 ) -> Result<Taken<'a>, Stop> {
     debug_assert!(ops.len() <= MAX_OPS);
     use crate::fence::off::Permission;
@@ -220,15 +233,8 @@ async fn finish<'a>(
             let index = index_of(&entries, &keys::incident(&record.id).incident())?;
             let (store, clock) = (world.store.as_ref(), world.clock.as_ref());
             tracing::info!(incident = %record.id, host = %record.id.host(), term, "taken");
-            Ok(Taken::Yes(Box::new(Journal::continued(
-                store,
-                clock,
-                lease,
-                world.me.clone(),
-                term,
-                record,
-                index,
-            ))))
+            let taken = AsTaken { term, formats: case.formats.clone(), record, index };
+            Ok(Taken::Yes(Box::new(Journal::continued(store, clock, lease, world.me.clone(), taken))))
         }
         TxnOutcome::Refused(why) => Ok(Taken::No(why)),
     }

@@ -19,6 +19,7 @@ use crate::names::{HaNodeName, IncidentId};
 use crate::nova::{Cloud, NovaHost};
 use crate::policy::Policy;
 use crate::ssh::PinnedKey;
+use crate::tree::formats::Formats;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::meta::Meta;
 use crate::tree::record::Record;
@@ -56,6 +57,8 @@ pub struct Case {
     pub generation: String,
     /// What the journal says of the host's disks.
     pub disks: DisksHistory,
+    /// What the configured HA nodes read: asked before anything is written that an older build refuses.
+    pub formats: Formats,
 }
 
 fn tree(source: TreeError) -> Stop {
@@ -71,7 +74,7 @@ pub async fn load(world: &World, id: &IncidentId) -> Result<Case, Stop> {
     if record.head > 0 {
         journal_is_ours_to_continue(world, id).await?;
     }
-    case(world, snapshot, record)
+    case(world, snapshot, record).await
 }
 
 /// Reads a case that the tree has forgotten, to give back what this HA node took: nothing else is done by it.
@@ -93,7 +96,7 @@ pub async fn load_forgotten(world: &World, taken: &Takeover) -> Result<Case, Sto
     // An incident that goes on in this tree is not forgotten.
     let key = keys::incident(&taken.incident).incident();
     let known: Option<IncidentRecord> = snapshot.record(&key).map_err(tree)?;
-    case(world, snapshot, known.filter(|known| !known.status.is_over()).unwrap_or(record))
+    case(world, snapshot, known.filter(|known| !known.status.is_over()).unwrap_or(record)).await
 }
 
 async fn read(world: &World, id: &IncidentId) -> Result<Snapshot, Stop> {
@@ -118,10 +121,11 @@ async fn read(world: &World, id: &IncidentId) -> Result<Snapshot, Stop> {
     Snapshot::read(world.store.as_ref(), &format!("incident {id}"), &prefixes).await.map_err(tree)
 }
 
-fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Result<Case, Stop> {
+async fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Result<Case, Stop> {
     let id = &record.id;
     let (host, own) = (keys::host(id.host()), keys::ha_node(&world.me));
     let generation = Meta::of(&snapshot).map_err(tree)?.generation;
+    let formats = Formats::read(world.store.as_ref()).await.map_err(tree)?;
     let policy = Policy::of(&snapshot).map_err(tree)?;
     let ssh = SshAccess::of(&snapshot, &host).map_err(tree)?;
     let runtime = match snapshot.get(&host.runtime_config()) {
@@ -141,6 +145,7 @@ fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Result<Cas
     };
     Ok(Case {
         id: id.clone(),
+        formats,
         targets: Targets::of(&snapshot, &own).map_err(tree)?,
         storage: Storage::of(&snapshot, &own).map_err(tree)?,
         os_cloud: snapshot.text(&own.os_cloud()).map_err(tree)?,

@@ -7,12 +7,14 @@ use super::lease::Lease;
 use super::stop::Stop;
 use crate::clock::Clock;
 use crate::fence::off::Permission;
+use crate::incident::append::{CannotAppend, Writer, next};
 use crate::incident::journal::{Event, JournalEntry, MAX_MEMBERS, bounded};
 use crate::incident::{IncidentRecord, Status};
 use crate::keys::{self, IncidentKeys};
-use crate::names::HaNodeName;
+use crate::names::{HaNodeName, IncidentId};
 use crate::store::{Entry, Op, Refusal, Store, TxnOutcome};
-use crate::tree::record::{Record, bytes, parse};
+use crate::tree::formats::Formats;
+use crate::tree::record::{bytes, parse};
 
 /// The incident as we last saw it, and the right to write it.
 pub struct Journal<'a> {
@@ -21,26 +23,37 @@ pub struct Journal<'a> {
     lease: &'a Lease<'a>,
     me: HaNodeName,
     term: u64,
+    formats: Formats,
     record: IncidentRecord,
     index: u64,
+}
+
+/// A journal as the transaction that claimed or adopted it left it.
+pub struct AsTaken {
+    /// The term under which we write.
+    pub term: u64,
+    /// What the configured HA nodes read.
+    pub formats: Formats,
+    /// The incident.
+    pub record: IncidentRecord,
+    /// Consul's index of its key.
+    pub index: u64,
 }
 
 /// Pause between two tries of a write that Consul did not take; an election takes 2 to 4 s.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 impl<'a> Journal<'a> {
-    /// Continues a journal that was just claimed or adopted: `entry` is the incident key as that
-    /// transaction left it.
+    /// Continues a journal that was just claimed or adopted.
     pub fn continued(
         store: &'a dyn Store,
         clock: &'a dyn Clock,
         lease: &'a Lease<'a>,
         me: HaNodeName,
-        term: u64,
-        record: IncidentRecord,
-        index: u64,
+        taken: AsTaken,
     ) -> Self {
-        Self { store, clock, lease, me, term, record, index }
+        let AsTaken { term, formats, record, index } = taken;
+        Self { store, clock, lease, me, term, formats, record, index }
     }
 
     /// Where the incident stands.
@@ -99,7 +112,10 @@ impl<'a> Journal<'a> {
 
     /// Appends an event, with more operations in the same transaction.
     pub async fn append(&mut self, event: Event, more: Vec<Op>) -> Result<(), Stop> {
-        let (record, entry) = next(&self.record, event, self.term, self.me.as_str(), self.clock)?;
+        let writer =
+            Writer { by: self.me.as_str(), term: self.term, at: self.clock.wall(), formats: &self.formats };
+        let (record, entry) =
+            next(&self.record, cut(event), &writer).map_err(|why| not_appended(&self.record.id, why))?;
         let keys = self.keys();
         let mut ops = vec![
             self.guard(),
@@ -171,29 +187,16 @@ pub(super) fn index_of(entries: &[Entry], key: &str) -> Result<u64, Stop> {
     })
 }
 
-/// The record and the entry that follow from an event.
-pub(super) fn next(
-    record: &IncidentRecord,
-    event: Event,
-    term: u64,
-    by: &str,
-    clock: &dyn Clock,
-) -> Result<(IncidentRecord, JournalEntry), Stop> {
-    let event = cut(event);
-    let status = record
-        .status
-        .after(&event)
-        .map_err(|why| Stop::Journal { incident: record.id.to_string(), why: why.to_string() })?;
-    let at = clock.wall();
-    let sequence = record.head + 1;
-    let entry =
-        JournalEntry { version: JournalEntry::VERSION, sequence, term, by: by.to_owned(), at, what: event };
-    let record = IncidentRecord { status, head: sequence, changed_at: at, ..record.clone() };
-    Ok((record, entry))
+/// Why an event is not appended.
+pub(super) fn not_appended(id: &IncidentId, why: CannotAppend) -> Stop {
+    match why {
+        CannotAppend::Illegal(why) => Stop::Journal { incident: id.to_string(), why: why.to_string() },
+        CannotAppend::HeldBack(held) => held.into(),
+    }
 }
 
 /// An event that fits into an entry, whatever a BMC or Nova said.
-fn cut(event: Event) -> Event {
+pub(super) fn cut(event: Event) -> Event {
     let short = |text: String| -> String { text.chars().take(1000).collect() };
     match event {
         Event::Started { step, facts } => Event::Started { step, facts: bounded(facts) },
@@ -216,6 +219,7 @@ fn cut(event: Event) -> Event {
 mod tests {
     use super::*;
     use crate::incident::journal::{MAX_ENTRY_BYTES, MemberSeen};
+    use crate::tree::record::Record;
 
     #[test]
     fn an_entry_of_a_host_with_more_members_than_any_has_stays_below_its_size() {

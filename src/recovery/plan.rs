@@ -11,6 +11,7 @@ use crate::incident::step::RECOVERY;
 use crate::names::{HaNodeName, IncidentId};
 use crate::nova::ownership;
 use crate::nova::{ComputeService, Migration, NovaHost, Room, Server, ServiceState, ServiceStatus};
+use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 use crate::tree::storage::{Storage, Strategy};
 
@@ -173,7 +174,7 @@ pub struct Plan {
 }
 
 impl Record for Plan {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Plan.newest();
 }
 
 /// Decides.

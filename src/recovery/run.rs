@@ -23,6 +23,7 @@ use crate::keys;
 use crate::names::{HostName, IncidentId};
 use crate::recovery::evacuation::ledger;
 use crate::recovery::steps::verify::summary;
+use crate::tree::formats::published::publish;
 use crate::tree::maintenance::Maintenance;
 
 /// What is asked for.
@@ -102,6 +103,17 @@ const MOST_CASES: usize = 256;
 
 /// Works until nothing is claimable; a line per pending incident.
 pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Report>, Stop> {
+    if !options.plan_only {
+        // What it could not say now the next run says. Until then the others write for an older build.
+        match publish(world.store.as_ref(), &world.me).await {
+            Ok(true) => tracing::info!(ha_node = %world.me, "published which formats it reads"),
+            Ok(false) => {}
+            Err(error) => {
+                let next = error.hint().unwrap_or_default();
+                tracing::warn!(error = %chain(&error), next, "cannot publish which formats this HA node reads");
+            }
+        }
+    }
     takeovers::are_known_to_the_tree(world).await?;
     let mut reports: Vec<Report> = Vec::new();
     let mut tried: BTreeSet<IncidentId> = BTreeSet::new();

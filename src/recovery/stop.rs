@@ -3,6 +3,7 @@
 use crate::fence::off::LeaseLost;
 use crate::store::StoreError;
 use crate::tree::TreeError;
+use crate::tree::formats::HeldBack;
 
 /// Why a recovery does not go on. None of these undoes anything.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,13 @@ impl Stop {
     /// Only a person leads on.
     pub fn held(reason: impl Into<String>) -> Self {
         Stop::Held { reason: reason.into() }
+    }
+}
+
+impl From<HeldBack> for Stop {
+    fn from(held: HeldBack) -> Self {
+        let next = held.hint();
+        Stop::waiting(held.to_string(), next)
     }
 }
 

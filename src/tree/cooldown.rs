@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::formats::Kind;
 use super::record::Record;
 use crate::names::HaNodeName;
 
@@ -64,7 +65,7 @@ pub struct Cooldown {
 }
 
 impl Record for Cooldown {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Cooldown.newest();
 }
 
 impl Cooldown {

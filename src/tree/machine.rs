@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::formats::Kind;
 use super::record::Record;
 use super::{Snapshot, TreeError};
 use crate::keys::MachineKeys;
@@ -24,7 +25,7 @@ pub struct OtherNames {
 }
 
 impl Record for OtherNames {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Names.newest();
 }
 
 /// What Consul calls a machine.

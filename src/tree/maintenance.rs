@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::formats::Kind;
 use super::record::{self, Record};
 use super::{Snapshot, TreeError, flag};
 use crate::keys::MachineKeys;
@@ -30,7 +31,7 @@ pub struct Maintenance {
 }
 
 impl Record for Maintenance {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Maintenance.newest();
 }
 
 impl Maintenance {

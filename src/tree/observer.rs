@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::formats::Kind;
 use super::record::Record;
 use crate::names::{Epoch, HaNodeName};
 
@@ -76,7 +77,7 @@ pub struct ObserverRecord {
 }
 
 impl Record for ObserverRecord {
-    const VERSION: u64 = 1;
+    const VERSION: u64 = Kind::Observer.newest();
 }
 
 /// How many own indices a record keeps: freshness looks two or three intervals back.

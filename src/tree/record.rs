@@ -1,14 +1,29 @@
 //! Versioned JSON records: strict on our own, read-only when newer than us.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::TreeError;
 
 /// A stored record with a format version of its own.
-pub trait Record: Serialize + DeserializeOwned {
-    /// The format that this build writes, and the highest that it reads.
+pub trait Record: Serialize + DeserializeOwned + Clone {
+    /// The highest version that this build reads.
     const VERSION: u64;
+
+    /// The record as it is stored. A kind with more than one version says here which of them its contents need, so
+    /// that what uses nothing new is written as before, and an older HA node goes on reading it:
+    ///
+    /// ```ignore
+    /// fn stored(&self) -> Cow<'_, Self> {
+    ///     let version = if self.ttl.is_some() { 2 } else { 1 };
+    ///     Cow::Owned(Self { version, ..self.clone() })
+    /// }
+    /// ```
+    fn stored(&self) -> Cow<'_, Self> {
+        Cow::Borrowed(self)
+    }
 }
 
 #[derive(Deserialize)]
@@ -34,7 +49,7 @@ pub fn parse<T: Record>(key: &str, value: &[u8]) -> Result<T, TreeError> {
 /// The bytes to store.
 pub fn bytes<T: Record>(record: &T) -> Vec<u8> {
     // Records hold strings, numbers, lists and string-keyed maps: nothing that JSON cannot hold.
-    serde_json::to_vec(record).unwrap_or_default()
+    serde_json::to_vec(record.stored().as_ref()).unwrap_or_default()
 }
 
 /// The format version, always the first field of a record.

@@ -12,6 +12,7 @@ use nova_ha::nova::{
 };
 use nova_ha::recovery::world::Place;
 use nova_ha::ssh::Answer;
+use nova_ha::tree::formats::published::Published;
 use nova_ha::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
 use nova_ha::tree::record::bytes;
 
@@ -158,6 +159,7 @@ impl Universe {
             if !hosts.contains(name) {
                 kv.put(&machine.storage(), "shared");
                 kv.put(&machine.in_use(), "False");
+                kv.put(&machine.formats(), serde_json::to_vec(&Published::of_this_build()).unwrap());
             }
             let machine = Machine { dead: false, power_on: true, bmc: true, noise: None };
             machines.insert((*name).to_owned(), machine);

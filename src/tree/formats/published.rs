@@ -1,0 +1,108 @@
+//! `ha_nodes/{ha-node}/internal/formats`: what an HA node reads, written by its `nova-ha-recover`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::kind::Kind;
+use crate::keys;
+use crate::names::HaNodeName;
+use crate::store::{Op, Store, StoreError, TxnOutcome};
+use crate::tree::{Snapshot, TreeError};
+
+/// What one HA node reads. Lenient, unlike all other records: every build must be able to read what every other
+/// one published, so fields are only ever added, and none changes its meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// Format version, for people.
+    pub version: u64,
+    /// The release that it runs, for people.
+    pub build: String,
+    /// The highest version that it reads, by [`Kind::key`].
+    pub reads: BTreeMap<String, u64>,
+}
+
+impl Published {
+    /// What this build reads.
+    pub fn of_this_build() -> Self {
+        let reads = Kind::ALL.map(|kind| (kind.key().to_owned(), kind.newest())).into();
+        Self { version: 1, build: env!("CARGO_PKG_VERSION").to_owned(), reads }
+    }
+
+    /// The highest version of this kind that it reads.
+    pub fn reads(&self, kind: Kind) -> u64 {
+        self.reads.get(kind.key()).copied().unwrap_or(kind.baseline())
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// The value is not such a record.
+    pub fn parse(key: &str, value: &[u8]) -> Result<Self, TreeError> {
+        serde_json::from_slice(value)
+            .map_err(|why| TreeError::Malformed { key: key.to_owned(), why: why.to_string() })
+    }
+}
+
+/// Why it could not be published: this HA node counts as an old one, and holds the others back.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// What is there cannot be read.
+    #[error("cannot read what this HA node published")]
+    Read {
+        /// The cause.
+        source: TreeError,
+    },
+    /// Consul did not take it: after an upgrade its policies may be those of an older `nova-ha generate acl`.
+    #[error("cannot write {key}")]
+    Write {
+        /// The key.
+        key: String,
+        /// The cause.
+        source: StoreError,
+    },
+}
+
+impl PublishError {
+    /// The operator's next command, where there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            PublishError::Read { source } => source.hint(),
+            PublishError::Write { source, .. } => Some(source.hint()),
+        }
+    }
+}
+
+/// Publishes what this build reads, where the tree says otherwise. Returns whether it wrote.
+///
+/// An HA node that nobody configured publishes nothing: its key would make a machine of a typing error.
+///
+/// # Errors
+/// Consul does not answer, or the token may not write the key.
+pub async fn publish(store: &dyn Store, me: &HaNodeName) -> Result<bool, PublishError> {
+    let own = keys::ha_node(me);
+    let read = [own.general(), own.formats()];
+    let tree = Snapshot::read(store, &own.formats(), &read).await;
+    let tree = tree.map_err(|source| PublishError::Read { source })?;
+    let (Some(general), before) = (tree.get(&own.general()), tree.get(&own.formats())) else {
+        return Ok(false);
+    };
+    let ours = Published::of_this_build();
+    let is_there = before
+        .and_then(|entry| Published::parse(&entry.key, &entry.value).ok())
+        .is_some_and(|published| published == ours);
+    if is_there {
+        return Ok(false);
+    }
+    // Strings and numbers: nothing that JSON cannot hold.
+    let value = serde_json::to_vec(&ours).unwrap_or_default();
+    let ops =
+        [Op::CheckIndex(own.general(), general.modify_index), Op::replace(own.formats(), value, before)];
+    let outcome = store.transact(&ops).await;
+    let outcome = outcome.map_err(|source| PublishError::Write { key: own.formats(), source })?;
+    match outcome {
+        TxnOutcome::Committed(_) => Ok(true),
+        // Changed or removed meanwhile: the next run looks again.
+        TxnOutcome::Refused(_) => Ok(false),
+    }
+}
