@@ -30,3 +30,4 @@ pub mod secret;
 pub mod ssh;
 pub mod store;
 pub mod tree;
+pub mod watched;

@@ -6,6 +6,7 @@
 //! transaction, or worse, into a decision on yesterday's tree.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -148,6 +149,66 @@ pub struct NodeHealth {
     pub node: String,
     /// Its `serfHealth`.
     pub serf: SerfHealth,
+}
+
+/// Status of one check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckStatus {
+    /// `passing`
+    Passing,
+    /// `warning`
+    Warning,
+    /// `critical`; also a script check before its first run.
+    Critical,
+}
+
+impl CheckStatus {
+    /// As Consul spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CheckStatus::Passing => "passing",
+            CheckStatus::Warning => "warning",
+            CheckStatus::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for CheckStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for CheckStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "passing" => Ok(CheckStatus::Passing),
+            "warning" => Ok(CheckStatus::Warning),
+            "critical" => Ok(CheckStatus::Critical),
+            other => Err(format!("{other:?} is no status of a check")),
+        }
+    }
+}
+
+/// One check of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Consul's node name.
+    pub node: String,
+    /// Unique on that node.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// Its status.
+    pub status: CheckStatus,
+    /// What the check last printed, at most 4 KiB; not trusted.
+    pub output: String,
+    /// The service it is about, or empty.
+    pub service: String,
+    /// Raft index of its last change.
+    pub modify_index: u64,
 }
 
 /// Why the store did not answer.
@@ -307,6 +368,10 @@ pub trait Store: Send + Sync {
 
     /// `serfHealth` of all nodes in one request, consistently.
     async fn serf_health(&self) -> Result<Vec<NodeHealth>, StoreError>;
+
+    /// All checks of one node, consistently. A node that is absent and one that the token may not read answer an empty
+    /// list; of a service that the token may not read the checks are left out.
+    async fn node_checks(&self, node: &str) -> Result<Vec<Check>, StoreError>;
 
     /// The Consul node name of the agent we talk to.
     async fn own_node(&self) -> Result<String, StoreError>;

@@ -36,7 +36,8 @@ async fn one_bad_key_never_hides_the_others() {
     assert_eq!(host(0)["name"], "node1");
     assert_eq!(host(0)["consul_says"], "passing");
     assert_eq!(host(0)["failed"], false);
-    assert_eq!(host(0)["unprotected"], serde_json::json!([]));
+    let nobody = "seen by 0 of 1 HA node (ha1: its Consul agent does not pass)";
+    assert_eq!(host(0)["unprotected"], serde_json::json!([nobody]));
     assert_eq!(host(1)["consul_says"], "absent");
     assert!(host(1)["failed"].is_null(), "{}", host(1));
     assert_eq!(json["quorum"], serde_json::json!({ "needed": 1, "passing": 0, "configured": 1 }));
@@ -61,7 +62,9 @@ async fn what_only_a_recovery_reads_is_shown_before_one_is_needed() {
     site.run(&["init"]).await.ok();
     site.run(&["ha-node", "add", "ha1"]).await.ok();
     site.run(&["host", "add", "node1", "--ssh-user", "root", "--bmc-ip", "10.0.0.1"]).await.ok();
-    let json = site.run(&["status", "--json"]).await.ok().json();
+    let said = site.run(&["status", "--json"]).await;
+    assert_eq!(said.code, 3, "what is unprotected waits for a person");
+    let json = said.json();
     let missing = "ha_cluster/compute_nodes/node1/config/bmc/user is missing";
     assert!(json["hosts"][0]["unprotected"].to_string().contains(missing), "{json}");
     for (machine, key, value) in [
@@ -84,7 +87,105 @@ async fn what_only_a_recovery_reads_is_shown_before_one_is_needed() {
         assert!(said.out.contains(&format!("next: look at it: consul kv get {key}")), "{key}: {}", said.out);
         site.write(&[Op::Delete(key)]).await;
     }
-    site.run(&["status"]).await.ok();
+    assert_eq!(site.run(&["status"]).await.code, 3);
+}
+
+/// The service that is generated for the agent `node1`, with these of its checks; a check that is told its status from
+/// outside runs nothing.
+async fn runs_checks(site: &Site, ids: &[&str]) {
+    let check = |id: &&str| serde_json::json!({ "id": id, "name": id, "ttl": "1h", "status": "warning" });
+    let checks: Vec<serde_json::Value> = ids.iter().map(check).collect();
+    let config = serde_json::json!({ "services": [{ "name": "nova-ha", "checks": checks }] });
+    std::fs::write(site.agent.conf().join("nova-ha.json"), config.to_string()).unwrap();
+    site.agent.reload().await;
+}
+
+async fn checks_says(site: &Site, id: &str, status: &str, output: &str) {
+    let body = serde_json::json!({ "Status": status, "Output": output });
+    site.agent.put(&format!("agent/check/update/{id}"), &body).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_nobody_probes_is_named_with_why_and_what_to_type() {
+    // Else Consul passes on what a check says minutes later, while its status stays the same.
+    let site = Site::with(serde_json::json!({ "check_update_interval": "0s" })).await;
+    site.run(&["init"]).await.ok();
+    // The agent's own name: its checks are those of this HA node.
+    site.run(&["ha-node", "add", "node1"]).await.ok();
+    let reachable = ["--ssh-user", "root", "--bmc-ip", "10.0.0.1", "--bmc-user", "ha", "--agent", "none"];
+    let add = [&["host", "add", "c1"][..], &reachable, &["--bmc-password-file", "-"]].concat();
+    let said = site.run_stdin(&add, "hunter2").await.ok();
+    for next in ["generate acl", "generate consul-config --host c1", "generate consul-config --ha-node node1"]
+    {
+        assert!(said.out.contains(next), "{next}: {}", said.out);
+    }
+    let run_dir = tempfile::tempdir().unwrap();
+    let status_and_sweep = async || {
+        let said = site.run(&["status"]).await;
+        let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut sweep = assert_cmd::Command::cargo_bin("nova-ha-mark-failed").unwrap();
+        sweep
+            .env_clear()
+            .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", site.agent.port))
+            .env("NOVA_HA_RUN_DIR", run_dir.path())
+            .args(["--sweep", "--ha-node", "node1"]);
+        let swept = tokio::task::spawn_blocking(move || sweep.output().unwrap()).await.unwrap();
+        let out = String::from_utf8(swept.stdout).unwrap();
+        let swept_words = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        (said.code, words, swept.status.code().unwrap(), swept_words)
+    };
+    let until = async |expected: &str| {
+        let mut seen = status_and_sweep().await;
+        for _ in 0..50 {
+            if seen.1.contains(expected) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            seen = status_and_sweep().await;
+        }
+        assert!(seen.1.contains(expected), "status: {expected}: {}", seen.1);
+        seen
+    };
+    let generate = "on node1: nova-ha generate consul-config --ha-node node1 --out DIR; consul reload";
+    let probe = "nova-ha-probe:c1";
+
+    let nothing = "seen by 0 of 1 HA node (node1: no check of nova-ha is to be seen there)";
+    let (code, status, swept, sweep) = until(nothing).await;
+    assert_eq!((code, swept), (3, 1), "{sweep}");
+    assert!(status.contains(generate) && sweep.contains(generate), "{status}\n{sweep}");
+    assert!(sweep.contains(&format!("c1: UNPROTECTED: {nothing}")), "{sweep}");
+
+    runs_checks(&site, &["nova-ha-mark-failed"]).await;
+    let (code, status, swept, sweep) = until("(node1: it has no check for it)").await;
+    assert_eq!((code, swept), (3, 1), "{sweep}");
+    assert!(status.contains(generate) && sweep.contains("it has no check for it"), "{sweep}");
+
+    runs_checks(&site, &["nova-ha-mark-failed", probe]).await;
+    let (code, _, swept, sweep) = until("(node1: its check has said nothing yet)").await;
+    assert_eq!((code, swept), (3, 1), "{sweep}");
+
+    let refused = "c1:22 login as root rejected; nova-ha host add c1 --replace --ssh-user NAME";
+    checks_says(&site, probe, "warning", &format!("WARNING c1: cannot tell: {refused}")).await;
+    let (code, _, swept, sweep) = until(&format!("its check cannot tell: {refused}")).await;
+    assert_eq!((code, swept), (3, 1), "{sweep}");
+    assert!(sweep.contains(refused), "{sweep}");
+
+    checks_says(&site, probe, "critical", "fork/exec: no such file").await;
+    let (code, _, swept, _) = until("its check does not run: fork/exec: no such file").await;
+    assert_eq!((code, swept), (3, 1));
+
+    checks_says(&site, probe, "passing", "OK c1: management healthy").await;
+    let (_, _, swept, sweep) = until("c1 no agent False False 0 - HA").await;
+    assert_eq!(swept, 0, "{sweep}");
+    let json = site.run(&["status", "--json"]).await.ok().json();
+    assert_eq!(json["hosts"][0]["seen_by"], serde_json::json!(["node1"]));
+    assert_eq!(json["hosts"][0]["unprotected"], serde_json::json!([]));
+
+    // It watches c1, and nobody told its Consul of c2 yet.
+    let add = [&["host", "add", "c2"][..], &reachable, &["--bmc-password-file", "-"]].concat();
+    site.run_stdin(&add, "hunter2").await.ok();
+    let (code, status, _, _) = until("c2: seen by 0 of 1 HA node (node1: it has no check for it)").await;
+    assert!(code == 3 && !status.contains("c1: seen by"), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,6 +37,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("incident", &["keys", "names", "store", "tree"]),
     ("judge", &["names", "policy", "store", "tree"]),
     ("generate", &["names", "policy"]),
+    // Reads through the store, and rules what it read.
+    ("watched", &["names", "store"]),
     // Adapters: each talks to one part of the world.
     ("consul", &["store"]),
     ("ssh", &[]),
@@ -49,7 +51,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "monitor",
         &[
             "chain", "clock", "confirm", "evidence", "exit", "incident", "judge", "keys", "names", "policy",
-            "run_dir", "secret", "ssh", "store", "tree",
+            "run_dir", "secret", "ssh", "store", "tree", "watched",
         ],
     ),
     (
@@ -107,6 +109,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "ssh",
             "store",
             "tree",
+            "watched",
         ],
     ),
     // Executables.

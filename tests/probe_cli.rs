@@ -119,9 +119,11 @@ async fn a_dead_host_is_counted_to_critical_and_reset_when_it_is_back() {
     let dead = closed_port();
     world.set(&keys.ssh_field("port"), dead.to_string()).await;
     let why = format!("(127.0.0.1:{dead} connection refused)");
-    for (fails, exit, word) in [(1, 1, "WARNING"), (2, 1, "WARNING"), (3, 2, "CRITICAL")] {
-        let expected = format!("{word} compute1: management failed {fails} of 3 {why}");
-        assert_eq!(world.probe("ha1", &["compute1"]), (exit, expected));
+    // The text of an unchanged state is the same at each run: a change of it wakes the watches on checks.
+    let failing = (1, format!("WARNING compute1: management failed, not yet 3 times in a row {why}"));
+    let critical = (2, format!("CRITICAL compute1: management failed 3 times in a row or more {why}"));
+    for expected in [&failing, &failing, &critical] {
+        assert_eq!(world.probe("ha1", &["compute1"]), *expected);
     }
     let record = world.record(&keys, "ha1").await.unwrap();
     assert_eq!((record.fails, record.sequence, record.indices.len()), (3, 3, 2));
@@ -140,6 +142,30 @@ async fn a_dead_host_is_counted_to_critical_and_reset_when_it_is_back() {
     world.set(&keys.epoch(), "1").await;
     world.set(&keys.ssh_field("port"), dead.to_string()).await;
     assert_eq!(world.probe("ha2", &["compute1"]).0, 1, "two old fails and one new are one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_state_prints_the_same_at_each_run() {
+    let (world, sshd) = (World::new().await, Sshd::start("ed25519"));
+    let keys = world.add_host("compute1", &sshd).await;
+    // Without a log of its own: all that it prints is the output of the check.
+    let check = || {
+        let output = Command::new(BIN)
+            .env_clear()
+            .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", world.agent.port))
+            .env("NOVA_HA_RUN_DIR", world.run.path())
+            .args(["compute1", "--ha-node", "ha1", "--deadline", "4s"])
+            .output()
+            .unwrap();
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let healthy = check();
+    assert_eq!(healthy, ["OK compute1: management healthy\n", ""]);
+    assert_eq!(check(), healthy);
+    world.set(&keys.ssh_field("port"), closed_port().to_string()).await;
+    let seen = [(); 5].map(|()| check());
+    assert!(seen.iter().all(|[_, log]| log.is_empty()), "{seen:?}");
+    assert!(seen[0] == seen[1] && seen[0] != seen[2] && seen[2] == seen[3] && seen[3] == seen[4], "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

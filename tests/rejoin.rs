@@ -87,6 +87,34 @@ async fn a_host_returns_step_by_step_and_each_waits_for_the_one_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn status_says_rejoin_where_a_reset_would_leave_the_host_disabled_in_nova() {
+    let world = World::recovered(&ours()).await;
+    let rejoin = format!("nova-ha rejoin {HOST} --by NAME");
+    let said = world.run(&["status"]).await;
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    assert!(said.out.contains(&format!("out of service since incident {HOST}@0")), "{}", said.out);
+    assert!(said.out.contains(&rejoin), "{}", said.out);
+    assert!(!said.out.contains("Nova was not asked"), "{}", said.out);
+    // Whoever resets it all the same: the tree calls it well, and Nova gives it no guests.
+    world.start("b");
+    world.run(&["reset", HOST, "--by", "ann", "--yes", HOST]).await.ok();
+    let said = world.run(&["status"]).await;
+    assert_eq!(said.code, 3, "{}{}", said.out, said.err);
+    let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("was reset, and Nova keeps it disabled and forced down"), "{words}");
+    let next = format!("nova-ha rejoin {HOST} --forced-down-is-ours --by NAME");
+    assert!(said.out.contains(&next), "{}", said.out);
+    let json = world.run(&["status", "--json"]).await.json();
+    assert_eq!(json["nova"]["disabled_by_us"][0]["nova_host"], HOST, "{json}");
+    world.rejoin(&["--wait", "30s", "--forced-down-is-ours"]).await.ok();
+    let json = world.run(&["status", "--json"]).await.json();
+    assert_eq!(json["nova"]["disabled_by_us"], json!([]), "{json}");
+    // From where Nova cannot be asked that is said, and nothing is guessed.
+    let said = world.site.run(&["status"]).await;
+    assert!(said.out.contains("Nova was not asked"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_again_and_again_it_comes_to_the_same_end() {
     let world = World::recovered(&ours()).await;
     world.start("b");

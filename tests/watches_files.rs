@@ -61,12 +61,15 @@ async fn consul_takes_what_is_generated() {
     let config: Value =
         serde_json::from_str(&std::fs::read_to_string(out.path().join("ha1/nova-ha.json")).unwrap()).unwrap();
     assert_eq!(config["leave_on_terminate"], false);
-    let ids: Vec<&str> =
-        config["checks"].as_array().unwrap().iter().map(|check| check["id"].as_str().unwrap()).collect();
+    // Never of the node: a critical one would take every other service of it out of Consul.
+    assert!(config.get("checks").is_none() && config["services"].as_array().unwrap().len() == 1, "{config}");
+    assert_eq!(config["services"][0]["name"], "nova-ha");
+    let checks = config["services"][0]["checks"].as_array().unwrap();
+    let ids: Vec<&str> = checks.iter().map(|check| check["id"].as_str().unwrap()).collect();
     let expected =
         ["nova-ha-probe:node1", "nova-ha-probe:node10", "nova-ha-probe:ha2", "nova-ha-mark-failed"];
     assert_eq!(ids, expected);
-    let probe = &config["checks"][0];
+    let probe = &checks[0];
     assert_eq!(
         (&probe["interval"], &probe["timeout"], &probe["status"]),
         (&"2s".into(), &"4500ms".into(), &"warning".into())

@@ -10,6 +10,10 @@ agent "@CONSUL_NODE@" {
 node_prefix "" {
   policy = "read"
 }
+# Its checks belong to a service of their own. Without this Consul refuses them, and what it had before stays.
+service "nova-ha" {
+  policy = "write"
+}
 service_prefix "" {
   policy = "read"
 }

@@ -17,7 +17,10 @@ key_prefix "ha_cluster/incidents/" {
   policy = "write"
 }
 
-# serfHealth of all nodes, and the agent's own name.
+# serfHealth of all nodes, whether each HA node's checks run, and the agent's own name.
+service "nova-ha" {
+  policy = "read"
+}
 node_prefix "" {
   policy = "read"
 }

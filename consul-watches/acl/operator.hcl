@@ -3,6 +3,9 @@
 key_prefix "ha_cluster/" {
   policy = "write"
 }
+service "nova-ha" {
+  policy = "read"
+}
 node_prefix "" {
   policy = "read"
 }

@@ -17,6 +17,8 @@ from novalab import paths, wait, web
 HTTP = 8500
 DATACENTER = "lab"
 SERVERS = ("s1", "s2", "s3")
+# A service of somebody else on every HA node.
+OTHER_SERVICE = "keystone"
 
 # A cut machine's serfHealth goes critical in 4 to 7 s: the suspicion time is suspicion_mult * max(1, log10(nodes)) *
 # probe_interval, 3 s here, plus the probe cycle that first misses it. Where no second node comes to suspect it, memberlist
@@ -79,6 +81,10 @@ def agent_config(machine, acl):
     config.pop("_initial", None)
     config.update({"server": False, "data_dir": "/var/lib/consul", "client_addr": "127.0.0.1",
                    "enable_local_script_checks": True})
+    if machine.kind == "ha" and acl is None:
+        # What a site has on the same machines: it must stay in Consul's DNS whatever our checks say. (With ACLs on, an
+        # agent may register what its own policy names.)
+        config["services"] = [{"name": OTHER_SERVICE, "port": 5000}]
     return config
 
 
@@ -188,6 +194,10 @@ class Consul:
     def checks(self, node):
         """All checks registered on a node: `{check id: (status, output)}`."""
         return {c["CheckID"]: (c["Status"], c["Output"]) for c in self.ask(f"/v1/health/node/{node}") or []}
+
+    def passing(self, service):
+        """The nodes on which a service passes, sorted: where its users are sent."""
+        return sorted(s["Node"]["Node"] for s in self.ask(f"/v1/health/service/{service}?passing") or [])
 
     def get(self, key):
         """A key's value as text, or None."""

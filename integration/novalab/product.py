@@ -294,14 +294,19 @@ class Product:
         self.machine(name).kill_processes("nova-ha-runtime-info")
 
     def _stop_running(self, name, kind, program):
-        """Takes the watches or the checks that run a program from a machine's agent."""
+        """Takes the watches, or the checks of the product's service, that run a program from a machine's agent."""
         machine = self.machine(name)
         for file, text in machine.files("/etc/consul.d", ".json").items():
             config = json.loads(text)
-            entries = config.get(kind, [])
-            kept = [entry for entry in entries if not any(program in str(word) for word in entry.get("args", []))]
-            if len(kept) != len(entries):
-                machine.install_file(f"/etc/consul.d/{file}", json.dumps({**config, kind: kept}), 0o600)
+            stopped = 0
+            for of in [config, *config.get("services", [])]:
+                entries = of.get(kind, [])
+                kept = [entry for entry in entries if not any(program in str(word) for word in entry.get("args", []))]
+                stopped += len(entries) - len(kept)
+                if kind in of:
+                    of[kind] = kept
+            if stopped:
+                machine.install_file(f"/etc/consul.d/{file}", json.dumps(config), 0o600)
         self.reload(name)
 
     def recover(self, name, *words, **options):

@@ -13,13 +13,16 @@ use nova_ha::evidence::{TcpAnchors, Witness};
 use nova_ha::exit;
 use nova_ha::incident::record::Order;
 use nova_ha::monitor::mark::hint::{self, HintError};
-use nova_ha::monitor::mark::{Args, MarkError, Request, report::Line, run};
+use nova_ha::monitor::mark::{Args, MarkError, Request, report::Line, run, sweep};
 use nova_ha::names::{HaNodeName, HostName, NameError};
 use nova_ha::store::StoreError;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    nova_ha::logging::init();
+    match args.sweep {
+        true => nova_ha::logging::init_for_check(),
+        false => nova_ha::logging::init(),
+    }
     let mut lines = Vec::new();
     match judge(&args, &mut lines) {
         Ok(()) => ExitCode::from(print(&args, &lines)),
@@ -76,7 +79,13 @@ fn judge(args: &Args, lines: &mut Vec<Line>) -> anyhow::Result<()> {
         boot_id,
         run_dir: args.run_dir.clone(),
     };
-    let judged = runtime.block_on(run(&witness, &request, lines));
+    let judged = runtime.block_on(async {
+        run(&witness, &request, lines).await?;
+        if request.sweep {
+            sweep::unwatched(&consul, lines).await.map_err(|source| MarkError::Evidence { source })?;
+        }
+        Ok::<(), MarkError>(())
+    });
     // A look-up that hangs in the resolver must not hold up the end.
     runtime.shutdown_background();
     Ok(judged?)

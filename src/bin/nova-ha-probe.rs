@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             return end(&Report::fault(None, &what.join(" ")), false);
         }
     };
-    nova_ha::logging::init();
+    nova_ha::logging::init_for_check();
     end(&probe(&args), args.json)
 }
 

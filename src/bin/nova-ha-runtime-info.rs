@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WARNING } else { PASSING });
         }
     };
-    nova_ha::logging::init();
+    nova_ha::logging::init_for_check();
     let report = run(&args);
     let shown = match (&report.document, args.json || args.dry_run) {
         (Some(document), true) => {

@@ -96,6 +96,10 @@ impl Store for Consul {
         health::serf_health(&self.http).await
     }
 
+    async fn node_checks(&self, node: &str) -> Result<Vec<Check>, StoreError> {
+        health::read(&self.http, health::node_call(node)).await
+    }
+
     async fn own_node(&self) -> Result<String, StoreError> {
         agent::own_node(&self.http).await
     }

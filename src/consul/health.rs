@@ -5,73 +5,12 @@
 //! All of it is read consistently: a leader that was just cut off sees its peers as critical.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::Deserialize;
 
 use super::http::{Call, Http, LIST_LIMIT, percent};
+pub use crate::store::{Check, CheckStatus};
 use crate::store::{NodeHealth, SerfHealth, StoreError};
-
-/// Status of one check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckStatus {
-    /// `passing`
-    Passing,
-    /// `warning`
-    Warning,
-    /// `critical`; also a script check before its first run.
-    Critical,
-}
-
-impl CheckStatus {
-    /// As Consul spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CheckStatus::Passing => "passing",
-            CheckStatus::Warning => "warning",
-            CheckStatus::Critical => "critical",
-        }
-    }
-}
-
-impl fmt::Display for CheckStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for CheckStatus {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "passing" => Ok(CheckStatus::Passing),
-            "warning" => Ok(CheckStatus::Warning),
-            "critical" => Ok(CheckStatus::Critical),
-            other => Err(format!("{other:?} is no status of a check")),
-        }
-    }
-}
-
-/// One check of one node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// Consul's node name.
-    pub node: String,
-    /// Unique on that node.
-    pub id: String,
-    /// For people.
-    pub name: String,
-    /// Its status.
-    pub status: CheckStatus,
-    /// What the check last printed, at most 4 KiB; not trusted.
-    pub output: String,
-    /// The service it is about, or empty.
-    pub service: String,
-    /// Raft index of its last change.
-    pub modify_index: u64,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -85,7 +85,8 @@ impl No {
             No::Maintenance(why) => format!("in maintenance ({why})"),
             No::Alive(why) => format!("alive: {why}"),
             No::CannotTell(why) => format!("cannot tell: {}", why.text()),
-            No::Cooldown { left, cause } => format!("cool-down for another {} s ({cause})", left.as_secs()),
+            // Not how long it still lasts: this is the text of the sweep's check, and must not change by itself.
+            No::Cooldown { left: _, cause } => format!("a cool-down is in force ({cause})"),
             No::Storm(storm) => {
                 let of = storm.domain.as_ref().map_or_else(String::new, |d| format!(" in domain {d}"));
                 let text = format!(

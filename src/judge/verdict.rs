@@ -93,7 +93,7 @@ pub fn electors<'a>(
 
 /// Votes needed among so many electors. Where several may vote, one is never a quorum, whatever
 /// the policy says: an observer alone has rules of its own.
-pub(super) fn votes_needed(policy: &Policy, electors: usize) -> usize {
+pub(crate) fn votes_needed(policy: &Policy, electors: usize) -> usize {
     policy.quorum_of(electors).max(electors.min(2)).max(1)
 }
 

@@ -60,6 +60,24 @@ struct Services {
 }
 
 impl NovaClient {
+    /// All nova-compute services that Nova can tell of; one in a cell that is down is left out.
+    ///
+    /// # Errors
+    /// Nova does not answer, or not as it should.
+    pub async fn compute_services(&self) -> Result<Vec<ComputeService>, NovaError> {
+        let call = NovaCall::read(&["os-services"], VERSION).with("binary", BINARY);
+        let answer = self.call(&call).await?;
+        let rows = answer.json::<Services>()?.services;
+        let ours = rows.into_iter().filter(|row| {
+            let text = |name: &str| row.get(name).and_then(Value::as_str);
+            text("binary") == Some(BINARY) && text("status") != Some("UNKNOWN")
+        });
+        ours.map(|row| {
+            serde_json::from_value(row).map_err(|error| answer.malformed(format!("a service: {error}")))
+        })
+        .collect()
+    }
+
     pub(super) async fn read_service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError> {
         let call =
             NovaCall::read(&["os-services"], VERSION).with("binary", BINARY).with("host", host.as_str());

@@ -105,6 +105,13 @@ impl Cluster {
         Formats::of(&self.snapshot, self.ha_nodes.iter().filter(is_configured))
     }
 
+    /// The incident of a host's epoch, open or ended, where its record can be read.
+    pub fn last_incident(&self, host: &str, epoch: Option<u64>) -> Option<IncidentRecord> {
+        let of_it = |id: &&IncidentId| id.host().as_str() == host && Some(id.epoch().0) == epoch;
+        let id = self.incidents.iter().find(of_it)?;
+        self.snapshot.record(&keys::incident(id).incident()).ok().flatten()
+    }
+
     /// The sentinel as it was seen: a tree that was rebuilt meanwhile refuses the transaction.
     pub fn meta_unchanged(&self) -> Op {
         Op::unchanged(keys::META, self.snapshot.get(keys::META))

@@ -10,6 +10,7 @@ use super::confirm::confirm;
 use super::error::tree;
 use super::machine_options::{MachineOptions, Setting};
 use super::machine_view::{HostView, MachineDetails, faults_text, hosts_table};
+use super::watch::Watching;
 use crate::keys::{self, MachineKeys};
 use crate::names::HostName;
 use crate::store::{Op, Store};
@@ -134,8 +135,8 @@ pub(super) async fn add_machine(
             // Another machine was added meanwhile: its name may be this one in another case.
             Err(OperatorError::Moved { .. }) if !options.replace && looks < MOST_LOOKS => {}
             written => {
-                let action = if added.what == "host" { "host add" } else { "ha-node add" };
-                return written?.answer(action, added.name, options.replace);
+                let generate = still_to_generate(&added, &cluster, options);
+                return written?.answer(&added, options.replace, generate);
             }
         }
     }
@@ -171,14 +172,48 @@ fn may_be_added(
 struct Written(usize);
 
 impl Written {
-    fn answer(self, action: &str, name: &str, replace: bool) -> Result<Answer, OperatorError> {
-        let (outcome, text) = match (self.0, replace) {
+    fn answer(
+        self,
+        added: &Added<'_>,
+        replace: bool,
+        generate: Vec<String>,
+    ) -> Result<Answer, OperatorError> {
+        let (action, name) = (if added.what == "host" { "host add" } else { "ha-node add" }, added.name);
+        let (outcome, mut text) = match (self.0, replace) {
             (0, _) => (Outcome::AlreadySo, format!("{name}: already so, nothing was written")),
             (keys, true) => (Outcome::Changed, format!("{name}: changed, {keys} keys written")),
             (keys, false) => (Outcome::Changed, format!("{name}: added, {keys} keys written")),
         };
+        if self.0 > 0 && !generate.is_empty() {
+            text += "\nnot in force before this is generated anew:";
+            for line in &generate {
+                text += &format!("\n  {line}");
+            }
+        }
         done(outcome, action, name, text)
     }
+}
+
+/// What the machines' agents do not know yet: nobody probes a host that was added and not generated, and no token sees it.
+/// Of one that is only changed, what is written into the files is what Consul calls it.
+fn still_to_generate(added: &Added<'_>, cluster: &Cluster, options: &MachineOptions) -> Vec<String> {
+    if options.replace && options.consul_node.is_none() {
+        return Vec::new();
+    }
+    let mut lines =
+        vec!["with ACLs, first: nova-ha generate acl --out DIR; consul acl policy update ...".into()];
+    let config = |kind: &str, name: &str| {
+        format!("on {name}: nova-ha generate consul-config --{kind} {name} --out DIR; consul reload")
+    };
+    let mut nodes: Vec<String> = cluster.ha_nodes.iter().map(ToString::to_string).collect();
+    if added.what == "host" {
+        lines.push(config("host", added.name));
+    } else if !nodes.iter().any(|node| node == added.name) {
+        nodes.push(added.name.to_owned());
+    }
+    lines.extend(nodes.iter().map(|node| config("ha-node", node)));
+    lines.push("then: nova-ha status   (says who is not seen, and why)".into());
+    lines
 }
 
 /// One transaction: what is named, compared with what was read, and what every machine of its
@@ -230,8 +265,9 @@ async fn list(store: &dyn Store) -> Result<Answer, OperatorError> {
     }
     let cluster = Cluster::read(store, "list the hosts").await?;
     let catalog = Catalog::read(store).await;
+    let watching = Watching::read(store, &cluster, &catalog).await;
     let hosts: Vec<HostView> =
-        cluster.hosts.iter().map(|host| HostView::of(&cluster, &catalog, host)).collect();
+        cluster.hosts.iter().map(|host| HostView::of(&cluster, &catalog, &watching, host)).collect();
     let text = match hosts.is_empty() {
         true => "no hosts yet; add one: nova-ha host add NAME ...".to_owned(),
         false => hosts.iter().fold(hosts_table(&hosts), |text, one| text + &faults_text(&one.faults)),
@@ -249,7 +285,8 @@ async fn show(name: &str, store: &dyn Store) -> Result<Answer, OperatorError> {
     let cluster = Cluster::read(store, &format!("show host {name}")).await?;
     let host = cluster.host(name)?;
     let catalog = Catalog::read(store).await;
-    let view = HostView::of(&cluster, &catalog, &host);
+    let watching = Watching::read(store, &cluster, &catalog).await;
+    let view = HostView::of(&cluster, &catalog, &watching, &host);
     let details = MachineDetails::of(&cluster.snapshot, &keys::host(&host));
     let text = format!("{}{}", view.text(), details.text());
     let faulty = !view.faults.is_empty() || !details.faults.is_empty();

@@ -6,12 +6,15 @@ use serde::Serialize;
 use super::cluster::{Catalog, Cluster, ConsulSays};
 use super::secret_input::shown;
 use super::table::{Table, field};
+use super::unprotected::Unprotected;
+use super::watch::Watching;
 use crate::chain::chain;
 use crate::disks::owner_mark;
 use crate::disks::reservation_key::ReservationKey;
 use crate::fence::{ConfigError, FenceConfig};
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName};
+use crate::policy::Policy;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::maintenance::Maintenance;
 use crate::tree::observer::ObserverRecord;
@@ -59,15 +62,21 @@ pub struct HostView {
     pub maintenance: Option<Maintenance>,
     /// Its open incident.
     pub incident: Option<String>,
+    /// HA nodes that see it, by their checks in Consul.
+    pub seen_by: Vec<String>,
     /// Why it would not be recovered if it died now; empty for a protected host.
-    pub unprotected: Vec<String>,
+    pub unprotected: Vec<Unprotected>,
+    /// What is wrong with how it is watched although enough HA nodes see it.
+    pub watched: Option<String>,
+    /// What to type, for all of it.
+    pub next: Vec<String>,
     /// Keys that cannot be understood.
     pub faults: Vec<Fault>,
 }
 
 impl HostView {
     /// Looks at one host.
-    pub fn of(cluster: &Cluster, catalog: &Catalog, host: &HostName) -> Self {
+    pub fn of(cluster: &Cluster, catalog: &Catalog, watching: &Watching, host: &HostName) -> Self {
         let keys = keys::host(host);
         let tree = &cluster.snapshot;
         let mut faults = Vec::new();
@@ -86,31 +95,67 @@ impl HostView {
             epoch: look(&mut faults, tree.number(&keys.epoch())).map(|n| n.unwrap_or(0)),
             maintenance: look(&mut faults, Maintenance::of(tree, &keys)),
             incident,
+            seen_by: Vec::new(),
             unprotected: Vec::new(),
+            watched: None,
+            next: Vec::new(),
             faults,
         };
         let no_fence = no_fence(tree, &keys, &mut view.faults);
-        view.unprotected = view.why_unprotected(tree, &keys, no_fence);
+        view.unprotected = view.why_unprotected(cluster, &keys, no_fence);
+        view.look_who_watches(cluster, watching, &keys);
+        let next = view.unprotected.iter().flat_map(|why| why.next(host));
+        view.next.splice(0..0, next);
         view
     }
 
-    fn why_unprotected(&self, tree: &Snapshot, keys: &MachineKeys, no_fence: Option<String>) -> Vec<String> {
+    /// Whether something of it waits for a person.
+    pub fn needs_a_person(&self) -> bool {
+        self.watched.is_some() || self.unprotected.iter().any(Unprotected::needs_a_person)
+    }
+
+    fn look_who_watches(&mut self, cluster: &Cluster, watching: &Watching, keys: &MachineKeys) {
+        let sight = watching.sight(cluster, keys, &self.name);
+        self.seen_by = sight.sees.iter().map(ToString::to_string).collect();
+        let needed = Watching::needed(Policy::of(&cluster.snapshot).ok().as_ref(), &sight);
+        if !sight.is_enough(needed) {
+            self.unprotected.push(Unprotected::Unseen(sight));
+        } else if sight.is_worth_a_line(needed) {
+            self.watched = Some(sight.text());
+            self.next = sight.next();
+        }
+    }
+
+    fn why_unprotected(
+        &self,
+        cluster: &Cluster,
+        keys: &MachineKeys,
+        no_fence: Option<String>,
+    ) -> Vec<Unprotected> {
+        let tree = &cluster.snapshot;
         let has = |key: &str| tree.get(key).is_some_and(|entry| !entry.value.trim_ascii().is_empty());
-        let mut why = Vec::new();
-        let mut note = |applies: bool, text: &str| {
-            if applies {
-                why.push(text.to_owned());
-            }
-        };
-        note(tree.get(&keys.general()).is_none(), "nobody added it (no key `general`): nova-ha host add");
-        note(!self.faults.is_empty(), "a key of it cannot be understood");
-        note(self.maintenance.as_ref().is_some_and(|m| m.on), "in maintenance");
-        note(self.consul_says == Some(ConsulSays::Absent), "its Consul agent left or never joined");
         let flagged = self.failed == Some(true) || self.recovered == Some(true);
-        note(flagged && self.incident.is_none(), "flagged from an earlier failure: nova-ha reset");
-        note(!has(&keys.ssh_field("user")), "no SSH access to probe it with");
-        why.extend(no_fence);
+        let applies = [
+            (tree.get(&keys.general()).is_none(), Unprotected::NotAdded),
+            (!self.faults.is_empty(), Unprotected::BadKey),
+            (self.maintenance.as_ref().is_some_and(|m| m.on), Unprotected::InMaintenance),
+            (self.consul_says == Some(ConsulSays::Absent), Unprotected::AgentAbsent),
+            (
+                flagged && self.incident.is_none(),
+                Unprotected::flagged(cluster.last_incident(&self.name, self.epoch).as_ref()),
+            ),
+            (!has(&keys.ssh_field("user")), Unprotected::NoSsh),
+        ];
+        let mut why: Vec<Unprotected> =
+            applies.into_iter().filter(|(applies, _)| *applies).map(|(_, why)| why).collect();
+        why.extend(no_fence.map(Unprotected::NoFence));
         why
+    }
+
+    /// Why it is unprotected, in one line.
+    pub(super) fn why(&self) -> String {
+        let why: Vec<String> = self.unprotected.iter().map(Unprotected::text).collect();
+        why.join("; ")
     }
 
     /// The whole view, one field a line.
@@ -124,7 +169,13 @@ impl HostView {
         text += &field("maintenance", self.maintenance.as_ref().map(maintenance_text).as_deref(), AT);
         text += &field("open incident", self.incident.as_deref(), AT);
         if !self.unprotected.is_empty() {
-            text += &field("UNPROTECTED", Some(&self.unprotected.join("; ")), AT);
+            text += &field("UNPROTECTED", Some(&self.why()), AT);
+        }
+        if let Some(watched) = &self.watched {
+            text += &field("watched", Some(watched), AT);
+        }
+        for next in &self.next {
+            text += &next_text(next);
         }
         text + &faults_text(&self.faults)
     }
@@ -135,18 +186,16 @@ fn no_fence(tree: &Snapshot, keys: &MachineKeys, faults: &mut Vec<Fault>) -> Opt
     match FenceConfig::of(tree, keys) {
         Ok(_) => None,
         Err(ConfigError::Tree(TreeError::Missing { key })) if key == keys.bmc_field("ip") => {
-            Some("no way to power it off (no BMC, no fence levels)".into())
+            Some("no BMC, no fence levels".into())
         }
-        Err(ConfigError::Tree(TreeError::Missing { key })) => {
-            Some(format!("no way to power it off ({key} is missing)"))
-        }
+        Err(ConfigError::Tree(TreeError::Missing { key })) => Some(format!("{key} is missing")),
         Err(ConfigError::Tree(error)) => {
             faults.push(error.into());
             None
         }
         // These come of what a level is built from, and nothing is built here.
         Err(error @ (ConfigError::Secret { .. } | ConfigError::Level { .. } | ConfigError::Ca { .. })) => {
-            Some(format!("no way to power it off ({})", chain(&error)))
+            Some(chain(&error))
         }
     }
 }

@@ -10,6 +10,7 @@
 mod alive;
 pub mod answer;
 pub mod cli;
+mod cloud;
 pub mod cluster;
 pub mod commit;
 pub mod confirm;
@@ -30,6 +31,8 @@ pub mod reset;
 pub mod secret_input;
 pub mod status;
 pub mod table;
+pub mod unprotected;
+pub mod watch;
 
 pub use answer::Answer;
 pub use cli::Cli;

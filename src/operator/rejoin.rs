@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use self::steps::{Facts, Next, Pulse, Shown, counted, next, shown};
 use super::OperatorError;
 use super::answer::{Answer, Outcome};
+use super::cloud::cloud;
 use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
@@ -30,9 +31,7 @@ use crate::chain::chain;
 use crate::exit;
 use crate::keys::{self, MachineKeys};
 use crate::names::HostName;
-use crate::nova::{
-    Aggregate, Cloud, CloudSettings, ComputeService, Environment, NovaClient, NovaError, NovaHost, Timing,
-};
+use crate::nova::{Aggregate, Cloud, ComputeService, NovaClient, NovaError, NovaHost};
 use crate::store::{Op, Store};
 use crate::tree::TreeError;
 use crate::tree::machine::OtherNames;
@@ -96,7 +95,7 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
     let cluster = Cluster::read(store, &doing).await?;
     let host = cluster.host(&args.host)?;
     may_return(&cluster, &host, store, &doing, args.storage_is_released).await?;
-    let cloud = cloud(&args, &cluster, &doing)?;
+    let cloud = cloud(args.os_cloud.as_deref(), &cluster, &doing)?;
     let nova_host = nova_name(&cluster, &keys::host(&host), host.as_str()).map_err(tree(&doing))?;
     let command = format!("nova-ha rejoin {host} --by {}", quoted(&args.by));
     confirm(
@@ -265,32 +264,6 @@ async fn may_return(
         });
     }
     Ok(standing)
-}
-
-/// The cloud of `--os-cloud`, else the one that all HA nodes name.
-fn cloud(args: &RejoinArgs, cluster: &Cluster, doing: &str) -> Result<NovaClient, OperatorError> {
-    let mut named = Vec::new();
-    for node in &cluster.ha_nodes {
-        named.extend(cluster.snapshot.text(&keys::ha_node(node).os_cloud()).map_err(tree(doing))?);
-    }
-    named.sort();
-    named.dedup();
-    let name = match (&args.os_cloud, named.as_slice()) {
-        (Some(name), _) => Some(name.as_str()),
-        (None, []) => None,
-        (None, [one]) => Some(one.as_str()),
-        (None, several) => {
-            let why = format!("the HA nodes use several clouds ({}): say which", several.join(", "));
-            return Err(OperatorError::Input { option: "--os-cloud".into(), why });
-        }
-    };
-    let settings =
-        CloudSettings::load(name, &Environment::of_process()).map_err(|error| OperatorError::Cloud {
-            doing: doing.to_owned(),
-            why: chain(&error),
-            next: "look at clouds.yaml here, or run it on an HA node".into(),
-        })?;
-    Ok(NovaClient::new(settings, Timing::default()))
 }
 
 /// What Nova calls a machine: as the recovery has it.

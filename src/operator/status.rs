@@ -4,12 +4,14 @@ use serde::Serialize;
 
 use super::OperatorError;
 use super::answer::{Answer, code};
+use super::cloud::NovaSays;
 use super::cluster::{Catalog, Cluster, ConsulSays};
 use super::incident_view::{IncidentLine, incidents_table};
 use super::machine_view::{
-    Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, when,
+    Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, next_text, when,
 };
 use super::table::field;
+use super::watch::Watching;
 use crate::columns::wrap;
 use crate::keys;
 use crate::names::HaNodeName;
@@ -32,8 +34,15 @@ struct Status {
     quorum: Option<Quorum>,
     /// HA nodes that hold the others back: nothing that they do not read is written.
     held_back_by: Vec<HaNodeName>,
+    /// Whether one of the warnings needs a person now.
+    #[serde(skip)]
+    is_warned: bool,
     /// What keeps the cluster as a whole from being protected.
     warnings: Vec<String>,
+    /// What is wrong with an HA node as a watcher, or with a host that Nova keeps out of service; each with what to type.
+    remarks: Vec<Fault>,
+    /// What Nova says of the hosts that we had disabled.
+    nova: NovaSays,
     /// Keys that belong to no machine; keys of the cluster that cannot be understood.
     faults: Vec<Fault>,
 }
@@ -56,16 +65,20 @@ struct CooldownView {
 pub async fn run(store: &dyn Store) -> Result<Answer, OperatorError> {
     let cluster = Cluster::read(store, "show the status").await?;
     let catalog = Catalog::read(store).await;
-    let status = Status::of(store, &cluster, &catalog).await;
+    let watching = Watching::read(store, &cluster, &catalog).await;
+    let status = Status::of(store, &cluster, &catalog, &watching).await;
     let faulty = !status.faults.is_empty()
         || status.hosts.iter().any(|host| !host.faults.is_empty())
         || status.ha_nodes.iter().any(|node| !node.faults.is_empty());
-    let attention = status.open_incidents.iter().any(IncidentLine::needs_a_person);
+    let attention = status.open_incidents.iter().any(IncidentLine::needs_a_person)
+        || status.hosts.iter().any(HostView::needs_a_person)
+        || status.is_warned
+        || !status.remarks.is_empty();
     Ok(Answer::new(status.text(), &status)?.with_code(code(faulty, attention)))
 }
 
 impl Status {
-    async fn of(store: &dyn Store, cluster: &Cluster, catalog: &Catalog) -> Self {
+    async fn of(store: &dyn Store, cluster: &Cluster, catalog: &Catalog, watching: &Watching) -> Self {
         let tree = &cluster.snapshot;
         let mut faults: Vec<Fault> = cluster
             .strays
@@ -93,7 +106,7 @@ impl Status {
             }
         }
         let hosts: Vec<HostView> =
-            cluster.hosts.iter().map(|host| HostView::of(cluster, catalog, host)).collect();
+            cluster.hosts.iter().map(|host| HostView::of(cluster, catalog, watching, host)).collect();
         let ha_nodes: Vec<HaNodeView> =
             cluster.ha_nodes.iter().map(|node| HaNodeView::of(cluster, catalog, node)).collect();
         let quorum = policy.as_ref().map(|policy| Quorum {
@@ -105,11 +118,19 @@ impl Status {
         if !policy.as_ref().is_some_and(|policy| policy.allow_unidentified_bmc) {
             warnings.extend(cluster.ha_nodes.iter().filter_map(|node| unidentified(tree, node)));
         }
+        // Not what an upgrade that goes on holds back: it is said, and waits for nobody tonight.
+        let is_warned = !warnings.is_empty();
         let behind = cluster.formats().behind();
         warnings.extend(behind.iter().map(|behind| format!("{}; next: {}", behind.text(), behind.hint())));
+        let nova = NovaSays::read(cluster).await;
+        let mut remarks = watching.warnings();
+        remarks.extend(nova.kept_out(cluster, &hosts));
         Self {
+            is_warned,
             held_back_by: behind.into_iter().map(|behind| behind.node).collect(),
             generation: cluster.meta.generation.clone(),
+            remarks,
+            nova,
             hosts,
             ha_nodes,
             open_incidents,
@@ -144,14 +165,40 @@ impl Status {
         if !unprotected.is_empty() {
             text += "\nUNPROTECTED\n";
             for host in unprotected {
-                text += &field(&format!("  {}", host.name), Some(&host.unprotected.join("; ")), 20);
+                text += &field(&format!("  {}", host.name), Some(&host.why()), 20);
             }
         }
+        let watched: Vec<&HostView> = self.hosts.iter().filter(|host| host.watched.is_some()).collect();
+        if !watched.is_empty() {
+            text += "\nNOT WATCHED BY ALL\n";
+            for host in watched {
+                text += &field(&format!("  {}", host.name), host.watched.as_deref(), 20);
+            }
+        }
+        // Each command once: what is not generated on an HA node is so for every host.
+        let mut next: Vec<&String> = Vec::new();
+        for command in self.hosts.iter().flat_map(|host| &host.next) {
+            if !next.contains(&command) {
+                next.push(command);
+            }
+        }
+        text += &next.into_iter().map(|command| next_text(command)).collect::<String>();
         if !self.warnings.is_empty() {
             text.push('\n');
             for warning in &self.warnings {
                 text += &format!("WARNING  {}\n", wrap(warning, 9));
             }
+        }
+        if !self.remarks.is_empty() {
+            text.push('\n');
+            for remark in &self.remarks {
+                text += &format!("WARNING  {}\n", wrap(&remark.what, 9));
+                text += &remark.next.as_deref().map(next_text).unwrap_or_default();
+            }
+        }
+        if let Some(why) = &self.nova.why_not {
+            let said = format!("Nova was not asked which hosts it keeps disabled for us: {why}");
+            text += &format!("\n{}\n", wrap(&said, 0));
         }
         let all: Vec<Fault> = self
             .hosts

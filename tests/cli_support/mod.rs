@@ -52,12 +52,20 @@ impl Said {
 
 impl Site {
     pub(crate) async fn start() -> Self {
-        Self { agent: Agent::start(serde_json::json!({})).await, token: None }
+        Self::with(serde_json::json!({})).await
     }
 
     pub(crate) async fn with_acl() -> Self {
-        let agent = Agent::start_with_acl(serde_json::json!({})).await;
-        Self { agent, token: Some(MASTER.into()) }
+        Self::with_acl_and(serde_json::json!({})).await
+    }
+
+    /// On an agent with more configuration.
+    pub(crate) async fn with(extra: Value) -> Self {
+        Self { agent: Agent::start(extra).await, token: None }
+    }
+
+    pub(crate) async fn with_acl_and(extra: Value) -> Self {
+        Self { agent: Agent::start_with_acl(extra).await, token: Some(MASTER.into()) }
     }
 
     pub(crate) async fn run(&self, args: &[&str]) -> Said {

@@ -20,9 +20,11 @@ use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::world::{Fences, Reach, World};
 use nova_ha::ssh::{Answer, Failure, PinnedKey};
 use nova_ha::store::{
-    Entry, NodeHealth, Op, Renewal, SerfHealth, SessionId, SessionSpec, Store, StoreError, TxnOutcome,
+    Check, CheckStatus, Entry, NodeHealth, Op, Renewal, SerfHealth, SessionId, SessionSpec, Store,
+    StoreError, TxnOutcome,
 };
 use nova_ha::tree::Snapshot;
+use nova_ha::watched;
 
 use super::arrays::SimArrays;
 use super::cloud::SimClouds;
@@ -292,6 +294,23 @@ impl Store for SimStore {
                 .iter()
                 .map(|(node, machine)| NodeHealth { node: node.clone(), serf: of(machine.dead) })
                 .collect()
+        })
+        .await
+    }
+    /// Every machine is watched from everywhere, and well.
+    async fn node_checks(&self, node: &str) -> Result<Vec<Check>, StoreError> {
+        let of = |id: String| Check {
+            node: node.to_owned(),
+            name: id.clone(),
+            id,
+            status: CheckStatus::Passing,
+            output: String::new(),
+            service: watched::SERVICE.to_owned(),
+            modify_index: 1,
+        };
+        self.ask("checks", |u| {
+            let probes = u.machines.keys().map(|machine| watched::probe_id(machine));
+            probes.chain([watched::SWEEP_ID.to_owned()]).map(of).collect()
         })
         .await
     }

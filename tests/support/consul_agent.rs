@@ -63,7 +63,8 @@ fn merge(into: &mut Value, from: Value) {
 }
 
 impl Agent {
-    /// Starts the process; `extra` is merged into its configuration.
+    /// Starts the process; `extra` is merged into its configuration. What is put into [`Agent::conf`] later it reads when
+    /// it is told to reload.
     pub(crate) fn spawn(folder: tempfile::TempDir, extra: Value) -> Self {
         let [port, serf, server] = free_ports();
         let acl = extra.get("acl").is_some();
@@ -78,9 +79,13 @@ impl Agent {
         let file = folder.path().join("consul.json");
         std::fs::write(&file, config.to_string()).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let conf = folder.path().join("conf");
+        std::fs::create_dir_all(&conf).unwrap();
         let child = Command::new(program())
             .args(["agent", "-config-file"])
             .arg(&file)
+            .arg("-config-dir")
+            .arg(&conf)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -119,6 +124,16 @@ impl Agent {
         Self::start(config).await
     }
 
+    /// The folder of further configuration.
+    pub(crate) fn conf(&self) -> PathBuf {
+        self.folder.path().join("conf")
+    }
+
+    /// `consul reload`.
+    pub(crate) async fn reload(&self) {
+        self.put("agent/reload", &Value::Null).await;
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::new(Address::Http(format!("127.0.0.1:{}", self.port)));
         settings.token = self.acl.then(|| SecretString::from(MASTER.to_owned()));
@@ -142,13 +157,21 @@ impl Agent {
         token["SecretID"].as_str().unwrap().to_owned()
     }
 
-    async fn put(&self, path: &str, body: &Value) -> Value {
+    /// What Consul answers to a path below `/v1/`.
+    pub(crate) async fn ask(&self, path: &str) -> Value {
+        let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+        let url = format!("http://127.0.0.1:{}/v1/{path}", self.port);
+        let answer = client.get(url).header("X-Consul-Token", MASTER).send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Value {
         let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
         let url = format!("http://127.0.0.1:{}/v1/{path}", self.port);
         let answer = client.put(url).header("X-Consul-Token", MASTER).json(body).send().await.unwrap();
         let (status, text) = (answer.status(), answer.text().await.unwrap());
         assert!(status.is_success(), "{path}: {status} {text}");
-        serde_json::from_str(&text).unwrap()
+        if text.trim().is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Result {
     Ordered,
     /// What is written under its keys cannot be understood.
     Unreadable,
+    /// It was not judged, as nobody suspects it; and not all HA nodes see it.
+    Unwatched,
 }
 
 /// One host's line.
@@ -43,6 +45,7 @@ impl Line {
             Result::Ordered => format!("{}: ordered, {}", self.host, self.because),
             Result::No => format!("{}: no, {}", self.host, self.because),
             Result::Unreadable => format!("{}: ERROR {}", self.host, self.because),
+            Result::Unwatched => format!("{}: {}", self.host, self.because),
         }
     }
 }

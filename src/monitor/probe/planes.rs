@@ -5,10 +5,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinSet;
 
-use super::args::Settings;
+use super::args::{Machine, Settings};
 use super::decide::{Finding, Findings};
 use crate::secret::SecretRef;
-use crate::ssh::{self, Credential, Login, Outcome, PinnedKey, Target};
+use crate::ssh::{self, Credential, Login, Outcome, PinnedKey, Target, Unknown};
 use crate::tree::machine::SshAccess;
 use crate::tree::observer::PlaneAnswer;
 
@@ -23,7 +23,11 @@ pub async fn look(settings: &Settings, access: &SshAccess, deadline: Duration) -
     let (plane, place) = (settings.plane.clone(), format!("{address}:{}", access.port));
     match login(settings, access, &address) {
         Ok(login) => {
-            asked.spawn(async move { (plane, finding(&place, ssh::log_in(login, deadline).await)) });
+            let machine = settings.machine.clone();
+            asked.spawn(async move {
+                let outcome = ssh::log_in(login, deadline).await;
+                (plane, with_next(&machine, &outcome, finding(&place, outcome.clone())))
+            });
         }
         Err(why) => {
             asked.spawn(async move { (plane, Finding { answer: PlaneAnswer::CannotTell, why }) });
@@ -67,6 +71,35 @@ fn finding(place: &str, outcome: Outcome) -> Finding {
         Outcome::CannotTell(why) => (PlaneAnswer::CannotTell, format!("{place} {why}")),
     };
     Finding { answer, why }
+}
+
+/// A login that finds out nothing is for a person to mend: its words end with the command.
+fn with_next(machine: &Machine, outcome: &Outcome, found: Finding) -> Finding {
+    match outcome {
+        Outcome::Alive | Outcome::Failed(_) => found,
+        Outcome::CannotTell(unknown) => match option_for(unknown) {
+            Some(option) => {
+                Finding { why: format!("{}; {}", found.why, machine.command_to_set(option)), ..found }
+            }
+            None => found,
+        },
+    }
+}
+
+/// The option that is wrong or missing, where it is one.
+fn option_for(unknown: &Unknown) -> Option<&'static str> {
+    match unknown {
+        Unknown::Unresolved { .. } => Some("--ssh-address ADDRESS"),
+        Unknown::OtherHostKey => Some("--ssh-host-key-file FILE"),
+        Unknown::Rejected { .. } | Unknown::HungUp { .. } => {
+            Some("--ssh-user NAME --ssh-private-key-file FILE")
+        }
+        Unknown::BadKey => Some("--ssh-private-key-file FILE"),
+        Unknown::NothingInCommon
+        | Unknown::NoCommand { .. }
+        | Unknown::NotUnderstood { .. }
+        | Unknown::Own { .. } => None,
+    }
 }
 
 /// What to log in with. Everything missing here is ours, so nothing is known about the machine.

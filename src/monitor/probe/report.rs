@@ -81,8 +81,13 @@ impl Report {
             // Writing to a String cannot fail.
             let _infallible = match plane.answer {
                 PlaneAnswer::Healthy => write!(line, "{separator}{name} healthy"),
+                // No counter: it would change the text, and wake every watch on checks, at each run of a host that stays
+                // dead. The record has it, and `nova-ha status` shows it.
+                PlaneAnswer::Failed if plane.fails < threshold => {
+                    write!(line, "{separator}{name} failed, not yet {threshold} times in a row ({why})")
+                }
                 PlaneAnswer::Failed => {
-                    write!(line, "{separator}{name} failed {} of {threshold} ({why})", plane.fails)
+                    write!(line, "{separator}{name} failed {threshold} times in a row or more ({why})")
                 }
                 PlaneAnswer::CannotTell => write!(line, "{separator}{name} cannot tell ({why})"),
             };

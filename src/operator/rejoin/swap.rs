@@ -50,7 +50,7 @@ pub(super) async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, O
     }
     let host = cluster.host(&args.host)?;
     let ground = on(&cluster, &host, &args, store, &doing).await?;
-    let cloud = cloud(&args, &cluster, &doing)?;
+    let cloud = cloud(args.os_cloud.as_deref(), &cluster, &doing)?;
     let names = nova_names(&cluster, &ground.swap, &doing)?;
     confirm(host.as_str(), args.yes.as_deref(), &what_it_does(&ground.swap), &command)?;
     let began = Instant::now();

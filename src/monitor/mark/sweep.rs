@@ -1,0 +1,130 @@
+//! What a sweep says beside its judgements: hosts that too few HA nodes see.
+//!
+//! A healthy probe writes nothing, so a host that nobody probes looks well in the tree; only the checks in Consul tell.
+//! Nothing is judged on what is read here.
+
+use std::collections::BTreeSet;
+
+use super::report::{Line, Result as LineResult};
+use crate::evidence::EvidenceError;
+use crate::judge::verdict::votes_needed;
+use crate::keys::{self, MachineKeys};
+use crate::names::{Epoch, HaNodeName, HostName};
+use crate::policy::Policy;
+use crate::store::{NodeHealth, SerfHealth, Store};
+use crate::tree::maintenance::Maintenance;
+use crate::tree::observer::ObserverRecord;
+use crate::tree::{Snapshot, TreeError, machine};
+use crate::watched::{Agent, Sight, Watch, Watcher};
+
+/// Adds a line for each host that is not seen as it should be, and that no line is about yet.
+///
+/// # Errors
+/// Consul does not answer, or the tree's policy cannot be understood.
+pub async fn unwatched(store: &dyn Store, lines: &mut Vec<Line>) -> Result<(), EvidenceError> {
+    let site = Site::read(store).await?;
+    let watch = Watch::read(store, site.watchers()).await;
+    for host in &site.hosts {
+        if lines.iter().any(|line| line.host == *host) || site.is_let_alone(host) {
+            continue;
+        }
+        let sight = watch.sight(host.as_str(), |node| site.is_failing(host, node));
+        let needed = votes_needed(&site.policy, sight.sees.len() + sight.blind.len());
+        if sight.is_worth_a_line(needed) {
+            lines.push(line(host, &sight, sight.is_enough(needed)));
+        }
+    }
+    Ok(())
+}
+
+fn line(host: &HostName, sight: &Sight, enough: bool) -> Line {
+    let because = if enough { sight.text() } else { format!("UNPROTECTED: {}", sight.text()) };
+    Line {
+        host: host.clone(),
+        result: LineResult::Unwatched,
+        incident: None,
+        because,
+        attention: true,
+        next: sight.next().into_iter().next(),
+    }
+}
+
+struct Site {
+    tree: Snapshot,
+    policy: Policy,
+    hosts: BTreeSet<HostName>,
+    ha_nodes: BTreeSet<HaNodeName>,
+    health: Vec<NodeHealth>,
+}
+
+impl Site {
+    async fn read(store: &dyn Store) -> Result<Self, EvidenceError> {
+        let names = |what, prefix| async move {
+            store.keys(prefix, false).await.map_err(|source| EvidenceError::Store { what, source })
+        };
+        let host_keys = names("the hosts", keys::HOSTS).await?;
+        let ha_keys = names("the HA nodes", keys::HA_NODES).await?;
+        let hosts: BTreeSet<HostName> = host_keys
+            .iter()
+            .filter_map(|key| keys::host_of(key).filter(|host| *key == keys::host(host).general()))
+            .collect();
+        let ha_nodes: BTreeSet<HaNodeName> = ha_keys
+            .iter()
+            .filter_map(|key| keys::ha_node_of(key).filter(|node| *key == keys::ha_node(node).general()))
+            .collect();
+        let of_host = |keys: MachineKeys| [keys.status(), keys.epoch(), keys.observers(), keys.maintenance()];
+        let prefixes: Vec<String> = hosts
+            .iter()
+            .flat_map(|host| of_host(keys::host(host)))
+            .chain(ha_nodes.iter().map(|node| keys::ha_node(node).names()))
+            .chain([keys::POLICY.to_owned()])
+            .collect();
+        let tree = Snapshot::read(store, "who watches the hosts", &prefixes).await.map_err(tree_error)?;
+        let policy = Policy::of(&tree).map_err(tree_error)?;
+        let health = store
+            .serf_health()
+            .await
+            .map_err(|source| EvidenceError::Store { what: "serfHealth of the nodes", source })?;
+        Ok(Self { tree, policy, hosts, ha_nodes, health })
+    }
+
+    fn watchers(&self) -> Vec<Watcher> {
+        let watcher = |node: &HaNodeName| {
+            let named = machine::consul_node(&self.tree, &keys::ha_node(node), node.as_str());
+            let (consul_node, agent) = match named {
+                Ok(name) => {
+                    let serf = self.health.iter().find(|known| known.node.eq_ignore_ascii_case(&name));
+                    let agent = match serf.map(|known| known.serf) {
+                        Some(SerfHealth::Passing) => Agent::Passing,
+                        Some(SerfHealth::Critical) | None => Agent::Lost,
+                    };
+                    (name, agent)
+                }
+                Err(error) => (node.to_string(), Agent::CannotTell(error.to_string())),
+            };
+            Watcher { name: node.clone(), consul_node, agent }
+        };
+        self.ha_nodes.iter().map(watcher).collect()
+    }
+
+    /// In maintenance, or out of service already: nobody expects that it is watched. What cannot be read is expected.
+    fn is_let_alone(&self, host: &HostName) -> bool {
+        let keys = keys::host(host);
+        let flag = |key: String| self.tree.flag(&key).unwrap_or(false);
+        Maintenance::of(&self.tree, &keys).is_ok_and(|m| m.on)
+            || flag(keys.failed())
+            || flag(keys.recovered())
+    }
+
+    /// Whether an HA node's record of a host, of its current epoch, holds fails.
+    fn is_failing(&self, host: &HostName, node: &HaNodeName) -> bool {
+        let keys = keys::host(host);
+        let epoch = self.tree.number(&keys.epoch()).ok().map(|epoch| Epoch(epoch.unwrap_or(0)));
+        let record: Option<ObserverRecord> = self.tree.record(&keys.observer(node)).ok().flatten();
+        record.is_some_and(|record| record.fails > 0 && Some(record.epoch) == epoch)
+    }
+}
+
+fn tree_error(source: TreeError) -> EvidenceError {
+    EvidenceError::Tree { source }
+}
