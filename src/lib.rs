@@ -15,6 +15,7 @@ pub mod judge;
 pub mod kdump;
 pub mod keys;
 pub mod logging;
+pub mod machine_id;
 pub mod may_hang;
 pub mod monitor;
 pub mod names;

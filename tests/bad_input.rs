@@ -48,7 +48,11 @@ impl World {
     async fn new() -> Self {
         let world = Self::empty(Site::start().await);
         world.site.run(&["init"]).await.ok();
-        world.site.run(&["ha-node", "add", "ha1", "--storage", "shared"]).await.ok();
+        world
+            .site
+            .run(&["ha-node", "add", "ha1", "--storage", "shared", "--consul-node", "node1"])
+            .await
+            .ok();
         for host in ["n1", "n2"] {
             world.site.run(&["host", "add", host, "--bmc-ip", "127.0.0.1", "--bmc-user", "admin"]).await.ok();
         }
@@ -83,7 +87,7 @@ impl World {
         record.holder = Some("ha1".parse().unwrap());
         record.status = record.status.after(&what).unwrap();
         let (version, at) = (JournalEntry::VERSION, record.opened_at);
-        let first = JournalEntry { version, sequence: 1, term: 1, by: "ha1".into(), at, what };
+        let first = JournalEntry { version, sequence: 1, term: 1, by: "ha1".into(), machine: None, at, what };
         let write = [Op::Set(keys.incident(), bytes(&record)), Op::Set(keys.journal_entry(1), bytes(&first))];
         self.site.write(&write).await;
         id
@@ -190,6 +194,16 @@ async fn an_ha_node_that_cannot_be_read_is_named_and_stops_nobody() {
     let names = |what: &str| warning.is_some_and(|line| line.contains(what));
     assert!(names(&format!("{key} cannot be understood")), "{}", said.err);
     assert!(names(&format!("consul kv get {key}")), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_the_name_of_another_machine_nothing_is_judged_or_recovered() {
+    let world = World::new().await;
+    world.site.run(&["ha-node", "add", "ha1", "--replace", "--consul-node", "node9"]).await.ok();
+    for program in [MARK, RECOVER] {
+        let said = world.unchanged(program, &[], "").await;
+        failed(&said, "two machines call themselves ha1", "NOVA_HA_NODE");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -323,7 +337,7 @@ async fn a_tree_that_was_never_made_is_not_an_empty_one() {
 async fn a_token_that_may_not_read_sees_no_empty_tree() {
     let world = World::empty(Site::with_acl().await);
     world.site.run(&["init"]).await.ok();
-    world.site.run(&["ha-node", "add", "ha1", "--storage", "shared"]).await.ok();
+    world.site.run(&["ha-node", "add", "ha1", "--storage", "shared", "--consul-node", "node1"]).await.ok();
     world.site.run(&["host", "add", "n1", "--bmc-ip", "127.0.0.1"]).await.ok();
     let address = format!("127.0.0.1:{}", world.site.agent.port);
     let agent = &world.site.agent;

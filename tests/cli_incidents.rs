@@ -30,8 +30,15 @@ async fn journal(site: &Site, id: &IncidentId, events: Vec<Event>) {
         record.status = record.status.after(&event).unwrap();
         record.holder = Some("ha1".parse().unwrap());
         let at = at(30 + i64::try_from(record.head).unwrap());
-        let line =
-            JournalEntry { version: 1, sequence: record.head, term: 1, by: "ha1".into(), at, what: event };
+        let line = JournalEntry {
+            version: 1,
+            sequence: record.head,
+            term: 1,
+            by: "ha1".into(),
+            machine: None,
+            at,
+            what: event,
+        };
         ops.push(Op::Set(keys.journal_entry(record.head), bytes(&line)));
     }
     ops.push(Op::Set(keys.incident(), bytes(&record)));
@@ -126,6 +133,18 @@ async fn a_person_leads_an_incident_and_its_journal_says_who() {
         .await
         .refused("no incident of it is open");
 
+    // By a person's word its holder is gone, and nobody holds it.
+    site.run(&hold).await.ok();
+    let gone = |node| ["incident", "resume", "node1@0", "--by", "ann", "--gone", node];
+    site.run(&gone("ha2")).await.refused("HA node ha1 holds it, and not ha2");
+    site.run(&gone("ha1")).await.ok();
+    assert_eq!(
+        site.run(&["incident", "show", "node1@0", "--json"]).await.json()["journal"][6]["what"]["gone"],
+        "ha1"
+    );
+    let record: IncidentRecord = serde_json::from_str(&site.value(&keys.incident()).await.unwrap()).unwrap();
+    assert_eq!(record.holder, None);
+
     // While somebody holds the lock it is not abandoned.
     let consul = site.agent.client();
     let spec = SessionSpec {
@@ -143,7 +162,7 @@ async fn a_person_leads_an_incident_and_its_journal_says_who() {
     site.run(&abandon).await.refused("it has ended");
     let json = site.run(&["incident", "show", "node1@0", "--json"]).await.ok().json();
     assert_eq!(json["summary"]["state"], "abandoned");
-    assert_eq!(json["journal"][5]["what"]["by"], "ann");
+    assert_eq!(json["journal"][7]["what"]["by"], "ann");
     assert_eq!(json["faults"], serde_json::json!([]));
 
     // An entry of a newer version is said, and hides nothing.

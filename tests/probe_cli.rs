@@ -37,7 +37,10 @@ impl World {
         let meta = Meta { version: 1, generation: "g".into(), created_at: jiff::Timestamp::UNIX_EPOCH };
         world.set(keys::META, record::bytes(&meta)).await;
         for node in ["ha1", "ha2", "ha3"] {
-            world.set(&keys::ha_node(&node.parse().unwrap()).general(), "").await;
+            let keys = keys::ha_node(&node.parse().unwrap());
+            world.set(&keys.general(), "").await;
+            // One agent stands for all of them.
+            world.set(&keys.names(), r#"{"version":1,"consul_node":"node1"}"#).await;
         }
         world
     }
@@ -177,6 +180,21 @@ async fn another_ha_node_is_probed_under_its_own_keys() {
     assert_eq!(world.record(&keys, "ha1").await.unwrap().fails, 1);
     assert_eq!(world.probe("ha2", &["ha2", "--peer"]).0, 1, "not by itself");
     assert_eq!(world.record(&keys, "ha2").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_not_the_observer_writes_no_vote_of_it() {
+    let (world, sshd) = (World::new().await, Sshd::start("ed25519"));
+    let keys = world.add_host("compute1", &sshd).await;
+    world.set(&keys.ssh_field("port"), closed_port().to_string()).await;
+    let names = keys::ha_node(&"ha1".parse().unwrap()).names();
+    world.set(&names, r#"{"version":1,"consul_node":"node9"}"#).await;
+    for _ in 0..4 {
+        let (exit, line) = world.probe("ha1", &["compute1"]);
+        assert_eq!(exit, 1, "{line}");
+        assert!(line.contains("two machines call themselves ha1") && line.contains("NOVA_HA_NODE"), "{line}");
+    }
+    assert_eq!(world.record(&keys, "ha1").await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,7 +78,7 @@ fn keep(kept: &Mutex<Vec<String>>, text: &str) {
 async fn a_healthy_host_costs_a_probe_one_request() {
     let (site, sshd) = (Site::start().await, sshd::Sshd::start("ed25519"));
     site.run(&["init"]).await.ok();
-    site.run(&["ha-node", "add", "ha1", "--storage", "shared"]).await.ok();
+    site.run(&["ha-node", "add", "ha1", "--storage", "shared", "--consul-node", "node1"]).await.ok();
     site.run(&["host", "add", "n1", "--bmc-ip", "127.0.0.1", "--bmc-user", "admin"]).await.ok();
     let host = keys::host(&"n1".parse().unwrap());
     for (field, value) in [
@@ -100,7 +100,7 @@ async fn a_healthy_host_costs_a_probe_one_request() {
 async fn a_judgement_costs_no_more_requests_with_many_hosts() {
     let site = Site::start().await;
     site.run(&["init"]).await.ok();
-    site.run(&["ha-node", "add", "ha1", "--storage", "shared"]).await.ok();
+    site.run(&["ha-node", "add", "ha1", "--storage", "shared", "--consul-node", "node1"]).await.ok();
     site.run(&["host", "add", "n1", "--bmc-ip", "127.0.0.1", "--bmc-user", "admin"]).await.ok();
     let counted = Counted::before(site.agent.port);
     let (few, code) = counted.of(MARK, &[]).await;

@@ -8,6 +8,14 @@ key "ha_cluster/meta" {
   policy = "read"
 }
 
+# Whether this machine is @HA_NODE@: what Consul calls that, and what the agent here calls itself.
+key "ha_cluster/ha_nodes/@HA_NODE@/config/names" {
+  policy = "read"
+}
+agent "@CONSUL_NODE@" {
+  policy = "read"
+}
+
 # Host @HOST@: whether it is configured, its SSH access and pinned key, and its epoch, which every
 # write compares. (Consul asks `write` to compare an absent key: `nova-ha host add` makes them all.)
 key "ha_cluster/compute_nodes/@HOST@/general" {

@@ -11,6 +11,7 @@ use nova_ha::columns;
 use nova_ha::consul::Consul;
 use nova_ha::evidence::TcpAnchors;
 use nova_ha::exit;
+use nova_ha::machine_id::{MachineId, MachineIdError};
 use nova_ha::names::{HaNodeName, HostName, NameError};
 use nova_ha::recovery::local_arrays::LocalArrays;
 use nova_ha::recovery::local_disks::LocalDisks;
@@ -87,6 +88,7 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         reservations: Box::new(LocalReservations::default()),
         progress: if args.progress { Box::new(Lines { json: args.json }) } else { Box::new(Nobody) },
         me,
+        machine: MachineId::of_this_machine()?,
         boot_id: boot_id()?.to_string(),
         run_dir: args.run_dir.clone(),
         state_dir: args.state_dir.clone(),
@@ -148,6 +150,7 @@ fn release(args: &Args, world: &World, host: Option<&HostName>) -> anyhow::Resul
 fn next_command(error: &anyhow::Error) -> Option<String> {
     let stop = error.downcast_ref::<Stop>().and_then(Stop::hint);
     stop.or_else(|| error.downcast_ref::<StoreError>().map(StoreError::hint))
+        .or_else(|| error.downcast_ref::<MachineIdError>().map(|error| error.hint().to_owned()))
         .or_else(|| error.is::<NameError>().then(|| "nova-ha host list; nova-ha ha-node list".to_owned()))
 }
 

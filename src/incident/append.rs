@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::IncidentRecord;
 use super::journal::{Event, JournalEntry};
 use super::status::Illegal;
+use crate::machine_id::MachineId;
 use crate::tree::formats::{Formats, HeldBack, Kind};
 
 /// Who writes, and for whom it must be readable.
@@ -12,6 +13,8 @@ use crate::tree::formats::{Formats, HeldBack, Kind};
 pub struct Writer<'a> {
     /// The HA node; for a person's event who says so.
     pub by: &'a str,
+    /// The machine that writes; `None` for a person's event.
+    pub machine: Option<&'a MachineId>,
     /// The incident's term under which it is written.
     pub term: u64,
     /// Wall clock.
@@ -56,6 +59,7 @@ pub fn next(
         sequence,
         term: writer.term,
         by: writer.by.to_owned(),
+        machine: writer.machine.cloned(),
         at: writer.at,
         what: event,
     };

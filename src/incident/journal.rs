@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::step::Step;
+use crate::machine_id::MachineId;
 use crate::names::HaNodeName;
 use crate::tree::formats::Kind;
 use crate::tree::record::Record;
@@ -108,6 +109,9 @@ pub enum Event {
     Resumed {
         /// Who.
         by: String,
+        /// The HA node that held it and is no more, by their word: nobody holds it from here on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gone: Option<HaNodeName>,
     },
     /// The host came back before the point of no return.
     Withdrawn {
@@ -135,12 +139,13 @@ impl Event {
             | Event::Started { .. }
             | Event::Finished { .. }
             | Event::Held { .. }
-            | Event::Resumed { .. }
+            | Event::Resumed { gone: None, .. }
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
             | Event::Closed { .. } => 1,
             // The build 7763f26 writes and reads them in version 1; builds before it know none of them.
             Event::MembersSeen { .. } | Event::FencingHolder { .. } | Event::HolderFenced { .. } => 2,
+            Event::Resumed { gone: Some(_), .. } => 2,
         }
     }
 
@@ -156,10 +161,11 @@ impl Event {
             | Event::FencingHolder { .. }
             | Event::HolderFenced { .. }
             | Event::Held { .. }
-            | Event::Resumed { .. }
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
             | Event::Closed { .. } => Some(self),
+            // That nobody holds it is in the record.
+            Event::Resumed { by, .. } => Some(Event::Resumed { by, gone: None }),
         }
     }
 }
@@ -175,6 +181,10 @@ pub struct JournalEntry {
     pub term: u64,
     /// Who wrote; a person's event (resumed, abandoned) names the machine it was typed on, if known.
     pub by: String,
+    /// Which machine wrote it, whatever it calls itself; absent in a person's event, and in entries of builds that did
+    /// not write it. Builds that do not know this field read the entry without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineId>,
     /// Wall clock, for people.
     pub at: Timestamp,
     /// What happened.

@@ -171,10 +171,10 @@ mod tests {
     fn only_a_person_leads_out_of_a_hold_and_nothing_out_of_the_end() {
         let held = claimed().after(&Event::Held { reason: "x".into() }).unwrap();
         assert!(held.after(&started(Step::Fence)).is_err());
-        let resumed = held.after(&Event::Resumed { by: "p".into() }).unwrap();
+        let resumed = held.after(&Event::Resumed { by: "p".into(), gone: None }).unwrap();
         assert_eq!(resumed, claimed());
         let over = resumed.after(&Event::Abandoned { by: "p".into() }).unwrap();
-        assert!(over.after(&Event::Resumed { by: "p".into() }).is_err());
+        assert!(over.after(&Event::Resumed { by: "p".into(), gone: None }).is_err());
         assert!(over.after(&started(Step::Fence)).is_err());
     }
 }

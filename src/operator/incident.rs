@@ -23,7 +23,7 @@ use crate::incident::journal::Event;
 use crate::incident::open::wake;
 use crate::incident::status::State;
 use crate::keys;
-use crate::names::IncidentId;
+use crate::names::{HaNodeName, IncidentId};
 use crate::store::{Op, Store};
 use crate::tree::Snapshot;
 use crate::tree::formats::Formats;
@@ -65,6 +65,9 @@ pub struct HoldArgs {
 pub struct ResumeArgs {
     /// The incident, HOST@EPOCH.
     pub id: IncidentId,
+    /// This HA node holds it, and is no more (replaced, or installed anew): any HA node takes it up.
+    #[arg(long, value_name = "HA_NODE")]
+    pub gone: Option<HaNodeName>,
     /// Who says so.
     #[arg(long)]
     pub by: String,
@@ -161,7 +164,11 @@ async fn resume(args: ResumeArgs, store: &dyn Store) -> Result<Answer, OperatorE
             return done(Outcome::AlreadySo, "incident resume", &args.id.to_string(), text);
         }
     }
-    let mut ops = open.append(Event::Resumed { by: by.clone() }, &by)?;
+    let gone = open.holder_that_is_gone(args.gone)?;
+    let lock = keys::incident(&args.id).lock();
+    let unlocked = gone.is_some().then(|| Op::unchanged(lock.clone(), open.tree.get(&lock)));
+    let mut ops = open.append(Event::Resumed { by: by.clone(), gone }, &by)?;
+    ops.extend(unlocked);
     ops.extend(open.wake());
     commit(store, &doing, &ops).await?;
     let text = format!("{}: resumed; an HA node goes on with it", args.id);
@@ -226,13 +233,35 @@ impl Open {
         Ok(Self { record, tree, formats })
     }
 
+    /// The holder that a person says is gone: the one that the incident has, without a process at work on it.
+    fn holder_that_is_gone(&self, gone: Option<HaNodeName>) -> Result<Option<HaNodeName>, OperatorError> {
+        let Some(gone) = gone else { return Ok(None) };
+        let id = &self.record.id;
+        let refused = |why: String| OperatorError::NotNow {
+            name: id.to_string(),
+            doing: "taken from its holder",
+            why,
+            next: Some(format!("nova-ha incident show {id}")),
+        };
+        match &self.record.holder {
+            Some(holder) if *holder == gone => {}
+            Some(holder) => return Err(refused(format!("HA node {holder} holds it, and not {gone}"))),
+            None => return Err(refused("no HA node holds it".into())),
+        }
+        if self.tree.get(&keys::incident(id).lock()).is_some_and(|entry| entry.session.is_some()) {
+            return Err(refused(format!("a process of {gone} has its lock, or had it a moment ago")));
+        }
+        Ok(Some(gone))
+    }
+
     /// The operations that append a person's event to the journal.
     fn append(&self, event: Event, by: &str) -> Result<Vec<Op>, OperatorError> {
         let id = &self.record.id;
         let keys = keys::incident(id);
         let term = self.tree.number(&keys.term()).map_err(tree("read the incident's term"))?.unwrap_or(0);
-        let writer = Writer { by, term, at: jiff::Timestamp::now(), formats: &self.formats };
-        let (record, entry) = next(&self.record, event, &writer).map_err(|why| match why {
+        let writer = Writer { by, machine: None, term, at: jiff::Timestamp::now(), formats: &self.formats };
+        let is_gone = matches!(&event, Event::Resumed { gone: Some(_), .. });
+        let (mut record, entry) = next(&self.record, event, &writer).map_err(|why| match why {
             CannotAppend::Illegal(illegal) => OperatorError::NotNow {
                 name: id.to_string(),
                 doing: "led on",
@@ -241,6 +270,7 @@ impl Open {
             },
             CannotAppend::HeldBack(held) => held_back(format!("lead incident {id} on"))(held),
         })?;
+        record.holder = record.holder.filter(|_| !is_gone);
         Ok(vec![
             Op::unchanged(keys::META, self.tree.get(keys::META)),
             Op::replace(keys.incident(), bytes(&record), self.tree.get(&keys.incident())),

@@ -375,7 +375,8 @@ fn event(event: &Event) -> String {
             format!("the earlier holder {node} is off ({}): {by}", said_of(*outcome))
         }
         Event::Held { reason } => format!("HELD: {reason}"),
-        Event::Resumed { by } => format!("resumed by {by}"),
+        Event::Resumed { by, gone: None } => format!("resumed by {by}"),
+        Event::Resumed { by, gone: Some(node) } => format!("resumed by {by}: HA node {node} is gone"),
         Event::Withdrawn { reason } => format!("withdrawn: {reason}"),
         Event::Abandoned { by } => format!("abandoned by {by}"),
         Event::Closed { summary } => format!("closed: {summary}"),

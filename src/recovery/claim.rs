@@ -81,7 +81,8 @@ fn first(
     term: u64,
 ) -> Result<(IncidentRecord, JournalEntry), Stop> {
     let at = world.clock.wall();
-    let writer = Writer { by: world.me.as_str(), term, at, formats: &case.formats };
+    let writer =
+        Writer { by: world.me.as_str(), machine: Some(&world.machine), term, at, formats: &case.formats };
     next(record, cut(event), &writer).map_err(|why| not_appended(&case.id, why))
 }
 
@@ -231,10 +232,9 @@ async fn finish<'a>(
     match outcome {
         TxnOutcome::Committed(entries) => {
             let index = index_of(&entries, &keys::incident(&record.id).incident())?;
-            let (store, clock) = (world.store.as_ref(), world.clock.as_ref());
             tracing::info!(incident = %record.id, host = %record.id.host(), term, "taken");
             let taken = AsTaken { term, formats: case.formats.clone(), record, index };
-            Ok(Taken::Yes(Box::new(Journal::continued(store, clock, lease, world.me.clone(), taken))))
+            Ok(Taken::Yes(Box::new(Journal::continued(world, lease, taken))))
         }
         TxnOutcome::Refused(why) => Ok(Taken::No(why)),
     }

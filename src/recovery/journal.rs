@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::lease::Lease;
 use super::stop::Stop;
+use super::world::World;
 use crate::clock::Clock;
 use crate::fence::off::Permission;
 use crate::incident::append::{CannotAppend, Writer, next};
 use crate::incident::journal::{Event, JournalEntry, MAX_MEMBERS, bounded};
 use crate::incident::{IncidentRecord, Status};
 use crate::keys::{self, IncidentKeys};
+use crate::machine_id::MachineId;
 use crate::names::{HaNodeName, IncidentId};
 use crate::store::{Entry, Op, Refusal, Store, TxnOutcome};
 use crate::tree::formats::Formats;
@@ -22,6 +24,7 @@ pub struct Journal<'a> {
     clock: &'a dyn Clock,
     lease: &'a Lease<'a>,
     me: HaNodeName,
+    machine: MachineId,
     term: u64,
     formats: Formats,
     record: IncidentRecord,
@@ -45,15 +48,11 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 impl<'a> Journal<'a> {
     /// Continues a journal that was just claimed or adopted.
-    pub fn continued(
-        store: &'a dyn Store,
-        clock: &'a dyn Clock,
-        lease: &'a Lease<'a>,
-        me: HaNodeName,
-        taken: AsTaken,
-    ) -> Self {
+    pub fn continued(world: &'a World, lease: &'a Lease<'a>, taken: AsTaken) -> Self {
         let AsTaken { term, formats, record, index } = taken;
-        Self { store, clock, lease, me, term, formats, record, index }
+        let (store, clock) = (world.store.as_ref(), world.clock.as_ref());
+        let (me, machine) = (world.me.clone(), world.machine.clone());
+        Self { store, clock, lease, me, machine, term, formats, record, index }
     }
 
     /// Where the incident stands.
@@ -112,8 +111,13 @@ impl<'a> Journal<'a> {
 
     /// Appends an event, with more operations in the same transaction.
     pub async fn append(&mut self, event: Event, more: Vec<Op>) -> Result<(), Stop> {
-        let writer =
-            Writer { by: self.me.as_str(), term: self.term, at: self.clock.wall(), formats: &self.formats };
+        let writer = Writer {
+            by: self.me.as_str(),
+            machine: Some(&self.machine),
+            term: self.term,
+            at: self.clock.wall(),
+            formats: &self.formats,
+        };
         let (record, entry) =
             next(&self.record, cut(event), &writer).map_err(|why| not_appended(&self.record.id, why))?;
         let keys = self.keys();
@@ -235,6 +239,7 @@ mod tests {
             sequence: u64::MAX,
             term: u64::MAX,
             by: "n".repeat(200),
+            machine: Some("f".repeat(32).try_into().unwrap()),
             at: jiff::Timestamp::MAX,
             what: event,
         };

@@ -41,6 +41,7 @@ pub mod stop;
 pub mod storage;
 pub mod surroundings;
 pub mod takeovers;
+pub mod twin;
 pub mod world;
 
 pub use args::Args;

@@ -7,6 +7,7 @@ use super::stop::Stop;
 use super::storage::answer::Answer;
 use super::storage::strategy;
 use super::takeovers;
+use super::twin;
 use super::world::{World, chain};
 use crate::incident::IncidentRecord;
 use crate::keys;
@@ -22,6 +23,7 @@ use crate::tree::{Snapshot, TreeError};
 /// The caller holds the lock of this HA node, so that no recovery here takes it meanwhile; no other HA
 /// node takes it while this one is in use for the incident.
 pub async fn run(world: &World, host: &HostName, by: &str) -> Result<String, Stop> {
+    twin::by_its_agent(world).await?;
     let case = case_of(world, host).await?;
     let id = &case.id;
     if !case.record.status.is_over() {

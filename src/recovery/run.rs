@@ -1,6 +1,6 @@
 //! One execution of `nova-ha-recover`: until nothing is claimable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -17,6 +17,7 @@ use super::prune::prune;
 use super::queue::{self, Pending, Queue, Work};
 use super::stop::Stop;
 use super::takeovers;
+use super::twin;
 use super::world::{World, chain};
 use crate::incident::journal::{AdoptionGround, Event};
 use crate::keys;
@@ -25,6 +26,7 @@ use crate::recovery::evacuation::ledger;
 use crate::recovery::steps::verify::summary;
 use crate::tree::formats::published::publish;
 use crate::tree::maintenance::Maintenance;
+use crate::tree::namesake::OwnName;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -103,6 +105,7 @@ const MOST_CASES: usize = 256;
 
 /// Works until nothing is claimable; a line per pending incident.
 pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Report>, Stop> {
+    let agent = twin::by_its_agent(world).await?;
     if !options.plan_only {
         // What it could not say now the next run says. Until then the others write for an older build.
         match publish(world.store.as_ref(), &world.me).await {
@@ -122,6 +125,7 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
     for _ in 0..MOST_CASES {
         let mut queue = queue::look(world, options.only.as_ref()).await?;
         unreadable = std::mem::take(&mut queue.unreadable);
+        let mut unclear = nothing_is_a_twins(world, &agent, &queue).await?;
         // What this node holds already comes first: it is in use for it.
         let in_use_for = |pending: &&Pending| queue.in_use_by.as_ref() == Some(pending.id());
         let mine = |pending: &&Pending| pending.work(&world.me) == Work::Resume;
@@ -158,6 +162,10 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
                     }
                 }
             }
+            Work::Resume if unclear.contains_key(pending.id()) => match unclear.remove(pending.id()) {
+                Some(stop) => stopped(world, options, pending.id(), stop).await,
+                None => break,
+            },
             work @ (Work::Claim | Work::Resume | Work::TakeUp | Work::Adopt(_)) => {
                 match attempt(world, options, &queue, pending, work).await {
                     Ok(report) => report,
@@ -196,6 +204,26 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
     Ok(reports)
 }
 
+/// That another machine has something by this name is everything's end. Of which incidents nobody can tell is their own
+/// matter: why they wait.
+async fn nothing_is_a_twins(
+    world: &World,
+    agent: &OwnName,
+    queue: &Queue,
+) -> std::result::Result<BTreeMap<IncidentId, Stop>, Stop> {
+    let mut unclear = BTreeMap::new();
+    for held in queue.pending.iter().filter(|pending| pending.record.holder.as_ref() == Some(&world.me)) {
+        match twin::has(world, agent, &held.record).await {
+            Ok(()) => {}
+            Err(twin @ Stop::Twin { .. }) => return Err(twin),
+            Err(stop) => {
+                unclear.insert(held.id().clone(), stop);
+            }
+        }
+    }
+    Ok(unclear)
+}
+
 async fn waiting(world: &World, id: &IncidentId, reasons: Vec<String>, next: Vec<String>) -> Report {
     note::write(world, id, &reasons, &next).await;
     would_wait(id, &reasons, next)
@@ -231,6 +259,7 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
             plan: None,
         },
         other @ (Stop::Lease { .. }
+        | Stop::Twin { .. }
         | Stop::Moved { .. }
         | Stop::Store { .. }
         | Stop::Tree { .. }
@@ -434,6 +463,7 @@ async fn hold(
                 return Err(Stop::Withdrawn { reason });
             }
             other @ (Stop::Lease { .. }
+            | Stop::Twin { .. }
             | Stop::Moved { .. }
             | Stop::Store { .. }
             | Stop::Tree { .. }

@@ -1,5 +1,6 @@
 //! Why a recovery does not go on.
 
+use super::twin::Twin;
 use crate::fence::off::LeaseLost;
 use crate::store::StoreError;
 use crate::tree::TreeError;
@@ -34,6 +35,12 @@ pub enum Stop {
         /// What happened.
         #[source]
         source: LeaseLost,
+    },
+    /// Another machine acts by this HA node's name.
+    #[error("{twin}")]
+    Twin {
+        /// How it was seen.
+        twin: Twin,
     },
     /// Somebody else wrote the incident: a person, or an adopter.
     #[error("the incident was changed by somebody else: {what}")]
@@ -79,6 +86,7 @@ impl Stop {
             Stop::Store { source, .. } => Some(source.hint()),
             Stop::Waiting { next, .. } => next.first().cloned(),
             Stop::Journal { incident, .. } => Some(format!("nova-ha incident show {incident}")),
+            Stop::Twin { twin } => Some(twin.hint()),
             Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } | Stop::Moved { .. } => None,
         }
     }

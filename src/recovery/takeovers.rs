@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use super::facts::Case;
 use super::stop::Stop;
 use super::storage::md::wanted::Wanted;
+use super::twin::Twin;
 use super::world::World;
 use crate::incident::IncidentRecord;
 use crate::keys;
+use crate::machine_id::MachineId;
 use crate::names::IncidentId;
 use crate::tree::meta::Meta;
 use crate::tree::record::{Record, parse};
@@ -34,12 +36,17 @@ pub struct Takeover {
     pub generation: String,
     /// Wall clock.
     pub at: Timestamp,
+    /// The machine that began it; absent in files of builds that did not write it. A file that was copied with its disk
+    /// to another machine is no memory of that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineId>,
     /// The arrays' names before, by UUID.
     pub arrays: BTreeMap<String, String>,
 }
 
 impl Record for Takeover {
-    const VERSION: u64 = 1;
+    /// 2: with the machine that began it.
+    const VERSION: u64 = 2;
 }
 
 impl Takeover {
@@ -53,8 +60,16 @@ impl Takeover {
             incident: case.id.clone(),
             generation: case.generation.clone(),
             at: world.clock.wall(),
+            machine: Some(world.machine.clone()),
             arrays: wanted.arrays.iter().map(name).collect(),
         }
+    }
+}
+
+impl Takeover {
+    /// Whether this machine began it, by what it says; a build that wrote no machine id wrote it here.
+    pub fn is_of(&self, machine: &MachineId) -> bool {
+        self.machine.as_ref().is_none_or(|began| began == machine)
     }
 }
 
@@ -184,6 +199,11 @@ pub async fn are_known_to_the_tree(world: &World) -> Result<(), Stop> {
         )
     };
     for takeover in all(&world.state_dir).map_err(unreadable)? {
+        if let Some(theirs) = takeover.machine.clone().filter(|began| *began != world.machine) {
+            let (node, ours) = (world.me.clone(), world.machine.clone());
+            let path = file(&world.state_dir, &takeover.incident);
+            return Err(Stop::Twin { twin: Twin::Remembers { node, path, theirs, ours } });
+        }
         if let Some(lack) = lack(world, &takeover).await.map_err(|source| Stop::Tree { source })? {
             let (id, me) = (&takeover.incident, &world.me);
             return Err(Stop::waiting(
@@ -234,6 +254,7 @@ mod tests {
             incident: id.parse().unwrap(),
             generation: "g1".into(),
             at: Timestamp::UNIX_EPOCH,
+            machine: None,
             arrays: BTreeMap::from([("u".to_owned(), "compute1:md1".to_owned())]),
         }
     }

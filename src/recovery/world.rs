@@ -14,6 +14,7 @@ use crate::evidence::{Anchors, Witness};
 use crate::fence::{ConfigError, FenceConfig, FenceLevels, Machine};
 use crate::kdump::{self, Tally};
 use crate::keys::MachineKeys;
+use crate::machine_id::MachineId;
 use crate::names::HaNodeName;
 use crate::nova::{Cloud, CloudSettings, Environment, NovaClient, ServerId, Timing};
 use crate::program::Ended;
@@ -196,6 +197,8 @@ pub struct World {
     pub progress: Box<dyn Watcher>,
     /// The HA node we are.
     pub me: HaNodeName,
+    /// The machine that we are, whatever we are called.
+    pub machine: MachineId,
     /// This boot.
     pub boot_id: String,
     /// Where the lock of this boot lies, usually `/run/nova-ha`.

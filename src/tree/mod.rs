@@ -16,6 +16,7 @@ pub mod incidents;
 pub mod machine;
 pub mod maintenance;
 pub mod meta;
+pub mod namesake;
 pub mod observer;
 pub mod record;
 pub mod returning;

@@ -30,4 +30,5 @@ mod stage;
 mod states;
 mod storage;
 mod time;
+mod twins;
 mod universe;

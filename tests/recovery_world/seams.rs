@@ -15,6 +15,7 @@ use nova_ha::fence::{
 use nova_ha::incident::journal::Event;
 use nova_ha::judge::scene::Anchor;
 use nova_ha::keys::{self, MachineKeys};
+use nova_ha::machine_id::MachineId;
 use nova_ha::recovery::run::{Options, Report, run};
 use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::world::{Fences, Reach, World};
@@ -60,6 +61,12 @@ pub(crate) enum Fault {
     HolderTakesStorage,
 }
 
+/// A machine's own, by its name.
+pub(crate) fn machine_id(machine: &str) -> MachineId {
+    let digits: String = machine.bytes().map(|b| format!("{b:02x}")).collect();
+    format!("{digits:f>32}").try_into().unwrap()
+}
+
 /// Of one attempt of a request to Consul.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -68,7 +75,12 @@ pub(crate) const FIRST_EVACUATE: usize = usize::MAX;
 
 /// One execution of `nova-ha-recover` on one HA node.
 pub(crate) struct Process {
+    /// Which machine it runs on.
     pub(crate) node: String,
+    /// The HA node that it calls itself.
+    name: String,
+    /// What Consul's agent there calls itself; `None` where its token may not ask.
+    agent: Option<String>,
     pub(crate) time: Arc<Time>,
     pub(crate) universe: Arc<Mutex<Universe>>,
     state: Mutex<State>,
@@ -95,10 +107,20 @@ impl Process {
         let state = State { calls: Vec::new(), fault, died: false, random: seed, struck: None };
         Arc::new(Self {
             node: node.to_owned(),
+            name: node.to_owned(),
+            agent: Some(node.to_owned()),
             time: Arc::clone(time),
             universe: Arc::clone(universe),
             state: Mutex::new(state),
         })
+    }
+
+    /// The same, on a machine that calls itself as another one does.
+    pub(crate) fn named(mut self: Arc<Self>, name: &str, agent: Option<&str>) -> Arc<Self> {
+        let process = Arc::get_mut(&mut self).unwrap();
+        process.name = name.to_owned();
+        process.agent = agent.map(str::to_owned);
+        self
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {
@@ -131,7 +153,8 @@ impl Process {
             arrays: Box::new(SimArrays(Arc::clone(self))),
             reservations: Box::new(SimReservations(Arc::clone(self))),
             progress: Box::new(nova_ha::recovery::progress::Nobody),
-            me: self.node.parse().unwrap(),
+            me: self.name.parse().unwrap(),
+            machine: machine_id(&self.node),
             boot_id: format!("boot-{}", self.node),
             run_dir,
             state_dir,
@@ -315,7 +338,10 @@ impl Store for SimStore {
         .await
     }
     async fn own_node(&self) -> Result<String, StoreError> {
-        Ok(self.0.node.clone())
+        match &self.0.agent {
+            Some(agent) => Ok(agent.clone()),
+            None => Err(StoreError::Denied { doing: "agent/self".into(), message: String::new() }),
+        }
     }
     async fn leader(&self) -> Result<Option<String>, StoreError> {
         Ok(Some("10.0.0.1:8300".into()))

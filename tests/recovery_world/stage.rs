@@ -109,7 +109,7 @@ impl Stage {
 
     /// A person's `incident resume`.
     pub(crate) fn resume(&self) {
-        self.with(|u| append(u, Event::Resumed { by: "maria".into() }));
+        self.with(|u| append(u, Event::Resumed { by: "maria".into(), gone: None }));
     }
 
     /// What holds after every schedule, however it ended.
@@ -230,7 +230,15 @@ pub(crate) fn append_by(universe: &mut Universe, by: &str, event: Event) {
     let term =
         universe.kv.get(&keys.term()).map_or(0, |e| String::from_utf8(e.value).unwrap().parse().unwrap());
     let at = super::time::wall(universe.now);
-    let entry = JournalEntry { version: 1, sequence: record.head, term, by: by.into(), at, what: event };
+    let entry = JournalEntry {
+        version: 1,
+        sequence: record.head,
+        term,
+        by: by.into(),
+        machine: None,
+        at,
+        what: event,
+    };
     universe.kv.put(&keys.journal_entry(entry.sequence), bytes(&entry));
     universe.kv.put(&keys.incident(), bytes(&record));
 }

@@ -83,8 +83,15 @@ impl World {
         record.status = record.status.after(&what).unwrap();
         record.status.past_no_return = true;
         record.head = 1;
-        let entry =
-            JournalEntry { version: 1, sequence: 1, term: 0, by: "ann".into(), at: record.opened_at, what };
+        let entry = JournalEntry {
+            version: 1,
+            sequence: 1,
+            term: 0,
+            by: "ann".into(),
+            machine: None,
+            at: record.opened_at,
+            what,
+        };
         self.site
             .write(&[Op::Set(keys.incident(), bytes(&record)), Op::Set(keys.journal_entry(1), bytes(&entry))])
             .await;

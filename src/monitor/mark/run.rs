@@ -13,9 +13,12 @@ use crate::judge::decision::{Decision, No, decide_with};
 use crate::judge::guard::{Guards, guards};
 use crate::judge::scene::Subject;
 use crate::judge::verdict::CannotTell;
+use crate::keys;
 use crate::names::{HostName, IncidentId};
 use crate::store::StoreError;
 use crate::tree::cooldown::Cause;
+use crate::tree::machine::consul_node;
+use crate::tree::namesake::{Namesake, OwnName, own_name};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -48,6 +51,13 @@ pub enum MarkError {
         /// The cause.
         source: StoreError,
     },
+    /// This machine is not the HA node by whose name it judges.
+    #[error("nothing was judged")]
+    Namesake {
+        /// How it was seen.
+        #[source]
+        namesake: Namesake,
+    },
     /// An order could not be recorded.
     #[error("cannot record the order for {host}")]
     Order {
@@ -63,9 +73,27 @@ impl MarkError {
     pub fn hint(&self) -> Option<String> {
         match self {
             MarkError::Evidence { source } => source.hint(),
+            MarkError::Namesake { namesake } => Some(namesake.hint()),
             MarkError::Open { source, .. }
             | MarkError::Order { source: AddOrderError::Write { source }, .. } => Some(source.hint()),
             MarkError::Order { source: AddOrderError::Read { source }, .. } => source.hint(),
+        }
+    }
+}
+
+/// Refuses to judge by an HA node's name where that HA node is not. A machine that is no HA node judges by its own name.
+async fn this_is_no_twin(witness: &Witness<'_>, seen: &Seen) -> Result<(), MarkError> {
+    let Some(me) = witness.me.as_ref().filter(|me| seen.scene.observers.contains_key(*me)) else {
+        return Ok(());
+    };
+    // Names that cannot be understood are said elsewhere, and cost this HA node its vote.
+    let Ok(expected) = consul_node(&seen.tree, &keys::ha_node(me), me.as_str()) else { return Ok(()) };
+    match own_name(witness.store, me, &expected).await {
+        OwnName::Ours => Ok(()),
+        OwnName::Anothers(namesake) => Err(MarkError::Namesake { namesake }),
+        OwnName::CannotTell { why } => {
+            tracing::info!(why, "the Consul agent does not say which node it is");
+            Ok(())
         }
     }
 }
@@ -94,6 +122,7 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
             MarkError::Evidence { source }
         })?;
         if look_number == 0 {
+            this_is_no_twin(witness, &seen).await?;
             warn_of_lost_votes(&seen);
         }
         let guards = guards(&seen.scene);

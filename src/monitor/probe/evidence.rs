@@ -5,8 +5,9 @@ use super::decide::Next;
 use crate::keys;
 use crate::names::Epoch;
 use crate::store::{Entry, Op, Store, StoreError, TxnOutcome};
-use crate::tree::machine::SshAccess;
+use crate::tree::machine::{self, SshAccess};
 use crate::tree::meta::Meta;
+use crate::tree::namesake::{Namesake, OwnName, own_name};
 use crate::tree::observer::ObserverRecord;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::{Snapshot, TreeError, record};
@@ -22,6 +23,8 @@ pub struct Before {
     /// The machine's epoch.
     pub epoch: Epoch,
     epoch_entry: Option<Entry>,
+    /// What Consul calls this observer.
+    consul_node: String,
 }
 
 /// What became of a write.
@@ -31,6 +34,8 @@ pub enum Written {
     Done,
     /// The record or the epoch changed since it was read: a reset, or a second probe of this name.
     Moved,
+    /// This machine is not the observer: its vote is not written, or two machines would be one vote.
+    NotOurs(Namesake),
 }
 
 /// Reads it. Never `config/bmc`: a probe has no business there.
@@ -41,8 +46,16 @@ pub enum Written {
 pub async fn read(store: &dyn Store, settings: &Settings) -> Result<Before, TreeError> {
     let keys = settings.machine.keys();
     let own = keys.observer(&settings.observer);
-    let wanted =
-        [keys::META.to_owned(), keys.general(), keys.ssh(), own.clone(), keys.epoch(), keys.runtime_config()];
+    let observer = keys::ha_node(&settings.observer);
+    let wanted = [
+        keys::META.to_owned(),
+        keys.general(),
+        keys.ssh(),
+        own.clone(),
+        keys.epoch(),
+        keys.runtime_config(),
+        observer.names(),
+    ];
     let snapshot = Snapshot::read(store, &keys.ssh(), &wanted).await?;
     Meta::of(&snapshot)?;
     if snapshot.get(&keys.general()).is_none() && snapshot.below(&keys.ssh()).next().is_none() {
@@ -66,11 +79,13 @@ pub async fn read(store: &dyn Store, settings: &Settings) -> Result<Before, Tree
         record,
         epoch: Epoch(snapshot.number(&keys.epoch())?.unwrap_or(0)),
         epoch_entry: snapshot.get(&keys.epoch()).cloned(),
+        consul_node: machine::consul_node(&snapshot, &observer, settings.observer.as_str())?,
     })
 }
 
 /// Writes the record, if there is one to write, compared with what was read and with the epoch: a
-/// vote for a host that was reset meanwhile must not appear in its new life.
+/// vote for a host that was reset meanwhile must not appear in its new life. Only then the agent is asked who it is: a
+/// healthy host costs no request for it.
 ///
 /// # Errors
 /// Consul did not answer; the write may have happened, which the next run's read shows.
@@ -81,6 +96,11 @@ pub async fn write(
     next: &Next,
 ) -> Result<Written, StoreError> {
     let Some(new) = &next.record else { return Ok(Written::Done) };
+    match own_name(store, &settings.observer, &before.consul_node).await {
+        OwnName::Ours => {}
+        OwnName::Anothers(namesake) => return Ok(Written::NotOurs(namesake)),
+        OwnName::CannotTell { why } => tracing::info!(why, "the Consul agent does not say which node it is"),
+    }
     let keys = settings.machine.keys();
     let ops = [
         Op::replace(

@@ -82,6 +82,9 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
         Ok(Written::Moved) => {
             return unrecorded(name, &findings, &next, settings, "the tree changed meanwhile");
         }
+        Ok(Written::NotOurs(namesake)) => {
+            return Report::fault_with_next(Some(name), &namesake.to_string(), Some(&namesake.hint()));
+        }
         Err(error) => {
             note_lost_leader(&error, &run_dir, &boot_id, boottime_ms());
             return unrecorded(name, &findings, &next, settings, &error.to_string());

@@ -178,7 +178,8 @@ pub(super) fn ground<'a>(
 /// Whether this HA node remembers that it began to take it.
 pub(super) fn begun(world: &World, case: &Case) -> Result<bool, Answer> {
     let mine = takeovers::of(&world.state_dir, &case.id);
-    mine.map(|mine| mine.is_some()).map_err(|error| Answer::CannotTell { why: chain(&error) })
+    mine.map(|mine| mine.is_some_and(|mine| mine.is_of(&world.machine)))
+        .map_err(|error| Answer::CannotTell { why: chain(&error) })
 }
 
 /// One look.

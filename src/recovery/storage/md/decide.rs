@@ -28,7 +28,8 @@ pub struct Ground<'a> {
     pub me: &'a str,
     /// Whether this HA node remembers that it had begun to take it.
     pub begun: bool,
-    /// Marks of HA nodes that had it before, by the journal: as [`crate::disks::owner_mark::holder`] writes them.
+    /// Marks of HA nodes that had it before, by the journal; of this one's own only [`Ground::begun`] counts, because
+    /// another machine may call itself so: as [`crate::disks::owner_mark::holder`] writes them.
     pub earlier: BTreeSet<String>,
     /// Arrays that were looked at read-only in this run, and are what was published.
     pub looked_at: BTreeSet<String>,
@@ -211,9 +212,10 @@ fn whose(array: &WantedArray, said: OnDisk, ground: &Ground<'_>) -> Result<(), N
     match said {
         // The host was an HA node when it took it, and kept the name.
         OnDisk::Taken { by } if is_its_own(array, &by) => Ok(()),
-        OnDisk::Taken { by } if by == me && (ground.begun || ground.earlier.contains(&me)) => Ok(()),
+        OnDisk::Taken { by } if by == me && ground.begun => Ok(()),
         OnDisk::Taken { by } if by == me => contradicted(format!(
-            "the disks of {} say that this HA node has it, and nothing here knows of that",
+            "the disks of {} say that this HA node has it, and nothing here knows of that: another machine of its name \
+             has it, or this one was installed anew",
             called(array)
         )),
         OnDisk::Taken { by } if ground.earlier.contains(&by) => Ok(()),

@@ -122,7 +122,12 @@ fn what_is_on_the_disks_says_whose_it_is() {
         ("another HA node's", apart("nova-ha.ha2:md1"), begun(), "not as published: the disks"),
         ("one that held it before", apart("nova-ha.ha2:md1"), earlier("ha2"), "look"),
         ("ours, and nobody knows", apart(OURS), ground(), "not as published: the disks"),
-        ("ours by the journal", apart(OURS), Ground { begun: false, ..earlier("ha1") }, "assemble as"),
+        (
+            "ours by the journal alone",
+            apart(OURS),
+            Ground { begun: false, ..earlier("ha1") },
+            "not as published: the disks",
+        ),
         ("another host's", apart("compute9:md1"), begun(), "not as published: the disks"),
         ("renamed by its host", apart("compute1:md0"), begun(), "look"),
     ] {

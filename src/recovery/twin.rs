@@ -1,0 +1,164 @@
+//! Another machine that acts by this HA node's name is not this HA node: nothing is done beside it.
+//!
+//! Two signs. Consul's agent here is another node than the HA node's: seen before anything is done. And an incident is
+//! held by this name, and its journal says that another machine took it: the file lock here
+//! ([`super::single`]) says nothing about a process there.
+
+use std::path::PathBuf;
+
+use super::stop::Stop;
+use super::world::World;
+use crate::incident::IncidentRecord;
+use crate::incident::journal::{Event, JournalEntry};
+use crate::keys;
+use crate::machine_id::MachineId;
+use crate::names::{HaNodeName, IncidentId};
+use crate::tree::machine::consul_node;
+use crate::tree::meta::Meta;
+use crate::tree::namesake::{Namesake, OwnName, own_name};
+use crate::tree::record::parse;
+use crate::tree::{Snapshot, TreeError};
+
+/// How it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Twin {
+    /// By Consul.
+    #[error("{0}")]
+    Agent(Namesake),
+    /// By a journal.
+    #[error(
+        "two machines call themselves {node}: machine {} has incident {incident}, and this is machine {}",
+        theirs.short(),
+        ours.short()
+    )]
+    Holds {
+        /// The name.
+        node: HaNodeName,
+        /// The incident that is held by it.
+        incident: IncidentId,
+        /// The machine that took it.
+        theirs: MachineId,
+        /// This one.
+        ours: MachineId,
+    },
+    /// By a file that came here with a copied disk.
+    #[error(
+        "two machines call themselves {node}: {} was written by machine {}, and this is machine {}",
+        path.display(),
+        theirs.short(),
+        ours.short()
+    )]
+    Remembers {
+        /// The name.
+        node: HaNodeName,
+        /// What was copied.
+        path: PathBuf,
+        /// The machine that wrote it.
+        theirs: MachineId,
+        /// This one.
+        ours: MachineId,
+    },
+}
+
+impl Twin {
+    /// The operator's next command.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Agent(namesake) => namesake.hint(),
+            Self::Holds { node, incident, .. } => format!(
+                "give one of them another name (NOVA_HA_NODE); if {node} was installed anew and the other is no more: \
+                 nova-ha incident hold {incident} --reason WHY --by NAME, then nova-ha incident resume {incident} \
+                 --gone {node} --by NAME"
+            ),
+            Self::Remembers { node, path, .. } => format!(
+                "if this machine was copied from {node}: give it a name of its own (NOVA_HA_NODE) and rm {}; if \
+                 its /etc/machine-id was made anew: put the old one back",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// Whether Consul's agent here is this HA node's.
+///
+/// # Errors
+/// It is another machine's: nothing may be done. Or the tree cannot be read.
+pub async fn by_its_agent(world: &World) -> Result<OwnName, Stop> {
+    let tree = |source| Stop::Tree { source };
+    let own = keys::ha_node(&world.me);
+    let prefixes = [keys::META.to_owned(), own.general(), own.names()];
+    let snapshot =
+        Snapshot::read(world.store.as_ref(), "the names of this HA node", &prefixes).await.map_err(tree)?;
+    Meta::of(&snapshot).map_err(tree)?;
+    if snapshot.get(&own.general()).is_none() {
+        return Err(tree(TreeError::Unknown { what: "HA node", name: world.me.to_string() }));
+    }
+    let expected = consul_node(&snapshot, &own, world.me.as_str()).map_err(tree)?;
+    match own_name(world.store.as_ref(), &world.me, &expected).await {
+        OwnName::Anothers(namesake) => Err(Stop::Twin { twin: Twin::Agent(namesake) }),
+        known @ (OwnName::Ours | OwnName::CannotTell { .. }) => Ok(known),
+    }
+}
+
+/// Whether what this name holds is this machine's, by the incident's journal. What a build took that wrote no machine
+/// id is this machine's if Consul's agent here is the HA node's, as it was before there were ids.
+///
+/// # Errors
+/// Another machine took it: nothing may be done. Or nobody can tell, which is waited for.
+pub async fn has(world: &World, agent: &OwnName, record: &IncidentRecord) -> Result<(), Stop> {
+    let theirs = machine_of_holder(world, &record.id).await?;
+    match (theirs, agent) {
+        (Some(theirs), _) if theirs == world.machine => Ok(()),
+        (Some(theirs), _) => Err(Stop::Twin {
+            twin: Twin::Holds {
+                node: world.me.clone(),
+                incident: record.id.clone(),
+                theirs,
+                ours: world.machine.clone(),
+            },
+        }),
+        (None, OwnName::Ours) => Ok(()),
+        (None, OwnName::Anothers(namesake)) => Err(Stop::Twin { twin: Twin::Agent(namesake.clone()) }),
+        (None, OwnName::CannotTell { why }) => Err(Stop::waiting(
+            format!(
+                "whether this machine took {} cannot be told: its journal does not say which machine, and the Consul \
+                 agent does not say which node it is ({why})",
+                record.id
+            ),
+            "give the token of nova-ha-recover agent:read (nova-ha generate acl)",
+        )),
+    }
+}
+
+/// The machine that took an incident last, by its journal.
+async fn machine_of_holder(world: &World, id: &IncidentId) -> Result<Option<MachineId>, Stop> {
+    let entries = world
+        .store
+        .list(&keys::incident(id).journal())
+        .await
+        .map_err(|source| Stop::Store { doing: "read its journal", source })?;
+    let mut holder = None;
+    for stored in entries {
+        let entry: JournalEntry =
+            parse(&stored.key, &stored.value).map_err(|source| Stop::Tree { source })?;
+        holder = took(&entry).unwrap_or(holder);
+    }
+    Ok(holder)
+}
+
+/// The machine that has the incident from this entry on; the outer `None` if that stays as it was.
+fn took(entry: &JournalEntry) -> Option<Option<MachineId>> {
+    match entry.what {
+        Event::Claimed { .. } | Event::Adopted { .. } => Some(entry.machine.clone()),
+        Event::Started { .. }
+        | Event::Finished { .. }
+        | Event::MembersSeen { .. }
+        | Event::FencingHolder { .. }
+        | Event::HolderFenced { .. }
+        | Event::Held { .. }
+        | Event::Resumed { .. }
+        | Event::Withdrawn { .. }
+        | Event::Abandoned { .. }
+        | Event::Closed { .. } => None,
+    }
+}
