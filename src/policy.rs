@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::keys;
+use crate::names::HostName;
 use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 use crate::tree::{Snapshot, TreeError};
@@ -52,9 +53,33 @@ pub struct Domain {
     pub name: String,
     /// Its hosts.
     pub hosts: Vec<String>,
-    /// How many of them may be suspect or open at once.
+    /// How many of them may be suspect, or have an incident of the last hour, at once.
     pub limit: usize,
 }
+
+impl Domain {
+    /// Whether a host is in it.
+    pub fn has(&self, host: &HostName) -> bool {
+        self.hosts.iter().any(|name| host.same_ignoring_case(name))
+    }
+}
+
+/// How many hosts may be suspect, or have an incident of the last hour, at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StormLimits {
+    /// Up to so many a quorum is enough. At least 1.
+    pub by_quorum: usize,
+    /// Up to so many are believed where every HA node votes so and sees another compute host healthy. Beyond, it
+    /// is a storm. Not below `by_quorum`.
+    pub by_all: usize,
+}
+
+/// Markings by votes within 24 h that need no person, however small the site is.
+const LEAST_DAY_LIMIT: usize = 4;
+
+/// HA nodes and hosts from which two hosts at once are believed. With fewer hosts, two of them are most of the site.
+const HA_NODES_FOR_TWO: usize = 3;
+const HOSTS_FOR_TWO: usize = 4;
 
 /// All settings, complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +104,11 @@ pub struct Policy {
     /// `address:port` of things that a lone observer must still reach; with none named, another
     /// host or the Consul leader.
     pub anchors: Vec<String>,
-    /// Suspects and open incidents allowed at once; absent means max(1, min(HA nodes, 10 % of hosts)).
+    /// Suspects and incidents of the last hour allowed at once. Absent means min(HA nodes, 10 % of hosts), at least 1;
+    /// and 2 with at least three HA nodes and four hosts, where all HA nodes vote and see another host healthy.
     pub storm_limit: Option<usize>,
+    /// Hosts that may be marked by votes within 24 h; absent means max(4, 10 % of hosts). Then a person decides.
+    pub storm_limit_day: Option<usize>,
     /// Failure domains with limits of their own.
     pub domains: Vec<Domain>,
     /// How long nobody is marked after a storm, self-doubt or a lost leader, and how long an
@@ -182,6 +210,7 @@ impl Default for Policy {
             rules: vec![Rule { planes: vec!["management".into()], agent_must_be_critical: true }],
             anchors: Vec::new(),
             storm_limit: None,
+            storm_limit_day: None,
             domains: Vec::new(),
             cooldown: Duration::from_secs(15 * 60),
             session_ttl: Duration::from_secs(15),
@@ -217,7 +246,7 @@ impl Default for Policy {
 /// Settings that the build 7763f26 does not know, each with the version of the policy that added it: that build refuses
 /// a policy that holds one, and with it every judgement, probe and recovery. So `nova-ha policy set` refuses them while
 /// such a build is configured.
-pub const ADDED: &[(&str, u64)] = &[];
+pub const ADDED: &[(&str, u64)] = &[("storm_limit_day", 2)];
 
 /// The version of the policy that first has this setting.
 pub fn since(key: &str) -> u64 {
@@ -267,6 +296,10 @@ impl Policy {
         demand(self.rules.iter().all(|r| !r.planes.is_empty()), "rules: each names at least one plane");
         demand(self.quorum != Some(0), "quorum: at least 1");
         demand(self.storm_limit != Some(0), "storm_limit: at least 1; to pause everything use maintenance");
+        demand(
+            self.storm_limit_day != Some(0),
+            "storm_limit_day: at least 1; to pause everything use maintenance",
+        );
         demand(self.domains.iter().all(|d| d.limit >= 1), "domains: each limit at least 1");
         demand((1..=256).contains(&self.evacuation_parallel), "evacuation_parallel: 1 to 256");
         demand(self.evacuation_poll >= Duration::from_millis(100), "evacuation_poll: at least 100ms");
@@ -300,9 +333,19 @@ impl Policy {
         self.quorum.unwrap_or(configured / 2 + 1)
     }
 
-    /// The storm guard's limit.
-    pub fn storm_limit_for(&self, ha_nodes: usize, hosts: usize) -> usize {
-        self.storm_limit.unwrap_or_else(|| ha_nodes.min(hosts / 10).max(1))
+    /// The storm guard's limits for the whole site. Without a setting they are below the number of hosts.
+    pub fn storm_limits_for(&self, ha_nodes: usize, hosts: usize) -> StormLimits {
+        if let Some(limit) = self.storm_limit {
+            return StormLimits { by_quorum: limit, by_all: limit };
+        }
+        let by_quorum = ha_nodes.min(hosts / 10).max(1);
+        let two = if ha_nodes >= HA_NODES_FOR_TWO && hosts >= HOSTS_FOR_TWO { 2 } else { 1 };
+        StormLimits { by_quorum, by_all: by_quorum.max(two) }
+    }
+
+    /// How many hosts may be marked by votes within 24 h.
+    pub fn storm_limit_day_for(&self, hosts: usize) -> usize {
+        self.storm_limit_day.unwrap_or_else(|| (hosts / 10).max(LEAST_DAY_LIMIT))
     }
 }
 
@@ -372,7 +415,14 @@ mod tests {
     fn the_quorum_is_a_majority_of_the_configured() {
         let policy = Policy::default();
         assert_eq!([1, 2, 3, 4, 5].map(|n| policy.quorum_of(n)), [1, 2, 2, 3, 3]);
-        assert_eq!(policy.storm_limit_for(3, 3), 1);
-        assert_eq!(policy.storm_limit_for(3, 1000), 3);
+        let limits = |ha_nodes, hosts| {
+            let limits = policy.storm_limits_for(ha_nodes, hosts);
+            (limits.by_quorum, limits.by_all)
+        };
+        assert_eq!(
+            [limits(3, 3), limits(3, 4), limits(2, 100), limits(3, 1000)],
+            [(1, 1), (1, 2), (2, 2), (3, 3)]
+        );
+        assert_eq!([0, 3, 40, 50, 1000].map(|hosts| policy.storm_limit_day_for(hosts)), [4, 4, 4, 5, 100]);
     }
 }

@@ -18,6 +18,18 @@ pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
+/// As [`write_whole`], for what a power cut may take: nothing is waited for until it is on a disk.
+///
+/// # Errors
+/// The folder cannot be made or written.
+pub fn rewrite(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
 /// Where `nova-ha-boot-guard --for storage` leaves the id of the boot in which it let the guests' storage start.
 fn storage_file(run_dir: &Path) -> PathBuf {
     run_dir.join("boot-guard/storage")

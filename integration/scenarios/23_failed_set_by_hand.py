@@ -5,8 +5,6 @@ No incident comes with such a flag: the sweep on the HA nodes opens one, and the
 
 from novalab import expect, wait
 
-# Two incidents in one hour are more than 3 hosts have by default.
-SHAPE = {"policy": {"storm_limit": "3"}}
 MAY_BE_SHOT = ["compute1"]
 TIME_LIMIT = 360
 

@@ -12,7 +12,7 @@ from novalab import expect, wait
 MAY_BE_SHOT = ["compute1", "compute2"]
 # The first dump is ended once somebody has heard it and waited a while: that must be within the grace.
 GRACE, LISTEN, WATCHED = 60, 6, 10
-SHAPE = {"policy": {"kdump_grace": f"{GRACE}s", "kdump_listen": f"{LISTEN}s", "storm_limit": "2"}}
+SHAPE = {"policy": {"kdump_grace": f"{GRACE}s", "kdump_listen": f"{LISTEN}s"}}
 TIME_LIMIT = 420
 # From the end of the wait to the command at the BMC: two looks at the votes, up to 8 s each, and a handshake has 3 s.
 WORK = 30

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::cooling::cooling;
 use super::wait::{Waiting, until_sequences_rise};
 use super::{Anchors, EvidenceError};
 use crate::clock::{BootInstant, Clock};
 use crate::incident::IncidentRecord;
+use crate::incident::record::Origin;
 use crate::judge::freshness::{self, Freshness, Life};
 use crate::judge::guard::guards;
 use crate::judge::scene::{Anchor, KnownIncident, Observer, Scene, Subject, Testimony};
@@ -41,10 +43,8 @@ pub struct Witness<'a> {
 
 impl Witness<'_> {
     fn life(&self) -> Life {
-        let boottime = self
-            .clock
-            .boottime()
-            .saturating_duration_since(BootInstant::since_boot(std::time::Duration::ZERO));
+        let boottime =
+            self.clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO));
         Life { boot_id: self.boot_id.clone(), boottime }
     }
 }
@@ -71,12 +71,17 @@ pub struct Seen {
     pub unreadable: BTreeMap<HostName, EvidenceError>,
     /// HA nodes as subjects: their records by the other observers.
     pub ha_subjects: BTreeMap<HaNodeName, Subject>,
+    /// How long this look may take. On a machine that was asleep meanwhile, what it saw is not of now.
+    pub deadline: Duration,
     /// HA nodes whose keys hold something that cannot be understood. They count as observers for the
     /// quorum, and have no vote: nobody knows which Consul node they are. None is a subject.
     pub unreadable_ha_nodes: BTreeMap<HaNodeName, EvidenceError>,
     /// What the configured HA nodes read: asked before anything is written that an older build refuses.
     pub formats: Formats,
 }
+
+/// What all reads of a look may take together, on a slow machine: about ten requests.
+const TIME_FOR_READING: Duration = Duration::from_secs(30);
 
 fn tree(source: TreeError) -> EvidenceError {
     EvidenceError::Tree { source }
@@ -188,7 +193,8 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         .map(|(host, subject)| Waiting { keys: keys::host(host), subject })
         .chain(ha_subjects.iter_mut().map(|(node, subject)| Waiting { keys: keys::ha_node(node), subject }))
         .collect();
-    if until_sequences_rise(witness, &mut waiting).await? {
+    let waited = until_sequences_rise(witness, &mut waiting).await?;
+    if waited.is_some() {
         // Meanwhile an agent may be back, or that of an observer be lost.
         let health = serf_health(witness).await?;
         for (node, observer) in &mut observers {
@@ -215,6 +221,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
                     id: id.clone(),
                     open: true,
                     opened_at: now,
+                    by_votes: true,
                     is_readable: false,
                 });
                 unreadable.insert(id.host().clone(), tree(why));
@@ -225,7 +232,8 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         Scene { policy, observers, hosts, subjects, incidents, cooling, anchor: Anchor::NotAsked, now };
     scene.anchor = anchor(witness, &scene).await?;
     let formats = Formats::of(&snapshot, &ha_nodes);
-    Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects, unreadable_ha_nodes, formats })
+    let deadline = waited.unwrap_or_default().saturating_add(TIME_FOR_READING);
+    Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects, deadline, unreadable_ha_nodes, formats })
 }
 
 async fn serf_health(witness: &Witness<'_>) -> Result<Vec<NodeHealth>, EvidenceError> {
@@ -316,6 +324,10 @@ fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, 
         open: !record.status.is_over(),
         id: record.id,
         opened_at: record.opened_at,
+        by_votes: match record.origin {
+            Origin::Observers => true,
+            Origin::Person { .. } | Origin::Key => false,
+        },
         is_readable: true,
     }))
 }
@@ -323,7 +335,7 @@ fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, 
 /// Asked only where a rule needs it: one or two observers, or more cases than the limit.
 async fn anchor(witness: &Witness<'_>, scene: &Scene) -> Result<Anchor, EvidenceError> {
     let guards = guards(scene);
-    if scene.observers.len() > 2 && guards.counted() <= guards.limit {
+    if scene.observers.len() > 2 && !guards.is_crowded {
         return Ok(Anchor::NotAsked);
     }
     let mut candidates = scene.policy.anchors.clone();

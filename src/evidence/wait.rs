@@ -46,12 +46,12 @@ impl Waiting<'_> {
 }
 
 /// Waits for all machines together, and marks each record *fresh* when its sequence rose and
-/// *stale* when the time is over. Says whether anything had to be waited for: what was read beside the
-/// records is older by that.
+/// *stale* when the time is over. Says how long that could take, if anything had to be waited for: what was read
+/// beside the records is older by that.
 pub async fn until_sequences_rise(
     witness: &Witness<'_>,
     machines: &mut [Waiting<'_>],
-) -> Result<bool, EvidenceError> {
+) -> Result<Option<Duration>, EvidenceError> {
     let mut open: Vec<BTreeMap<HaNodeName, u64>> = machines.iter().map(Waiting::open_questions).collect();
     let longest_interval = machines
         .iter()
@@ -63,7 +63,7 @@ pub async fn until_sequences_rise(
                 .map(|t| t.record.interval_ms)
         })
         .max();
-    let Some(interval) = longest_interval.map(Duration::from_millis) else { return Ok(false) };
+    let Some(interval) = longest_interval.map(Duration::from_millis) else { return Ok(None) };
     let patience = interval.mul_f64(INTERVALS).min(LONGEST);
     let pause = (interval / 4).clamp(Duration::from_millis(200), Duration::from_secs(2));
     let began = witness.clock.boottime();
@@ -97,5 +97,5 @@ pub async fn until_sequences_rise(
             }
         }
     }
-    Ok(true)
+    Ok(Some(patience.saturating_add(pause)))
 }

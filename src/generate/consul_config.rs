@@ -16,9 +16,9 @@ const HOST: &str = include_str!("../../consul-watches/consul/host.json");
 /// writing the record takes (one Consul request, at most 1 s of it waiting).
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The sweep looks at records until they are proven fresh: two or three probe intervals, and a
-/// few requests.
-const SWEEP_INTERVALS: u32 = 4;
+/// The sweep looks at records until they are proven fresh, which takes two or three probe intervals and a few
+/// requests; and once or twice more, an interval later, where what it saw may have been a moment.
+const SWEEP_INTERVALS: u32 = 11;
 
 /// For an HA node: a probe per host and per other HA node, the sweep, and the two watches.
 ///

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::guard::{Guards, Storm, guards};
+use super::guard::{Belief, Guards, guards};
+use super::limit::{Storm, rests};
 use super::scene::{Anchor, Scene};
+use super::second::{Second, believed};
 use super::verdict::{CannotTell, Proof, Verdict, judge};
 use crate::names::{HostName, IncidentId};
 
@@ -49,6 +51,15 @@ pub enum No {
     Storm(Storm),
     /// One host alone over the limit needs a reachable anchor.
     NoAnchor(String),
+    /// A second host within the hour is not believed (yet).
+    Second(Second),
+    /// As many were marked by votes within a day as may be.
+    Day {
+        /// Marked.
+        marked: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 impl No {
@@ -63,7 +74,9 @@ impl No {
             | No::NotReset { .. }
             | No::Cooldown { .. }
             | No::Storm(_)
-            | No::NoAnchor(_) => true,
+            | No::NoAnchor(_)
+            | No::Second(_)
+            | No::Day { .. } => true,
             No::CannotTell(why) => match why {
                 CannotTell::Votes { .. } => false,
                 CannotTell::AgentAbsent | CannotTell::AgentAnswers { .. } | CannotTell::LoneObserver(_) => {
@@ -87,21 +100,12 @@ impl No {
             No::CannotTell(why) => format!("cannot tell: {}", why.text()),
             // Not how long it still lasts: this is the text of the sweep's check, and must not change by itself.
             No::Cooldown { left: _, cause } => format!("a cool-down is in force ({cause})"),
-            No::Storm(storm) => {
-                let of = storm.domain.as_ref().map_or_else(String::new, |d| format!(" in domain {d}"));
-                let text = format!(
-                    "storm guard: {} hosts suspect or open{of}, limit {}: nobody is marked",
-                    storm.counted, storm.limit
-                );
-                let unread: Vec<String> = storm.unreadable.iter().map(ToString::to_string).collect();
-                match unread.is_empty() {
-                    true => text,
-                    false => {
-                        format!("{text}; counted as open, for nobody can read them: {}", unread.join(", "))
-                    }
-                }
-            }
+            No::Storm(storm) => storm.text(),
             No::NoAnchor(why) => format!("no anchor reached ({why}): this node may be the one cut off"),
+            No::Second(why) => why.text(),
+            No::Day { marked, limit } => format!(
+                "{marked} hosts were marked by votes within 24 h, at most {limit} are: from here on a person decides"
+            ),
         }
     }
 }
@@ -139,31 +143,57 @@ pub fn decide_with(scene: &Scene, guards: &Guards, host: &HostName) -> Decision 
         return no(No::Maintenance(why.clone()));
     }
     let verdict = judge(scene, host.as_str(), subject, &guards.doubtful);
-    let proof = match (verdict, &guards.storm) {
+    let storm = guards.storm_of(scene, host);
+    let proof = match (verdict, storm) {
         (Verdict::Dead(proof), _) => proof,
         (Verdict::Alive(why), _) => return no(No::Alive(why)),
-        // Where votes are missing because everybody doubts, the storm is the better answer.
-        (Verdict::CannotTell(CannotTell::Votes { .. }), Some(storm)) if guards.suspects.contains(host) => {
+        // Where votes are missing because everybody doubts, the storm is the better answer. Where too few can be
+        // believed to call it one, *cannot tell* is.
+        (Verdict::CannotTell(CannotTell::Votes { .. }), Some(storm))
+            if guards.suspects.contains(host) && guards.belief == Belief::Quorum =>
+        {
             return no(No::Storm(storm.clone()));
         }
         (Verdict::CannotTell(why), _) => return no(No::CannotTell(why)),
     };
     // The storm first: while it lasts it is said, and its cool-down begins anew.
-    if let Some(storm) = &guards.storm {
+    if let Some(storm) = storm {
         return no(No::Storm(storm.clone()));
     }
     if let Some(cooling) = &scene.cooling
         && cooling.is_on()
-        && cooling.cause.silences().is_none()
+        && rests(scene, &cooling.cause, host)
     {
         return no(No::Cooldown { left: cooling.left, cause: cooling.cause.text() });
     }
-    if guards.one_alone.is_some() {
+    if guards.alone_in(scene, host).is_some() {
         match &scene.anchor {
             Anchor::Reached(_) => {}
             Anchor::NotReached(why) => return no(No::NoAnchor(why.clone())),
             Anchor::NotAsked => return no(No::NoAnchor("none was asked".into())),
         }
     }
+    if guards.needs_all
+        && let Err(why) = believed(scene, guards, host, subject, &proof)
+    {
+        return no(No::Second(why));
+    }
+    let limit = scene.policy.storm_limit_day_for(scene.hosts.len());
+    if guards.marked_in_a_day >= limit {
+        return no(No::Day { marked: guards.marked_in_a_day, limit });
+    }
     Decision::Mark(proof)
+}
+
+/// The same question about a host whose incident is open: whether it would be marked now, by votes and guards of
+/// now, if it were not yet. Its own incident and flags are looked away from, and so is the day's limit, which is
+/// about markings.
+pub fn decide_again(scene: &Scene, host: &HostName) -> Decision {
+    let mut again = scene.clone();
+    again.incidents.retain(|incident| !(incident.open && incident.id.host() == host));
+    again.policy.storm_limit_day = Some(usize::MAX);
+    if let Some(subject) = again.subjects.get_mut(host) {
+        (subject.failed, subject.recovered) = (false, false);
+    }
+    decide(&again, host)
 }

@@ -1,22 +1,31 @@
 //! Self-doubt and the storm guard: whether so many failures can be believed.
+//!
+//! What counts is what happens *now*: suspects, and incidents opened within the last hour. An older
+//! incident is a known case, however long it waits or is held: it uses up an HA node, and disarms nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::freshness::Freshness;
-use super::scene::{Scene, Subject, Testimony};
+use super::limit::{Storm, apply};
+use super::scene::{KnownIncident, Scene, Subject, Testimony};
 use super::verdict::{electors, votes_needed};
-use crate::names::{HaNodeName, HostName, IncidentId};
+use crate::names::{HaNodeName, HostName};
+use crate::policy::StormLimits;
 use crate::store::SerfHealth;
 
 /// Fails from which a host is a suspect. Below the threshold, so that hosts that die together are
 /// all counted when the first of them reaches it.
 pub const SUSPECT_FAILS: u64 = 2;
 
-/// How long an incident counts against the limit, also when it has ended: hosts that die one after the
-/// other for one cause are one storm. By the wall clock; whoever removes incidents leaves these.
+/// How long an incident counts against the limit, whether it is open or has ended: hosts that die one
+/// after the other for one cause are one storm. By the wall clock.
 pub const INCIDENTS_COUNT_HOURS: i64 = 1;
+
+/// How long a marking by votes counts against the day's limit, by the wall clock; whoever removes incidents
+/// leaves these.
+pub const MARKINGS_COUNT_HOURS: i64 = 24;
 
 /// What the guards found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,37 +33,50 @@ pub struct Guards {
     /// Observers that see more suspects than the limit, or did within the cool-down: their
     /// records do not count.
     pub doubtful: BTreeSet<HaNodeName>,
-    /// Hosts suspected by an observer that can be believed; where those are fewer than a quorum,
-    /// by anybody.
+    /// Whether those that can be believed are enough to say anything.
+    pub belief: Belief,
+    /// Hosts suspected by an observer that can be believed; in a storm, those that a quorum suspects.
     pub suspects: BTreeSet<HostName>,
-    /// Open incidents and those opened in the last hour.
+    /// Hosts with an incident that was opened in the last hour, whether it is open or has ended.
     pub incidents: BTreeSet<HostName>,
-    /// The limit.
-    pub limit: usize,
-    /// What is over its limit, if anything is and more than one host is at stake.
-    pub storm: Option<Storm>,
-    /// What is over its limit while exactly one host is suspect and nothing is open: that one may
-    /// always be marked, given the anchor, so that small sites are protected too.
-    pub one_alone: Option<Storm>,
+    /// The site's limits.
+    pub limits: StormLimits,
+    /// The site or the failure domains that are over their limit, where more than one host is at stake.
+    pub storms: Vec<Storm>,
+    /// The same where exactly one host fails now, and none has an incident of the last hour that is still open:
+    /// that one may always be marked, given the anchor, so that small sites are protected too.
+    pub alone: Vec<Storm>,
+    /// Whether the site or a failure domain counts more than a quorum is enough for: the answer may hang on the anchor.
+    pub is_crowded: bool,
+    /// Whether as many fail as only all HA nodes together may say, each beside another host that it sees healthy.
+    pub needs_all: bool,
+    /// Hosts marked by votes within a day.
+    pub marked_in_a_day: usize,
 }
 
-/// The storm guard's *no*.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Storm {
-    /// A failure domain's name, or the whole site.
-    pub domain: Option<String>,
-    /// Hosts counted.
-    pub counted: usize,
-    /// The limit they passed.
-    pub limit: usize,
-    /// Those among the incidents counted that nobody can read: they may be over long ago.
-    pub unreadable: Vec<IncidentId>,
+/// Whether the observers that can be believed may decide anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belief {
+    /// At least a quorum of them, or a quorum that agrees on too much.
+    Quorum,
+    /// Fewer. What they see is neither a death nor a storm: it is looked at again.
+    TooFew,
 }
 
 impl Guards {
     /// Hosts counted against the site's limit.
     pub fn counted(&self) -> usize {
         self.suspects.union(&self.incidents).count()
+    }
+
+    /// The storm that stops this host, if any does: one of the whole site before one of its domain.
+    pub fn storm_of(&self, scene: &Scene, host: &HostName) -> Option<&Storm> {
+        self.storms.iter().find(|storm| storm.holds(scene, host))
+    }
+
+    /// What it is over the limit of, alone.
+    pub(super) fn alone_in(&self, scene: &Scene, host: &HostName) -> Option<&Storm> {
+        self.alone.iter().find(|storm| storm.holds(scene, host))
     }
 }
 
@@ -90,7 +112,8 @@ fn suspects(testimony: &Testimony, subject: &Subject) -> bool {
 
 /// Looks at the whole scene.
 pub fn guards(scene: &Scene) -> Guards {
-    let limit = scene.policy.storm_limit_for(scene.observers.len(), scene.hosts.len());
+    let limits = scene.policy.storm_limits_for(scene.observers.len(), scene.hosts.len());
+    let silenced = scene.cooling.as_ref().filter(|c| c.is_on()).and_then(|c| c.cause.silences());
     // An observer whose agent is not passing has no vote; it has no suspects either.
     let seen: BTreeMap<&HaNodeName, BTreeSet<HostName>> = scene
         .observers
@@ -98,41 +121,65 @@ pub fn guards(scene: &Scene) -> Guards {
         .filter(|(_, observer)| observer.serf == Some(SerfHealth::Passing))
         .map(|(name, _)| (name, suspects_of(scene, name)))
         .collect();
-    let silenced = scene.cooling.as_ref().filter(|c| c.is_on()).and_then(|c| c.cause.silences());
     let doubtful: BTreeSet<HaNodeName> = seen
         .iter()
-        .filter(|(name, hosts)| hosts.len() > limit || silenced == Some(**name))
+        .filter(|(name, hosts)| hosts.len() > limits.by_all || silenced == Some(**name))
         .map(|(name, _)| (*name).clone())
         .collect();
-    let believed = || seen.iter().filter(|(name, _)| !doubtful.contains(**name));
-    // Where those that can be believed are too few to mark anything, it is a storm and not one ill
-    // observer: count what anybody sees.
-    let quorum = votes_needed(&scene.policy, scene.observers.len());
-    let suspects: BTreeSet<HostName> = if believed().count() < quorum {
-        seen.values().flatten().cloned().collect()
-    } else {
-        believed()
-            .flat_map(|(_, hosts)| hosts)
-            .filter(|host| may_be_voted_dead(scene, host))
-            .cloned()
-            .collect()
+    let incidents = opened_since(scene, INCIDENTS_COUNT_HOURS).map(|i| i.id.host().clone()).collect();
+    let (belief, suspects) = suspects_of_the_site(scene, &seen, &doubtful, &incidents, limits.by_all);
+    let marked_in_a_day =
+        opened_since(scene, MARKINGS_COUNT_HOURS).filter(|incident| incident.by_votes).count();
+    let mut guards = Guards {
+        doubtful,
+        belief,
+        suspects,
+        incidents,
+        limits,
+        storms: Vec::new(),
+        alone: Vec::new(),
+        is_crowded: false,
+        needs_all: false,
+        marked_in_a_day,
     };
-    let counted_since = SignedDuration::from_hours(INCIDENTS_COUNT_HOURS);
-    let counted_since = scene.now.saturating_sub(counted_since).unwrap_or(scene.now);
-    let incidents: BTreeSet<HostName> = scene
-        .incidents
-        .iter()
-        .filter(|incident| incident.open || incident.opened_at >= counted_since)
-        .map(|incident| incident.id.host().clone())
-        .collect();
-    let mut guards = Guards { doubtful, suspects, incidents, limit, storm: None, one_alone: None };
-    let over = over_a_limit(scene, &guards);
-    if guards.suspects.len() == 1 && !scene.incidents.iter().any(|incident| incident.open) {
-        guards.one_alone = over;
-    } else {
-        guards.storm = over;
-    }
+    apply(scene, &mut guards);
     guards
+}
+
+fn opened_since(scene: &Scene, hours: i64) -> impl Iterator<Item = &KnownIncident> {
+    // Before the beginning of time everything counts.
+    let since = scene.now.saturating_sub(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MIN);
+    scene.incidents.iter().filter(move |incident| incident.opened_at >= since)
+}
+
+/// What the site suspects. A quorum that can be believed says it; an ill observer's suspects are its own. Where
+/// those that can be believed are fewer, it is a storm only if a quorum agrees on more than the limit: one observer
+/// that doubts itself beside one that gossip has lost for a moment is no storm, and must not keep anybody from
+/// being marked once that moment is over.
+fn suspects_of_the_site(
+    scene: &Scene,
+    seen: &BTreeMap<&HaNodeName, BTreeSet<HostName>>,
+    doubtful: &BTreeSet<HaNodeName>,
+    incidents: &BTreeSet<HostName>,
+    limit: usize,
+) -> (Belief, BTreeSet<HostName>) {
+    let believed: Vec<&BTreeSet<HostName>> =
+        seen.iter().filter(|(name, _)| !doubtful.contains(**name)).map(|(_, hosts)| hosts).collect();
+    let quorum = votes_needed(&scene.policy, scene.observers.len());
+    let any: BTreeSet<HostName> = believed.iter().copied().flatten().cloned().collect();
+    if believed.len() >= quorum {
+        return (Belief::Quorum, any.into_iter().filter(|host| may_be_voted_dead(scene, host)).collect());
+    }
+    let everybody: BTreeSet<&HostName> = seen.values().flatten().collect();
+    let agreed: BTreeSet<HostName> = everybody
+        .into_iter()
+        .filter(|host| seen.values().filter(|hosts| hosts.contains(*host)).count() >= quorum)
+        .cloned()
+        .collect();
+    match agreed.union(incidents).count() > limit {
+        true => (Belief::Quorum, agreed),
+        false => (Belief::TooFew, any),
+    }
 }
 
 /// Whether a suspect may still be voted dead. Where so many passing observers report no failure at
@@ -147,27 +194,4 @@ fn may_be_voted_dead(scene: &Scene, host: &HostName) -> bool {
             || testimonies.and_then(|all| all.get(*name)).is_some_and(|t| t.record.fails > 0)
     });
     may_vote.count() >= votes_needed(&scene.policy, electors.len())
-}
-
-fn over_a_limit(scene: &Scene, guards: &Guards) -> Option<Storm> {
-    let all: BTreeSet<&HostName> = guards.suspects.union(&guards.incidents).collect();
-    let unreadable = |of: &dyn Fn(&HostName) -> bool| {
-        let unread =
-            scene.incidents.iter().filter(|incident| !incident.is_readable && of(incident.id.host()));
-        unread.map(|incident| incident.id.clone()).collect()
-    };
-    if all.len() > guards.limit {
-        let unreadable = unreadable(&|_| true);
-        return Some(Storm { domain: None, counted: all.len(), limit: guards.limit, unreadable });
-    }
-    scene.policy.domains.iter().find_map(|domain| {
-        let is_in = |host: &HostName| domain.hosts.iter().any(|d| host.same_ignoring_case(d));
-        let counted = all.iter().filter(|host| is_in(host)).count();
-        (counted > domain.limit).then(|| Storm {
-            domain: Some(domain.name.clone()),
-            counted,
-            limit: domain.limit,
-            unreadable: unreadable(&is_in),
-        })
-    })
 }

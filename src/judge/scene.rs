@@ -86,7 +86,9 @@ pub struct KnownIncident {
     pub open: bool,
     /// Wall clock.
     pub opened_at: Timestamp,
-    /// Whether its record can be understood; one that cannot counts as open and new.
+    /// Whether its host was marked by votes (and not by a person).
+    pub by_votes: bool,
+    /// Whether its record can be understood; one that cannot counts as open, new and by votes.
     pub is_readable: bool,
 }
 
@@ -107,7 +109,7 @@ pub struct Scene {
     pub cooling: Option<Cooling>,
     /// Whether this observer reaches anything.
     pub anchor: Anchor,
-    /// Wall clock of the judging machine; used for the last hour of the storm guard only.
+    /// Wall clock of the judging machine; used for the last hour and the last day of the storm guard only.
     pub now: Timestamp,
 }
 

@@ -17,7 +17,7 @@ use crate::keys;
 use crate::names::HaNodeName;
 use crate::policy::Policy;
 use crate::store::Store;
-use crate::tree::cooldown::{Cause, Cooldown};
+use crate::tree::cooldown::Cooldown;
 use crate::tree::storage::{Storage, Strategy};
 use crate::tree::{Snapshot, TreeError};
 
@@ -93,7 +93,7 @@ impl Status {
         let now = jiff::Timestamp::now();
         // It is in force until an HA node has counted to its end and removed it.
         let cooldown = cooldown.map(|cooldown| CooldownView {
-            cause: cause(&cooldown.cause),
+            cause: cooldown.cause.text(),
             began_at: cooldown.began_at,
             seconds_left: cooldown.about_left(now).as_secs(),
         });
@@ -249,10 +249,4 @@ fn unidentified(tree: &Snapshot, node: &HaNodeName) -> Option<String> {
     })
 }
 
-fn cause(cause: &Cause) -> String {
-    match cause {
-        Cause::Storm { counted, limit } => format!("storm: {counted} hosts suspect or open, limit {limit}"),
-        Cause::SelfDoubt { observer } => format!("{observer} doubted itself"),
-        Cause::LeaderLost => "Consul had no leader".into(),
-    }
-}
+

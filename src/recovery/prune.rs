@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::world::World;
 use crate::incident::IncidentRecord;
-use crate::judge::guard::INCIDENTS_COUNT_HOURS;
+use crate::judge::guard::MARKINGS_COUNT_HOURS;
 use crate::keys;
 use crate::names::Epoch;
 use crate::policy::Policy;
@@ -25,7 +25,7 @@ pub async fn prune(world: &World) -> Result<usize, TreeError> {
     }
     let snapshot = Snapshot::read(world.store.as_ref(), "the incidents", &prefixes).await?;
     let keep = Policy::of(&snapshot)?.keep_closed_incidents;
-    let counted_since = SignedDuration::from_hours(INCIDENTS_COUNT_HOURS);
+    let counted_since = SignedDuration::from_hours(MARKINGS_COUNT_HOURS);
     let counted_since = world.clock.wall().saturating_sub(counted_since).unwrap_or(Timestamp::MIN);
     let mut ended = Vec::new();
     for id in ids {

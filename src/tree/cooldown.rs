@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::formats::Kind;
 use super::record::Record;
-use crate::names::HaNodeName;
+use crate::names::{HaNodeName, HostName};
+
+/// How many hosts a cool-down names.
+pub const MOST_HOSTS: usize = 16;
 
 /// What made the cool-down necessary.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +22,13 @@ pub enum Cause {
         counted: usize,
         /// The limit they passed.
         limit: usize,
+        /// The failure domains that were over their limit; none means the whole site. A reader that does not know
+        /// this field takes every storm for the site's.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        domains: Vec<String>,
+        /// The hosts counted, as far as [`MOST_HOSTS`]; for people.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hosts: Vec<HostName>,
     },
     /// One observer sees more failing than can be believed. Only its own votes rest: were
     /// everybody's to rest, one ill HA node would leave the whole site unprotected.
@@ -42,8 +52,24 @@ impl Cause {
     /// For people.
     pub fn text(&self) -> String {
         match self {
-            Cause::Storm { counted, limit } => format!("storm: {counted} hosts at once, limit {limit}"),
-            Cause::SelfDoubt { observer } => format!("{observer} saw too much failing"),
+            Cause::Storm { counted, limit, domains, hosts } => {
+                let of = match domains.len() {
+                    0 => String::new(),
+                    1 => format!(" in domain {}", domains.join(", ")),
+                    _ => format!(" in domains {}", domains.join(", ")),
+                };
+                let names: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
+                let names = match names.is_empty() {
+                    true => String::new(),
+                    false => format!(
+                        " ({}{})",
+                        names.join(", "),
+                        if *counted > names.len() { ", ..." } else { "" }
+                    ),
+                };
+                format!("storm: {counted} hosts at once{of}{names}, limit {limit}")
+            }
+            Cause::SelfDoubt { observer } => format!("{observer} doubted itself: it saw too much failing"),
             Cause::LeaderLost => "Consul had no leader".into(),
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::formats::Kind;
 use super::record::Record;
-use crate::names::{Epoch, HaNodeName};
+use crate::names::{Epoch, HaNodeName, HostName};
 
 /// What one plane answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,10 @@ pub struct ObserverRecord {
     pub indices: Vec<u64>,
     /// The observer's life.
     pub life: ObserverLife,
+    /// Other hosts that this observer saw healthy within its last probe of each, as far as [`MOST_HEALTHY`]: the anchor
+    /// where two hosts fail at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sees_healthy: Vec<HostName>,
     /// Wall clock, for people.
     pub at: Timestamp,
     /// One line on what failed, for people.
@@ -79,6 +83,9 @@ pub struct ObserverRecord {
 impl Record for ObserverRecord {
     const VERSION: u64 = Kind::Observer.newest();
 }
+
+/// How many healthy hosts a record names. They are the first by name, so that all observers name the same.
+pub const MOST_HEALTHY: usize = 8;
 
 /// How many own indices a record keeps: freshness looks two or three intervals back.
 pub const KEPT_INDICES: usize = 4;

@@ -97,6 +97,8 @@ fn an_ended_incident_is_removed_only_when_the_storm_guard_counts_it_no_more() {
         stage.with(|u| u.kv.get(&keys::incident(&incident()).incident())).is_some()
     };
     assert!(is_there(), "hosts that die within the hour would not be counted together");
+    stage.wait(Duration::from_secs(23 * 60 * 60));
+    assert!(is_there(), "the markings of a day would not be counted");
     stage.wait(Duration::from_secs(60 * 60));
     assert!(!is_there());
 }

@@ -21,6 +21,7 @@ mod consul;
 mod crashes;
 mod disks;
 mod dumps;
+mod guards;
 mod lease;
 mod marking;
 mod md;

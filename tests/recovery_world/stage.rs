@@ -38,13 +38,17 @@ impl Stage {
 
     /// compute1 is dead for 40 s and voted so; nobody has judged yet.
     pub(crate) fn with_votes() -> Self {
-        let start = Duration::from_secs(10_000);
-        let time = Time::from(start);
-        let mut universe = Universe::new(start);
-        universe.dies(HOST);
-        let stage = Self { time, universe: Arc::new(Mutex::new(universe)) };
+        let stage = Self::of_living();
+        stage.with(|u| u.dies(HOST));
         stage.wait(Duration::from_secs(40));
         stage
+    }
+
+    /// All is well.
+    pub(crate) fn of_living() -> Self {
+        let start = Duration::from_secs(10_000);
+        let (time, universe) = (Time::from(start), Universe::new(start));
+        Self { time, universe: Arc::new(Mutex::new(universe)) }
     }
 
     /// One execution of `nova-ha-mark-failed`, by the watch.

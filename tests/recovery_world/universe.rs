@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use nova_ha::keys;
-use nova_ha::names::{Epoch, HaNodeName, IncidentId};
+use nova_ha::names::{Epoch, HaNodeName, HostName, IncidentId};
 use nova_ha::nova::{
     Aggregate, ComputeService, Migration, MigrationStatus, NovaHost, PowerState, RequestId, Server,
     ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus, VmState,
@@ -211,6 +211,9 @@ impl Universe {
             false => keys::host(&name.parse().unwrap()),
         };
         for (offset, observer) in HA_NODES.iter().enumerate().filter(|(_, o)| **o != name) {
+            if self.probes.iter().any(|probe| probe.observer == *observer && probe.subject == name) {
+                continue;
+            }
             self.probes.push(Probe {
                 observer: (*observer).to_owned(),
                 subject: name.to_owned(),
@@ -297,6 +300,7 @@ impl Universe {
                 boottime_ms: u64::try_from(self.now.as_millis()).unwrap(),
                 seen_healthy: true,
             },
+            sees_healthy: self.hosts_alive_but(&probe.subject),
             at: wall(self.now),
             why: String::new(),
         };
@@ -304,6 +308,38 @@ impl Universe {
         probe.indices.push(index);
         let over = probe.indices.len().saturating_sub(KEPT_INDICES);
         probe.indices.drain(..over);
+    }
+
+    fn hosts_alive_but(&self, subject: &str) -> Vec<HostName> {
+        let others =
+            self.machines.iter().filter(|(name, _)| *name != subject && !HA_NODES.contains(&name.as_str()));
+        others.filter(|(_, machine)| !machine.dead).map(|(name, _)| name.parse().unwrap()).collect()
+    }
+
+    /// Another host, without guests.
+    pub(crate) fn adds_host(&mut self, name: &str) {
+        let machine = keys::host(&name.parse().unwrap());
+        self.kv.put(&machine.general(), "");
+        self.kv.put(&machine.bmc_field("identity"), format!("SN-{name}"));
+        self.machines
+            .insert(name.to_owned(), Machine { dead: false, power_on: true, bmc: true, noise: None });
+        self.services.insert(name.to_owned(), service(self.services.len(), name));
+    }
+
+    /// From now on one HA node reaches none of the hosts, which all live.
+    pub(crate) fn loses_sight(&mut self, observer: &str) {
+        let hosts = self.machines.keys().filter(|name| !HA_NODES.contains(&name.as_str())).cloned();
+        for (offset, subject) in hosts.collect::<Vec<_>>().into_iter().enumerate() {
+            self.probes.push(Probe {
+                observer: observer.to_owned(),
+                key: keys::host(&subject.parse().unwrap()).observer(&observer.parse().unwrap()),
+                subject,
+                next: self.now + Duration::from_secs(1 + offset as u64),
+                sequence: 0,
+                fails: 0,
+                indices: Vec::new(),
+            });
+        }
     }
 
     fn migrate_at(&mut self, at: Duration) {

@@ -1,10 +1,11 @@
 //! The gates of the decision, self-doubt and the storm guard: many hosts at once.
 
 use super::site::{Site, ha, host, noon};
-use crate::judge::decision::No;
+use crate::judge::decision::{Decision, No, decide_again};
 use crate::judge::freshness::Freshness;
-use crate::judge::guard::guards;
+use crate::judge::guard::{Belief, guards};
 use crate::judge::scene::Anchor;
+use crate::judge::second::Second;
 use crate::judge::verdict::CannotTell;
 use crate::names::Epoch;
 use crate::policy::Domain;
@@ -13,7 +14,7 @@ use crate::tree::cooldown::Cause;
 use jiff::Timestamp;
 use std::time::Duration;
 
-const STORM: Cause = Cause::Storm { counted: 9, limit: 1 };
+const STORM: Cause = Cause::Storm { counted: 9, limit: 1, domains: Vec::new(), hosts: Vec::new() };
 
 fn dead() -> Site {
     Site::new(3, 20).dead("h1")
@@ -25,7 +26,7 @@ fn many(limit: usize, names: &[&str]) -> Site {
 
 fn is_storm(site: &Site, name: &str) -> (usize, usize) {
     match site.no(name) {
-        No::Storm(storm) => (storm.counted, storm.limit),
+        No::Storm(storm) => (storm.hosts.len(), storm.limit),
         other => panic!("expected a storm for {name}, got {other:?}"),
     }
 }
@@ -194,12 +195,177 @@ fn an_observer_that_is_cut_off_has_no_suspects() {
     assert!(!site.observer("ha1", Some(Passing)).is_marked("h2"));
 }
 
+#[test]
+fn one_that_doubts_itself_beside_one_that_gossip_lost_is_neither_a_storm_nor_a_death() {
+    let mut site = Site::new(3, 4).seen("h1", &["ha2", "ha3"], 3);
+    for n in 1..=4 {
+        site = site.seen(&format!("h{n}"), &["ha1"], 50);
+    }
+    assert_eq!(site.proof("h1").voters, [ha("ha2"), ha("ha3")]);
+    let flap = site.clone().observer("ha3", Some(Critical));
+    let found = guards(&flap.0);
+    assert!(found.belief == Belief::TooFew && found.storms.is_empty(), "{found:?}");
+    flap.has_votes("h1", 1);
+    // What a quorum agrees on is a storm, believed or not: h1 to h3 are lost to ha2 as well.
+    let storm = flap.seen("h2", &["ha2"], 3).seen("h3", &["ha2"], 3);
+    assert_eq!(guards(&storm.0).belief, Belief::Quorum);
+    is_storm(&storm, "h1");
+}
+
+#[test]
+fn two_ill_observers_that_lose_different_hosts_are_no_storm() {
+    let mut site = Site::new(3, 20);
+    for n in 1..=3 {
+        site = site.seen(&format!("h{n}"), &["ha1"], 50).seen(&format!("h{}", n + 10), &["ha2"], 50);
+    }
+    let found = guards(&site.0);
+    assert!(found.belief == Belief::TooFew && found.storms.is_empty(), "{found:?}");
+    assert!((1..=20).all(|n| !site.is_marked(&format!("h{n}"))));
+}
+
+// ---- the second host ----
+
+fn two_of(ha_nodes: usize, hosts: usize) -> Site {
+    Site::new(ha_nodes, hosts).dead("h1").dead("h2").all_see_healthy("h3")
+}
+
+fn second(site: &Site, name: &str) -> Second {
+    match site.no(name) {
+        No::Second(why) => why,
+        other => panic!("expected a second host that is not believed, got {other:?}"),
+    }
+}
+
+#[test]
+fn two_hosts_at_once_are_believed_on_four_hosts_and_not_on_three_nor_with_two_ha_nodes() {
+    let four = two_of(3, 4);
+    assert!(four.is_marked("h1") && four.is_marked("h2"));
+    for small in [two_of(3, 3), two_of(2, 4)] {
+        assert_eq!(is_storm(&small, "h1"), (2, 1));
+    }
+    assert_eq!(is_storm(&four.dead("h4"), "h1"), (3, 2));
+}
+
+#[test]
+fn two_hosts_at_once_need_the_votes_of_all_ha_nodes() {
+    let missing = |site: Site| match second(&site, "h1") {
+        Second::NotAll { counted, missing } => (counted, missing),
+        other @ Second::NoHealthyHost { .. } => panic!("{other:?}"),
+    };
+    for site in [
+        two_of(3, 4).observer("ha3", Some(Critical)),
+        two_of(3, 4).says("h1", "ha3", |t| t.freshness = Freshness::Stale),
+        two_of(3, 4).seen("h1", &["ha3"], 2),
+        two_of(3, 4).cooldown(Cause::SelfDoubt { observer: ha("ha3") }, 5),
+    ] {
+        assert_eq!(missing(site), (2, vec![ha("ha3")]));
+    }
+    assert_eq!(missing(two_of(5, 4).observer("ha4", None)), (2, vec![ha("ha4")]));
+}
+
+#[test]
+fn two_hosts_at_once_need_another_that_the_same_voters_see_healthy_now() {
+    let none = |site: Site| assert_eq!(second(&site, "h1"), Second::NoHealthyHost { counted: 2 });
+    let blind = || Site::new(3, 6).dead("h1").dead("h2");
+    // The Consul leader is none.
+    none(blind().anchor());
+    none(blind().sees_healthy("h3", &["ha1", "ha2"]));
+    none(blind().sees_healthy("h3", &["ha1", "ha2"]).sees_healthy("h4", &["ha3"]));
+    for not_well in ["h1", "h2", "stranger"] {
+        none(blind().all_see_healthy(not_well));
+    }
+    let well = || blind().all_see_healthy("h3");
+    none(well().seen("h3", &["ha2"], 1));
+    none(well().incident("h3", 0, true, 600));
+    none(well().with("h3", |s| s.serf = Some(Critical)));
+    assert!(well().is_marked("h1"));
+    assert!(well().with("h3", |s| s.serf = Some(Passing)).seen("h3", &["ha2"], 0).is_marked("h1"));
+}
+
+#[test]
+fn a_second_host_within_the_hour_of_the_first_needs_the_same() {
+    let after = |minutes, open| {
+        Site::new(3, 4).dead("h2").incident("h1", 0, open, minutes).with("h1", |s| s.failed = true)
+    };
+    assert!(matches!(second(&after(5, true), "h2"), Second::NoHealthyHost { .. }));
+    assert!(after(5, true).all_see_healthy("h3").is_marked("h2"));
+    assert!(after(61, true).is_marked("h2"), "a stuck incident is a known case");
+    // Closed: one host alone, with the anchor.
+    assert!(matches!(after(5, false).no("h2"), No::NoAnchor(_)));
+    assert!(after(5, false).anchor().is_marked("h2"));
+}
+
+#[test]
+fn a_limit_that_a_person_set_needs_a_quorum_only() {
+    assert!(Site::new(3, 4).limit(2).dead("h1").dead("h2").is_marked("h1"));
+}
+
+// ---- the day's limit ----
+
+#[test]
+fn a_day_of_markings_by_votes_ends_with_a_person() {
+    let day = |hosts: usize, by_votes: usize| {
+        let mut site = Site::new(3, hosts).dead("h1");
+        for n in 0..by_votes {
+            site = site.incident(&format!("h{}", n + 2), 0, n % 2 == 0, 120 + 60 * i64::try_from(n).unwrap());
+        }
+        site
+    };
+    assert!(day(20, 3).is_marked("h1"));
+    assert_eq!(day(20, 4).no("h1"), No::Day { marked: 4, limit: 4 });
+    assert!(day(60, 5).is_marked("h1"));
+    assert_eq!(day(60, 6).no("h1"), No::Day { marked: 6, limit: 6 });
+    assert!(day(20, 4).policy(|p| p.storm_limit_day = Some(5)).is_marked("h1"));
+    let mut ordered = day(20, 4);
+    ordered.0.incidents[0].by_votes = false;
+    assert!(ordered.is_marked("h1"), "what a person ordered is not counted");
+    let mut yesterday = day(20, 4);
+    yesterday.0.incidents[0].opened_at =
+        noon() - jiff::SignedDuration::from_hours(24) - jiff::SignedDuration::from_secs(1);
+    assert!(yesterday.is_marked("h1"));
+}
+
+// ---- judged again, with the incident open ----
+
+#[test]
+fn whoever_was_marked_is_judged_again_by_every_guard() {
+    let marked = |site: Site| site.incident("h1", 0, true, 1).with("h1", |s| s.failed = true);
+    let again = |site: &Site| decide_again(&site.0, &host("h1"));
+    assert!(matches!(again(&marked(dead())), Decision::Mark(_)));
+    assert!(matches!(again(&marked(two_of(3, 4))), Decision::Mark(_)));
+    let no = |site: Site| match again(&marked(site)) {
+        Decision::No(no) => no,
+        Decision::Mark(proof) => panic!("{proof:?}"),
+    };
+    assert!(matches!(no(two_of(3, 4).dead("h4")), No::Storm(_)), "more failed since");
+    assert!(matches!(no(two_of(3, 4).observer("ha1", None)), No::Second(_)));
+    assert!(matches!(no(dead().cooldown(STORM, 1)), No::Cooldown { .. }));
+    assert!(matches!(no(many(1, &["h1"]).incident("h2", 0, false, 5)), No::NoAnchor(_)));
+    assert!(matches!(no(dead().with("h1", |s| s.maintenance = Some("m".into()))), No::Maintenance(_)));
+    let day = dead().policy(|p| p.storm_limit_day = Some(1));
+    assert!(matches!(again(&marked(day)), Decision::Mark(_)), "the day's limit is about markings");
+}
+
 // ---- storm guard ----
 
 #[test]
-fn the_default_limit_is_a_tenth_of_the_hosts_but_no_more_than_ha_nodes() {
-    for (ha_nodes, hosts, limit) in [(3, 1, 1), (3, 19, 1), (3, 20, 2), (3, 500, 3), (1, 500, 1), (0, 0, 1)] {
-        assert_eq!(guards(&Site::new(ha_nodes, hosts).0).limit, limit);
+fn the_default_limit_is_a_tenth_of_the_hosts_and_two_where_all_of_three_ha_nodes_say_so() {
+    let limits = |ha_nodes, hosts| {
+        let limits = guards(&Site::new(ha_nodes, hosts).0).limits;
+        (limits.by_quorum, limits.by_all)
+    };
+    for (ha_nodes, hosts, expected) in [
+        (3, 1, (1, 1)),
+        (3, 3, (1, 1)),
+        (3, 4, (1, 2)),
+        (3, 19, (1, 2)),
+        (3, 20, (2, 2)),
+        (3, 500, (3, 3)),
+        (1, 500, (1, 1)),
+        (2, 19, (1, 1)),
+        (0, 0, (1, 1)),
+    ] {
+        assert_eq!(limits(ha_nodes, hosts), expected, "{ha_nodes} HA nodes, {hosts} hosts");
     }
 }
 
@@ -267,12 +433,13 @@ fn probes_that_fall_behind_hide_no_host_that_gossip_has_lost_too() {
 }
 
 #[test]
-fn open_incidents_and_those_of_the_last_hour_count_and_older_ones_do_not() {
+fn incidents_of_the_last_hour_count_and_older_ones_do_not_however_open_they_are() {
     let two = |open, minutes| many(2, &["h1", "h2"]).incident("h3", 0, open, minutes);
-    is_storm(&two(true, 5), "h1");
-    is_storm(&two(true, 6000), "h1");
-    is_storm(&two(false, 60), "h1");
-    assert!(two(false, 61).is_marked("h1"));
+    for open in [true, false] {
+        is_storm(&two(open, 5), "h1");
+        is_storm(&two(open, 60), "h1");
+        assert!(two(open, 61).is_marked("h1"), "a known case, {open}");
+    }
     // A clock that is ahead at its opening only lengthens the hour.
     is_storm(&two(false, -600), "h1");
 }
@@ -334,7 +501,7 @@ fn a_storm_names_the_incidents_that_are_counted_because_nobody_can_read_them() {
     let site = many(1, &["h1"]).unreadable_incident("h7", 3).incident("h8", 0, true, 5);
     assert_eq!(is_storm(&site, "h1"), (3, 1));
     let text = site.no("h1").text();
-    assert!(text.contains("nobody can read them: h7@3") && !text.contains("h8"), "{text}");
+    assert!(text.contains("nobody can read them: h7@3") && !text.contains("h8@"), "{text}");
     // Of a domain's storm only the domain's own.
     let rack = |hosts: &[&str]| Domain {
         name: "rack1".into(),
@@ -356,10 +523,21 @@ fn a_domain_has_a_limit_of_its_own() {
     let site = many(3, &["h1", "h2"]);
     let inside = site.clone().policy(|p| p.domains = vec![rack(&["H1", "h2"], 1)]);
     let No::Storm(storm) = inside.no("h1") else { panic!("{:?}", inside.no("h1")) };
-    assert_eq!((storm.domain.as_deref(), storm.counted, storm.limit), (Some("rack1"), 2, 1));
+    assert_eq!((storm.domain.as_deref(), storm.hosts.len(), storm.limit), (Some("rack1"), 2, 1));
     for domain in [rack(&["h1", "h2"], 2), rack(&["h1", "h10"], 1)] {
         assert!(site.clone().policy(|p| p.domains = vec![domain]).is_marked("h1"));
     }
+    // The rack's storm is the rack's: whoever fails elsewhere is marked, and its cool-down is about the rack too.
+    let elsewhere = many(3, &["h1", "h2", "h9"]).policy(|p| p.domains = vec![rack(&["h1", "h2"], 1)]);
+    assert!(elsewhere.is_marked("h9") && !elsewhere.is_marked("h1"));
+    let rests = |domain: &str| {
+        let cause = Cause::Storm { counted: 2, limit: 1, domains: vec![domain.into()], hosts: Vec::new() };
+        many(3, &["h1", "h9"]).policy(|p| p.domains = vec![rack(&["h1", "h2"], 1)]).cooldown(cause, 5)
+    };
+    assert!(rests("rack1").is_marked("h9"));
+    assert!(matches!(rests("rack1").no("h1"), No::Cooldown { .. }));
+    // Nobody can say who was in a domain that the policy no longer has.
+    assert!(matches!(rests("rack7").no("h9"), No::Cooldown { .. }));
     // One alone within the hour after another of its rack.
     let after = many(3, &["h1"]).incident("h2", 0, false, 30);
     let after = after.policy(|p| p.domains = vec![rack(&["h1", "h2"], 1)]);
@@ -381,6 +559,9 @@ fn every_no_says_something_to_a_person() {
         many(1, &["h1", "h2"]).no("h1"),
         many(1, &["h1"]).incident("h2", 0, false, 1).no("h1"),
         Site::new(1, 1).dead("h1").no("h1"),
+        two_of(3, 4).observer("ha1", None).no("h1"),
+        Site::new(3, 4).dead("h1").dead("h2").no("h1"),
+        dead().policy(|p| p.storm_limit_day = Some(1)).incident("h9", 0, true, 90).no("h1"),
     ];
     for no in &noes {
         assert!(no.text().len() > 10 && !no.text().contains("HaNodeName("), "{}", no.text());

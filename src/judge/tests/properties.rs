@@ -7,7 +7,7 @@ use super::site::{Site, ha, host};
 use crate::judge::decision::{Decision, No};
 use crate::judge::freshness::Freshness;
 use crate::judge::guard::guards;
-use crate::judge::scene::{Anchor, Subject, Testimony};
+use crate::judge::scene::{Anchor, KnownIncident, Subject, Testimony};
 use crate::names::{Epoch, HaNodeName, HostName};
 use crate::store::SerfHealth;
 use crate::tree::observer::PlaneAnswer;
@@ -169,10 +169,11 @@ proptest! {
         let found = guards(&site.0);
         for name in every_host().iter().filter(|name| site.is_marked(name)) {
             prop_assert!(found.suspects.contains(&host(name)), "whoever is marked is a suspect");
-            if found.counted() > found.limit {
+            if found.counted() > found.limits.by_all {
                 prop_assert_eq!(found.suspects.len(), 1);
                 prop_assert!(matches!(site.0.anchor, Anchor::Reached(_)));
-                prop_assert!(!site.0.incidents.iter().any(|i| i.open));
+                let of_now = |i: &&KnownIncident| found.incidents.contains(i.id.host());
+                prop_assert!(!site.0.incidents.iter().filter(of_now).any(|i| i.open));
             }
         }
     }

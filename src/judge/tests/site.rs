@@ -40,6 +40,7 @@ pub(super) fn record(observer: &str, fails: u64) -> ObserverRecord {
         interval_ms: 10_000,
         indices: Vec::new(),
         life: ObserverLife { boot_id: "b".into(), boottime_ms: 86_400_000, seen_healthy: true },
+        sees_healthy: Vec::new(),
         at: noon(),
         why: String::new(),
     }
@@ -116,6 +117,22 @@ impl Site {
         self
     }
 
+    /// These observers see another host healthy, and say so in all their records of failing ones.
+    pub(super) fn sees_healthy(mut self, healthy: &str, observers: &[&str]) -> Self {
+        for testimony in self.0.subjects.values_mut().flat_map(|s| s.testimonies.values_mut()) {
+            if observers.iter().any(|name| testimony.record.observer == ha(name)) {
+                testimony.record.sees_healthy.push(host(healthy));
+            }
+        }
+        self
+    }
+
+    /// All observers do.
+    pub(super) fn all_see_healthy(self, healthy: &str) -> Self {
+        let all: Vec<String> = self.0.observers.keys().map(ToString::to_string).collect();
+        self.sees_healthy(healthy, &all.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     /// The observer's own `serfHealth`.
     pub(super) fn observer(mut self, name: &str, serf: Option<SerfHealth>) -> Self {
         self.0.observers.get_mut(&ha(name)).unwrap().serf = serf;
@@ -132,6 +149,7 @@ impl Site {
             id: IncidentId::new(host(name), Epoch(epoch)),
             open,
             opened_at: noon() - SignedDuration::from_mins(minutes_ago),
+            by_votes: true,
             is_readable: true,
         });
         self

@@ -1,53 +1,65 @@
 //! Beginning a cool-down, and the local marker of a lost leader.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::evidence::Seen;
-use crate::judge::guard::{Guards, Storm};
+use crate::judge::guard::{Belief, Guards};
 use crate::judge::scene::Cooling;
 use crate::keys;
-use crate::names::HaNodeName;
+use crate::names::{HaNodeName, HostName};
 use crate::store::{Op, Store, StoreError, TxnOutcome};
-use crate::tree::cooldown::{Cause, Cooldown};
+use crate::tree::cooldown::{Cause, Cooldown, MOST_HOSTS};
 use crate::tree::record::{Record, bytes};
 
 /// Left in the run folder by whoever met a Consul without a leader; the next marker that finds one
 /// again turns it into a cool-down.
 pub const LEADER_LOST: &str = "leader-lost";
 
-/// What the guards call for, if anything.
+/// What the guards call for, if anything. A storm is one only if a quorum sees it.
 pub fn cause(guards: &Guards, me: Option<&HaNodeName>, leader_was_lost: bool) -> Option<Cause> {
-    if let Some(Storm { counted, limit, .. }) = guards.storm {
-        return Some(Cause::Storm { counted, limit });
+    match (guards.belief, guards.storms.first()) {
+        (Belief::Quorum, Some(first)) => {
+            let hosts: BTreeSet<&HostName> = guards.storms.iter().flat_map(|storm| &storm.hosts).collect();
+            let whole_site = guards.storms.iter().any(|storm| storm.domain.is_none());
+            let domains = guards.storms.iter().filter_map(|storm| storm.domain.clone());
+            Some(Cause::Storm {
+                counted: hosts.len(),
+                limit: first.limit,
+                domains: if whole_site { Vec::new() } else { domains.collect() },
+                hosts: hosts.into_iter().take(MOST_HOSTS).cloned().collect(),
+            })
+        }
+        (Belief::Quorum | Belief::TooFew, _) if leader_was_lost => Some(Cause::LeaderLost),
+        (Belief::Quorum | Belief::TooFew, _) => {
+            me.filter(|me| guards.doubtful.contains(*me)).map(|me| Cause::SelfDoubt { observer: me.clone() })
+        }
     }
-    if leader_was_lost {
-        return Some(Cause::LeaderLost);
-    }
-    me.filter(|me| guards.doubtful.contains(*me)).map(|me| Cause::SelfDoubt { observer: me.clone() })
 }
 
-/// Writes the cool-down, compared with what was read. One in force is written anew only when half of
-/// it has passed, so that a storm does not become a storm of writes; and one observer's doubt takes
-/// the place of neither a cool-down for all nor of another observer's. Says whether this cause has its
-/// cool-down now; where somebody else wrote meanwhile (or removed one that was over) it has not yet.
+/// What has to be written for a cause, if anything: the cool-down in force may cover it already, or stand in its way.
+pub fn due(seen: &Seen, cause: Cause) -> Option<Cause> {
+    match seen.scene.cooling.as_ref().filter(|cooling| cooling.is_on()) {
+        None => Some(cause),
+        Some(present) => match beside(present, &cause, seen.scene.policy.cooldown) {
+            Beside::Covered | Beside::InTheWay => None,
+            Beside::Replaces(with) => Some(with),
+        },
+    }
+}
+
+/// Writes a cool-down that is due, compared with what was read. Says whether it is there; where somebody else wrote
+/// meanwhile it is not.
 pub async fn begin(
     store: &dyn Store,
     clock: &dyn Clock,
     seen: &Seen,
     cause: Cause,
 ) -> Result<bool, StoreError> {
-    let length = seen.scene.policy.cooldown;
-    if let Some(present) = seen.scene.cooling.as_ref().filter(|c| c.is_on()) {
-        match beside(present, &cause, length) {
-            Beside::Covered => return Ok(true),
-            Beside::InTheWay => return Ok(false),
-            Beside::Replaces => {}
-        }
-    }
-    let cooldown =
-        Cooldown { version: Cooldown::VERSION, cause, began_at: clock.wall(), seconds: length.as_secs() };
+    let seconds = seen.scene.policy.cooldown.as_secs();
+    let cooldown = Cooldown { version: Cooldown::VERSION, cause, began_at: clock.wall(), seconds };
     let op = Op::replace(keys::COOLDOWN, bytes(&cooldown), seen.tree.get(keys::COOLDOWN));
     Ok(matches!(store.transact(&[op]).await?, TxnOutcome::Committed(_)))
 }
@@ -57,18 +69,70 @@ pub async fn begin(
 enum Beside {
     /// It is in force for this cause as well.
     Covered,
-    /// It is another observer's, whose votes must rest on.
+    /// It is about others, whose rest must not be cut short by one observer's doubt.
     InTheWay,
-    /// It is written anew.
-    Replaces,
+    /// This is written in its place.
+    Replaces(Cause),
 }
 
+/// One is written anew only when half of it has passed, so that a storm does not become a storm of writes. No cause
+/// shortens the rest of anybody: domains that are over their limit one after the other rest together, counted anew, and
+/// a storm beside an observer that doubted itself is the whole site's.
 fn beside(present: &Cooling, cause: &Cause, length: Duration) -> Beside {
-    match (present.cause.silences(), cause.silences()) {
-        (None, Some(_)) => Beside::Covered,
-        (Some(resting), Some(doubtful)) if resting != doubtful => Beside::InTheWay,
-        (Some(_), Some(_)) | (None, None) if present.left > length / 2 => Beside::Covered,
-        (Some(_), Some(_)) | (None, None) | (Some(_), None) => Beside::Replaces,
+    let anew = |with: Cause| match present.left > length / 2 {
+        true => Beside::Covered,
+        false => Beside::Replaces(with),
+    };
+    match (&present.cause, cause) {
+        (Cause::SelfDoubt { observer: resting }, Cause::SelfDoubt { observer }) => {
+            match resting == observer {
+                true => anew(cause.clone()),
+                false => Beside::InTheWay,
+            }
+        }
+        (Cause::SelfDoubt { .. }, Cause::Storm { .. } | Cause::LeaderLost) => {
+            Beside::Replaces(everybody(cause))
+        }
+        (Cause::Storm { domains, .. }, Cause::SelfDoubt { .. }) if !domains.is_empty() => Beside::InTheWay,
+        (Cause::Storm { .. } | Cause::LeaderLost, Cause::SelfDoubt { .. }) => Beside::Covered,
+        (Cause::Storm { domains: resting, .. }, Cause::Storm { domains, .. }) if !resting.is_empty() => {
+            match !domains.is_empty() && domains.iter().all(|domain| resting.contains(domain)) {
+                true => anew(together(resting, cause)),
+                false => Beside::Replaces(together(resting, cause)),
+            }
+        }
+        // The whole site rests, and a domain of it with the rest: when that is over, the domain is looked at again.
+        (Cause::Storm { .. } | Cause::LeaderLost, Cause::Storm { domains, .. }) if !domains.is_empty() => {
+            Beside::Covered
+        }
+        (Cause::Storm { .. } | Cause::LeaderLost, Cause::Storm { .. } | Cause::LeaderLost) => {
+            anew(cause.clone())
+        }
+    }
+}
+
+/// The same cause, of the whole site.
+fn everybody(cause: &Cause) -> Cause {
+    match cause.clone() {
+        Cause::Storm { counted, limit, hosts, .. } => {
+            Cause::Storm { counted, limit, domains: Vec::new(), hosts }
+        }
+        other @ (Cause::SelfDoubt { .. } | Cause::LeaderLost) => other,
+    }
+}
+
+/// A storm in domains, and those that rest already; of the whole site it stays.
+fn together(resting: &[String], cause: &Cause) -> Cause {
+    match cause.clone() {
+        Cause::Storm { counted, limit, mut domains, hosts } => {
+            if !domains.is_empty() {
+                domains.extend(
+                    resting.iter().filter(|name| !domains.contains(name)).cloned().collect::<Vec<_>>(),
+                );
+            }
+            Cause::Storm { counted, limit, domains, hosts }
+        }
+        other @ (Cause::SelfDoubt { .. } | Cause::LeaderLost) => other,
     }
 }
 
@@ -107,21 +171,44 @@ pub fn remove_marker(run_dir: &Path) {
 mod tests {
     use super::*;
 
+    fn doubt(name: &str) -> Cause {
+        Cause::SelfDoubt { observer: name.parse().unwrap() }
+    }
+
+    fn storm(domains: &[&str]) -> Cause {
+        let domains = domains.iter().map(|name| (*name).to_owned()).collect();
+        Cause::Storm { counted: 3, limit: 1, domains, hosts: Vec::new() }
+    }
+
+    fn found(present: Cause, left: u64, cause: &Cause) -> Beside {
+        beside(&Cooling { cause: present, left: Duration::from_secs(left) }, cause, Duration::from_secs(900))
+    }
+
     #[test]
     fn no_cause_takes_the_place_of_a_stronger_one_or_of_another_observers() {
-        let doubt = |name: &str| Cause::SelfDoubt { observer: name.parse().unwrap() };
-        let length = Duration::from_secs(900);
-        let found = |present: Cause, left: u64, cause: &Cause| {
-            beside(&Cooling { cause: present, left: Duration::from_secs(left) }, cause, length)
-        };
         for left in [1, 450, 900] {
-            assert_eq!(found(Cause::LeaderLost, left, &doubt("ha1")), Beside::Covered, "{left}");
+            for all in [Cause::LeaderLost, storm(&[])] {
+                assert_eq!(found(all, left, &doubt("ha1")), Beside::Covered, "{left}");
+            }
             assert_eq!(found(doubt("ha1"), left, &doubt("ha2")), Beside::InTheWay, "{left}");
-            assert_eq!(found(doubt("ha1"), left, &Cause::LeaderLost), Beside::Replaces, "{left}");
+            assert_eq!(found(doubt("ha1"), left, &storm(&[])), Beside::Replaces(storm(&[])), "{left}");
+            assert_eq!(found(storm(&["a"]), left, &doubt("ha1")), Beside::InTheWay, "{left}");
         }
-        for cause in [Cause::LeaderLost, doubt("ha1")] {
+        for cause in [Cause::LeaderLost, doubt("ha1"), storm(&[]), storm(&["a"])] {
             assert_eq!(found(cause.clone(), 451, &cause), Beside::Covered);
-            assert_eq!(found(cause.clone(), 450, &cause), Beside::Replaces, "half of it has passed");
+            assert_eq!(found(cause.clone(), 450, &cause), Beside::Replaces(cause), "half of it has passed");
         }
+    }
+
+    #[test]
+    fn a_storm_in_one_domain_neither_ends_the_rest_of_another_nor_of_an_observer() {
+        for left in [1, 450, 900] {
+            assert_eq!(found(storm(&["a"]), left, &storm(&["b"])), Beside::Replaces(storm(&["b", "a"])));
+            assert_eq!(found(storm(&["a"]), left, &storm(&[])), Beside::Replaces(storm(&[])));
+            assert_eq!(found(storm(&[]), left, &storm(&["a"])), Beside::Covered, "it rests with all others");
+            assert_eq!(found(doubt("ha1"), left, &storm(&["a"])), Beside::Replaces(storm(&[])));
+        }
+        assert_eq!(found(storm(&["a", "b"]), 451, &storm(&["b"])), Beside::Covered);
+        assert_eq!(found(storm(&["a", "b"]), 450, &storm(&["b"])), Beside::Replaces(storm(&["b", "a"])));
     }
 }

@@ -122,7 +122,11 @@ fn evidence(
         votes,
         quorum: proof.map_or(0, |p| p.quorum),
         serf: subject.serf.map_or("absent".into(), |serf| format!("{serf:?}").to_lowercase()),
-        storm: format!("{} of at most {} hosts suspect or open", guards.counted(), guards.limit),
+        storm: format!(
+            "{} of at most {} hosts suspect, or with an incident of the last hour",
+            guards.counted(),
+            guards.limits.by_all
+        ),
         anchor: match &seen.scene.anchor {
             Anchor::Reached(what) => Some(format!("{what} reached")),
             Anchor::NotReached(what) => Some(format!("{what} not reached")),

@@ -1,6 +1,7 @@
 //! Judge, mark, look again: until nothing is left to mark.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::cooldown;
 use super::open::{AddOrderError, Ground, Opened, add_order, open, verdict_line};
@@ -10,11 +11,11 @@ use crate::chain::chain;
 use crate::evidence::{About, EvidenceError, Seen, Witness, look};
 use crate::incident::record::Order;
 use crate::judge::decision::{Decision, No, decide_with};
-use crate::judge::guard::{Guards, guards};
+use crate::judge::guard::{Belief, Guards, guards};
 use crate::judge::scene::Subject;
 use crate::judge::verdict::CannotTell;
 use crate::keys;
-use crate::names::{HostName, IncidentId};
+use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::store::StoreError;
 use crate::tree::cooldown::Cause;
 use crate::tree::machine::consul_node;
@@ -102,6 +103,31 @@ async fn this_is_no_twin(witness: &Witness<'_>, seen: &Seen) -> Result<(), MarkE
 /// judged on a fresh look. Above any storm limit that makes sense, below for ever.
 const MOST_ROUNDS: usize = 64;
 
+/// Looks that a run takes once more, an interval later, because what the first saw may have been a moment: a storm, an
+/// observer that doubts itself, too few that can be believed. The sweep's check has time for as many.
+const MOST_SECOND_LOOKS: usize = 2;
+
+/// What is looked at twice before anything follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Doubt {
+    /// A cool-down is due: in these failure domains, none for the whole site or for one observer.
+    Cooldown(Option<HaNodeName>, Vec<String>),
+    /// Too few observers can be believed while a host fails.
+    TooFew,
+}
+
+impl Doubt {
+    fn of(guards: &Guards, due: Option<&Cause>) -> Option<Self> {
+        match due {
+            Some(Cause::Storm { domains, .. }) => Some(Doubt::Cooldown(None, domains.clone())),
+            Some(Cause::SelfDoubt { observer }) => Some(Doubt::Cooldown(Some(observer.clone()), Vec::new())),
+            // It was met twice already.
+            Some(Cause::LeaderLost) => None,
+            None => (guards.belief == Belief::TooFew && !guards.suspects.is_empty()).then_some(Doubt::TooFew),
+        }
+    }
+}
+
 /// Judges until nothing is left to mark; a line per host that was asked about or is a suspect.
 /// What was marked before an error is in `marked` all the same.
 ///
@@ -109,12 +135,15 @@ const MOST_ROUNDS: usize = 64;
 /// There is no evidence, or Consul did not take what was to be written.
 pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line>) -> Result<(), MarkError> {
     let mut asked = BTreeSet::new();
+    let mut second_looks = 0;
+    let mut seen_once: Option<Doubt> = None;
     for look_number in 0..MOST_ROUNDS {
         let about = match (&request.hosts, request.sweep) {
             (_, true) => About::All,
             (named, false) if !named.is_empty() => About::Hosts(named.clone()),
             (_, false) => About::Suspects,
         };
+        let began = witness.clock.boottime();
         let seen = look(witness, about, false).await.map_err(|source| {
             if source.is_no_leader() {
                 cooldown::leave_marker(&witness.run_dir);
@@ -125,24 +154,49 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
             this_is_no_twin(witness, &seen).await?;
             warn_of_lost_votes(&seen);
         }
-        let guards = guards(&seen.scene);
-        let begins = keep_cool(witness, &seen, &guards).await;
         asked = asked_about(request, &seen);
         asked.retain(|host| !marked.iter().any(|line| line.host == *host));
+        let took = witness.clock.boottime().saturating_duration_since(began);
+        if took > seen.deadline {
+            // What it saw is of then, and nothing of now follows from it.
+            tracing::warn!(?took, deadline = ?seen.deadline, "this look was slept through, looking again");
+            continue;
+        }
+        let guards = guards(&seen.scene);
+        let due = what_is_due(witness, &seen, &guards).await;
+        let doubt = Doubt::of(&guards, due.as_ref());
+        let begins = match &doubt {
+            // Written when it is seen for the second time.
+            Some(now) if seen_once.as_ref() != Some(now) => None,
+            _ => keep_cool(witness, &seen, due).await,
+        };
         let (lines, moved) = round(witness, request, &seen, &guards, &asked, begins.as_ref()).await?;
         let (newly, rest): (Vec<Line>, Vec<Line>) =
             lines.into_iter().partition(|l| matches!(l.result, LineResult::Marked | LineResult::Ordered));
         let again = moved || !newly.is_empty();
         marked.extend(newly);
-        if !again {
-            marked.extend(rest);
-            return Ok(());
+        if again {
+            continue;
+        }
+        match doubt {
+            Some(now) if seen_once.as_ref() != Some(&now) && second_looks < MOST_SECOND_LOOKS => {
+                tracing::info!(doubt = ?now, "seen once; looking again in a moment");
+                second_looks += 1;
+                seen_once = Some(now);
+                witness.clock.sleep(seen.scene.policy.probe_interval.min(LONGEST_PAUSE)).await;
+            }
+            _ => {
+                marked.extend(rest);
+                return Ok(());
+            }
         }
     }
     let unjudged = asked.into_iter().filter(|host| !marked.iter().any(|line| line.host == *host));
     let lines: Vec<Line> = unjudged
         .map(|host| {
-            let why = format!("not judged: the tree moved in each of {MOST_ROUNDS} looks");
+            let why = format!(
+                "not judged: in each of {MOST_ROUNDS} looks the tree moved, or this machine was asleep"
+            );
             let next = Some(format!("nova-ha-mark-failed {host}"));
             Line { next, ..no_line(&host, None, why, true) }
         })
@@ -150,6 +204,9 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
     marked.extend(lines);
     Ok(())
 }
+
+/// Whatever the policy's interval, nobody waits longer for a second look.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// An HA node that nobody can read has no vote: a person mends it before the others are too few.
 fn warn_of_lost_votes(seen: &Seen) {
@@ -168,24 +225,37 @@ fn asked_about(request: &Request, seen: &Seen) -> BTreeSet<HostName> {
     }
 }
 
-/// Begins a cool-down where one is due, and ends one that is over. Returns the cause for which this
-/// very run must not mark: what it judged on does not know of a cool-down that begins now, and one
-/// that could not be written holds all the same. (An observer's doubt only rests its own votes,
-/// which the guards know already.)
-async fn keep_cool(witness: &Witness<'_>, seen: &Seen, guards: &Guards) -> Option<Cause> {
+/// The cool-down that has to be written, if any; one that is over is removed.
+async fn what_is_due(witness: &Witness<'_>, seen: &Seen, guards: &Guards) -> Option<Cause> {
     let lost = cooldown::marker_is_there(&witness.run_dir);
-    let Some(cause) = cooldown::cause(guards, witness.me.as_ref(), lost) else {
-        if let Err(error) = cooldown::end(witness.store, seen).await {
-            tracing::warn!(%error, "cannot remove a cool-down that is over; the next run will");
-        }
-        return None;
-    };
+    let cause = cooldown::cause(guards, witness.me.as_ref(), lost);
+    if cause.is_none()
+        && let Err(error) = cooldown::end(witness.store, seen).await
+    {
+        tracing::warn!(%error, "cannot remove a cool-down that is over; the next run will");
+    }
+    let due = cooldown::due(seen, cause.clone()?);
+    if due.is_none() && lost && cause == Some(Cause::LeaderLost) {
+        cooldown::remove_marker(&witness.run_dir);
+    }
+    due
+}
+
+/// Begins a cool-down. Returns the cause for which this very run must not mark: what it judged on does not know of a
+/// cool-down that begins now, and one that could not be written holds all the same. (A storm and an observer's doubt
+/// are known to the guards already.)
+async fn keep_cool(witness: &Witness<'_>, seen: &Seen, due: Option<Cause>) -> Option<Cause> {
+    let cause = due?;
     match cooldown::begin(witness.store, witness.clock, seen, cause.clone()).await {
-        Ok(true) => cooldown::remove_marker(&witness.run_dir),
-        Ok(false) => tracing::info!("another cool-down stands or stood in the way; the next run looks again"),
+        Ok(true) if cause == Cause::LeaderLost => cooldown::remove_marker(&witness.run_dir),
+        Ok(true) => {}
+        Ok(false) => tracing::info!("somebody wrote meanwhile; the next run looks again"),
         Err(error) => tracing::warn!(%error, "cannot write the cool-down; this run marks nobody"),
     }
-    cause.silences().is_none().then_some(cause)
+    match cause {
+        Cause::LeaderLost => Some(cause),
+        Cause::Storm { .. } | Cause::SelfDoubt { .. } => None,
+    }
 }
 
 async fn round(
@@ -307,7 +377,9 @@ fn worth_a_line(no: &No, request: &Request) -> bool {
         | No::Maintenance(_)
         | No::Cooldown { .. }
         | No::Storm(_)
-        | No::NoAnchor(_) => true,
+        | No::NoAnchor(_)
+        | No::Second(_)
+        | No::Day { .. } => true,
     }
 }
 
@@ -326,7 +398,9 @@ fn incident_of(no: &No) -> Option<IncidentId> {
         | No::CannotTell(_)
         | No::Cooldown { .. }
         | No::Storm(_)
-        | No::NoAnchor(_) => None,
+        | No::NoAnchor(_)
+        | No::Second(_)
+        | No::Day { .. } => None,
     }
 }
 
@@ -335,12 +409,17 @@ fn next_of(no: &No, host: &HostName) -> Option<String> {
     match no {
         No::NotConfigured => Some("nova-ha host list".into()),
         No::NotReset { .. } => Some(format!("nova-ha reset {host} --by NAME")),
-        No::Cooldown { .. } | No::Storm(_) | No::NoAnchor(_) => Some("nova-ha status".into()),
+        No::Cooldown { .. } => Some(format!("nova-ha cooldown show; {}", by_hand(host))),
+        No::Storm(_) | No::NoAnchor(_) | No::Second(_) | No::Day { .. } => Some(by_hand(host)),
         No::CannotTell(_) if no.needs_attention() => Some(format!("nova-ha host show {host}")),
         No::CannotTell(_) | No::OpenIncident(_) | No::EpochSpent(_) | No::Maintenance(_) | No::Alive(_) => {
             None
         }
     }
+}
+
+fn by_hand(host: &HostName) -> String {
+    format!("if you have looked and it is dead: nova-ha-mark-failed {host} --by NAME")
 }
 
 fn no_line(host: &HostName, incident: Option<IncidentId>, because: String, attention: bool) -> Line {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::names::{Epoch, HaNodeName};
+use crate::names::{Epoch, HaNodeName, HostName};
 use crate::store::Entry;
 use crate::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
 use crate::tree::record::Record;
@@ -33,6 +33,8 @@ pub struct Context<'a> {
     pub interval: Duration,
     /// The observer's life.
     pub life: ObserverLife,
+    /// Other hosts that it sees healthy, the first by name.
+    pub sees_healthy: Vec<HostName>,
     /// Wall clock, for people.
     pub at: jiff::Timestamp,
 }
@@ -106,6 +108,7 @@ pub fn decide(findings: &Findings, before: Option<(&ObserverRecord, &Entry)>, co
         interval_ms: u64::try_from(context.interval.as_millis()).unwrap_or(u64::MAX),
         indices: indices(current.is_some(), before, context),
         life: context.life.clone(),
+        sees_healthy: context.sees_healthy.clone(),
         at: context.at,
         why: why(findings),
     });
@@ -184,6 +187,7 @@ mod tests {
                 threshold: 3,
                 interval: Duration::from_secs(10),
                 life: self.life.clone(),
+                sees_healthy: Vec::new(),
                 at: jiff::Timestamp::UNIX_EPOCH,
             };
             let before = self.record.as_ref().map(|(r, e)| (r, e));

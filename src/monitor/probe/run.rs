@@ -9,9 +9,10 @@ use super::report::Report;
 use super::run_dir::RunDir;
 use super::{count, planes};
 use crate::clock::{self, BootInstant, Clock};
+use crate::names::HostName;
 use crate::store::{Store, StoreError};
 use crate::tree::TreeError;
-use crate::tree::observer::ObserverLife;
+use crate::tree::observer::{MOST_HEALTHY, ObserverLife};
 
 /// Part of the deadline kept for recording what was found: a machine that uses up the whole of it
 /// is exactly the one whose failure must be written down.
@@ -68,11 +69,13 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
             boot_id: boot_id.clone(),
             boottime_ms: boottime_ms(),
         },
+        sees_healthy: Vec::new(),
         at: clock.wall(),
     };
+    let context = Context { sees_healthy: others_seen_healthy(settings, &run_dir, &context), ..context };
     let next = decide(&findings, before.record.as_ref().map(|(record, entry)| (record, entry)), &context);
     if next.verdict == Verdict::Healthy
-        && let Err(error) = run_dir.saw(&settings.machine, before.epoch, &boot_id)
+        && let Err(error) = run_dir.saw(&settings.machine, before.epoch, &boot_id, context.life.boottime_ms)
     {
         // It costs this observer's vote during its first minutes, not the host's health.
         tracing::warn!(host = name, %error, "cannot leave the mark of a healthy host");
@@ -103,6 +106,17 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
 fn tenths(time: Duration) -> Duration {
     const TENTH_NANOS: u32 = 100_000_000;
     Duration::new(time.as_secs(), time.subsec_nanos() / TENTH_NANOS * TENTH_NANOS)
+}
+
+/// The other hosts that this observer saw healthy just now: within an interval and the time of one run. That is less than
+/// it takes to vote, so none that died together with the host that is voted on is among them.
+fn others_seen_healthy(settings: &Settings, run_dir: &RunDir, context: &Context<'_>) -> Vec<HostName> {
+    let age = settings.interval.saturating_add(settings.deadline);
+    let since = context.life.boottime_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let mut hosts = run_dir.healthy_hosts(&context.life.boot_id, since);
+    hosts.retain(|host| host.as_str() != settings.machine.name());
+    hosts.truncate(MOST_HEALTHY);
+    hosts
 }
 
 /// What was found but could not be recorded is no evidence, and must not wake anyone to judge it.

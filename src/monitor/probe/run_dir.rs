@@ -1,7 +1,8 @@
 //! Marks on this machine that last until its next boot (`/run/nova-ha`).
 //!
-//! `seen/HOST` (`seen-peers/NAME` for an HA node) holds `EPOCH BOOT_ID` of the first healthy result
-//! of this boot: an observer that has just started may not vote on a host that it never saw alive.
+//! `seen/HOST` (`seen-peers/NAME` for an HA node) holds `EPOCH BOOT_ID BOOTTIME_MS` of the last healthy
+//! result of this boot: an observer that has just started may not vote on a host that it never saw alive, and two
+//! hosts that fail at once are believed only beside one that is seen healthy.
 //! `leader-lost` holds the boot id and the boot clock at which Consul had no leader; `mark-failed`
 //! turns it into a cool-down, as nothing can be written while there is no leader.
 
@@ -9,11 +10,14 @@ use std::io;
 use std::path::PathBuf;
 
 use super::args::Machine;
-use crate::names::Epoch;
-use crate::run_dir::write_whole;
+use crate::names::{Epoch, HostName};
+use crate::run_dir::{rewrite, write_whole};
 
 /// Name of the mark of a lost leader.
 pub const LEADER_LOST: &str = "leader-lost";
+
+/// How many marks are read for [`RunDir::healthy_hosts`].
+const MOST_READ: usize = 64;
 
 /// The folder of the marks.
 #[derive(Debug, Clone)]
@@ -41,17 +45,31 @@ impl RunDir {
         text.split_ascii_whitespace().nth(1) == Some(boot_id)
     }
 
-    /// Leaves the mark of a healthy machine, once per boot and epoch.
+    /// Leaves the mark of a healthy machine: its epoch, and this moment of this boot.
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn saw(&self, machine: &Machine, epoch: Epoch, boot_id: &str) -> io::Result<()> {
-        let path = self.seen(machine);
-        let text = format!("{epoch} {boot_id}\n");
-        if std::fs::read_to_string(&path).is_ok_and(|present| present == text) {
-            return Ok(());
-        }
-        write_whole(&path, &text)
+    pub fn saw(&self, machine: &Machine, epoch: Epoch, boot_id: &str, boottime_ms: u64) -> io::Result<()> {
+        rewrite(&self.seen(machine), &format!("{epoch} {boot_id} {boottime_ms}\n"))
+    }
+
+    /// Hosts seen healthy in this boot since then, by name. Of the first [`MOST_READ`] only: a storm must not have each
+    /// of a thousand failing probes read a thousand marks, and where none of so many is well nobody is believed.
+    pub fn healthy_hosts(&self, boot_id: &str, since_ms: u64) -> Vec<HostName> {
+        let Ok(folder) = std::fs::read_dir(self.root.join("seen")) else { return Vec::new() };
+        let mut names: Vec<HostName> =
+            folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        names.sort();
+        names.truncate(MOST_READ);
+        names.retain(|name| {
+            let path = self.root.join("seen").join(name.as_str());
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let mut words = text.split_ascii_whitespace().skip(1);
+            let same_boot = words.next() == Some(boot_id);
+            let at: Option<u64> = words.next().and_then(|word| word.parse().ok());
+            same_boot && at.is_some_and(|at| at >= since_ms)
+        });
+        names
     }
 
     /// Leaves the mark of a lost leader.
@@ -73,10 +91,29 @@ mod tests {
         let run = RunDir::at(folder.path().join("nova-ha"));
         let host = Machine::Host("node1".parse().unwrap());
         assert!(!run.has_seen(&host, "boot-a"));
-        run.saw(&host, Epoch(2), "boot-a").unwrap();
+        run.saw(&host, Epoch(2), "boot-a", 5000).unwrap();
         assert!(run.has_seen(&host, "boot-a"));
         assert!(!run.has_seen(&host, "boot-b"));
         assert!(!run.has_seen(&Machine::Peer("node1".parse().unwrap()), "boot-a"));
         assert!(!run.has_seen(&Machine::Host("node10".parse().unwrap()), "boot-a"));
+    }
+
+    #[test]
+    fn hosts_seen_healthy_are_those_of_this_boot_and_of_a_moment_ago() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::at(folder.path().join("nova-ha"));
+        assert!(run.healthy_hosts("boot-a", 0).is_empty(), "nothing was seen yet");
+        for (name, boot, at) in
+            [("node2", "boot-a", 5000), ("node1", "boot-a", 9000), ("node3", "boot-b", 9000)]
+        {
+            run.saw(&Machine::Host(name.parse().unwrap()), Epoch(0), boot, at).unwrap();
+        }
+        run.saw(&Machine::Peer("ha2".parse().unwrap()), Epoch(0), "boot-a", 9000).unwrap();
+        std::fs::write(folder.path().join("nova-ha/seen/node4"), "0 boot-a\n").unwrap();
+        let names =
+            |since| run.healthy_hosts("boot-a", since).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(5000), ["node1", "node2"]);
+        assert_eq!(names(5001), ["node1"]);
+        assert!(names(9001).is_empty());
     }
 }

@@ -86,8 +86,8 @@ impl Kind {
             Kind::ConfirmOff => row("confirm_off", "a person's word that a host is off", 1, 1),
             Kind::Cooldown => row("cooldown", "the cool-down", 1, 1),
             // The newest is the highest number in `crate::policy::ADDED`.
-            Kind::Policy => row("policy", "the policy", 1, 1),
-            Kind::Observer => row("observer", "an observer's record", 1, 1),
+            Kind::Policy => row("policy", "the policy", 1, 2),
+            Kind::Observer => row("observer", "an observer's record", 1, 2),
             Kind::Maintenance => row("maintenance", "a machine's maintenance", 1, 1),
             Kind::Names => row("names", "a machine's other names", 1, 1),
         }
