@@ -146,7 +146,10 @@ fn by_rule(
         .collect();
     let voters: Vec<HaNodeName> =
         votes.iter().filter(|(_, v)| *v == Vote::Dead).map(|(name, _)| name.clone()).collect();
-    let need = votes_needed(&scene.policy, electors.len());
+    let need = match subject.has_agent {
+        true => votes_needed(&scene.policy, electors.len()),
+        false => votes_needed(&scene.policy, electors.len()).max(passing(&electors)),
+    };
     if voters.len() >= need && voters.len() > 1 {
         return with_agent(subject, rule, voters, need, false);
     }
@@ -184,6 +187,12 @@ fn is_seen_to_answer(votes: &[(HaNodeName, Vote)], subject: &Subject) -> bool {
     of(true).any(|t| t.freshness == Freshness::Fresh || Some(t.modify_index) > last_failure)
 }
 
+/// How many are there to say anything. A host without an agent has the logins as its only sign of life: all of them have
+/// to find it dead, for a fault between some observers and the host would look the same.
+fn passing(electors: &[(&HaNodeName, &Observer)]) -> usize {
+    electors.iter().filter(|(_, observer)| observer.serf == Some(SerfHealth::Passing)).count()
+}
+
 enum Lone {
     May,
     MayNot(String),
@@ -199,7 +208,7 @@ fn lone_observer(scene: &Scene, electors: &[(&HaNodeName, &Observer)], votes: us
     if votes != 1 || configured > 2 || policy.quorum.is_some_and(|quorum| quorum > 1) {
         return Lone::Several;
     }
-    let passing = electors.iter().filter(|(_, o)| o.serf == Some(SerfHealth::Passing)).count();
+    let passing = passing(electors);
     let allowed = match (configured, passing) {
         (1, _) => policy.single_observer.unwrap_or(true),
         (_, 1) => policy.single_observer.unwrap_or(false),

@@ -226,10 +226,19 @@ fn an_agent_that_left_is_told_also_while_votes_are_missing() {
 }
 
 #[test]
-fn a_host_without_an_agent_by_configuration_needs_votes_only() {
+fn a_host_without_an_agent_by_configuration_needs_votes_only_but_of_all_that_are_there() {
     for serf in [None, Some(Critical), Some(Passing)] {
         let site = dead().with("h1", |s| (s.has_agent, s.serf) = (false, serf));
         assert!(site.is_marked("h1"));
+        // A quorum of two is not all three. With the third away it is all that are there.
+        for fails in [0, 2] {
+            let short = site.clone().seen("h1", &["ha3"], fails);
+            short.has_votes("h1", 2);
+            assert!(short.clone().observer("ha3", Some(Critical)).is_marked("h1"));
+            assert!(short.with("h1", |s| (s.has_agent, s.serf) = (true, Some(Critical))).is_marked("h1"));
+        }
+        let alone = site.observer("ha2", None).observer("ha3", None);
+        alone.has_votes("h1", 1);
     }
 }
 
