@@ -57,6 +57,62 @@ async fn one_bad_key_never_hides_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cooldown_is_shown_with_whom_it_is_about_and_ended_by_a_person() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "ha1"]).await.ok();
+    for host in ["node1", "node2", "node3"] {
+        site.run(&["host", "add", host]).await.ok();
+    }
+    assert!(site.run(&["cooldown", "show"]).await.out.contains("no cool-down is in force"));
+    let began = jiff::Timestamp::now();
+    let storm = |more: &str| {
+        format!(
+            r#"{{"version":1,"cause":{{"storm":{{"counted":2,"limit":1{more}}}}},"began_at":"{began}","seconds":900}}"#
+        )
+    };
+    let domain = r#","domains":["rack1"],"hosts":["node1","node2"]"#;
+    site.run(&["policy", "set", "domains", r#"[{"name":"rack1","hosts":["node1","node2"],"limit":1}]"#])
+        .await
+        .ok();
+    site.put("ha_cluster/cooldown", &storm(domain)).await;
+    // node1 still fails, and so does node3, which is not in that domain.
+    for host in ["node1", "node3"] {
+        let record = format!(
+            r#"{{"version":1,"observer":"ha1","epoch":0,"sequence":3,"fails":3,"threshold":3,"planes":{{}},"interval_ms":10000,
+                "indices":[],"life":{{"boot_id":"b","boottime_ms":1,"seen_healthy":true}},"at":"{began}","why":""}}"#
+        );
+        site.put(&format!("ha_cluster/compute_nodes/{host}/internal/observers/ha1"), &record).await;
+    }
+    let shown = site.run(&["cooldown", "show"]).await;
+    assert_eq!(shown.code, 3, "a host fails and is not marked: {}", shown.out);
+    for expected in
+        ["in domain rack1 (node1, node2)", "nobody in domain rack1", "nova-ha-mark-failed node1 --by NAME"]
+    {
+        assert!(shown.out.contains(expected), "{expected}: {}", shown.out);
+    }
+    let json = site.run(&["status", "--json"]).await.json();
+    assert_eq!(json["cooldown"]["failing"], serde_json::json!(["node1"]));
+    assert_eq!(json["cooldown"]["hosts"], serde_json::json!(["node1", "node2"]));
+    let status = site.run(&["status"]).await.out;
+    let status: Vec<&str> = status.split_whitespace().collect();
+    assert!(status.join(" ").contains("Failing now and not marked: node1"), "{status:?}");
+    // As a reader wrote it that knows no domains: the whole site rests.
+    site.put("ha_cluster/cooldown", &storm("")).await;
+    let json = site.run(&["cooldown", "show", "--json"]).await.json();
+    assert_eq!(json["failing"], serde_json::json!(["node1", "node3"]));
+
+    assert_eq!(site.run(&["cooldown", "end"]).await.code, 2, "who says so?");
+    let ended = site.run(&["cooldown", "end", "--by", "ann"]).await;
+    assert!(ended.code == 0 && ended.out.contains("ended by ann"), "{}", ended.out);
+    assert!(site.run(&["cooldown", "end", "--by", "ann"]).await.out.contains("already so"));
+    // One that nobody can read stops every judgement; it is ended all the same.
+    site.put("ha_cluster/cooldown", "{").await;
+    site.run(&["cooldown", "show"]).await.refused("ha_cluster/cooldown");
+    site.run(&["cooldown", "end", "--by", "ann"]).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_only_a_recovery_reads_is_shown_before_one_is_needed() {
     let site = Site::start().await;
     site.run(&["init"]).await.ok();

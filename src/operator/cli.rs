@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use super::confirm_off::ConfirmOffArgs;
+use super::cooldown::CooldownCommand;
 use super::generate::GenerateCommand;
 use super::ha_node::HaNodeCommand;
 use super::host::HostCommand;
@@ -12,8 +13,8 @@ use super::policy::PolicyCommand;
 use super::rejoin::RejoinArgs;
 use super::reset::ResetArgs;
 use super::{
-    Answer, OperatorError, confirm_off, generate, ha_node, host, incident, init, maintenance, policy, rejoin,
-    reset, status,
+    Answer, OperatorError, confirm_off, cooldown, generate, ha_node, host, incident, init, maintenance,
+    policy, rejoin, reset, status,
 };
 use crate::store::Store;
 
@@ -54,6 +55,9 @@ pub enum Command {
     /// A machine that is worked on is not marked as failed.
     #[command(subcommand)]
     Maintenance(MaintenanceCommand),
+    /// The time after a storm in which nobody is marked: why, whom it is about, and its end.
+    #[command(subcommand)]
+    Cooldown(CooldownCommand),
     /// What an operator may decide.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -77,6 +81,7 @@ pub async fn run(command: Command, store: &dyn Store) -> Result<Answer, Operator
         Command::Status => status::run(store).await,
         Command::Incident(command) => incident::run(command, store).await,
         Command::Maintenance(command) => maintenance::run(command, store).await,
+        Command::Cooldown(command) => cooldown::run(command, store).await,
         Command::Policy(command) => policy::run(command, store).await,
         Command::Generate(command) => generate::run(command, store).await,
         Command::Rejoin(args) => rejoin::run(args, store).await,

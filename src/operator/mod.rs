@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod commit;
 pub mod confirm;
 pub mod confirm_off;
+pub mod cooldown;
 pub mod error;
 pub mod generate;
 pub mod ha_node;
@@ -33,6 +34,7 @@ pub mod status;
 pub mod table;
 pub mod unprotected;
 pub mod watch;
+mod weak_points;
 
 pub use answer::Answer;
 pub use cli::Cli;

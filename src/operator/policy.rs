@@ -11,6 +11,8 @@ use super::cluster::Cluster;
 use super::commit::commit;
 use super::error::{held_back, tree};
 use super::table::Table;
+use super::weak_points::weak_points;
+use crate::columns::wrap;
 use crate::keys;
 use crate::policy::{Policy, since};
 use crate::store::{Op, Store};
@@ -116,6 +118,8 @@ async fn check(store: &dyn Store) -> Result<Answer, OperatorError> {
     #[derive(Serialize)]
     struct Checked {
         faults: Vec<String>,
+        /// What works, and promises less than one may think.
+        weak_points: Vec<String>,
     }
     let doing = "check the policy";
     let cluster = Cluster::read(store, doing).await?;
@@ -124,7 +128,8 @@ async fn check(store: &dyn Store) -> Result<Answer, OperatorError> {
         Err(error @ TreeError::Newer { .. }) => return Err(tree(doing)(error)),
         Err(error) => {
             let faults = vec![error.to_string()];
-            return Ok(Answer::new(faults.join("\n"), &Checked { faults })?.with_code(code(true, false)));
+            return Ok(Answer::new(faults.join("\n"), &Checked { faults, weak_points: Vec::new() })?
+                .with_code(code(true, false)));
         }
     };
     let mut faults = policy.faults();
@@ -133,8 +138,10 @@ async fn check(store: &dyn Store) -> Result<Answer, OperatorError> {
         true => "the policy can work\n".to_owned(),
         false => faults.iter().map(|fault| format!("{fault}\n")).collect(),
     };
+    let weak_points = weak_points(&policy, cluster.ha_nodes.len(), cluster.hosts.len());
+    let text = weak_points.iter().fold(text, |text, point| format!("{text}\nNOTE  {}\n", wrap(point, 6)));
     let faulty = !faults.is_empty();
-    Ok(Answer::new(text, &Checked { faults })?.with_code(code(faulty, false)))
+    Ok(Answer::new(text, &Checked { faults, weak_points })?.with_code(code(faulty, false)))
 }
 
 /// What cannot work with the machines that are there.

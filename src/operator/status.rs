@@ -6,18 +6,19 @@ use super::OperatorError;
 use super::answer::{Answer, code};
 use super::cloud::NovaSays;
 use super::cluster::{Catalog, Cluster, ConsulSays};
+use super::cooldown::CooldownView;
 use super::incident_view::{IncidentLine, incidents_table};
 use super::machine_view::{
-    Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, next_text, when,
+    Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, next_text,
 };
 use super::table::field;
 use super::watch::Watching;
+use super::weak_points::weak_points;
 use crate::columns::wrap;
 use crate::keys;
 use crate::names::HaNodeName;
 use crate::policy::Policy;
 use crate::store::Store;
-use crate::tree::cooldown::Cooldown;
 use crate::tree::storage::{Storage, Strategy};
 use crate::tree::{Snapshot, TreeError};
 
@@ -39,6 +40,8 @@ struct Status {
     is_warned: bool,
     /// What keeps the cluster as a whole from being protected.
     warnings: Vec<String>,
+    /// What the policy promises less than one may think; nothing waits for a person.
+    weak_points: Vec<String>,
     /// What is wrong with an HA node as a watcher, or with a host that Nova keeps out of service; each with what to type.
     remarks: Vec<Fault>,
     /// What Nova says of the hosts that we had disabled.
@@ -52,13 +55,6 @@ struct Quorum {
     needed: usize,
     passing: usize,
     configured: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct CooldownView {
-    cause: String,
-    began_at: jiff::Timestamp,
-    seconds_left: u64,
 }
 
 /// Shows it.
@@ -89,14 +85,8 @@ impl Status {
             })
             .collect();
         let policy = look(&mut faults, Policy::of(tree));
-        let cooldown: Option<Cooldown> = look(&mut faults, tree.record(keys::COOLDOWN)).flatten();
         let now = jiff::Timestamp::now();
-        // It is in force until an HA node has counted to its end and removed it.
-        let cooldown = cooldown.map(|cooldown| CooldownView {
-            cause: cooldown.cause.text(),
-            began_at: cooldown.began_at,
-            seconds_left: cooldown.about_left(now).as_secs(),
-        });
+        let cooldown = look(&mut faults, CooldownView::of(cluster, now)).flatten();
         let mut open_incidents = Vec::new();
         for id in &cluster.incidents {
             match IncidentLine::of(store, cluster, id).await {
@@ -115,6 +105,8 @@ impl Status {
             configured: ha_nodes.len(),
         });
         let mut warnings = warnings(catalog, quorum.as_ref(), cooldown.as_ref());
+        let weak_points =
+            policy.as_ref().map_or_else(Vec::new, |policy| weak_points(policy, ha_nodes.len(), hosts.len()));
         if !policy.as_ref().is_some_and(|policy| policy.allow_unidentified_bmc) {
             warnings.extend(cluster.ha_nodes.iter().filter_map(|node| unidentified(tree, node)));
         }
@@ -137,6 +129,7 @@ impl Status {
             cooldown,
             quorum,
             warnings,
+            weak_points,
             faults,
         }
     }
@@ -189,6 +182,9 @@ impl Status {
                 text += &format!("WARNING  {}\n", wrap(warning, 9));
             }
         }
+        for point in &self.weak_points {
+            text += &format!("\nNOTE  {}\n", wrap(point, 6));
+        }
         if !self.remarks.is_empty() {
             text.push('\n');
             for remark in &self.remarks {
@@ -223,14 +219,13 @@ fn warnings(catalog: &Catalog, quorum: Option<&Quorum>, cooldown: Option<&Cooldo
             q.passing, q.configured, q.needed
         ));
     }
-    if let Some(c) = cooldown {
+    if let Some(q) = quorum.filter(|q| q.passing == q.needed && q.passing < q.configured) {
         warnings.push(format!(
-            "cool-down since {}: nobody is marked for about another {} s ({})",
-            when(c.began_at),
-            c.seconds_left,
-            c.cause
+            "{} of {} HA nodes pass in Consul: with one less nobody can be marked",
+            q.passing, q.configured
         ));
     }
+    warnings.extend(cooldown.map(CooldownView::warning));
     warnings
 }
 
@@ -248,5 +243,3 @@ fn unidentified(tree: &Snapshot, node: &HaNodeName) -> Option<String> {
         )
     })
 }
-
-
