@@ -30,7 +30,7 @@ pub enum EvidenceError {
 }
 
 impl EvidenceError {
-    /// Whether Consul had no leader: then a cool-down follows.
+    /// Whether Consul had no leader, as far as this machine can tell.
     pub fn is_no_leader(&self) -> bool {
         let source = match self {
             EvidenceError::Store { source, .. }

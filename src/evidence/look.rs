@@ -300,9 +300,9 @@ pub(super) fn testimonies(
     }
     let life = witness.map(Witness::life);
     let me = witness.and_then(|w| w.me.clone());
-    let own = me.as_ref().and_then(|name| records.get(name)).map(|(record, _)| record.clone());
+    let own = me.as_ref().and_then(|name| records.get(name)).cloned();
     let yardstick = match (&own, &life) {
-        (Some(record), Some(life)) => freshness::yardstick(record, life),
+        (Some((record, index)), Some(life)) => freshness::yardstick(record, *index, life),
         _ => None,
     };
     Ok(records
@@ -335,7 +335,7 @@ fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, 
 /// Asked only where a rule needs it: one or two observers, or more cases than the limit.
 async fn anchor(witness: &Witness<'_>, scene: &Scene) -> Result<Anchor, EvidenceError> {
     let guards = guards(scene);
-    if scene.observers.len() > 2 && !guards.is_crowded {
+    if scene.observers.len() > 2 && !guards.over.is_crowded {
         return Ok(Anchor::NotAsked);
     }
     let mut candidates = scene.policy.anchors.clone();

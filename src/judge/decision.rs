@@ -143,7 +143,7 @@ pub fn decide_with(scene: &Scene, guards: &Guards, host: &HostName) -> Decision 
         return no(No::Maintenance(why.clone()));
     }
     let verdict = judge(scene, host.as_str(), subject, &guards.doubtful);
-    let storm = guards.storm_of(scene, host);
+    let storm = guards.over.storm_of(scene, host);
     let proof = match (verdict, storm) {
         (Verdict::Dead(proof), _) => proof,
         (Verdict::Alive(why), _) => return no(No::Alive(why)),
@@ -166,14 +166,14 @@ pub fn decide_with(scene: &Scene, guards: &Guards, host: &HostName) -> Decision 
     {
         return no(No::Cooldown { left: cooling.left, cause: cooling.cause.text() });
     }
-    if guards.alone_in(scene, host).is_some() {
+    if guards.over.alone_in(scene, host).is_some() {
         match &scene.anchor {
             Anchor::Reached(_) => {}
             Anchor::NotReached(why) => return no(No::NoAnchor(why.clone())),
             Anchor::NotAsked => return no(No::NoAnchor("none was asked".into())),
         }
     }
-    if guards.needs_all
+    if guards.over.needs_all
         && let Err(why) = believed(scene, guards, host, subject, &proof)
     {
         return no(No::Second(why));

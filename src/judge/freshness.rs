@@ -52,8 +52,13 @@ pub fn own(record: &ObserverRecord, life: &Life) -> Freshness {
 }
 
 /// The index that a foreign record must have been written after, if our own record can say.
-pub fn yardstick(own_record: &ObserverRecord, life: &Life) -> Option<u64> {
-    if own(own_record, life) != Freshness::Fresh || own_record.fails == 0 {
+/// `own_index` is that of the current write: one that is not above those before it is of another Consul, into which the tree
+/// was copied, and its order is not theirs.
+pub fn yardstick(own_record: &ObserverRecord, own_index: u64, life: &Life) -> Option<u64> {
+    if own(own_record, life) != Freshness::Fresh
+        || own_record.fails == 0
+        || own_record.indices.iter().any(|index| *index >= own_index)
+    {
         return None;
     }
     // `indices` are the writes before the current one; the probe empties the list when its writes

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::freshness::Freshness;
-use super::limit::{Storm, apply};
+use super::limit::{Over, over};
 use super::scene::{KnownIncident, Scene, Subject, Testimony};
 use super::verdict::{electors, votes_needed};
 use crate::names::{HaNodeName, HostName};
@@ -41,15 +41,8 @@ pub struct Guards {
     pub incidents: BTreeSet<HostName>,
     /// The site's limits.
     pub limits: StormLimits,
-    /// The site or the failure domains that are over their limit, where more than one host is at stake.
-    pub storms: Vec<Storm>,
-    /// The same where exactly one host fails now, and none has an incident of the last hour that is still open:
-    /// that one may always be marked, given the anchor, so that small sites are protected too.
-    pub alone: Vec<Storm>,
-    /// Whether the site or a failure domain counts more than a quorum is enough for: the answer may hang on the anchor.
-    pub is_crowded: bool,
-    /// Whether as many fail as only all HA nodes together may say, each beside another host that it sees healthy.
-    pub needs_all: bool,
+    /// What is over a limit.
+    pub over: Over,
     /// Hosts marked by votes within a day.
     pub marked_in_a_day: usize,
 }
@@ -67,16 +60,6 @@ impl Guards {
     /// Hosts counted against the site's limit.
     pub fn counted(&self) -> usize {
         self.suspects.union(&self.incidents).count()
-    }
-
-    /// The storm that stops this host, if any does: one of the whole site before one of its domain.
-    pub fn storm_of(&self, scene: &Scene, host: &HostName) -> Option<&Storm> {
-        self.storms.iter().find(|storm| storm.holds(scene, host))
-    }
-
-    /// What it is over the limit of, alone.
-    pub(super) fn alone_in(&self, scene: &Scene, host: &HostName) -> Option<&Storm> {
-        self.alone.iter().find(|storm| storm.holds(scene, host))
     }
 }
 
@@ -126,24 +109,13 @@ pub fn guards(scene: &Scene) -> Guards {
         .filter(|(name, hosts)| hosts.len() > limits.by_all || silenced == Some(**name))
         .map(|(name, _)| (*name).clone())
         .collect();
-    let incidents = opened_since(scene, INCIDENTS_COUNT_HOURS).map(|i| i.id.host().clone()).collect();
+    let incidents: BTreeSet<HostName> =
+        opened_since(scene, INCIDENTS_COUNT_HOURS).map(|i| i.id.host().clone()).collect();
     let (belief, suspects) = suspects_of_the_site(scene, &seen, &doubtful, &incidents, limits.by_all);
     let marked_in_a_day =
         opened_since(scene, MARKINGS_COUNT_HOURS).filter(|incident| incident.by_votes).count();
-    let mut guards = Guards {
-        doubtful,
-        belief,
-        suspects,
-        incidents,
-        limits,
-        storms: Vec::new(),
-        alone: Vec::new(),
-        is_crowded: false,
-        needs_all: false,
-        marked_in_a_day,
-    };
-    apply(scene, &mut guards);
-    guards
+    let over = over(scene, &suspects, &incidents, limits);
+    Guards { doubtful, belief, suspects, incidents, limits, over, marked_in_a_day }
 }
 
 fn opened_since(scene: &Scene, hours: i64) -> impl Iterator<Item = &KnownIncident> {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::guard::Guards;
 use super::scene::Scene;
 use crate::names::{HostName, IncidentId};
-use crate::policy::Domain;
+use crate::policy::{Domain, StormLimits};
 use crate::tree::cooldown::Cause;
 
 /// More hosts at once than the site's limit, or a failure domain's.
@@ -90,36 +89,78 @@ impl Scope<'_> {
     }
 }
 
-/// Compares what the guards counted with the limits.
-pub(super) fn apply(scene: &Scene, guards: &mut Guards) {
-    let limits = guards.limits;
-    weigh(scene, guards, Scope::Site, limits.by_all, limits.by_quorum);
-    for domain in &scene.policy.domains {
-        weigh(scene, guards, Scope::Domain(domain), domain.limit, domain.limit);
+/// What is over a limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Over {
+    /// The site or the failure domains that are over their limit, where more than one host is at stake.
+    pub storms: Vec<Storm>,
+    /// The same where exactly one host fails now, and none has an incident of the last hour that is still open:
+    /// that one may always be marked, given the anchor, so that small sites are protected too.
+    pub alone: Vec<Storm>,
+    /// Whether as many fail as only all HA nodes together may say, each beside another host that it sees healthy.
+    pub needs_all: bool,
+    /// Whether the site or a failure domain counts more than a quorum is enough for: the answer may hang on the anchor.
+    pub is_crowded: bool,
+}
+
+impl Over {
+    /// The storm that stops this host, if any does: one of the whole site before one of its domain.
+    pub fn storm_of(&self, scene: &Scene, host: &HostName) -> Option<&Storm> {
+        self.storms.iter().find(|storm| storm.holds(scene, host))
+    }
+
+    /// What it is over the limit of, alone.
+    pub(super) fn alone_in(&self, scene: &Scene, host: &HostName) -> Option<&Storm> {
+        self.alone.iter().find(|storm| storm.holds(scene, host))
     }
 }
 
-/// One scope. Beyond `plain` one host alone needs the anchor and several need all votes, beyond `most` several
+/// Compares suspects, and hosts with an incident of the last hour, with the limits.
+pub(super) fn over(
+    scene: &Scene,
+    suspects: &BTreeSet<HostName>,
+    incidents: &BTreeSet<HostName>,
+    limits: StormLimits,
+) -> Over {
+    let site = weigh(scene, suspects, incidents, Scope::Site, limits);
+    scene.policy.domains.iter().fold(site, |all, domain| {
+        let limits = StormLimits { by_quorum: domain.limit, by_all: domain.limit };
+        let of_domain = weigh(scene, suspects, incidents, Scope::Domain(domain), limits);
+        Over {
+            storms: [all.storms, of_domain.storms].concat(),
+            alone: [all.alone, of_domain.alone].concat(),
+            needs_all: all.needs_all || of_domain.needs_all,
+            is_crowded: all.is_crowded || of_domain.is_crowded,
+        }
+    })
+}
+
+/// One scope. Beyond `by_quorum` one host alone needs the anchor and several need all votes, beyond `by_all` several
 /// are a storm.
-fn weigh(scene: &Scene, guards: &mut Guards, scope: Scope<'_>, most: usize, plain: usize) {
+fn weigh(
+    scene: &Scene,
+    suspects: &BTreeSet<HostName>,
+    incidents: &BTreeSet<HostName>,
+    scope: Scope<'_>,
+    limits: StormLimits,
+) -> Over {
     let hosts: BTreeSet<HostName> =
-        guards.suspects.union(&guards.incidents).filter(|host| scope.has(host)).cloned().collect();
-    if hosts.len() <= plain {
-        return;
+        suspects.union(incidents).filter(|host| scope.has(host)).cloned().collect();
+    let mut over = Over::default();
+    if hosts.len() <= limits.by_quorum {
+        return over;
     }
-    guards.is_crowded = true;
-    let failing = guards.suspects.iter().filter(|host| scope.has(host)).count();
-    let at_work = scene
-        .incidents
-        .iter()
-        .any(|i| i.open && guards.incidents.contains(i.id.host()) && scope.has(i.id.host()));
-    let is_over = hosts.len() > most;
+    over.is_crowded = true;
+    let failing = suspects.iter().filter(|host| scope.has(host)).count();
+    let is_of_now = |host: &HostName| incidents.contains(host) && scope.has(host);
+    let at_work = scene.incidents.iter().any(|i| i.open && is_of_now(i.id.host()));
+    let is_over = hosts.len() > limits.by_all;
     let storm = Storm {
         domain: match scope {
             Scope::Site => None,
             Scope::Domain(domain) => Some(domain.name.clone()),
         },
-        limit: most,
+        limit: limits.by_all,
         unreadable: scene
             .incidents
             .iter()
@@ -131,8 +172,9 @@ fn weigh(scene: &Scene, guards: &mut Guards, scope: Scope<'_>, most: usize, plai
     match (failing, at_work) {
         // Nobody fails beyond the cases that are known.
         (0, _) => {}
-        (1, false) => guards.alone.push(Storm { limit: plain, ..storm }),
-        (_, _) if is_over => guards.storms.push(storm),
-        (_, _) => guards.needs_all = true,
+        (1, false) => over.alone.push(Storm { limit: limits.by_quorum, ..storm }),
+        (_, _) if is_over => over.storms.push(storm),
+        (_, _) => over.needs_all = true,
     }
+    over
 }

@@ -8,7 +8,7 @@ use super::scene::{Observer, Subject, Testimony};
 use crate::names::HaNodeName;
 use crate::policy::{Policy, Rule};
 use crate::store::SerfHealth;
-use crate::tree::observer::PlaneAnswer;
+use crate::tree::observer::{KEPT_INDICES, ObserverRecord, PlaneAnswer};
 
 /// What one observer says of one machine under one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum NoVote {
         /// Which.
         plane: String,
     },
-    /// It started recently and has not seen the machine healthy since.
+    /// It started, or had no Consul leader, recently and has not seen the machine healthy since.
     NeverSeenHealthy,
     /// It sees more failing than can be believed.
     DoubtsItself,
@@ -60,7 +60,9 @@ impl NoVote {
             NoVote::OtherEpoch => "record of another epoch".into(),
             NoVote::BelowThreshold { fails, threshold } => format!("{fails} of {threshold} fails"),
             NoVote::PlaneUnknown { plane } => format!("cannot judge plane {plane}"),
-            NoVote::NeverSeenHealthy => "started recently, never saw it healthy".into(),
+            NoVote::NeverSeenHealthy => {
+                "started or had no Consul leader recently, and has not seen it healthy since".into()
+            }
             NoVote::DoubtsItself => "sees too much failing, doubts itself".into(),
         }
     }
@@ -99,7 +101,7 @@ pub fn vote(
         // "All of no planes failed" would be true; the original shot hosts that way.
         return Vote::None(NoVote::PlaneUnknown { plane: "(the rule names none)".into() });
     }
-    let mut fewest = record.fails;
+    let mut fewest = record.fails.min(in_a_row(record));
     for name in &rule.planes {
         match record.planes.get(name) {
             Some(plane) => match plane.answer {
@@ -113,11 +115,23 @@ pub fn vote(
     if fewest < threshold {
         return Vote::None(NoVote::BelowThreshold { fails: fewest, threshold });
     }
-    let started_recently = Duration::from_millis(record.life.boottime_ms) < policy.cooldown;
+    // Met no leader for longer than an election: the same doubt as after an own start.
+    let since = record.life.boottime_ms.saturating_sub(record.life.leaderless_ms.unwrap_or(0));
+    let started_recently = Duration::from_millis(since) < policy.cooldown;
     if started_recently && !record.life.seen_healthy {
         return Vote::None(NoVote::NeverSeenHealthy);
     }
     Vote::Dead
+}
+
+/// How many of its last writes follow on each other, as far as the record tells. The counters outlast a gap (Consul was away,
+/// the observer was off or asleep), and what was counted before one says nothing of now. They go on counting for the storm
+/// guard: on observers short of CPU, hosts that die together must not stop being suspects.
+fn in_a_row(record: &ObserverRecord) -> u64 {
+    match record.indices.len() {
+        KEPT_INDICES => u64::MAX,
+        before => u64::try_from(before).unwrap_or(0).saturating_add(1),
+    }
 }
 
 /// A line per observer that does not vote, for people.

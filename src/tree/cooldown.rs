@@ -36,7 +36,8 @@ pub enum Cause {
         /// The observer.
         observer: HaNodeName,
     },
-    /// Consul had no leader.
+    /// Consul had no leader: nothing writes this any more, and whoever finds it heeds it. Each HA node rests its own votes
+    /// now, in its records ([`super::observer::ObserverLife`]).
     LeaderLost,
 }
 

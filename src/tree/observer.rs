@@ -1,5 +1,6 @@
 //! `internal/observers/{ha-node}`: evidence, written by the probe itself while a machine fails.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -40,8 +41,12 @@ pub struct ObserverLife {
     pub boot_id: String,
     /// CLOCK_BOOTTIME of the observer at the write, in milliseconds.
     pub boottime_ms: u64,
-    /// Whether the observer has seen this machine healthy since its own start.
+    /// Whether the observer has seen this machine healthy since its own start, and since `leaderless_ms`.
     pub seen_healthy: bool,
+    /// CLOCK_BOOTTIME in milliseconds at which the observer's Consul had no leader for the last time, if it had none for
+    /// longer than an election in this boot: from then on it is as if the observer had started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaderless_ms: Option<u64>,
 }
 
 /// One observer's view of one machine. Written alone, by its only writer.
@@ -82,6 +87,11 @@ pub struct ObserverRecord {
 
 impl Record for ObserverRecord {
     const VERSION: u64 = Kind::Observer.newest();
+
+    fn stored(&self) -> Cow<'_, Self> {
+        let uses_nothing_new = self.sees_healthy.is_empty() && self.life.leaderless_ms.is_none();
+        Cow::Owned(Self { version: if uses_nothing_new { 1 } else { 2 }, ..self.clone() })
+    }
 }
 
 /// How many healthy hosts a record names. They are the first by name, so that all observers name the same.

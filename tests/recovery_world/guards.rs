@@ -115,7 +115,9 @@ fn a_storm_stops_the_failure_domain_that_it_is_in_and_its_cooldown_does_too() {
     let policy = r#"{"version":1,"storm_limit":3,"domains":[{"name":"rack1","hosts":["compute1","compute2"],"limit":1}]}"#;
     stage.with(|u| {
         u.kv.put(keys::POLICY, policy);
-        ["compute1", "compute2", "compute7"].map(|name| u.dies(name));
+        for name in ["compute1", "compute2", "compute7"] {
+            u.dies(name);
+        }
     });
     stage.wait(Duration::from_secs(40));
     let lines = judge(&stage, "ha1");

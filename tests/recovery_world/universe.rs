@@ -299,6 +299,7 @@ impl Universe {
                 boot_id: format!("boot-{}", probe.observer),
                 boottime_ms: u64::try_from(self.now.as_millis()).unwrap(),
                 seen_healthy: true,
+                leaderless_ms: None,
             },
             sees_healthy: self.hosts_alive_but(&probe.subject),
             at: wall(self.now),

@@ -37,14 +37,14 @@ fn an_own_record_of_another_boot_is_stale_however_its_times_compare() {
     for now in [0, 100_000, 110_000] {
         let other = Life { boot_id: "another".into(), ..life(now) };
         assert_eq!(own(&record, &other), Freshness::Stale);
-        assert_eq!(yardstick(&written(3, &[10, 20]), &other), None);
+        assert_eq!(yardstick(&written(3, &[10, 20]), 100, &other), None);
     }
 }
 
 #[test]
 fn an_own_record_from_the_future_of_this_boot_tells_nothing() {
     assert_eq!(own(&written(3, &[]), &life(99_999)), Freshness::CannotTell);
-    assert_eq!(yardstick(&written(3, &[10, 20]), &life(99_999)), None);
+    assert_eq!(yardstick(&written(3, &[10, 20]), 100, &life(99_999)), None);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn hostile_numbers_in_an_own_record_do_not_panic() {
             record.life.boottime_ms = boottime_ms;
             for now in [0, u64::MAX] {
                 let _ = own(&record, &life(now));
-                let _ = yardstick(&record, &life(now));
+                let _ = yardstick(&record, 100, &life(now));
             }
         }
     }
@@ -71,14 +71,14 @@ fn the_yardstick_is_the_own_write_of_two_intervals_ago() {
         (&[5, 10, 20], Some(10)),
         (&[1, 5, 10, 20], Some(10)),
     ] {
-        assert_eq!(yardstick(&written(3, indices), &life(110_000)), expected, "{indices:?}");
+        assert_eq!(yardstick(&written(3, indices), 100, &life(110_000)), expected, "{indices:?}");
     }
 }
 
 #[test]
 fn a_stale_or_healthy_own_record_is_no_yardstick() {
-    assert_eq!(yardstick(&written(3, &[10, 20]), &life(130_000)), None);
-    assert_eq!(yardstick(&written(0, &[10, 20]), &life(110_000)), None);
+    assert_eq!(yardstick(&written(3, &[10, 20]), 100, &life(130_000)), None);
+    assert_eq!(yardstick(&written(0, &[10, 20]), 100, &life(110_000)), None);
 }
 
 #[test]
@@ -91,4 +91,14 @@ fn a_foreign_record_is_fresh_only_when_written_after_the_yardstick() {
     ] {
         assert_eq!(foreign(index, yardstick), expected);
     }
+}
+
+#[test]
+fn an_own_record_whose_index_is_not_above_those_before_it_is_no_yardstick() {
+    let of = |index| yardstick(&written(3, &[10, 20]), index, &life(110_000));
+    assert_eq!(
+        [of(21), of(20), of(5)],
+        [Some(10), None, None],
+        "a tree that was imported into another Consul"
+    );
 }

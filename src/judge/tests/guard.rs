@@ -204,7 +204,7 @@ fn one_that_doubts_itself_beside_one_that_gossip_lost_is_neither_a_storm_nor_a_d
     assert_eq!(site.proof("h1").voters, [ha("ha2"), ha("ha3")]);
     let flap = site.clone().observer("ha3", Some(Critical));
     let found = guards(&flap.0);
-    assert!(found.belief == Belief::TooFew && found.storms.is_empty(), "{found:?}");
+    assert!(found.belief == Belief::TooFew && found.over.storms.is_empty(), "{found:?}");
     flap.has_votes("h1", 1);
     // What a quorum agrees on is a storm, believed or not: h1 to h3 are lost to ha2 as well.
     let storm = flap.seen("h2", &["ha2"], 3).seen("h3", &["ha2"], 3);
@@ -219,7 +219,7 @@ fn two_ill_observers_that_lose_different_hosts_are_no_storm() {
         site = site.seen(&format!("h{n}"), &["ha1"], 50).seen(&format!("h{}", n + 10), &["ha2"], 50);
     }
     let found = guards(&site.0);
-    assert!(found.belief == Belief::TooFew && found.storms.is_empty(), "{found:?}");
+    assert!(found.belief == Belief::TooFew && found.over.storms.is_empty(), "{found:?}");
     assert!((1..=20).all(|n| !site.is_marked(&format!("h{n}"))));
 }
 

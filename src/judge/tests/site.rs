@@ -12,7 +12,7 @@ use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::policy::Policy;
 use crate::store::SerfHealth;
 use crate::tree::cooldown::Cause;
-use crate::tree::observer::{ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
+use crate::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
 
 pub(super) fn host(name: &str) -> HostName {
     name.parse().unwrap()
@@ -38,8 +38,14 @@ pub(super) fn record(observer: &str, fails: u64) -> ObserverRecord {
         threshold: 3,
         planes: [("management".to_owned(), PlaneRecord { answer, fails })].into(),
         interval_ms: 10_000,
-        indices: Vec::new(),
-        life: ObserverLife { boot_id: "b".into(), boottime_ms: 86_400_000, seen_healthy: true },
+        // Each of the writes before this one, as far as they are kept.
+        indices: (1..fails).map(|n| 10 * n).take(KEPT_INDICES).collect(),
+        life: ObserverLife {
+            boot_id: "b".into(),
+            boottime_ms: 86_400_000,
+            seen_healthy: true,
+            leaderless_ms: None,
+        },
         sees_healthy: Vec::new(),
         at: noon(),
         why: String::new(),
@@ -218,6 +224,15 @@ pub(super) fn plane(name: &'static str, answer: PlaneAnswer, fails: u64) -> impl
 pub(super) fn started(ago: Duration, seen_healthy: bool) -> impl Fn(&mut Testimony) {
     move |t| {
         t.record.life.boottime_ms = u64::try_from(ago.as_millis()).unwrap();
+        t.record.life.seen_healthy = seen_healthy;
+    }
+}
+
+/// The observer had no Consul leader for long, until so long ago.
+pub(super) fn leaderless(ago: Duration, seen_healthy: bool) -> impl Fn(&mut Testimony) {
+    move |t| {
+        let ago = u64::try_from(ago.as_millis()).unwrap();
+        t.record.life.leaderless_ms = Some(t.record.life.boottime_ms - ago);
         t.record.life.seen_healthy = seen_healthy;
     }
 }

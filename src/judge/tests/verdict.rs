@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::site::{Site, ha, plane, started};
+use super::site::{Site, ha, host, leaderless, plane, started};
 use crate::judge::decision::No;
 use crate::judge::freshness::Freshness;
+use crate::judge::guard::guards;
 use crate::judge::scene::Testimony;
 use crate::judge::verdict::CannotTell;
 use crate::names::Epoch;
@@ -293,4 +294,40 @@ fn a_cold_start_of_the_whole_site_with_slow_hosts_shoots_nobody() {
             site.seen("h1", &[observer], 40).says("h1", observer, started(Duration::from_secs(400), false));
     }
     site.anchor().has_votes("h1", 0);
+}
+
+#[test]
+fn an_observer_that_had_no_leader_is_silent_until_it_saw_the_host_healthy_since_and_silences_nobody_else() {
+    let minute = Duration::from_secs(60);
+    takes_the_vote_away(leaderless(minute, false));
+    // It alone: an agent that starts, a minority that was cut off.
+    let one = dead().says("h1", "ha1", leaderless(minute, false));
+    assert_eq!(one.proof("h1").voters, [ha("ha2"), ha("ha3")]);
+    // The whole cluster.
+    let all = |ago, seen| {
+        ["ha1", "ha2", "ha3"].iter().fold(dead(), |site, name| site.says("h1", name, leaderless(ago, seen)))
+    };
+    all(minute, false).has_votes("h1", 0);
+    assert!(all(minute, true).is_marked("h1"));
+    assert!(all(Duration::from_secs(900), false).is_marked("h1"));
+}
+
+#[test]
+fn fails_before_a_gap_are_no_part_of_a_vote_and_still_make_a_suspect() {
+    let gap = |fails: u64, after: usize| {
+        let mut site = dead().seen("h1", &["ha1", "ha2", "ha3"], fails);
+        for t in site.subject("h1").testimonies.values_mut() {
+            t.record.indices.truncate(after);
+        }
+        site
+    };
+    // Two fails, an hour without Consul, and one more.
+    gap(3, 0).has_votes("h1", 0);
+    gap(60, 1).has_votes("h1", 0);
+    assert!(gap(60, 2).is_marked("h1"));
+    assert!(guards(&gap(3, 0).0).suspects.contains(&host("h1")));
+    // With a threshold above what is kept, the writes that are kept have to follow on each other.
+    let high = |fails, after| gap(fails, after).policy(|p| p.threshold = 8);
+    high(8, 3).has_votes("h1", 0);
+    assert!(high(8, 4).is_marked("h1"));
 }

@@ -1,7 +1,6 @@
-//! Beginning a cool-down, and the local marker of a lost leader.
+//! What calls for a cool-down, how it is written, and its end.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -14,17 +13,14 @@ use crate::store::{Op, Store, StoreError, TxnOutcome};
 use crate::tree::cooldown::{Cause, Cooldown, MOST_HOSTS};
 use crate::tree::record::{Record, bytes};
 
-/// Left in the run folder by whoever met a Consul without a leader; the next marker that finds one
-/// again turns it into a cool-down.
-pub const LEADER_LOST: &str = "leader-lost";
-
 /// What the guards call for, if anything. A storm is one only if a quorum sees it.
-pub fn cause(guards: &Guards, me: Option<&HaNodeName>, leader_was_lost: bool) -> Option<Cause> {
-    match (guards.belief, guards.storms.first()) {
+pub fn cause(guards: &Guards, me: Option<&HaNodeName>) -> Option<Cause> {
+    match (guards.belief, guards.over.storms.first()) {
         (Belief::Quorum, Some(first)) => {
-            let hosts: BTreeSet<&HostName> = guards.storms.iter().flat_map(|storm| &storm.hosts).collect();
-            let whole_site = guards.storms.iter().any(|storm| storm.domain.is_none());
-            let domains = guards.storms.iter().filter_map(|storm| storm.domain.clone());
+            let hosts: BTreeSet<&HostName> =
+                guards.over.storms.iter().flat_map(|storm| &storm.hosts).collect();
+            let whole_site = guards.over.storms.iter().any(|storm| storm.domain.is_none());
+            let domains = guards.over.storms.iter().filter_map(|storm| storm.domain.clone());
             Some(Cause::Storm {
                 counted: hosts.len(),
                 limit: first.limit,
@@ -32,7 +28,6 @@ pub fn cause(guards: &Guards, me: Option<&HaNodeName>, leader_was_lost: bool) ->
                 hosts: hosts.into_iter().take(MOST_HOSTS).cloned().collect(),
             })
         }
-        (Belief::Quorum | Belief::TooFew, _) if leader_was_lost => Some(Cause::LeaderLost),
         (Belief::Quorum | Belief::TooFew, _) => {
             me.filter(|me| guards.doubtful.contains(*me)).map(|me| Cause::SelfDoubt { observer: me.clone() })
         }
@@ -143,28 +138,6 @@ pub async fn end(store: &dyn Store, seen: &Seen) -> Result<(), StoreError> {
         store.transact(&[Op::DeleteCas(keys::COOLDOWN.into(), entry.modify_index)]).await?;
     }
     Ok(())
-}
-
-/// Leaves the marker. Best effort: where the folder cannot be written the lost leader is only logged.
-pub fn leave_marker(run_dir: &Path) {
-    let path = run_dir.join(LEADER_LOST);
-    if let Err(error) = std::fs::create_dir_all(run_dir).and_then(|()| std::fs::write(&path, b"")) {
-        tracing::warn!(path = %path.display(), %error, "Consul has no leader, and this cannot be remembered");
-    }
-}
-
-/// Whether a leader was lost since the last cool-down.
-pub fn marker_is_there(run_dir: &Path) -> bool {
-    run_dir.join(LEADER_LOST).exists()
-}
-
-/// Removes the marker, once its cool-down is written.
-pub fn remove_marker(run_dir: &Path) {
-    if let Err(error) = std::fs::remove_file(run_dir.join(LEADER_LOST))
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, "cannot remove the marker of a lost leader: another cool-down will follow");
-    }
 }
 
 #[cfg(test)]

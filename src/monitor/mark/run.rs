@@ -8,6 +8,7 @@ use super::open::{AddOrderError, Ground, Opened, add_order, open, verdict_line};
 use super::order::{Ordered, consider};
 use super::report::{Line, Result as LineResult};
 use crate::chain::chain;
+use crate::clock::BootInstant;
 use crate::evidence::{About, EvidenceError, Seen, Witness, look};
 use crate::incident::record::Order;
 use crate::judge::decision::{Decision, No, decide_with};
@@ -15,6 +16,7 @@ use crate::judge::guard::{Belief, Guards, guards};
 use crate::judge::scene::Subject;
 use crate::judge::verdict::CannotTell;
 use crate::keys;
+use crate::monitor::{leaderless, readers};
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::store::StoreError;
 use crate::tree::cooldown::Cause;
@@ -121,8 +123,7 @@ impl Doubt {
         match due {
             Some(Cause::Storm { domains, .. }) => Some(Doubt::Cooldown(None, domains.clone())),
             Some(Cause::SelfDoubt { observer }) => Some(Doubt::Cooldown(Some(observer.clone()), Vec::new())),
-            // It was met twice already.
-            Some(Cause::LeaderLost) => None,
+            Some(Cause::LeaderLost) => Some(Doubt::Cooldown(None, Vec::new())),
             None => (guards.belief == Belief::TooFew && !guards.suspects.is_empty()).then_some(Doubt::TooFew),
         }
     }
@@ -146,13 +147,16 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
         let began = witness.clock.boottime();
         let seen = look(witness, about, false).await.map_err(|source| {
             if source.is_no_leader() {
-                cooldown::leave_marker(&witness.run_dir);
+                remember_no_leader(witness);
             }
             MarkError::Evidence { source }
         })?;
         if look_number == 0 {
             this_is_no_twin(witness, &seen).await?;
             warn_of_lost_votes(&seen);
+            if let Err(error) = readers::leave(&witness.run_dir, &seen.formats) {
+                tracing::warn!(%error, "the probes here cannot be told what the HA nodes read: they write as before");
+            }
         }
         asked = asked_about(request, &seen);
         asked.retain(|host| !marked.iter().any(|line| line.host == *host));
@@ -165,12 +169,11 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
         let guards = guards(&seen.scene);
         let due = what_is_due(witness, &seen, &guards).await;
         let doubt = Doubt::of(&guards, due.as_ref());
-        let begins = match &doubt {
-            // Written when it is seen for the second time.
-            Some(now) if seen_once.as_ref() != Some(now) => None,
-            _ => keep_cool(witness, &seen, due).await,
-        };
-        let (lines, moved) = round(witness, request, &seen, &guards, &asked, begins.as_ref()).await?;
+        // Written when it is seen for the second time.
+        if doubt.is_none() || seen_once == doubt {
+            keep_cool(witness, &seen, due).await;
+        }
+        let (lines, moved) = round(witness, request, &seen, &guards, &asked).await?;
         let (newly, rest): (Vec<Line>, Vec<Line>) =
             lines.into_iter().partition(|l| matches!(l.result, LineResult::Marked | LineResult::Ordered));
         let again = moved || !newly.is_empty();
@@ -205,6 +208,13 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
     Ok(())
 }
 
+fn remember_no_leader(witness: &Witness<'_>) {
+    let now = witness.clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO));
+    if let Err(error) = leaderless::met(&witness.run_dir, &witness.boot_id, now) {
+        tracing::warn!(%error, "Consul has no leader, and this cannot be remembered");
+    }
+}
+
 /// Whatever the policy's interval, nobody waits longer for a second look.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -227,34 +237,23 @@ fn asked_about(request: &Request, seen: &Seen) -> BTreeSet<HostName> {
 
 /// The cool-down that has to be written, if any; one that is over is removed.
 async fn what_is_due(witness: &Witness<'_>, seen: &Seen, guards: &Guards) -> Option<Cause> {
-    let lost = cooldown::marker_is_there(&witness.run_dir);
-    let cause = cooldown::cause(guards, witness.me.as_ref(), lost);
+    let cause = cooldown::cause(guards, witness.me.as_ref());
     if cause.is_none()
         && let Err(error) = cooldown::end(witness.store, seen).await
     {
         tracing::warn!(%error, "cannot remove a cool-down that is over; the next run will");
     }
-    let due = cooldown::due(seen, cause.clone()?);
-    if due.is_none() && lost && cause == Some(Cause::LeaderLost) {
-        cooldown::remove_marker(&witness.run_dir);
-    }
-    due
+    cooldown::due(seen, cause?)
 }
 
-/// Begins a cool-down. Returns the cause for which this very run must not mark: what it judged on does not know of a
-/// cool-down that begins now, and one that could not be written holds all the same. (A storm and an observer's doubt
-/// are known to the guards already.)
-async fn keep_cool(witness: &Witness<'_>, seen: &Seen, due: Option<Cause>) -> Option<Cause> {
-    let cause = due?;
-    match cooldown::begin(witness.store, witness.clock, seen, cause.clone()).await {
-        Ok(true) if cause == Cause::LeaderLost => cooldown::remove_marker(&witness.run_dir),
+/// Begins a cool-down. This very run marks nobody that it is about, whether or not it could be written: a storm and an
+/// observer's doubt are known to the guards already.
+async fn keep_cool(witness: &Witness<'_>, seen: &Seen, due: Option<Cause>) {
+    let Some(cause) = due else { return };
+    match cooldown::begin(witness.store, witness.clock, seen, cause).await {
         Ok(true) => {}
         Ok(false) => tracing::info!("somebody wrote meanwhile; the next run looks again"),
-        Err(error) => tracing::warn!(%error, "cannot write the cool-down; this run marks nobody"),
-    }
-    match cause {
-        Cause::LeaderLost => Some(cause),
-        Cause::Storm { .. } | Cause::SelfDoubt { .. } => None,
+        Err(error) => tracing::warn!(%error, "cannot write the cool-down; the next run will"),
     }
 }
 
@@ -264,7 +263,6 @@ async fn round(
     seen: &Seen,
     guards: &Guards,
     asked: &BTreeSet<HostName>,
-    begins: Option<&Cause>,
 ) -> Result<(Vec<Line>, bool), MarkError> {
     let scene = &seen.scene;
     let mut lines = Vec::new();
@@ -282,28 +280,23 @@ async fn round(
         }
         let decision = decide_with(scene, guards, host);
         let subject = scene.subjects.get(host);
-        let (ground, because) = match (&decision, subject, begins) {
-            (Decision::Mark(_), _, Some(cause)) => {
-                let why = format!("a cool-down begins ({})", cause.text());
-                lines.push(no_line(host, None, why, true));
-                continue;
-            }
-            (Decision::Mark(proof), Some(_), None) => (Ground::Votes(proof), verdict_line(proof)),
-            (Decision::No(No::NotReset { failed: true, recovered: false }), Some(_), _) if request.sweep => {
+        let (ground, because) = match (&decision, subject) {
+            (Decision::Mark(proof), Some(_)) => (Ground::Votes(proof), verdict_line(proof)),
+            (Decision::No(No::NotReset { failed: true, recovered: false }), Some(_)) if request.sweep => {
                 (Ground::Key, "status/failed was written by hand; it is judged before the shot".to_owned())
             }
-            (Decision::No(No::CannotTell(_)), Some(subject), _) if is_unprotected(subject) => {
+            (Decision::No(No::CannotTell(_)), Some(subject)) if is_unprotected(subject) => {
                 lines.push(no_line(host, None, CannotTell::AgentAbsent.text(), true));
                 continue;
             }
-            (Decision::No(no), _, _) => {
+            (Decision::No(no), _) => {
                 if worth_a_line(no, request) {
                     let line = no_line(host, incident_of(no), no.text(), no.needs_attention());
                     lines.push(Line { next: next_of(no, host), ..line });
                 }
                 continue;
             }
-            (Decision::Mark(_), None, None) => continue,
+            (Decision::Mark(_), None) => continue,
         };
         let Some(subject) = subject else { continue };
         let opened = open(witness.store, seen, guards, host, subject, ground, &request.machine)

@@ -128,7 +128,9 @@ fn indices(same_epoch: bool, before: Option<(&ObserverRecord, &Entry)>, context:
     let interval = u64::try_from(context.interval.as_millis()).unwrap_or(u64::MAX);
     let follows = record.life.boot_id == context.life.boot_id
         && since.is_some_and(|since| since <= interval.saturating_mul(u64::from(FOLLOWS_WITHIN_INTERVALS)));
-    if record.fails == 0 || !follows {
+    // The tree was copied into another Consul since: its indices begin anew, and so do ours.
+    let is_another_order = record.indices.iter().any(|index| *index >= entry.modify_index);
+    if record.fails == 0 || !follows || is_another_order {
         return Vec::new();
     }
     let mut all = record.indices.clone();
@@ -168,7 +170,8 @@ mod tests {
 
     impl Tree {
         fn new() -> Self {
-            let life = ObserverLife { boot_id: "b".into(), boottime_ms: 1, seen_healthy: true };
+            let life =
+                ObserverLife { boot_id: "b".into(), boottime_ms: 1, seen_healthy: true, leaderless_ms: None };
             Self { record: None, epoch: Epoch(0), index: 100, life }
         }
 
@@ -244,6 +247,18 @@ mod tests {
         assert_eq!(tree.fails_after(10), 1);
         tree.probe(&[("m", Healthy)]);
         assert_eq!(tree.fails_after(10), 0, "healthy in between");
+    }
+
+    #[test]
+    fn indices_that_go_back_begin_anew() {
+        let mut tree = Tree::new();
+        assert_eq!([tree.fails_after(0), tree.fails_after(10), tree.fails_after(10)], [0, 1, 2]);
+        // Its tree was imported into another Consul, which counts from the beginning.
+        let (_, entry) = tree.record.as_mut().unwrap();
+        entry.modify_index = 7;
+        assert_eq!(tree.fails_after(10), 0);
+        tree.index = 20;
+        assert_eq!(tree.record().fails, 4, "the counters go on");
     }
 
     #[test]

@@ -9,7 +9,9 @@ use super::report::Report;
 use super::run_dir::RunDir;
 use super::{count, planes};
 use crate::clock::{self, BootInstant, Clock};
+use crate::monitor::{leaderless, readers};
 use crate::names::HostName;
+use crate::policy::Policy;
 use crate::store::{Store, StoreError};
 use crate::tree::TreeError;
 use crate::tree::observer::{MOST_HEALTHY, ObserverLife};
@@ -43,15 +45,12 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
         Ok(id) => id.to_string(),
         Err(error) => return Report::fault(Some(name), &error.to_string()),
     };
-    let boottime_ms = || {
-        let up = clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO));
-        u64::try_from(up.as_millis()).unwrap_or(u64::MAX)
-    };
+    let began_at = since_boot(clock);
     let before = match evidence::read(store, settings).await {
         Ok(before) => before,
         Err(error) => {
             if let TreeError::Read { source, .. } = &error {
-                note_lost_leader(source, &run_dir, &boot_id, boottime_ms());
+                note_lost_leader(source, settings, clock, &boot_id);
             }
             return Report::fault_with_next(Some(name), &explain(&error), error.hint().as_deref());
         }
@@ -59,26 +58,53 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
     let kept = settings.deadline / KEPT_FOR_WRITING;
     let time = tenths(settings.deadline.saturating_sub(kept).saturating_sub(began.elapsed()));
     let findings = planes::look(settings, &before.access, time).await;
+    let now = since_boot(clock);
+    if let Some(took) = slept_through(began_at, now, settings.deadline) {
+        let why = format!(
+            "this run was asleep: it took {} s, at most {:?} are allowed; what it saw is not recorded",
+            took.as_secs(),
+            settings.deadline
+        );
+        return Report::fault(Some(name), &why);
+    }
+    let absence = leaderless::last_absence(&settings.run_dir, &boot_id);
+    let seen_healthy = run_dir.has_seen(&settings.machine, &boot_id, absence);
+    let may_say_all = readers::observer_version(&settings.run_dir) >= readers::HAS_ALL;
+    let leaderless_ms = absence.filter(|_| may_say_all);
     let context = Context {
         observer: &settings.observer,
         epoch: before.epoch,
         threshold: settings.threshold,
         interval: settings.interval,
         life: ObserverLife {
-            seen_healthy: run_dir.has_seen(&settings.machine, &boot_id),
+            seen_healthy,
             boot_id: boot_id.clone(),
-            boottime_ms: boottime_ms(),
+            boottime_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            leaderless_ms,
         },
         sees_healthy: Vec::new(),
         at: clock.wall(),
     };
-    let context = Context { sees_healthy: others_seen_healthy(settings, &run_dir, &context), ..context };
+    let context = match may_say_all {
+        true => Context { sees_healthy: others_seen_healthy(settings, &run_dir, &context), ..context },
+        false => context,
+    };
     let next = decide(&findings, before.record.as_ref().map(|(record, entry)| (record, entry)), &context);
     if next.verdict == Verdict::Healthy
         && let Err(error) = run_dir.saw(&settings.machine, before.epoch, &boot_id, context.life.boottime_ms)
     {
         // It costs this observer's vote during its first minutes, not the host's health.
         tracing::warn!(host = name, %error, "cannot leave the mark of a healthy host");
+    }
+    // An older HA node would take such a record for a vote.
+    let is_recent = |at: u64| now.saturating_sub(Duration::from_millis(at)) < Policy::default().cooldown;
+    if !may_say_all
+        && !seen_healthy
+        && absence.is_some_and(is_recent)
+        && next.record.as_ref().is_some_and(|record| record.fails > 0)
+    {
+        let why = "Consul had no leader recently, and an HA node with an older nova-ha could not read that";
+        return unrecorded(name, &findings, &next, settings, why);
     }
     match evidence::write(store, settings, &before, &next).await {
         Ok(Written::Done) => {}
@@ -89,7 +115,7 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
             return Report::fault_with_next(Some(name), &namesake.to_string(), Some(&namesake.hint()));
         }
         Err(error) => {
-            note_lost_leader(&error, &run_dir, &boot_id, boottime_ms());
+            note_lost_leader(&error, settings, clock, &boot_id);
             return unrecorded(name, &findings, &next, settings, &error.to_string());
         }
     }
@@ -132,9 +158,19 @@ fn unrecorded(
     Report { planes: next.planes.clone(), ..Report::fault(Some(name), &format!("not recorded: {why}")) }
 }
 
-fn note_lost_leader(error: &StoreError, run_dir: &RunDir, boot_id: &str, boottime_ms: u64) {
+fn since_boot(clock: &dyn Clock) -> Duration {
+    clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO))
+}
+
+/// How long a run took whose machine was suspended in the middle of it: longer than its deadline, by a clock that counts
+/// suspend. (The deadline's own timer does not.) All that it asked timed out meanwhile, whatever is so.
+fn slept_through(began_at: Duration, now: Duration, deadline: Duration) -> Option<Duration> {
+    Some(now.saturating_sub(began_at)).filter(|took| *took > deadline)
+}
+
+fn note_lost_leader(error: &StoreError, settings: &Settings, clock: &dyn Clock, boot_id: &str) {
     if matches!(error, StoreError::NoLeader { .. })
-        && let Err(error) = run_dir.leader_lost(boot_id, boottime_ms)
+        && let Err(error) = leaderless::met(&settings.run_dir, boot_id, since_boot(clock))
     {
         tracing::warn!(%error, "cannot leave the mark of a lost leader");
     }
@@ -151,5 +187,18 @@ fn explain(error: &TreeError) -> String {
         | TreeError::Missing { .. }
         | TreeError::NoSentinel { .. }
         | TreeError::Unknown { .. } => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_took_longer_than_its_deadline_by_a_clock_that_counts_suspend_was_asleep() {
+        let took =
+            |now| slept_through(Duration::from_secs(100), Duration::from_secs(now), Duration::from_secs(8));
+        assert_eq!([took(100), took(108), took(99)], [None, None, None]);
+        assert_eq!(took(3700), Some(Duration::from_secs(3600)));
     }
 }

@@ -3,18 +3,13 @@
 //! `seen/HOST` (`seen-peers/NAME` for an HA node) holds `EPOCH BOOT_ID BOOTTIME_MS` of the last healthy
 //! result of this boot: an observer that has just started may not vote on a host that it never saw alive, and two
 //! hosts that fail at once are believed only beside one that is seen healthy.
-//! `leader-lost` holds the boot id and the boot clock at which Consul had no leader; `mark-failed`
-//! turns it into a cool-down, as nothing can be written while there is no leader.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::args::Machine;
 use crate::names::{Epoch, HostName};
-use crate::run_dir::{rewrite, write_whole};
-
-/// Name of the mark of a lost leader.
-pub const LEADER_LOST: &str = "leader-lost";
+use crate::run_dir::rewrite;
 
 /// How many marks are read for [`RunDir::healthy_hosts`].
 const MOST_READ: usize = 64;
@@ -38,11 +33,14 @@ impl RunDir {
         }
     }
 
-    /// Whether this observer saw the machine healthy in this boot. A mark that cannot be read, or
-    /// that an earlier boot left (a folder that is no tmpfs), is a *no*: it only costs a vote.
-    pub fn has_seen(&self, machine: &Machine, boot_id: &str) -> bool {
+    /// Whether this observer saw the machine healthy in this boot, after `since_ms` of its clock if that is given. A mark
+    /// that cannot be read, or that an earlier boot left (a folder that is no tmpfs), is a *no*: it only costs a vote.
+    pub fn has_seen(&self, machine: &Machine, boot_id: &str, since_ms: Option<u64>) -> bool {
         let text = std::fs::read_to_string(self.seen(machine)).unwrap_or_default();
-        text.split_ascii_whitespace().nth(1) == Some(boot_id)
+        let mut words = text.split_ascii_whitespace().skip(1);
+        let same_boot = words.next() == Some(boot_id);
+        let at: Option<u64> = words.next().and_then(|word| word.parse().ok());
+        same_boot && since_ms.is_none_or(|since| at.is_some_and(|at| at > since))
     }
 
     /// Leaves the mark of a healthy machine: its epoch, and this moment of this boot.
@@ -71,14 +69,6 @@ impl RunDir {
         });
         names
     }
-
-    /// Leaves the mark of a lost leader.
-    ///
-    /// # Errors
-    /// The folder cannot be written.
-    pub fn leader_lost(&self, boot_id: &str, boottime_ms: u64) -> io::Result<()> {
-        write_whole(&self.root.join(LEADER_LOST), &format!("{boot_id} {boottime_ms}\n"))
-    }
 }
 
 #[cfg(test)]
@@ -90,12 +80,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::at(folder.path().join("nova-ha"));
         let host = Machine::Host("node1".parse().unwrap());
-        assert!(!run.has_seen(&host, "boot-a"));
+        assert!(!run.has_seen(&host, "boot-a", None));
         run.saw(&host, Epoch(2), "boot-a", 5000).unwrap();
-        assert!(run.has_seen(&host, "boot-a"));
-        assert!(!run.has_seen(&host, "boot-b"));
-        assert!(!run.has_seen(&Machine::Peer("node1".parse().unwrap()), "boot-a"));
-        assert!(!run.has_seen(&Machine::Host("node10".parse().unwrap()), "boot-a"));
+        assert!(run.has_seen(&host, "boot-a", None));
+        assert!(run.has_seen(&host, "boot-a", Some(4999)));
+        assert!(!run.has_seen(&host, "boot-a", Some(5000)), "not since then");
+        assert!(!run.has_seen(&host, "boot-b", None));
+        assert!(!run.has_seen(&Machine::Peer("node1".parse().unwrap()), "boot-a", None));
+        assert!(!run.has_seen(&Machine::Host("node10".parse().unwrap()), "boot-a", None));
     }
 
     #[test]
