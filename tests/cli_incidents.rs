@@ -77,7 +77,7 @@ async fn a_person_leads_an_incident_and_its_journal_says_who() {
     let id = open(&site, "node1@0").await;
     let keys = keys::incident(&id);
     let step = |outcome| match outcome {
-        None => Event::Started { step: Step::Fence, facts: vec!["power is on".into()] },
+        None => Event::Started { step: Step::Fence, strategy: None, facts: vec!["power is on".into()] },
         Some(outcome) => Event::Finished { step: Step::Fence, outcome, facts: vec!["3 reads of off".into()] },
     };
     let events = vec![Event::Claimed { plan_hash: "x".into() }, step(None), step(Some(Outcome::Changed))];

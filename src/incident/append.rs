@@ -4,8 +4,10 @@ use jiff::Timestamp;
 
 use super::IncidentRecord;
 use super::journal::{Event, JournalEntry};
+use super::sentences::{IN_SENTENCES, in_sentences};
 use super::status::Illegal;
 use crate::machine_id::MachineId;
+use crate::names::HostName;
 use crate::tree::formats::{Formats, HeldBack, Kind};
 
 /// Who writes, and for whom it must be readable.
@@ -35,7 +37,7 @@ pub enum CannotAppend {
 }
 
 /// The record and the entry that follow from an event, in the lowest version that says all of it. Where an HA node
-/// reads only an older one, the event is written as that one knows it ([`Event::as_before`]), if it can be.
+/// reads only an older one, the event is written as that one knows it ([`in_sentences`]), if it can be.
 ///
 /// # Errors
 /// The event cannot follow, or an older HA node would not read it.
@@ -44,14 +46,7 @@ pub fn next(
     event: Event,
     writer: &Writer<'_>,
 ) -> Result<(IncidentRecord, JournalEntry), CannotAppend> {
-    let needed = event.since();
-    let (event, version) = match writer.formats.allows(Kind::Journal, needed) {
-        Ok(()) => (event, needed),
-        Err(held) => match event.as_before() {
-            Some(before) => (before, Kind::Journal.baseline()),
-            None => return Err(CannotAppend::HeldBack(held)),
-        },
-    };
+    let (event, version) = written(event, record.id.host(), writer.formats)?;
     let status = record.status.after(&event).map_err(CannotAppend::Illegal)?;
     let sequence = record.head + 1;
     let entry = JournalEntry {
@@ -65,4 +60,20 @@ pub fn next(
     };
     let record = IncidentRecord { status, head: sequence, changed_at: writer.at, ..record.clone() };
     Ok((record, entry))
+}
+
+/// The event as all configured HA nodes read it, and its version.
+fn written(event: Event, host: &HostName, formats: &Formats) -> Result<(Event, u64), CannotAppend> {
+    let old = match formats.lowest(Kind::Journal) > IN_SENTENCES {
+        true => None,
+        false => in_sentences(event.clone(), host),
+    };
+    match old {
+        Some(old) => Ok((old, IN_SENTENCES)),
+        None => {
+            let needed = event.since();
+            let allowed = formats.allows(Kind::Journal, needed);
+            allowed.map(|()| (event, needed)).map_err(CannotAppend::HeldBack)
+        }
+    }
 }

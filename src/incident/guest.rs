@@ -1,5 +1,8 @@
 //! `incidents/{id}/guests/{server}`: one guest's ledger entry. Each guest ends in a named state.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +113,51 @@ impl GuestState {
             | GuestState::Accepted { .. }
             | GuestState::Stopping { .. }
             | GuestState::Recovered { .. } => None,
+        }
+    }
+}
+
+/// How many guests ended how.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    counts: BTreeMap<&'static str, usize>,
+    partial: bool,
+}
+
+impl Summary {
+    /// Counts them.
+    pub fn of<'a>(states: impl Iterator<Item = &'a GuestState>) -> Self {
+        let mut summary = Self::default();
+        for state in states {
+            *summary.counts.entry(state.word()).or_default() += 1;
+            summary.partial |= match state {
+                GuestState::Recovered { .. } | GuestState::Excluded { .. } => false,
+                GuestState::Resetting
+                | GuestState::Posting
+                | GuestState::Accepted { .. }
+                | GuestState::Stopping { .. }
+                | GuestState::Refused { .. }
+                | GuestState::Failed { .. }
+                | GuestState::Held { .. } => true,
+            };
+        }
+        summary
+    }
+
+    /// Whether a guest that was to be recovered was not.
+    pub fn is_partial(&self) -> bool {
+        self.partial
+    }
+}
+
+impl fmt::Display for Summary {
+    /// One line; a partial success is shown as partial.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = self.counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        match (parts.is_empty(), self.partial) {
+            (true, _) => f.write_str("no guests"),
+            (false, true) => write!(f, "PARTIAL: {}", parts.join(", ")),
+            (false, false) => f.write_str(&parts.join(", ")),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::machine_id::MachineId;
 use crate::names::HaNodeName;
 use crate::tree::formats::Kind;
 use crate::tree::record::Record;
+use crate::tree::storage::StrategyName;
 
 /// A step's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,14 @@ pub enum AdoptionGround {
     },
     /// A person led the incident out of a hold, and nobody held it any more.
     NobodyHeld,
+}
+
+/// Why an incident was held, as far as anything is decided by it. A person's own hold has no cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldCause {
+    /// The host's power reads off, and it writes to its disks. A person who resumes it has cut its power by hand.
+    HostLives,
 }
 
 /// How far a member of an array was, by its superblock.
@@ -66,6 +75,9 @@ pub enum Event {
     Started {
         /// Which.
         step: Step,
+        /// Of *take storage*: by which strategy. Whoever goes on with the incident must have the same. Since version 2.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strategy: Option<StrategyName>,
         /// What was found right before.
         facts: Vec<String>,
     },
@@ -102,8 +114,11 @@ pub enum Event {
     },
     /// Only a person leads on.
     Held {
-        /// Why.
+        /// Why, for people: nothing is decided by it.
         reason: String,
+        /// What of it decides how a recovery that is resumed goes on. Since version 2.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<HeldCause>,
     },
     /// A person led on.
     Resumed {
@@ -134,38 +149,42 @@ impl Event {
     /// The version of the journal that first has this event with all its fields.
     pub fn since(&self) -> u64 {
         match self {
+            Event::Started { strategy: Some(_), .. } | Event::Held { cause: Some(_), .. } => 2,
+            // The build 7763f26 writes and reads them in version 1; builds before it know none of them.
+            Event::MembersSeen { .. } | Event::FencingHolder { .. } | Event::HolderFenced { .. } => 2,
             Event::Claimed { .. }
             | Event::Adopted { .. }
-            | Event::Started { .. }
+            | Event::Started { strategy: None, .. }
             | Event::Finished { .. }
-            | Event::Held { .. }
+            | Event::Held { cause: None, .. }
             | Event::Resumed { gone: None, .. }
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
             | Event::Closed { .. } => 1,
-            // The build 7763f26 writes and reads them in version 1; builds before it know none of them.
-            Event::MembersSeen { .. } | Event::FencingHolder { .. } | Event::HolderFenced { .. } => 2,
             Event::Resumed { gone: Some(_), .. } => 2,
         }
     }
 
     /// The event as the build 7763f26 reads it in version 1: without what was added since, where its absence is read
-    /// safely. `None` where the event would lose its meaning.
+    /// safely. `None` where the event would lose its meaning. What that build decides by sentences is said in them
+    /// by [`super::sentences`].
     pub fn as_before(self) -> Option<Event> {
         match self {
+            Event::Started { step, strategy: _, facts } => {
+                Some(Event::Started { step, strategy: None, facts })
+            }
+            Event::Held { reason, cause: _ } => Some(Event::Held { reason, cause: None }),
+            // That nobody holds it is in the record.
+            Event::Resumed { by, .. } => Some(Event::Resumed { by, gone: None }),
             Event::Claimed { .. }
             | Event::Adopted { .. }
-            | Event::Started { .. }
             | Event::Finished { .. }
             | Event::MembersSeen { .. }
             | Event::FencingHolder { .. }
             | Event::HolderFenced { .. }
-            | Event::Held { .. }
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
             | Event::Closed { .. } => Some(self),
-            // That nobody holds it is in the record.
-            Event::Resumed { by, .. } => Some(Event::Resumed { by, gone: None }),
         }
     }
 }

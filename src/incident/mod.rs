@@ -13,6 +13,7 @@ pub mod journal;
 pub mod note;
 pub mod open;
 pub mod record;
+pub mod sentences;
 pub mod status;
 pub mod step;
 pub mod timeline;

@@ -97,7 +97,9 @@ impl Status {
                 next.started = None;
                 next.phase = step.row().reaches;
             }
-            Event::Held { reason } if !self.is_over() => next.state = State::Held { reason: reason.clone() },
+            Event::Held { reason, .. } if !self.is_over() => {
+                next.state = State::Held { reason: reason.clone() };
+            }
             Event::Resumed { .. } if matches!(self.state, State::Held { .. }) => next.state = State::Active,
             Event::Withdrawn { .. } if active && !self.past_no_return => next.state = State::Withdrawn,
             Event::Abandoned { .. } if !self.is_over() => next.state = State::Abandoned,
@@ -138,7 +140,7 @@ mod tests {
     }
 
     fn started(step: Step) -> Event {
-        Event::Started { step, facts: vec![] }
+        Event::Started { step, strategy: None, facts: vec![] }
     }
 
     #[test]
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_a_person_leads_out_of_a_hold_and_nothing_out_of_the_end() {
-        let held = claimed().after(&Event::Held { reason: "x".into() }).unwrap();
+        let held = claimed().after(&Event::Held { reason: "x".into(), cause: None }).unwrap();
         assert!(held.after(&started(Step::Fence)).is_err());
         let resumed = held.after(&Event::Resumed { by: "p".into(), gone: None }).unwrap();
         assert_eq!(resumed, claimed());

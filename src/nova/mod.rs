@@ -25,6 +25,7 @@ pub mod ownership;
 pub mod placement;
 pub mod servers;
 pub mod services;
+pub mod task_state;
 
 mod clouds_file;
 
@@ -40,3 +41,4 @@ pub use migrations::{Migration, MigrationStatus};
 pub use placement::Room;
 pub use servers::{PowerState, Server, VmState};
 pub use services::{ComputeService, ServiceState, ServiceStatus};
+pub use task_state::TaskState;

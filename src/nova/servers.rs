@@ -13,6 +13,7 @@ use super::client::{NovaCall, NovaClient};
 use super::error::NovaError;
 use super::http::Answer;
 use super::ids::{Microversion, NovaHost, ServerId};
+use super::task_state::TaskState;
 
 /// 2.47 shows the flavor itself, 2.69 partial records instead of a 500, 2.73 the lock's reason.
 pub(super) const VERSION: Microversion = Microversion::two(73);
@@ -176,7 +177,7 @@ pub struct Server {
     /// What it is.
     pub vm_state: VmState,
     /// What is being done with it (`rebuilding`, `powering-off`, ...); `None` is the normal case.
-    pub task_state: Option<String>,
+    pub task_state: Option<TaskState>,
     /// What the hypervisor last said.
     pub power_state: PowerState,
     /// Whether its owner or an administrator locked it.
@@ -271,7 +272,7 @@ fn server(answer: &Answer, row: Value) -> Result<Server, NovaError> {
         host: record.host.ok_or_else(|| lacks("OS-EXT-SRV-ATTR:host"))?,
         hypervisor_hostname: record.hypervisor_hostname,
         vm_state: record.vm_state.ok_or_else(|| lacks("OS-EXT-STS:vm_state"))?,
-        task_state: record.task_state.ok_or_else(|| lacks("OS-EXT-STS:task_state"))?,
+        task_state: record.task_state.ok_or_else(|| lacks("OS-EXT-STS:task_state"))?.map(TaskState::from),
         power_state: record.power_state.ok_or_else(|| lacks("OS-EXT-STS:power_state"))?,
         locked: record.locked.ok_or_else(|| lacks("locked"))?,
         locked_reason: record.locked_reason,

@@ -144,7 +144,7 @@ async fn hold(args: HoldArgs, store: &dyn Store) -> Result<Answer, OperatorError
         let text = format!("{}: already so, held: {reason}", args.id);
         return done(Outcome::AlreadySo, "incident hold", &args.id.to_string(), text);
     }
-    let ops = open.append(Event::Held { reason: format!("{reason} (by {by})") }, &by)?;
+    let ops = open.append(Event::Held { reason: format!("{reason} (by {by})"), cause: None }, &by)?;
     commit(store, &doing, &ops).await?;
     let text = format!(
         "{}: held; what was started before may still finish\nlater: nova-ha incident resume {} --by NAME",

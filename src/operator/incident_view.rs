@@ -359,7 +359,10 @@ fn event(event: &Event) -> String {
             };
             format!("adopted from {from}: {ground}")
         }
-        Event::Started { step, facts } => with(format!("started: {}", step.name()), facts),
+        Event::Started { step, strategy, facts } => {
+            let by = strategy.map_or_else(String::new, |strategy| format!(", storage {}", strategy.word()));
+            with(format!("started: {}{by}", step.name()), facts)
+        }
         Event::Finished { step, outcome, facts } => {
             with(format!("finished: {}, {}", step.name(), said_of(*outcome)), facts)
         }
@@ -374,7 +377,7 @@ fn event(event: &Event) -> String {
         Event::HolderFenced { node, outcome, by } => {
             format!("the earlier holder {node} is off ({}): {by}", said_of(*outcome))
         }
-        Event::Held { reason } => format!("HELD: {reason}"),
+        Event::Held { reason, .. } => format!("HELD: {reason}"),
         Event::Resumed { by, gone: None } => format!("resumed by {by}"),
         Event::Resumed { by, gone: Some(node) } => format!("resumed by {by}: HA node {node} is gone"),
         Event::Withdrawn { reason } => format!("withdrawn: {reason}"),

@@ -63,7 +63,11 @@ impl Context<'_> {
         if self.journal.status().started == Some(step) {
             return self.journal.confirm().await;
         }
-        self.journal.append(Event::Started { step, facts }, Vec::new()).await
+        let strategy = match step {
+            Step::TakeStorage => self.case.storage.strategy.name(),
+            Step::Fence | Step::DeclareDown | Step::ReadyTarget | Step::Evacuate | Step::Verify => None,
+        };
+        self.journal.append(Event::Started { step, strategy, facts }, Vec::new()).await
     }
 
     /// *Finished*: confirmed.

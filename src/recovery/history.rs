@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::holder;
 use super::stop::Stop;
-use super::storage::answer::HOST_LIVES;
 use super::world::World;
 use crate::incident::guest::{GuestEntry, GuestState};
-use crate::incident::journal::{Event, JournalEntry, MemberSeen};
+use crate::incident::journal::{Event, HeldCause, JournalEntry, MemberSeen};
+use crate::incident::sentences;
 use crate::incident::step::Step;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
 use crate::tree::record::parse;
-use crate::tree::storage::Strategy;
+use crate::tree::storage::{Strategy, StrategyName};
 
 /// What is still to be reckoned with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct History {
     /// Of the host's own disks.
     pub disks: DisksHistory,
     /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
-    strategies: BTreeMap<Option<String>, String>,
+    strategies: BTreeMap<Option<StrategyName>, String>,
 }
 
 /// What the journal says of the host's own disks. Empty before a claim.
@@ -88,14 +88,6 @@ pub struct DisksHistory {
 /// Members of arrays by their own UUIDs, as the journal says that they were.
 pub type MembersSeen = BTreeMap<String, MemberSeen>;
 
-/// The fact of `take_storage` that says by which strategy it is taken; whoever goes on with the incident
-/// reads it in the journal.
-pub fn strategy_fact(strategy: &Strategy) -> String {
-    format!("{STRATEGY}{}", strategy.word())
-}
-
-const STRATEGY: &str = "strategy ";
-
 impl History {
     /// Reads it.
     pub async fn read(world: &World, id: &IncidentId) -> Result<Self, Stop> {
@@ -104,14 +96,17 @@ impl History {
         let tree = |source| Stop::Tree { source };
         let mut history = Self::default();
         let (mut began, mut lives) = (false, false);
+        let mut holder: Option<HaNodeName> = None;
         for stored in world.store.list(&keys.journal()).await.map_err(read)? {
             let entry: JournalEntry = parse(&stored.key, &stored.value).map_err(tree)?;
+            let entry = sentences::typed(entry, id.host(), holder.as_ref());
             match entry.what {
                 Event::Claimed { .. } | Event::Adopted { .. } => {
                     let node: HaNodeName = entry.by.parse().map_err(|_| Stop::Journal {
                         incident: id.to_string(),
                         why: format!("{} says that {:?} took it, which is no HA node", stored.key, entry.by),
                     })?;
+                    holder = Some(node.clone());
                     // Whoever goes on with it takes the storage to itself, which is no step of its own.
                     if began {
                         history.took_storage.insert(node.clone());
@@ -119,10 +114,9 @@ impl History {
                     }
                     history.holders.entry(node).or_default().insert(entry.term);
                 }
-                Event::Started { step: Step::TakeStorage, facts } => {
+                Event::Started { step: Step::TakeStorage, strategy, .. } => {
                     began = true;
-                    let word = facts.iter().find_map(|fact| fact.strip_prefix(STRATEGY)).map(str::to_owned);
-                    history.strategies.insert(word, entry.by.clone());
+                    history.strategies.insert(strategy, entry.by.clone());
                     if let Ok(node) = entry.by.parse::<HaNodeName>() {
                         history.took_storage.insert(node.clone());
                         history.disks.marked.insert(node);
@@ -137,7 +131,7 @@ impl History {
                         history.disks.members_seen.entry(member).or_insert(seen);
                     }
                 }
-                Event::Held { reason } => lives = reason.contains(HOST_LIVES),
+                Event::Held { cause, .. } => lives = cause == Some(HeldCause::HostLives),
                 Event::Resumed { .. } => {
                     history.resumed = history.resumed.max(Some(entry.term));
                     history.disks.cut_by_hand |= std::mem::take(&mut lives);
@@ -168,15 +162,16 @@ impl History {
     /// # Errors
     /// Waiting: names both strategies.
     pub fn same_strategy(&self, id: &IncidentId, me: &HaNodeName, own: &Strategy) -> Result<(), Stop> {
-        let own = own.word();
-        match self.strategies.iter().find(|(word, _)| word.as_deref() != Some(own)) {
+        let ours = own.name();
+        match self.strategies.iter().find(|(taken_by, _)| taken_by.is_none() || **taken_by != ours) {
             None => Ok(()),
-            Some((word, by)) => {
-                let word = word.as_deref().unwrap_or("(unknown)");
+            Some((taken_by, by)) => {
+                let word = taken_by.map_or("(unknown)", StrategyName::word);
                 Err(Stop::waiting(
                     format!(
-                        "{by} took the storage of {} by strategy {word:?}, and {me} has {own:?}",
-                        id.host()
+                        "{by} took the storage of {} by strategy {word:?}, and {me} has {:?}",
+                        id.host(),
+                        own.word()
                     ),
                     format!(
                         "run nova-ha-recover {} on an HA node with storage {word} (nova-ha ha-node list), or \

@@ -203,14 +203,14 @@ pub(super) fn not_appended(id: &IncidentId, why: CannotAppend) -> Stop {
 pub(super) fn cut(event: Event) -> Event {
     let short = |text: String| -> String { text.chars().take(1000).collect() };
     match event {
-        Event::Started { step, facts } => Event::Started { step, facts: bounded(facts) },
+        Event::Started { step, strategy, facts } => Event::Started { step, strategy, facts: bounded(facts) },
         Event::Finished { step, outcome, facts } => Event::Finished { step, outcome, facts: bounded(facts) },
         Event::MembersSeen { members } => {
             Event::MembersSeen { members: members.into_iter().take(MAX_MEMBERS).collect() }
         }
         Event::FencingHolder { node, verdict } => Event::FencingHolder { node, verdict: short(verdict) },
         Event::HolderFenced { node, outcome, by } => Event::HolderFenced { node, outcome, by: short(by) },
-        Event::Held { reason } => Event::Held { reason: short(reason) },
+        Event::Held { reason, cause } => Event::Held { reason: short(reason), cause },
         Event::Withdrawn { reason } => Event::Withdrawn { reason: short(reason) },
         Event::Closed { summary } => Event::Closed { summary: short(summary) },
         Event::Claimed { .. } | Event::Adopted { .. } | Event::Resumed { .. } | Event::Abandoned { .. } => {

@@ -19,11 +19,11 @@ use super::stop::Stop;
 use super::takeovers;
 use super::twin;
 use super::world::{World, chain};
+use crate::incident::guest::Summary;
 use crate::incident::journal::{AdoptionGround, Event};
 use crate::keys;
 use crate::names::{HostName, IncidentId};
 use crate::recovery::evacuation::ledger;
-use crate::recovery::steps::verify::summary;
 use crate::tree::formats::published::publish;
 use crate::tree::maintenance::Maintenance;
 use crate::tree::namesake::OwnName;
@@ -244,7 +244,7 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
         // A plan changes nothing, not even the note of why this node waits.
         Stop::Waiting { reasons, next } if options.plan_only => would_wait(id, &reasons, next),
         Stop::Waiting { reasons, next } => waiting(world, id, reasons, next).await,
-        Stop::Held { reason } => Report {
+        Stop::Held { reason, .. } => Report {
             incident: id.clone(),
             result: Result::Held,
             text: format!("held: {reason}"),
@@ -450,13 +450,13 @@ async fn hold(
                     return Err(moved);
                 }
             }
-            Stop::Held { reason } => {
+            Stop::Held { reason, cause } => {
                 // Nobody else can go on while the storage is here.
                 if !claim::is_consumed(context.case, context.journal.record()) {
                     context.journal.let_go();
                 }
-                end(&mut context, Event::Held { reason: reason.clone() }).await?;
-                return Err(Stop::Held { reason });
+                end(&mut context, Event::Held { reason: reason.clone(), cause }).await?;
+                return Err(Stop::Held { reason, cause });
             }
             Stop::Withdrawn { reason } => {
                 end(&mut context, Event::Withdrawn { reason: reason.clone() }).await?;
@@ -525,9 +525,9 @@ async fn end(context: &mut Context<'_>, event: Event) -> std::result::Result<(),
 
 async fn close(context: &mut Context<'_>) -> std::result::Result<Report, Stop> {
     let lines = ledger::read(context).await?;
-    let summary = summary(lines.values().map(|line| &line.entry.state));
-    end(context, Event::Closed { summary: summary.clone() }).await?;
-    let result = if summary.starts_with("PARTIAL") { Result::Partial } else { Result::Closed };
+    let summary = Summary::of(lines.values().map(|line| &line.entry.state));
+    end(context, Event::Closed { summary: summary.to_string() }).await?;
+    let result = if summary.is_partial() { Result::Partial } else { Result::Closed };
     let next = vec![format!("nova-ha incident show {}", context.case.id)];
     Ok(Report {
         incident: context.case.id.clone(),

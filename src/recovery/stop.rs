@@ -2,6 +2,7 @@
 
 use super::twin::Twin;
 use crate::fence::off::LeaseLost;
+use crate::incident::journal::HeldCause;
 use crate::store::StoreError;
 use crate::tree::TreeError;
 use crate::tree::formats::HeldBack;
@@ -22,6 +23,8 @@ pub enum Stop {
     Held {
         /// Why.
         reason: String,
+        /// What of it decides how a recovery that is resumed goes on.
+        cause: Option<HeldCause>,
     },
     /// The host came back before the point of no return.
     #[error("withdrawn: {reason}")]
@@ -93,7 +96,7 @@ impl Stop {
 
     /// Only a person leads on.
     pub fn held(reason: impl Into<String>) -> Self {
-        Stop::Held { reason: reason.into() }
+        Stop::Held { reason: reason.into(), cause: None }
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Snapshot, TreeError};
 use crate::keys::MachineKeys;
 
@@ -35,7 +37,45 @@ pub enum Strategy {
     },
 }
 
+/// A strategy by its name, as the journal keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyName {
+    /// See [`Strategy::Shared`].
+    Shared,
+    /// See [`Strategy::Md`].
+    Md,
+    /// See [`Strategy::Exec`].
+    Exec,
+}
+
+impl StrategyName {
+    /// As it is written in the tree.
+    pub fn word(self) -> &'static str {
+        match self {
+            StrategyName::Shared => "shared",
+            StrategyName::Md => "md",
+            StrategyName::Exec => "exec",
+        }
+    }
+
+    /// The strategy of this word.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Shared, Self::Md, Self::Exec].into_iter().find(|name| name.word() == word)
+    }
+}
+
 impl Strategy {
+    /// Its name; `None` of one that cannot work.
+    pub fn name(&self) -> Option<StrategyName> {
+        match self {
+            Strategy::Shared => Some(StrategyName::Shared),
+            Strategy::Md => Some(StrategyName::Md),
+            Strategy::Exec { .. } => Some(StrategyName::Exec),
+            Strategy::Refused { .. } => None,
+        }
+    }
+
     /// As it is written in the tree.
     pub fn word(&self) -> &str {
         match self {

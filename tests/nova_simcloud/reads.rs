@@ -111,7 +111,7 @@ async fn a_guest_is_shown_with_what_decisions_need() {
     sim.sim("guests", guests).await;
     let odd = guest(&client, "node10", "odd").await;
     assert_eq!(
-        (&odd.vm_state, odd.task_state.as_deref(), odd.power_state),
+        (&odd.vm_state, odd.task_state.as_ref().map(nova_ha::nova::TaskState::word), odd.power_state),
         (&VmState::Paused, Some("powering-off"), PowerState::Paused)
     );
     assert_eq!((odd.locked, odd.locked_reason.as_deref(), odd.launched), (true, Some("mine"), false));

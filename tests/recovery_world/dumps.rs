@@ -89,7 +89,7 @@ fn grace(stage: &Stage) -> Option<DumpGrace> {
 /// What the journal says about the dump.
 fn said(stage: &Stage) -> String {
     let facts = stage.journal().into_iter().find_map(|entry| match entry.what {
-        Event::Started { step: Step::Fence, facts } => Some(facts),
+        Event::Started { step: Step::Fence, facts, .. } => Some(facts),
         _ => None,
     });
     facts.unwrap_or_default().into_iter().find(|fact| fact.starts_with("kdump: ")).unwrap_or_default()
@@ -257,7 +257,7 @@ fn a_persons_hold_ends_the_wait_and_nothing_is_shot() {
         tokio::select! {
             _ = &mut recovery => panic!("it ended before it was held"),
             () = time.sleep(Duration::from_secs(30)) => stage.with(|u| {
-                super::stage::append(u, Event::Held { reason: "wait".into() });
+                super::stage::append(u, Event::Held { reason: "wait".into(), cause: None });
             }),
         }
         recovery.await

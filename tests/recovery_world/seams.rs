@@ -239,7 +239,7 @@ impl Process {
             Some(Fault::PersonHolds) => {
                 let now = self.time.now();
                 let mut universe = self.universe.lock().unwrap();
-                super::stage::append(universe.at(now), Event::Held { reason: "wait".into() });
+                super::stage::append(universe.at(now), Event::Held { reason: "wait".into(), cause: None });
             }
             Some(Fault::HolderTakesStorage) => {
                 let now = self.time.now();

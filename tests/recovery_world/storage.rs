@@ -13,12 +13,11 @@ use nova_ha::incident::status::State;
 use nova_ha::incident::step::Step;
 use nova_ha::keys;
 use nova_ha::program::Ended;
-use nova_ha::recovery::history::strategy_fact;
 use nova_ha::recovery::release;
 use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::world::{Place, Programs, Said, World};
 use nova_ha::tree::record::parse;
-use nova_ha::tree::storage::Strategy;
+use nova_ha::tree::storage::StrategyName;
 
 use super::disks::directory;
 use super::seams::{Fault, Process};
@@ -104,8 +103,9 @@ impl Universe {
         else {
             return;
         };
-        let facts = vec![strategy_fact(&Strategy::Exec { program: "/take".into(), args: vec![] })];
-        append_by(self, holder.as_str(), Event::Started { step: Step::TakeStorage, facts });
+        let strategy = Some(StrategyName::Exec);
+        let event = Event::Started { step: Step::TakeStorage, strategy, facts: Vec::new() };
+        append_by(self, holder.as_str(), event);
         self.pool_comes_to(holder.as_str());
     }
 

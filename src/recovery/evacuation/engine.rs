@@ -32,14 +32,13 @@ use self::struggle::Struggle;
 use super::pace::{Answer, Pace, poll_pause};
 use crate::clock::BootInstant;
 use crate::fence::off::Permission;
-use crate::incident::guest::GuestState;
+use crate::incident::guest::{GuestState, Summary};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError, Server};
 use crate::recovery::executor::Context;
 use crate::recovery::note;
 use crate::recovery::progress::{Event, Totals};
 use crate::recovery::proof::KnownOff;
-use crate::recovery::steps::verify::summary;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 
@@ -387,7 +386,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
     fn counts(&self) -> Counts {
         let held = self.states().filter(|state| matches!(state, GuestState::Held { .. })).count();
         let posted = self.seats.iter().filter_map(|seat| seat.guest.as_ref().map(|g| g.posted)).sum();
-        Counts { posted, held, outcomes: summary(self.states()) }
+        Counts { posted, held, outcomes: Summary::of(self.states()).to_string() }
     }
 
     /// How far all of it is, every few seconds and at the end.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::nova::migrations::MigrationOutcome;
-use crate::nova::{Migration, NovaHost, Server, VmState};
+use crate::nova::{Migration, NovaHost, Server, TaskState, VmState};
 
 /// What to do with one guest now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +204,10 @@ fn arrived(
             ),
         }),
         (state, _) if elapsed.since_change > limits.deadline => Move::Done(GuestState::Held {
-            why: format!("on {host}, {state} with task {:?} for too long", server.task_state),
+            why: format!(
+                "on {host}, {state} with task {:?} for too long",
+                server.task_state.as_ref().map(TaskState::word)
+            ),
         }),
         (VmState::Active, true) if !novas_turn || elapsed.since_change > limits.settle => {
             Move::Stop { at: host.clone() }

@@ -4,7 +4,7 @@
 //! also the page `docs/guests.md`; a test compares them. Facts of Nova are from its source,
 //! commit 00a03040 (2026-08): `nova/compute/api.py` and `nova/compute/manager.py`.
 
-use crate::nova::{Migration, PowerState, VmState};
+use crate::nova::{Migration, PowerState, TaskState, VmState};
 
 /// What is known of one guest's state.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct State<'a> {
     /// What it is.
     pub vm_state: &'a VmState,
     /// What was being done with it.
-    pub task_state: Option<&'a str>,
+    pub task_state: Option<&'a TaskState>,
     /// What the hypervisor last said.
     pub power_state: PowerState,
     /// Whether it ever ran.
@@ -252,7 +252,7 @@ fn hold(row: &Row, what: &str) -> Outcome {
 /// Decides. `reset` are the vm_states that the policy lets be reset and evacuated.
 pub fn outcome(state: &State<'_>, reset: &[String]) -> Outcome {
     if let Some(task) = state.task_state {
-        match row(TASK_STATES, task) {
+        match row(TASK_STATES, task.word()) {
             Some(row) => match row.says {
                 Says::AsVmState => {}
                 Says::Exclude => return Outcome::Exclude { why: row.why.into() },
@@ -263,8 +263,8 @@ pub fn outcome(state: &State<'_>, reset: &[String]) -> Outcome {
                         return live_hold(state.live_migration);
                     }
                 }
-                Says::Hold if state.asked && task.starts_with("rebuild") => {}
-                Says::Hold | Says::Evacuate | Says::Reset | Says::Refuse => return hold(row, task),
+                Says::Hold if state.asked && task.is_rebuild() => {}
+                Says::Hold | Says::Evacuate | Says::Reset | Says::Refuse => return hold(row, task.word()),
             },
             None => {
                 let next = "look at it; openstack server set --state active ID; resume";

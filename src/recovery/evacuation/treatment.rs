@@ -92,7 +92,7 @@ pub fn treat(server: &Server, beside: Beside<'_>) -> Treatment {
     let leaves = |m: &&Migration| m.server == server.id && Some(&m.source) == server.host.as_ref();
     let state = State {
         vm_state: &server.vm_state,
-        task_state: server.task_state.as_deref(),
+        task_state: server.task_state.as_ref(),
         power_state: server.power_state,
         launched: server.launched,
         live_migration: beside.live_migrations.iter().find(leaves),

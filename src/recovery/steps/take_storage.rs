@@ -6,16 +6,15 @@
 //! is clear: anything else is held, and nothing is asked of Nova.
 
 use crate::fence::off::Changed;
-use crate::incident::journal::{Event, Outcome};
+use crate::incident::journal::{Event, HeldCause, Outcome};
 use crate::incident::step::Step;
 use crate::names::HaNodeName;
 use crate::recovery::evacuation::survey::survey;
 use crate::recovery::executor::Context;
-use crate::recovery::history::strategy_fact;
 use crate::recovery::holder;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
-use crate::recovery::storage::answer::{Answer, HOST_LIVES};
+use crate::recovery::storage::answer::Answer;
 use crate::recovery::storage::strategy::{self, Progress};
 use crate::tree::storage::Strategy;
 
@@ -24,11 +23,11 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
     let by = off.fresh().await?.by().to_owned();
     let off_by = format!("off: {by}");
     let Some(before) = look(context).await else {
-        context.started(Step::TakeStorage, vec![strategy_fact(&context.case.storage.strategy)]).await?;
+        context.started(Step::TakeStorage, Vec::new()).await?;
         let facts = vec![format!("shared: nothing to take; {off_by}")];
         return context.finished(Step::TakeStorage, Outcome::AlreadySo, facts).await;
     };
-    let facts = vec![strategy_fact(&context.case.storage.strategy), before.text(), off_by];
+    let facts = vec![before.text(), off_by];
     match before {
         Answer::Taken { detail, .. } => {
             // It may be here by itself (a pool that is imported at boot), and there too.
@@ -186,9 +185,11 @@ fn contradicted(context: &Context<'_>, detail: &str) -> Stop {
 /// Its guests run there: nothing more is asked for before a person has cut its power.
 fn host_lives(context: &Context<'_>, detail: &str) -> Stop {
     let (host, id) = (context.case.id.host(), &context.case.id);
-    Stop::held(format!(
-        "{host}: {HOST_LIVES}: {detail}; pull its plug, see that it is off, then nova-ha incident resume {id} --by NAME"
-    ))
+    let reason = format!(
+        "{host}: its power reads off, and it writes to its disks: it lives: {detail}; pull its plug, see that it is off, \
+         then nova-ha incident resume {id} --by NAME"
+    );
+    Stop::Held { reason, cause: Some(HeldCause::HostLives) }
 }
 
 /// It may be tried again, and is.

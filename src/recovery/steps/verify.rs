@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::incident::guest::GuestState;
+use crate::incident::guest::{GuestState, Summary};
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
 use crate::names::IncidentId;
@@ -71,9 +71,8 @@ pub async fn run(context: &mut Context<'_>) -> Result<(), Stop> {
             context.case.id
         )));
     }
-    context
-        .finished(Step::Verify, Outcome::AlreadySo, vec![summary(lines.values().map(|l| &l.entry.state))])
-        .await
+    let summary = Summary::of(lines.values().map(|line| &line.entry.state));
+    context.finished(Step::Verify, Outcome::AlreadySo, vec![summary.to_string()]).await
 }
 
 /// The journal says *verified*, and another process said so: where the guests are is looked at again before it is closed.
@@ -146,22 +145,5 @@ fn lost_on(to: &str, guests: &[&str], disks_are_elsewhere: bool, id: &IncidentId
              be elsewhere (docs/storage-md.md); evacuate them, attach-only, to where their disks are, then nova-ha incident \
              resume {id} --by NAME; if they run on {to} all the same: nova-ha incident abandon {id} --by NAME"
         ),
-    }
-}
-
-/// Counts by outcome, one line; a partial success is shown as partial.
-pub fn summary<'a>(states: impl Iterator<Item = &'a GuestState>) -> String {
-    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
-    for state in states {
-        *counts.entry(state.word()).or_default() += 1;
-    }
-    let partial = ["refused", "failed", "held", "resetting", "posting", "accepted", "stopping"]
-        .iter()
-        .any(|word| counts.contains_key(word));
-    let parts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
-    match (parts.is_empty(), partial) {
-        (true, _) => "no guests".into(),
-        (false, true) => format!("PARTIAL: {}", parts.join(", ")),
-        (false, false) => parts.join(", "),
     }
 }

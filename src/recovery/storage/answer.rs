@@ -1,8 +1,5 @@
 //! What a strategy says of a host's storage on this HA node.
 
-/// In the reason for which an incident is held then. Whoever resumes it has read it (see `history.rs`).
-pub const HOST_LIVES: &str = "its power reads off, and it writes to its disks: it lives";
-
 /// What it says. Anything but a clear answer is *cannot tell*.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -48,7 +45,9 @@ impl Answer {
             Answer::Ready { detail } => format!("ready: {detail}"),
             Answer::Refused { detail } => format!("refused: {detail}"),
             Answer::Contradicted { detail } => format!("not as published: {detail}"),
-            Answer::HostLives { detail } => format!("{HOST_LIVES}: {detail}"),
+            Answer::HostLives { detail } => {
+                format!("its power reads off, and it writes to its disks: it lives: {detail}")
+            }
             Answer::CannotTell { why } => format!("cannot tell: {why}"),
         }
     }

@@ -7,7 +7,7 @@ use super::guest::{Guest, Needs};
 use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::nova::migrations::MigrationOutcome;
-use crate::nova::{Migration, Server};
+use crate::nova::{Migration, Server, TaskState};
 use crate::recovery::evacuation::next::{Elapsed, Limits, Move, by_migration, by_server, relevant};
 use crate::recovery::evacuation::treatment::{Beside, Treatment, treat};
 use crate::recovery::executor::Context;
@@ -163,7 +163,7 @@ pub(super) async fn look(
 }
 
 fn is_rebuilt(server: &Server) -> bool {
-    server.task_state.as_deref().is_some_and(|task| task.starts_with("rebuild"))
+    server.task_state.as_ref().is_some_and(TaskState::is_rebuild)
 }
 
 pub(super) fn silent(context: &Context<'_>, guest: &mut Guest, what: &str, why: &str) {

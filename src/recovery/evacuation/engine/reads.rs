@@ -2,7 +2,7 @@
 
 use super::guest::Guest;
 use crate::fence::off::Permission;
-use crate::nova::{Migration, Server};
+use crate::nova::{Migration, Server, TaskState};
 use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
@@ -48,7 +48,7 @@ pub(super) async fn live_migrations(
     guests: &[&Guest],
 ) -> Result<Vec<Migration>, Stop> {
     let migrating = |guest: &&Guest| {
-        !guest.is_done() && guest.known.as_ref().is_some_and(|s| s.task_state.as_deref() == Some("migrating"))
+        !guest.is_done() && guest.known.as_ref().is_some_and(|s| s.task_state == Some(TaskState::Migrating))
     };
     if !guests.iter().any(migrating) {
         return Ok(Vec::new());

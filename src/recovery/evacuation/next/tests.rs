@@ -61,7 +61,7 @@ fn server(host: Option<&str>, vm_state: &str, task_state: Option<&str>) -> Serve
         id: GUEST.parse().unwrap(),
         host: host.map(|host| host.parse().unwrap()),
         vm_state: vm_state.to_owned().into(),
-        task_state: task_state.map(str::to_owned),
+        task_state: task_state.map(Into::into),
         ..running()
     }
 }

@@ -40,9 +40,10 @@ fn migrating(
     change: impl FnOnce(&mut State<'_>),
 ) -> Outcome {
     let vm_state = VmState::from(vm_state.to_owned());
+    let task = task.map(TaskState::from);
     let mut state = State {
         vm_state: &vm_state,
-        task_state: task,
+        task_state: task.as_ref(),
         power_state: PowerState::Running,
         launched: true,
         live_migration,
