@@ -258,7 +258,7 @@ async fn a_denied_token_is_never_told_that_the_tree_is_empty() {
     site.run_with(Some("00000000-0000-4000-8000-000000000001"), &["status"], "").await.refused("Consul");
     let reader = r#"key_prefix "ha_cluster/" { policy = "read" }"#;
     let reader = site.agent.token("reader", reader).await;
-    site.run_with(Some(&reader), &["host", "add", "node2"], "").await.refused("add host node2");
+    site.run_with(Some(&reader), &["host", "add", "node2"], "").await.refused("add host node2").next("token");
     // It may read the tree but no node: what Consul says is not known, and said so.
     let json = site.run_with(Some(&reader), &["status", "--json"], "").await.json();
     assert_eq!(json["hosts"][0]["consul_says"], "cannot_tell");

@@ -23,9 +23,5 @@ pub async fn committed(store: &dyn Store, doing: &str, ops: &[Op]) -> Result<Vec
         .into_iter()
         .next()
         .map_or_else(|| ("a key".to_owned(), "refused".to_owned()), |r| (r.key, r.what));
-    // Consul words a denial inside a transaction as a refusal of one operation.
-    if what.to_ascii_lowercase().contains("permission denied") {
-        return Err(OperatorError::Denied { doing: doing.into(), key });
-    }
     Err(OperatorError::Moved { doing: doing.into(), key, what })
 }

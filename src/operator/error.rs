@@ -36,14 +36,6 @@ pub enum OperatorError {
         /// Consul's words.
         what: String,
     },
-    /// The token may not write one of the keys.
-    #[error("could not {doing}: Consul denies this token to write {key}; nothing was written")]
-    Denied {
-        /// What was being attempted.
-        doing: String,
-        /// The key that refused.
-        key: String,
-    },
     /// More operations than one transaction may have.
     #[error("could not {doing}: it takes {operations} operations in one transaction, Consul allows 64")]
     TooLarge {
@@ -196,13 +188,13 @@ impl OperatorError {
             OperatorError::Write { source, .. } if source.effect_may_have_happened() => {
                 Some("it may have happened all the same; look first: nova-ha status".into())
             }
+            OperatorError::Write { source: StoreError::Denied { .. }, .. } => Some(
+                "use an operator's token (CONSUL_HTTP_TOKEN_FILE): nova-ha generate acl --out DIR".into(),
+            ),
             OperatorError::Write { .. } => {
                 Some("check CONSUL_HTTP_ADDR and the token: consul members".into())
             }
             OperatorError::Moved { .. } => Some("look again, then repeat the command: nova-ha status".into()),
-            OperatorError::Denied { .. } => Some(
-                "use an operator's token (CONSUL_HTTP_TOKEN_FILE): nova-ha generate acl --out DIR".into(),
-            ),
             OperatorError::Exists { what: "host", name } => {
                 Some(format!("to change it: nova-ha host add {name} --replace ..."))
             }
