@@ -304,7 +304,7 @@ async fn an_ha_node_that_has_not_said_what_it_reads_is_named_until_it_does_or_is
     for node in ["ha1", "ha2"] {
         site.run(&["ha-node", "add", node]).await.ok();
     }
-    let held_back_by = async || site.run(&["status", "--json"]).await.ok().json()["held_back_by"].clone();
+    let held_back_by = async || site.run(&["status", "--json"]).await.json()["held_back_by"].clone();
     assert_eq!(held_back_by().await, serde_json::json!(["ha1", "ha2"]));
     // One run of its recover, on an HA node that nobody added, makes no key.
     let consul = site.agent.client();
@@ -316,7 +316,7 @@ async fn an_ha_node_that_has_not_said_what_it_reads_is_named_until_it_does_or_is
     assert_eq!(index, again);
     assert_eq!(consul.keys("ha_cluster/ha_nodes/ha9/", false).await.unwrap(), Vec::<String>::new());
     assert_eq!(held_back_by().await, serde_json::json!(["ha2"]));
-    let text = site.run(&["status"]).await.ok().out;
+    let text = site.run(&["status"]).await.out;
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("HA node ha2 has not published what it reads"), "{text}");
     assert!(words.contains("nova-ha ha-node remove ha2"), "{text}");
