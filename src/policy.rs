@@ -194,6 +194,10 @@ pub struct Policy {
     /// How long less urgent guests wait for a more urgent one that stands still.
     #[serde(with = "span")]
     pub priority_patience: Duration,
+    /// How often nova-compute reports to Nova on this cloud's hosts: `report_interval` of `nova.conf`, the longest of
+    /// them. No guest is evacuated before the dead host's record in Nova has stood still for this and 5 s more.
+    #[serde(with = "span")]
+    pub nova_report_interval: Duration,
     /// Closed incidents kept in the tree.
     pub keep_closed_incidents: usize,
 }
@@ -238,6 +242,7 @@ impl Default for Policy {
             reset_and_evacuate: vec!["paused".into(), "rescued".into()],
             recover_only_opted_in: false,
             priority_patience: Duration::from_secs(2 * 60),
+            nova_report_interval: Duration::from_secs(10),
             keep_closed_incidents: 100,
         }
     }
@@ -246,7 +251,7 @@ impl Default for Policy {
 /// Settings that the build 7763f26 does not know, each with the version of the policy that added it: that build refuses
 /// a policy that holds one, and with it every judgement, probe and recovery. So `nova-ha policy set` refuses them while
 /// such a build is configured.
-pub const ADDED: &[(&str, u64)] = &[("storm_limit_day", 2)];
+pub const ADDED: &[(&str, u64)] = &[("nova_report_interval", 2), ("storm_limit_day", 2)];
 
 /// The version of the policy that first has this setting.
 pub fn since(key: &str) -> u64 {
@@ -324,6 +329,10 @@ impl Policy {
             "kdump_listen: at most kdump_grace, the wait ends there",
         );
         demand(self.kdump_listen >= Duration::from_secs(1), "kdump_listen: at least 1s");
+        demand(
+            (Duration::from_secs(1)..=Duration::from_secs(10 * 60)).contains(&self.nova_report_interval),
+            "nova_report_interval: 1s to 10m, as report_interval of nova.conf says",
+        );
         demand(self.proof_max_age >= Duration::from_secs(5), "proof_max_age: at least 5s");
         faults
     }

@@ -150,6 +150,16 @@ async fn what_is_refused_changes_nothing() {
     site.run(&["host", "add", "Node1"]).await.refused("nothing but case");
     site.run(&["host", "add", "HA1"]).await.refused("nothing but case");
     site.run(&["host", "add", "ha1"]).await.refused("HA node ha1 is already there");
+    // Each Nova host is one machine.
+    site.run(&["host", "add", "node2", "--nova-host", "node1"])
+        .await
+        .refused("host node1 is bound to Nova host node1");
+    site.run(&["ha-node", "add", "ha2", "--storage", "shared", "--nova-host", "Node10"])
+        .await
+        .refused("host node10 is bound");
+    site.run(&["host", "add", "node1", "--replace", "--nova-host", "ha1"])
+        .await
+        .refused("HA node ha1 is bound");
     site.run(&["ha-node", "add", "NODE10"]).await.refused("nothing but case");
     site.run(&["host", "add", "node2", "--replace"]).await.refused("not in the tree");
     assert_eq!(site.run(&["host", "add", "a/b"]).await.code, 2);

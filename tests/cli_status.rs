@@ -7,6 +7,7 @@ mod cli_support;
 mod consul_agent;
 
 use cli_support::Site;
+use nova_ha::keys;
 use nova_ha::store::{Op, Store};
 use nova_ha::tree::formats::published::publish;
 
@@ -264,6 +265,45 @@ async fn a_denied_token_is_never_told_that_the_tree_is_empty() {
     assert_eq!(json["hosts"][0]["consul_says"], "cannot_tell");
     assert!(json["warnings"][0].as_str().is_some_and(|text| text.contains("agent")), "{json}");
     assert_eq!(site.tree().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_nova_name_is_in_doubt_is_unprotected_and_asks_for_a_person() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    for host in ["node1", "node2"] {
+        site.run(&["host", "add", host]).await.ok();
+    }
+    let doubts = async |host: usize| {
+        let status = site.run(&["status", "--json"]).await;
+        assert_eq!(status.code, 3, "{}", status.out);
+        let why: Vec<String> =
+            serde_json::from_value(status.json()["hosts"][host]["unprotected"].clone()).unwrap();
+        why.into_iter().filter(|why| why.contains("bound to")).collect::<Vec<_>>()
+    };
+    assert!(doubts(0).await.is_empty() && doubts(1).await.is_empty());
+    let published = keys::host(&"node1".parse().unwrap()).runtime_config();
+    site.put(&published, r#"{"version":1,"nova_host":"node2","hw_model":"Acme","of_a_newer_build":7}"#).await;
+    assert_eq!(doubts(0).await, ["it publishes that Nova calls it node2, and it is bound to node1"]);
+    assert!(doubts(1).await.is_empty(), "a claim binds nobody");
+    let text = site.run(&["status"]).await.out;
+    assert!(text.contains("nova-ha host add node1 --replace --nova-host NAME"), "{text}");
+    // Where the host is right, its name must be free.
+    site.run(&["host", "add", "node1", "--replace", "--nova-host", "node2"])
+        .await
+        .refused("host node2 is bound");
+    // Where it is wrong.
+    let forget =
+        ["host", "add", "node1", "--replace", "--nova-host", "node1", "--forget-published-nova-host"];
+    site.run(&forget).await.ok();
+    assert!(doubts(0).await.is_empty());
+    let left: serde_json::Value = serde_json::from_str(&site.value(&published).await.unwrap()).unwrap();
+    assert_eq!(left, serde_json::json!({"version": 1, "hw_model": "Acme", "of_a_newer_build": 7}));
+    // Two bindings, written by hand.
+    let names = keys::host(&"node1".parse().unwrap()).names();
+    site.put(&names, r#"{"version":1,"nova_host":"NODE2"}"#).await;
+    assert_eq!(doubts(0).await, ["bound to Nova host NODE2, as host node2"]);
+    assert_eq!(doubts(1).await, ["bound to Nova host node2, as host node1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,6 +100,19 @@ class Faults:
         self._tell("kill_nova_compute", name)
         self.machine(name).kill_processes(self.cloud.compute_word)
 
+    def report_as(self, name, other):
+        """A living machine reports to Nova as another one, beside its own reports (simulated cloud): a copied nova.conf."""
+        self._tell("report_as", name, other=other)
+        machine = self.machine(name)
+
+        def add(spec):
+            own = next(s for s in spec["services"] if s["name"] == "nova-compute")
+            argv = [other if word == name else word for word in own["argv"]]
+            spec["services"].append({**own, "name": f"nova-compute-as-{other}", "argv": argv})
+
+        machine.change_spec(add)
+        machine.start(f"nova-compute-as-{other}")
+
     def kill_sshd(self, name):
         """Only sshd dies: port 22 is refused at once."""
         self._tell("kill_sshd", name)

@@ -4,6 +4,7 @@
 2. No guest ran on two living hosts: neither by the cloud's own watch (of real Nova: by the hypervisors' log), nor by the lab's power record (an evacuation was
    accepted while the power of the guest's host was really on).
 3. No second evacuate was posted for a guest while one was accepted or running.
+4. No guest that the product asked for was evacuated from a host other than one that an incident had proved off by then.
 """
 
 from datetime import datetime, timezone
@@ -22,6 +23,7 @@ def violations(lab):
         found += [f"the cloud saw: {v}" for v in state["violations"] if not _named(v, lab.allowed_rebuilds)]
         found += _sources_alive(state["migrations"], events.read(lab.state, "on", "off"), lab.allowed_alive)
         found += _doubles(state["migrations"])
+        found += unproved(state["migrations"], [lab.incident(name) for name in lab.incident_ids()])
     return found
 
 
@@ -47,6 +49,20 @@ def _sources_alive(migrations, power, allowed):
         if source not in allowed and powered_at(source, at - SLACK, power) and powered_at(source, at + SLACK, power):
             found.append(f"{migration['guest']} was evacuated from {source} while the power of {source} was on")
     return found
+
+
+def unproved(migrations, incidents):
+    """Evacuations that the product asked for, by its ledgers, whose source no incident had proved off when Nova took them."""
+    incidents = [incident for incident in incidents if incident]
+    asked = {name for incident in incidents for name, guest in incident.guests.items() if guest.get("attempts", 0) > 0}
+    proved = {}
+    for incident in incidents:
+        for entry in incident.journal:
+            if entry["what"]["event"] == "finished" and entry["what"].get("step") == "fence":
+                proved.setdefault(incident.host, []).append(seconds(entry["at"]))
+    return [f"{migration['guest']} was evacuated from {migration['source_compute']}, which no incident had proved off"
+            for migration in migrations if migration["guest"] in asked
+            and not any(at <= seconds(migration["created_at"]) + SLACK for at in proved.get(migration["source_compute"], []))]
 
 
 def powered_at(machine, at, power):

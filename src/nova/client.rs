@@ -22,7 +22,7 @@ use super::marks::{Aggregate, Image, ServerGroup};
 use super::migrations::Migration;
 use super::placement::Room;
 use super::servers::{self, Server};
-use super::services::ComputeService;
+use super::services::{ComputeService, Reports};
 
 /// A client of one cloud. Cheap to share by reference; nothing is sent before the first call.
 #[derive(Debug)]
@@ -248,15 +248,23 @@ impl Cloud for NovaClient {
         self.read_service(host).await
     }
 
-    async fn set_forced_down(&self, service: &ServiceId, forced_down: bool) -> Result<(), NovaError> {
+    async fn reports(&self, host: &NovaHost) -> Result<Option<Reports>, NovaError> {
+        self.read_reports(host).await
+    }
+
+    async fn set_forced_down(
+        &self,
+        service: &ServiceId,
+        forced_down: bool,
+    ) -> Result<ComputeService, NovaError> {
         self.update_service(service, json!({"forced_down": forced_down})).await
     }
 
-    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<(), NovaError> {
+    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<ComputeService, NovaError> {
         self.disable_service(service, reason).await
     }
 
-    async fn enable(&self, service: &ServiceId) -> Result<(), NovaError> {
+    async fn enable(&self, service: &ServiceId) -> Result<ComputeService, NovaError> {
         self.update_service(service, json!({"status": "enabled"})).await
     }
 

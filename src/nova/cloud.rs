@@ -10,7 +10,7 @@ use super::marks::{Aggregate, Image, ServerGroup};
 use super::migrations::Migration;
 use super::placement::Room;
 use super::servers::Server;
-use super::services::ComputeService;
+use super::services::{ComputeService, Reports};
 
 /// That the cloud can be used at all: token, catalog, version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +38,25 @@ pub trait Cloud: Send + Sync {
     /// The nova-compute service of exactly this host; `None` when Nova has none.
     async fn service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError>;
 
-    /// Declares the service down, whatever it reports, or takes that back. Taking it back is
-    /// refused (`BadRequest`) while evacuations away from the host are `done`: its nova-compute
-    /// must have started once and made them `completed`.
-    async fn set_forced_down(&self, service: &ServiceId, forced_down: bool) -> Result<(), NovaError>;
+    /// The same with what tells how old its last report is. Lists every nova-compute of the cloud: asked before
+    /// what cannot be taken back, not in a loop over guests.
+    async fn reports(&self, host: &NovaHost) -> Result<Option<Reports>, NovaError>;
 
-    /// No new guests there. After [`Self::set_forced_down`], never before it: Nova would call the
-    /// dead host. `reason` has 1 to 255 characters.
-    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<(), NovaError>;
+    /// Declares the service down, whatever it reports, or takes that back; the service as Nova answers
+    /// it then. Taking it back is refused (`BadRequest`) while evacuations away from the host are
+    /// `done`: its nova-compute must have started once and made them `completed`.
+    async fn set_forced_down(
+        &self,
+        service: &ServiceId,
+        forced_down: bool,
+    ) -> Result<ComputeService, NovaError>;
 
-    /// New guests may be scheduled there; clears the reason.
-    async fn enable(&self, service: &ServiceId) -> Result<(), NovaError>;
+    /// No new guests there; the service as Nova answers it then. After [`Self::set_forced_down`], never
+    /// before it: Nova would call the dead host. `reason` has 1 to 255 characters.
+    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<ComputeService, NovaError>;
+
+    /// New guests may be scheduled there; clears the reason. The service as Nova answers it then.
+    async fn enable(&self, service: &ServiceId) -> Result<ComputeService, NovaError>;
 
     /// All guests of all tenants that Nova places on exactly this host. An empty list is the truth:
     /// a host that Nova does not know and a cell that is down are errors.

@@ -95,6 +95,12 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|error| self.malformed(error.to_string()))
     }
 
+    /// `Date` of the answer, to the second; `None` where there is none that can be understood.
+    pub(super) fn date(&self) -> Option<jiff::Timestamp> {
+        let text = self.headers.get(reqwest::header::DATE)?.to_str().ok()?;
+        jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
+    }
+
     pub(super) fn malformed(&self, why: impl Into<String>) -> NovaError {
         NovaError::Malformed { call: self.call.clone(), why: why.into() }
     }

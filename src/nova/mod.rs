@@ -40,5 +40,5 @@ pub use marks::{Aggregate, Image, ServerGroup};
 pub use migrations::{Migration, MigrationStatus};
 pub use placement::Room;
 pub use servers::{PowerState, Server, VmState};
-pub use services::{ComputeService, ServiceState, ServiceStatus};
+pub use services::{ComputeService, Reports, ServiceState, ServiceStatus};
 pub use task_state::TaskState;

@@ -14,6 +14,7 @@ use crate::store::{Op, SerfHealth, Store};
 use crate::tree::formats::Formats;
 use crate::tree::incidents::IncidentNames;
 use crate::tree::meta::Meta;
+use crate::tree::nova_names::{NovaNames, TreeMachine};
 use crate::tree::{Snapshot, TreeError, machine};
 
 /// Everything but the incidents' journals.
@@ -27,6 +28,8 @@ pub struct Cluster {
     pub hosts: Vec<HostName>,
     /// HA nodes by name.
     pub ha_nodes: Vec<HaNodeName>,
+    /// Which of Nova's hosts each of them is.
+    pub nova_names: NovaNames,
     /// Incidents by id, whose record may or may not be readable.
     pub incidents: Vec<IncidentId>,
     /// Keys that belong to no machine and no incident, because their names are none.
@@ -56,7 +59,13 @@ impl Cluster {
         snapshot.extend(records.below(keys::INCIDENTS).cloned());
         let hosts = named(&snapshot, keys::HOSTS, keys::host_of, &mut strays);
         let ha_nodes = named(&snapshot, keys::HA_NODES, keys::ha_node_of, &mut strays);
-        Ok(Self { snapshot, meta, hosts, ha_nodes, incidents, strays: strays.into_iter().collect() })
+        let machines = hosts.iter().cloned().map(TreeMachine::Host);
+        let machines = machines.chain(ha_nodes.iter().cloned().map(TreeMachine::HaNode));
+        // A name that nobody added is no machine.
+        let is_added = |machine: &TreeMachine| snapshot.get(&machine.keys().general()).is_some();
+        let nova_names = NovaNames::of(&snapshot, machines.filter(is_added));
+        let strays = strays.into_iter().collect();
+        Ok(Self { snapshot, meta, hosts, ha_nodes, nova_names, incidents, strays })
     }
 
     /// The host of this exact name.

@@ -8,7 +8,7 @@ use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
-use super::host::{Added, RemoveArgs, add_machine};
+use super::host::{Added, Published, RemoveArgs, add_machine};
 use super::machine_options::{MachineOptions, Setting, checked, word};
 use super::machine_view::{HaNodeView, MachineDetails, faults_text, ha_nodes_table};
 use crate::keys::{self, MachineKeys};
@@ -16,6 +16,7 @@ use crate::names::HaNodeName;
 use crate::store::{Op, Store};
 use crate::tree::flag;
 use crate::tree::machine::Targets;
+use crate::tree::nova_names::TreeMachine;
 use crate::tree::storage::{absolute, command, user};
 
 /// What can be done with HA nodes.
@@ -104,7 +105,16 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
         ),
     ];
     settings.extend(own.into_iter().filter_map(|(key, value)| Some((key, value?.into_bytes()))));
-    let added = Added { what: "HA node", name: args.name.as_str(), keys: &keys, skeleton: &skeleton(&keys) };
+    let (machine, published) = (TreeMachine::HaNode(args.name.clone()), Published::Stays);
+    let skeleton = skeleton(&keys);
+    let added = Added {
+        what: "HA node",
+        name: args.name.as_str(),
+        keys: &keys,
+        machine,
+        published,
+        skeleton: &skeleton,
+    };
     add_machine(store, added, &args.options, &settings).await
 }
 

@@ -14,8 +14,10 @@ use super::watch::Watching;
 use crate::keys::{self, MachineKeys};
 use crate::names::HostName;
 use crate::store::{Op, Store};
+use crate::tree::TreeError;
 use crate::tree::flag;
 use crate::tree::machine::OtherNames;
+use crate::tree::nova_names::TreeMachine;
 use crate::tree::record::{Record, bytes};
 
 /// What can be done with hosts.
@@ -45,6 +47,10 @@ pub struct AddArgs {
     /// Whether the host runs a Consul agent.
     #[arg(long, value_enum)]
     pub agent: Option<Agent>,
+    /// With --nova-host: what the host has published that Nova calls it is wrong, and is taken out of its runtime
+    /// info. A host that lives publishes again: correct its nova.conf first.
+    #[arg(long, requires_all = ["replace", "nova_host"])]
+    pub forget_published_nova_host: bool,
 }
 
 /// `nova-ha host remove`, `nova-ha ha-node remove`.
@@ -86,7 +92,20 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
         };
         (keys.agent(), text.into())
     }));
-    let added = Added { what: "host", name: args.name.as_str(), keys: &keys, skeleton: &skeleton(&keys) };
+    let machine = TreeMachine::Host(args.name.clone());
+    let skeleton = skeleton(&keys);
+    let published = match args.forget_published_nova_host {
+        true => Published::WithoutNovaHost,
+        false => Published::Stays,
+    };
+    let added = Added {
+        what: "host",
+        name: args.name.as_str(),
+        keys: &keys,
+        machine,
+        published,
+        skeleton: &skeleton,
+    };
     add_machine(store, added, &args.options, &settings).await
 }
 
@@ -105,12 +124,35 @@ fn skeleton(keys: &MachineKeys) -> Vec<Setting> {
     ]
 }
 
+/// What a machine has published about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Published {
+    /// It stays as it is.
+    Stays,
+    /// What Nova calls the machine is taken out of it.
+    WithoutNovaHost,
+}
+
+/// The runtime info without what Nova calls the machine; nothing where it does not say. What this build does not know of
+/// the document stays.
+fn without_nova_host(cluster: &Cluster, keys: &MachineKeys) -> Result<Option<Setting>, TreeError> {
+    let Some(entry) = cluster.snapshot.get(&keys.runtime_config()) else { return Ok(None) };
+    let mut published: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&entry.value)
+        .map_err(|error| TreeError::Malformed { key: entry.key.clone(), why: error.to_string() })?;
+    let said = published.remove("nova_host");
+    Ok(said.map(|_| (entry.key.clone(), serde_json::Value::Object(published).to_string().into_bytes())))
+}
+
 /// A machine that is added, or changed.
 pub(super) struct Added<'a> {
     /// *host*, *HA node*.
     pub(super) what: &'static str,
     pub(super) name: &'a str,
     pub(super) keys: &'a MachineKeys,
+    /// The same as a machine of the tree.
+    pub(super) machine: TreeMachine,
+    /// What becomes of what it has published.
+    pub(super) published: Published,
     /// What every machine of its kind has.
     pub(super) skeleton: &'a [Setting],
 }
@@ -131,6 +173,7 @@ pub(super) async fn add_machine(
         looks += 1;
         let cluster = Cluster::read(store, &doing).await?;
         may_be_added(added.what, added.name, options.replace, &cluster)?;
+        is_one_nova_host(&added, options, &cluster)?;
         match write(store, &cluster, &doing, &added, options, settings).await {
             // Another machine was added meanwhile: its name may be this one in another case.
             Err(OperatorError::Moved { .. }) if !options.replace && looks < MOST_LOOKS => {}
@@ -165,6 +208,28 @@ fn may_be_added(
         (true, false) => Err(OperatorError::Exists { what, name: name.into() }),
         (false, true) => Err(OperatorError::Unknown { what, name: name.into(), like: None }),
         (true, true) | (false, false) => Ok(()),
+    }
+}
+
+/// Each Nova host is one machine: the guests of a Nova host are evacuated because the machine that is bound to it is off.
+fn is_one_nova_host(
+    added: &Added<'_>,
+    options: &MachineOptions,
+    cluster: &Cluster,
+) -> Result<(), OperatorError> {
+    let binds = !options.replace || options.nova_host.is_some();
+    let nova_host = options.nova_host.as_deref().unwrap_or(added.name);
+    let twins = cluster.nova_names.others(&added.machine, nova_host);
+    match twins.first() {
+        Some(twin) if binds => Err(OperatorError::Input {
+            option: "--nova-host".into(),
+            why: format!(
+                "{twin} is bound to Nova host {nova_host} already; each Nova host is one machine \
+                 (openstack compute service list; nova-ha host show {})",
+                twin.name()
+            ),
+        }),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -238,6 +303,9 @@ async fn write(
         };
         settings.push((keys.names(), bytes(&names)));
     }
+    if added.published == Published::WithoutNovaHost {
+        settings.extend(without_nova_host(cluster, keys).map_err(tree(doing))?);
+    }
     let lacking = added.skeleton.iter().filter(|(key, _)| cluster.snapshot.get(key).is_none()).cloned();
     let mut ops = vec![cluster.meta_unchanged()];
     for (key, value) in settings.into_iter().chain(lacking) {
@@ -247,7 +315,8 @@ async fn write(
         }
     }
     let written = ops.len() - 1;
-    if !options.replace {
+    // Two that are added or bound at the same time see each other.
+    if !options.replace || options.nova_host.is_some() {
         let key = keys::MACHINES_ADDED;
         let before: u64 = cluster.snapshot.number(key).map_err(tree(doing))?.unwrap_or(0);
         ops.push(Op::replace(key, before.wrapping_add(1).to_string(), cluster.snapshot.get(key)));

@@ -17,6 +17,7 @@ use crate::names::{HaNodeName, HostName};
 use crate::policy::Policy;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::maintenance::Maintenance;
+use crate::tree::nova_names::{self, TreeMachine};
 use crate::tree::observer::ObserverRecord;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::storage::Storage;
@@ -40,7 +41,14 @@ impl From<TreeError> for Fault {
 
 /// Keeps what can be read, and notes what cannot.
 pub(super) fn look<T>(faults: &mut Vec<Fault>, read: Result<T, TreeError>) -> Option<T> {
-    read.map_err(|error| faults.push(error.into())).ok()
+    let note = |error: TreeError| {
+        let fault = Fault::from(error);
+        // One key may be read for several answers.
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    };
+    read.map_err(note).ok()
 }
 
 /// One host as status and list show it.
@@ -103,6 +111,7 @@ impl HostView {
         };
         let no_fence = no_fence(tree, &keys, &mut view.faults);
         view.unprotected = view.why_unprotected(cluster, &keys, no_fence);
+        view.unprotected.extend(name_in_doubt(cluster, host, &mut view.faults));
         view.look_who_watches(cluster, watching, &keys);
         let next = view.unprotected.iter().flat_map(|why| why.next(host));
         view.next.splice(0..0, next);
@@ -179,6 +188,23 @@ impl HostView {
         }
         text + &faults_text(&self.faults)
     }
+}
+
+/// Why it is in doubt which Nova host it is: such a host is not recovered.
+fn name_in_doubt(cluster: &Cluster, host: &HostName, faults: &mut Vec<Fault>) -> Vec<Unprotected> {
+    let tree = &cluster.snapshot;
+    let machine = TreeMachine::Host(host.clone());
+    let Some(bound) = look(faults, nova_names::bound(tree, &machine)) else { return Vec::new() };
+    let published = look(faults, nova_names::published_otherwise(tree, host)).flatten();
+    let twins = cluster.nova_names.others(&machine, &bound);
+    let mut doubts = Vec::new();
+    if let Some(published) = published {
+        doubts.push(Unprotected::NovaNamePublished { bound: bound.clone(), published });
+    }
+    if !twins.is_empty() {
+        doubts.push(Unprotected::NovaHostOfOthers { bound, twins });
+    }
+    doubts
 }
 
 /// Why nobody could power it off; a key that cannot be understood is a fault of its own.

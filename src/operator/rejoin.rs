@@ -29,15 +29,14 @@ use super::incident::{person, quoted};
 use super::reset::{self, ResetArgs, Standing};
 use crate::chain::chain;
 use crate::exit;
-use crate::keys::{self, MachineKeys};
+use crate::keys;
 use crate::names::HostName;
 use crate::nova::{Aggregate, Cloud, ComputeService, NovaClient, NovaError, NovaHost};
 use crate::store::{Op, Store};
 use crate::tree::TreeError;
-use crate::tree::machine::OtherNames;
+use crate::tree::nova_names::{self, TreeMachine};
 use crate::tree::record::{Record, bytes};
 use crate::tree::returning::Returning;
-use crate::tree::runtime_config::RuntimeConfig;
 
 /// `nova-ha rejoin`.
 #[derive(Debug, Args)]
@@ -96,7 +95,7 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
     let host = cluster.host(&args.host)?;
     may_return(&cluster, &host, store, &doing, args.storage_is_released).await?;
     let cloud = cloud(args.os_cloud.as_deref(), &cluster, &doing)?;
-    let nova_host = nova_name(&cluster, &keys::host(&host), host.as_str()).map_err(tree(&doing))?;
+    let nova_host = nova_name(&cluster, &TreeMachine::Host(host.clone()), &doing)?;
     let command = format!("nova-ha rejoin {host} --by {}", quoted(&args.by));
     confirm(
         host.as_str(),
@@ -266,15 +265,23 @@ async fn may_return(
     Ok(standing)
 }
 
-/// What Nova calls a machine: as the recovery has it.
-fn nova_name(cluster: &Cluster, keys: &MachineKeys, name: &str) -> Result<NovaHost, TreeError> {
-    let names: OtherNames = cluster.snapshot.record(&keys.names())?.unwrap_or_default();
-    let published = match cluster.snapshot.get(&keys.runtime_config()) {
-        Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value)?.nova_host,
-        None => None,
-    };
-    let text = names.nova_host.or(published).unwrap_or_else(|| name.to_owned());
-    text.parse().map_err(|why| TreeError::Malformed { key: keys.names(), why: chain(&why) })
+/// What Nova calls a machine: as the recovery has it. A host that publishes another name is not given back: whose
+/// service would be enabled is not known.
+fn nova_name(cluster: &Cluster, machine: &TreeMachine, doing: &str) -> Result<NovaHost, OperatorError> {
+    let bound = nova_names::bound(&cluster.snapshot, machine).map_err(tree(doing))?;
+    if let TreeMachine::Host(host) = machine
+        && let Some(published) =
+            nova_names::published_otherwise(&cluster.snapshot, host).map_err(tree(doing))?
+    {
+        return Err(OperatorError::NotNow {
+            name: host.to_string(),
+            doing: "rejoined",
+            why: format!("it publishes that Nova calls it {published}, and it is bound to {bound}"),
+            next: Some(format!("nova-ha host add {host} --replace --nova-host NAME   (the right one)")),
+        });
+    }
+    let malformed = |why| TreeError::Malformed { key: machine.keys().names(), why: chain(&why) };
+    bound.parse().map_err(malformed).map_err(tree(doing))
 }
 
 /// What Nova says.
@@ -304,13 +311,13 @@ async fn look(cloud: &NovaClient, host: &NovaHost, pulse: &mut Pulse) -> Result<
 
 /// The next look decides, a pause later; an error that may have had its effect is only logged while
 /// there is time left to read back.
-async fn effect(
+async fn effect<T>(
     doing: &str,
-    outcome: Result<(), NovaError>,
+    outcome: Result<T, NovaError>,
     is_time_left: bool,
 ) -> Result<(), OperatorError> {
     match outcome {
-        Ok(()) => Ok(()),
+        Ok(_) => Ok(()),
         Err(error) if is_time_left && (error.effect_may_have_happened() || error.is_retryable()) => {
             tracing::warn!(error = %chain(&error), "Nova did not answer clearly, reading back");
             tokio::time::sleep(PAUSE).await;

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::incident::IncidentRecord;
 use crate::names::{HostName, IncidentId};
+use crate::tree::nova_names::TreeMachine;
 use crate::watched::Sight;
 
 /// One reason.
@@ -25,6 +26,20 @@ pub enum Unprotected {
     NoSsh,
     /// Nobody could power it off: what is missing.
     NoFence(String),
+    /// It publishes that Nova calls it something else than what it is bound to.
+    NovaNamePublished {
+        /// By an operator's word, or its own name.
+        bound: String,
+        /// By its own word.
+        published: String,
+    },
+    /// Other machines are bound to the same Nova host.
+    NovaHostOfOthers {
+        /// The Nova host.
+        bound: String,
+        /// The others.
+        twins: Vec<TreeMachine>,
+    },
     /// Too few HA nodes see it.
     Unseen(Sight),
 }
@@ -52,6 +67,13 @@ impl Unprotected {
             Unprotected::Flagged => "flagged from an earlier failure".into(),
             Unprotected::NoSsh => "no SSH access to probe it with".into(),
             Unprotected::NoFence(what) => format!("no way to power it off ({what})"),
+            Unprotected::NovaNamePublished { bound, published } => {
+                format!("it publishes that Nova calls it {published}, and it is bound to {bound}")
+            }
+            Unprotected::NovaHostOfOthers { bound, twins } => {
+                let twins: Vec<String> = twins.iter().map(ToString::to_string).collect();
+                format!("bound to Nova host {bound}, as {}", twins.join(", "))
+            }
             Unprotected::Unseen(sight) => sight.text(),
         }
     }
@@ -79,6 +101,9 @@ impl Unprotected {
                     "nova-ha host add {host} --replace --bmc-ip IP --bmc-user NAME --bmc-password-file FILE"
                 )
             }
+            Unprotected::NovaNamePublished { .. } | Unprotected::NovaHostOfOthers { .. } => format!(
+                "nova-ha host add {host} --replace --nova-host NAME   (the right one: openstack compute service list)"
+            ),
             Unprotected::Unseen(sight) => return sight.next(),
         };
         vec![one]
@@ -95,6 +120,8 @@ impl Unprotected {
             | Unprotected::Flagged
             | Unprotected::NoSsh
             | Unprotected::NoFence(_)
+            | Unprotected::NovaNamePublished { .. }
+            | Unprotected::NovaHostOfOthers { .. }
             | Unprotected::Unseen(_) => true,
         }
     }

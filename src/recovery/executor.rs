@@ -14,6 +14,8 @@ use super::journal::Journal;
 use super::lease::Lease;
 use super::plan::Plan;
 use super::proof::KnownOff;
+use super::reports::wait::have_ceased;
+use super::reports::watch::Watch;
 use super::steps;
 use super::stop::Stop;
 use super::world::World;
@@ -44,6 +46,8 @@ pub struct Context<'a> {
     pub earlier: Earlier,
     /// What the members of the host's arrays said first, by the journal as it is now.
     pub members_seen: MembersSeen,
+    /// What this run has seen of the host's reports to Nova.
+    pub reports: Watch,
 }
 
 /// What a precheck found.
@@ -132,7 +136,8 @@ pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
                 context.journal.confirm().await?;
                 steps::declare_down::again(context, known).await?;
                 steps::take_storage::again(context, known).await?;
-                engine::run(context, known).await?;
+                let ceased = have_ceased(context, known).await?;
+                engine::run(context, known, &ceased).await?;
                 steps::verify::run(context).await?;
             }
             Step::Fence | Step::ReadyTarget => {}

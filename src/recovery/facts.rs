@@ -2,6 +2,7 @@
 
 use super::history::DisksHistory;
 use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
+use super::reports;
 use super::stop::Stop;
 use super::storage::strategy::{self, Progress};
 use super::surroundings;
@@ -20,8 +21,9 @@ use crate::nova::{Cloud, NovaHost};
 use crate::policy::Policy;
 use crate::ssh::PinnedKey;
 use crate::tree::formats::Formats;
-use crate::tree::machine::{OtherNames, SshAccess, Targets};
+use crate::tree::machine::{SshAccess, Targets};
 use crate::tree::meta::Meta;
+use crate::tree::nova_names::{self, NovaNames, TreeMachine};
 use crate::tree::record::Record;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::storage::Storage;
@@ -43,8 +45,10 @@ pub struct Case {
     pub pins: Vec<PinnedKey>,
     /// What the host's BMC must say it is.
     pub expected: Identity,
-    /// What Nova calls the host.
+    /// What Nova calls the host, by an operator's word or its own name.
     pub nova_host: NovaHost,
+    /// What the host published that Nova calls it, where that is something else.
+    pub published_otherwise: Option<String>,
     /// Where this HA node sends guests.
     pub targets: Targets,
     /// What Nova calls this HA node.
@@ -132,10 +136,9 @@ async fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Resu
         Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value).map_err(tree)?,
         None => RuntimeConfig::default(),
     };
-    let names: OtherNames = snapshot.record(&host.names()).map_err(tree)?.unwrap_or_default();
-    let own_names: OtherNames = snapshot.record(&own.names()).map_err(tree)?.unwrap_or_default();
-    let nova_host = names.nova_host.or(runtime.nova_host.clone()).unwrap_or_else(|| id.host().to_string());
-    let own_nova_host = own_names.nova_host.unwrap_or_else(|| world.me.to_string());
+    let nova_host = nova_names::bound(&snapshot, &TreeMachine::Host(id.host().clone())).map_err(tree)?;
+    let own_nova_host = nova_names::bound(&snapshot, &TreeMachine::HaNode(world.me.clone())).map_err(tree)?;
+    let published_otherwise = nova_names::published_otherwise(&snapshot, id.host()).map_err(tree)?;
     let key_lines = if ssh.host_keys.is_empty() { &runtime.ssh_host_keys } else { &ssh.host_keys };
     let pins = PinnedKey::parse_all(key_lines)
         .map_err(|why| tree(TreeError::Malformed { key: host.ssh_field("host_key"), why: chain(&why) }))?;
@@ -151,6 +154,7 @@ async fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Resu
         os_cloud: snapshot.text(&own.os_cloud()).map_err(tree)?,
         nova_host: nova_name(&nova_host, &host.names())?,
         own_nova_host: nova_name(&own_nova_host, &own.names())?,
+        published_otherwise,
         policy,
         record,
         ssh,
@@ -255,7 +259,8 @@ pub async fn arm_machine(
 /// Everything that a plan is made from.
 pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud) -> Result<Facts, Stop> {
     let confirmed_off_by = super::proof::confirmed(world, &case.id).await?.map(|proof| proof.by().to_owned());
-    let nova = nova(case, cloud).await;
+    let nova = nova(world, case, cloud).await;
+    let names = NovaNames::read(world.store.as_ref()).await.map_err(tree)?;
     let guests: Vec<String> =
         nova.iter().flat_map(|nova| &nova.servers).map(|server| server.id.to_string()).collect();
     Ok(Facts {
@@ -269,6 +274,9 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         confirmed_off_by,
         storage: case.storage.clone(),
         own_nova_host: case.own_nova_host.clone(),
+        published_otherwise: case.published_otherwise.clone(),
+        twins: names.others(&TreeMachine::Host(case.id.host().clone()), case.nova_host.as_str()),
+        nova_host: case.nova_host.clone(),
         attach_only: case.policy.attach_only,
         capacity_blocks: case.policy.capacity_blocks,
         storage_says: strategy::check(world, case, &Progress::of(case), &guests).await,
@@ -291,10 +299,11 @@ fn is_self(me: &HaNodeName, case: &Case) -> bool {
     me.same_ignoring_case(case.id.host().as_str()) || case.nova_host == case.own_nova_host
 }
 
-async fn nova(case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts, String> {
+async fn nova(world: &World, case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts, String> {
     let fail = |error: crate::nova::NovaError| chain(&error);
     cloud.ping().await.map_err(fail)?;
-    let service = cloud.service(&case.nova_host).await.map_err(fail)?;
+    let looked = reports::wait::read(world, cloud, &case.nova_host).await.map_err(fail)?;
+    let (service, first_reading) = looked.map(|(reports, reading)| (reports.service, reading)).unzip();
     let servers = match &service {
         Some(_) => cloud.servers_on(&case.nova_host).await.map_err(fail)?,
         None => Vec::new(),
@@ -329,6 +338,7 @@ async fn nova(case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts, String> {
     Ok(NovaFacts {
         host: case.nova_host.clone(),
         service,
+        first_reading,
         targets,
         servers,
         rooms,

@@ -31,6 +31,7 @@ pub mod proof;
 pub mod prune;
 pub mod queue;
 pub mod release;
+pub mod reports;
 pub mod reservations;
 pub mod run;
 mod silence;

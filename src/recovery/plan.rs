@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::capacity::Fit;
 use super::evacuation::choice::{self, Surroundings};
 use super::evacuation::treatment::Target;
+use super::reports::watch::Reading;
 use super::storage::answer::Answer;
 use crate::fence::{PowerState, Privilege, Verdict};
 use crate::incident::step::RECOVERY;
@@ -12,6 +13,7 @@ use crate::names::{HaNodeName, IncidentId};
 use crate::nova::ownership;
 use crate::nova::{ComputeService, Migration, NovaHost, Room, Server, ServiceState, ServiceStatus};
 use crate::tree::formats::Kind;
+use crate::tree::nova_names::TreeMachine;
 use crate::tree::record::Record;
 use crate::tree::storage::{Storage, Strategy};
 
@@ -62,6 +64,8 @@ pub struct NovaFacts {
     pub host: NovaHost,
     /// Its service.
     pub service: Option<ComputeService>,
+    /// The same look, as the run's first one at the host's reports.
+    pub first_reading: Option<Reading>,
     /// Where guests may go.
     pub targets: TargetFacts,
     /// Its guests.
@@ -110,6 +114,12 @@ pub struct Facts {
     pub nova_user_unknown: Option<String>,
     /// What Nova calls this HA node.
     pub own_nova_host: NovaHost,
+    /// Whose guests would be evacuated, by an operator's word or the host's own name.
+    pub nova_host: NovaHost,
+    /// What the host published that Nova calls it, where that is another name.
+    pub published_otherwise: Option<String>,
+    /// Other machines that are bound to the same Nova host.
+    pub twins: Vec<TreeMachine>,
     /// `policy.attach_only`.
     pub attach_only: bool,
     /// `policy.capacity_blocks`.
@@ -171,6 +181,9 @@ pub struct Plan {
     /// What the guests' marks were read from; every run reads it anew.
     #[serde(skip)]
     pub surroundings: Surroundings,
+    /// The run's first look at the host's reports to Nova; every run has its own.
+    #[serde(skip)]
+    pub first_reading: Option<Reading>,
 }
 
 impl Record for Plan {
@@ -188,6 +201,7 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
             format!("nova-ha host show {host}"),
         );
     }
+    name_blockers(facts, &mut block);
     fence_blockers(facts, &mut block);
     if let Strategy::Refused { word, why } = &facts.storage.strategy {
         block(
@@ -252,6 +266,7 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
             guests: planned,
             notes: guests::notes(facts, nova),
             surroundings: nova.surroundings.clone(),
+            first_reading: nova.first_reading.clone(),
             target,
             storage: match &facts.storage_says {
                 None => facts.storage.strategy.word().to_owned(),
@@ -259,6 +274,33 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
             },
         }),
         _ => Err(blockers),
+    }
+}
+
+/// The guests of a Nova host are evacuated because a machine is off: which Nova host that machine is may not be in doubt.
+fn name_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
+    let (host, nova_host) = (facts.id.host(), &facts.nova_host);
+    if let Some(published) = &facts.published_otherwise {
+        block(
+            format!(
+                "{host} has published that Nova calls it {published}; it is bound to {nova_host}, and a host's own \
+                 word does not decide whose guests are evacuated"
+            ),
+            format!(
+                "nova-ha host add {host} --replace --nova-host NAME   (the right one of the two; where that is \
+                 {nova_host}: with --forget-published-nova-host)"
+            ),
+        );
+    }
+    if !facts.twins.is_empty() {
+        let twins: Vec<String> = facts.twins.iter().map(ToString::to_string).collect();
+        block(
+            format!("Nova host {nova_host} is bound to {host} and to {}", twins.join(", ")),
+            format!(
+                "nova-ha host add {host} --replace --nova-host NAME   (openstack compute service list; each Nova \
+                 host is one machine)"
+            ),
+        );
     }
 }
 

@@ -15,6 +15,7 @@ use super::note;
 use super::plan::{Blocker, Plan, plan};
 use super::prune::prune;
 use super::queue::{self, Pending, Queue, Work};
+use super::reports::watch::Watch;
 use super::stop::Stop;
 use super::takeovers;
 use super::twin;
@@ -428,6 +429,7 @@ async fn hold(
         levels: &armed.levels,
         earlier,
         members_seen: case.disks.members_seen.clone(),
+        reports: Watch::new(case.policy.nova_report_interval, plan.first_reading.as_ref()),
     };
     let began = world.clock.boottime();
     loop {

@@ -17,6 +17,7 @@ pub mod machine;
 pub mod maintenance;
 pub mod meta;
 pub mod namesake;
+pub mod nova_names;
 pub mod observer;
 pub mod record;
 pub mod returning;

@@ -45,6 +45,25 @@ async fn forced_down_disabled_and_enabled_are_read_back() {
 }
 
 #[tokio::test]
+async fn one_answer_says_how_old_a_hosts_report_is_by_two_clocks() {
+    let stage = Stage::with(json!([])).await;
+    let (client, node1) = (&stage.client, host("node1"));
+    let reports = client.reports(&node1).await.unwrap().unwrap();
+    assert_eq!(reports.service.host, node1);
+    let (moved, date) = (reports.service.record_moved_at().unwrap(), reports.answered_at.unwrap());
+    let elsewhere = reports.newest_elsewhere.unwrap();
+    for (earlier, later) in [(moved, date), (elsewhere, date)] {
+        let age = later.duration_since(earlier).as_secs();
+        assert!((-2..60).contains(&age), "{reports:?}");
+    }
+    assert_eq!(client.reports(&host("node")).await.unwrap(), None);
+    // The answer to a change says when the record moved by it.
+    let changed = client.set_forced_down(&reports.service.id, true).await.unwrap();
+    assert!(changed.forced_down && changed.record_moved_at().is_some_and(|at| at >= moved), "{changed:?}");
+    client.set_forced_down(&reports.service.id, false).await.unwrap();
+}
+
+#[tokio::test]
 async fn guests_are_listed_with_what_decisions_need_and_a_deleted_one_is_none() {
     let stage = Stage::with(json!([
         {"name": "runs", "metadata": {"HA_Enabled": "True"}}, {"name": "off", "vm_state": "stopped"},

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use nova_ha::nova::error::Call;
 use nova_ha::nova::{
     Aggregate, Cloud, CloudInfo, ComputeService, EvacuateRequest, Image, Microversion, Migration, NovaError,
-    NovaHost, RequestId, Room, Server, ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus,
+    NovaHost, Reports, RequestId, Room, Server, ServerGroup, ServerId, ServiceId, ServiceState,
+    ServiceStatus,
 };
 use nova_ha::recovery::world::Clouds;
 
@@ -50,7 +51,7 @@ impl SimCloud {
         name: &str,
         service: &ServiceId,
         act: impl FnOnce(&mut ComputeService),
-    ) -> Result<(), NovaError> {
+    ) -> Result<ComputeService, NovaError> {
         let by = self.0.node.clone();
         self.ask(name, true, |u| {
             let host =
@@ -59,7 +60,8 @@ impl SimCloud {
             u.rule(off, format!("{by}: {name} of {host} while it is powered on"));
             u.did(&by, format!("{name} {host}"));
             act(u.services.get_mut(&host).unwrap());
-            Ok(())
+            u.reports.changed(&host, u.now);
+            Ok(u.service_of(&host).unwrap())
         })
         .await
     }
@@ -77,23 +79,26 @@ impl Cloud for SimCloud {
         self.ask("ping", false, |_| Ok(info)).await
     }
     async fn service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError> {
-        self.ask("service", false, |u| Ok(u.services.get(host.as_str()).cloned())).await
+        self.ask("service", false, |u| Ok(u.service_of(host.as_str()))).await
     }
-    async fn set_forced_down(&self, service: &ServiceId, down: bool) -> Result<(), NovaError> {
+    async fn reports(&self, host: &NovaHost) -> Result<Option<Reports>, NovaError> {
+        self.ask("reports", false, |u| Ok(u.reports_of(host.as_str()))).await
+    }
+    async fn set_forced_down(&self, service: &ServiceId, down: bool) -> Result<ComputeService, NovaError> {
         let set = |s: &mut ComputeService| {
             s.forced_down = down;
             s.state = if down { ServiceState::Down } else { s.state };
         };
         self.change("forced_down", service, set).await
     }
-    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<(), NovaError> {
+    async fn disable(&self, service: &ServiceId, reason: &str) -> Result<ComputeService, NovaError> {
         let set = |s: &mut ComputeService| {
             s.status = ServiceStatus::Disabled;
             s.disabled_reason = Some(reason.to_owned());
         };
         self.change("disable", service, set).await
     }
-    async fn enable(&self, service: &ServiceId) -> Result<(), NovaError> {
+    async fn enable(&self, service: &ServiceId) -> Result<ComputeService, NovaError> {
         self.change("enable", service, |s| s.status = ServiceStatus::Enabled).await
     }
     async fn servers_on(&self, host: &NovaHost) -> Result<Vec<Server>, NovaError> {

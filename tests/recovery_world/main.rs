@@ -27,6 +27,7 @@ mod lease;
 mod marking;
 mod md;
 mod reader_7763f26;
+mod reports;
 mod reservations;
 mod seams;
 mod stage;

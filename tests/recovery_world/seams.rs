@@ -34,7 +34,7 @@ use super::dumps::SimDumps;
 use super::reservations::SimReservations;
 use super::storage::SimPrograms;
 use super::time::{SimClock, Time};
-use super::universe::{Universe, incident};
+use super::universe::{HOST, Universe, incident};
 
 /// What goes wrong at one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     SessionEnds,
     /// A person holds the incident, if it is open.
     PersonHolds,
+    /// A living machine begins to report to Nova under the dead host's name.
+    TwinReports,
     /// The HA node that holds the incident lives, whatever the votes say, and takes the storage.
     HolderTakesStorage,
 }
@@ -235,6 +237,10 @@ impl Process {
                 if let Some(session) = universe.kv.lock_holder(&keys::incident(&incident()).lock()) {
                     universe.at(now).kv.end_session(&session, now);
                 }
+            }
+            Some(Fault::TwinReports) => {
+                let now = self.time.now() + Duration::from_secs(2);
+                self.universe.lock().unwrap().reports.twin_begins(HOST, now);
             }
             Some(Fault::PersonHolds) => {
                 let now = self.time.now();

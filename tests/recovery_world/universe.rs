@@ -18,6 +18,7 @@ use nova_ha::tree::record::bytes;
 
 use super::arrays::SimArray;
 use super::consul::Kv;
+use super::reports::SimReports;
 use super::time::wall;
 
 pub(crate) const HOST: &str = "compute1";
@@ -89,6 +90,8 @@ pub(crate) struct Universe {
     pub(crate) nova_is_away: bool,
     /// When the dead host announces a crash dump: from, until, how often.
     pub(crate) announcements: Option<(Duration, Duration, Duration)>,
+    /// Who reports to Nova.
+    pub(crate) reports: SimReports,
     /// HA nodes on which something else has the port of fence_kdump.
     pub(crate) deaf: BTreeSet<String>,
 }
@@ -189,6 +192,7 @@ impl Universe {
             targets_are_dead: false,
             nova_is_away: false,
             announcements: None,
+            reports: SimReports::default(),
             deaf: BTreeSet::new(),
         }
     }
@@ -203,6 +207,7 @@ impl Universe {
     /// From now on every living HA node's probes of it fail.
     pub(crate) fn dies(&mut self, name: &str) {
         self.machines.get_mut(name).unwrap().dead = true;
+        self.reports.fell_silent(name, self.now);
         if let Some(service) = self.services.get_mut(name) {
             service.state = ServiceState::Down;
         }
@@ -229,6 +234,7 @@ impl Universe {
     /// It answers again, and its nova-compute reports; each observer says so once.
     pub(crate) fn returns(&mut self, name: &str) {
         self.machines.get_mut(name).unwrap().dead = false;
+        self.reports.returned(name);
         if let Some(service) = self.services.get_mut(name) {
             service.state = ServiceState::Up;
         }
@@ -450,6 +456,7 @@ impl Universe {
         let quorum = voters.len() >= 2;
         self.rule(quorum, format!("{by} powers {name} off without a quorum"));
         self.machines.get_mut(name).unwrap().power_on = false;
+        self.reports.fell_silent(name, self.now);
     }
 }
 

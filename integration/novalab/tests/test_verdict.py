@@ -3,6 +3,7 @@
 import unittest
 
 from novalab import verdict
+from novalab.incidents import Incident
 
 
 def migration(number, status, created, updated=None, source="compute1", guest="vm-01"):
@@ -49,6 +50,29 @@ class Doubles(unittest.TestCase):
     def test_two_guests_at_once_are_fine(self):
         both = [migration(1, "accepted", 1), migration(2, "accepted", 1, guest="vm-02")]
         self.assertEqual(verdict._doubles(both), [])
+
+
+class Unproved(unittest.TestCase):
+    def incident(self, host, fenced_at=None, asked=("vm-01",)):
+        journal = []
+        if fenced_at is not None:
+            what = {"event": "finished", "step": "fence"}
+            journal = [{"what": what, "at": f"2026-01-01T00:00:{fenced_at:02d}Z"}]
+        return Incident(f"{host}@0", {}, journal, {name: {"attempts": 1} for name in asked})
+
+    def test_guests_of_a_host_that_was_proved_off_may_go(self):
+        self.assertEqual(verdict.unproved([migration(1, "done", 10)], [self.incident("compute1", 9)]), [])
+
+    def test_the_proof_comes_before_the_evacuation(self):
+        self.assertEqual(len(verdict.unproved([migration(1, "done", 10)], [self.incident("compute1", 12)])), 1)
+        self.assertEqual(len(verdict.unproved([migration(1, "done", 10)], [self.incident("compute1")])), 1)
+
+    def test_the_proof_is_of_the_host_that_the_guest_left(self):
+        moved = [migration(1, "done", 10, source="compute2")]
+        self.assertEqual(len(verdict.unproved(moved, [self.incident("compute1", 9)])), 1)
+
+    def test_what_somebody_else_asked_for_is_not_ours(self):
+        self.assertEqual(verdict.unproved([migration(1, "done", 10)], [self.incident("compute1", asked=())]), [])
 
 
 if __name__ == "__main__":

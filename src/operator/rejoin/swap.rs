@@ -35,6 +35,7 @@ use crate::operator::error::tree;
 use crate::operator::incident::{person, quoted};
 use crate::policy::Policy;
 use crate::store::Store;
+use crate::tree::nova_names::TreeMachine;
 
 /// The transaction is decided again on what is there, after so many refusals.
 const MOST_LOOKS: usize = 10;
@@ -157,11 +158,8 @@ async fn swapped_already(
 
 /// What Nova calls the host, and the HA node.
 fn nova_names(cluster: &Cluster, swap: &Swap, doing: &str) -> Result<(NovaHost, NovaHost), OperatorError> {
-    let of = |keys, name: &str| nova_name(cluster, &keys, name).map_err(tree(doing));
-    Ok((
-        of(keys::host(&swap.host), swap.host.as_str())?,
-        of(keys::ha_node(&swap.ha_node), swap.ha_node.as_str())?,
-    ))
+    let of = |machine| nova_name(cluster, &machine, doing);
+    Ok((of(TreeMachine::Host(swap.host.clone()))?, of(TreeMachine::HaNode(swap.ha_node.clone()))?))
 }
 
 async fn seen(

@@ -39,6 +39,7 @@ use crate::recovery::executor::Context;
 use crate::recovery::note;
 use crate::recovery::progress::{Event, Totals};
 use crate::recovery::proof::KnownOff;
+use crate::recovery::reports::wait::Ceased;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 
@@ -122,8 +123,9 @@ struct Engine<'e, 'x, 'k, 'a> {
     struggle: Struggle,
 }
 
-/// Until every guest has a final state.
-pub async fn run(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<Counts, Stop> {
+/// Until every guest has a final state. Two proofs are demanded: of the machine's power, and that nothing reports to Nova
+/// under the name whose guests these are.
+pub async fn run(context: &Context<'_>, off: &mut KnownOff<'_>, _: &Ceased) -> Result<Counts, Stop> {
     let began = context.world.clock.boottime();
     let guests = guest::gather(context).await?;
     let migrations = migrations(context).await?;

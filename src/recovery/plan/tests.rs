@@ -75,11 +75,15 @@ fn good() -> Facts {
         storage_says: None,
         nova_user_unknown: None,
         own_nova_host: "ha1".parse().unwrap(),
+        nova_host: "compute1".parse().unwrap(),
+        published_otherwise: None,
+        twins: Vec::new(),
         attach_only: true,
         capacity_blocks: false,
         nova: Ok(NovaFacts {
             host: "compute1".parse().unwrap(),
             service: Some(service("compute1")),
+            first_reading: None,
             targets: TargetFacts::Scheduler,
             servers: vec![guest("web", "active"), guest("odd", "paused")],
             rooms: Ok(vec![room("compute2", 64)]),
@@ -127,6 +131,18 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
     let state = |state, forced_down| Some(ComputeService { state, forced_down, ..service("ha1") });
     for (name, facts, reason, next) in [
         ("itself", Facts { is_self: true, ..good() }, "nobody shoots itself", "nova-ha host show compute1"),
+        (
+            "a name that it published itself",
+            Facts { published_otherwise: Some("compute2".into()), ..good() },
+            "published that Nova calls it compute2; it is bound to compute1",
+            "nova-ha host add compute1 --replace --nova-host NAME",
+        ),
+        (
+            "a Nova host of two machines",
+            Facts { twins: vec![TreeMachine::Host("compute2".parse().unwrap())], ..good() },
+            "Nova host compute1 is bound to compute1 and to host compute2",
+            "nova-ha host add compute1 --replace --nova-host NAME",
+        ),
         ("no level at all", one(vec![]), "no fence level of compute1", "nova-ha confirm-off compute1"),
         ("a silent BMC", one(vec![silent()]), "no answer", "nova-ha confirm-off compute1"),
         (

@@ -5,25 +5,29 @@ use crate::fence::off::Permission;
 use crate::incident::DISABLED_REASON;
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
-use crate::nova::{ComputeService, ServiceStatus};
+use crate::nova::{ComputeService, NovaError, ServiceStatus};
 use crate::recovery::executor::{Context, Found};
 use crate::recovery::proof::KnownOff;
+use crate::recovery::reports::wait::{Ceased, have_ceased};
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 
-/// Declares the host down. The proof of *off* is demanded because Nova lets guests be rebuilt
-/// elsewhere from then on.
+/// Declares the host down. Nova lets guests be rebuilt elsewhere from then on, so two proofs are demanded first: that
+/// the machine is off, and that nothing reports to Nova under its name.
 pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
+    let ceased = have_ceased(context, off).await?;
     let before = service(context).await?;
     match precheck(&before) {
-        Found::AlreadySo(facts) => {
+        Found::AlreadySo(mut facts) => {
+            facts.push(ceased.text().to_owned());
             context.started(Step::DeclareDown, facts.clone()).await?;
             context.finished(Step::DeclareDown, Outcome::AlreadySo, facts).await
         }
-        Found::Ready(facts) => {
+        Found::Ready(mut facts) => {
             // The state before is journaled: rejoin restores it.
+            facts.push(ceased.text().to_owned());
             context.started(Step::DeclareDown, facts).await?;
-            act(context, off, &before).await?;
+            act(context, off, &ceased, &before).await?;
             let after = service(context).await?;
             match precheck(&after) {
                 Found::AlreadySo(facts) => context.finished(Step::DeclareDown, Outcome::Changed, facts).await,
@@ -37,13 +41,14 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
 }
 
 /// Once more, if somebody took it back since; the state before is journaled already.
-pub async fn again(context: &Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
+pub async fn again(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
     let now = service(context).await?;
     if now.forced_down {
         return Ok(());
     }
     tracing::warn!(incident = %context.case.id, "somebody took forced_down back; it is set again");
-    act(context, off, &now).await?;
+    let ceased = have_ceased(context, off).await?;
+    act(context, off, &ceased, &now).await?;
     let after = service(context).await?;
     if after.forced_down {
         return Ok(());
@@ -63,33 +68,46 @@ fn precheck(service: &ComputeService) -> Found {
     }
 }
 
-async fn act(context: &Context<'_>, off: &mut KnownOff<'_>, before: &ComputeService) -> Result<(), Stop> {
+async fn act(
+    context: &mut Context<'_>,
+    off: &mut KnownOff<'_>,
+    _: &Ceased,
+    before: &ComputeService,
+) -> Result<(), Stop> {
     off.fresh().await?;
     if !before.forced_down {
         context.lease.check()?;
-        effect(context.cloud.set_forced_down(&before.id, true).await)?;
+        let answer = context.cloud.set_forced_down(&before.id, true).await;
+        changed(context, answer)?;
     }
     // A host that somebody had disabled keeps the reason they gave.
     if before.status == ServiceStatus::Enabled {
         context.lease.check()?;
         let reason = format!("{DISABLED_REASON}{}", context.case.id);
-        effect(context.cloud.disable(&before.id, &reason).await)?;
+        let answer = context.cloud.disable(&before.id, &reason).await;
+        changed(context, answer)?;
     }
     Ok(())
 }
 
-/// Reading back decides; an error that may have had its effect is only logged.
-fn effect(result: Result<(), crate::nova::NovaError>) -> Result<(), Stop> {
-    match result {
-        Ok(()) => Ok(()),
+/// Reading back decides whether it is so; an error that may have had its effect is only logged. The time that Nova answers
+/// is our own move of the record.
+fn changed(context: &mut Context<'_>, answer: Result<ComputeService, NovaError>) -> Result<(), Stop> {
+    let moved_at = match answer {
+        Ok(service) => service.record_moved_at(),
         Err(error) if error.effect_may_have_happened() => {
             tracing::warn!(%error, "Nova did not answer clearly, reading back");
-            Ok(())
+            None
         }
         Err(error) => {
-            Err(Stop::waiting(format!("Nova refuses: {}", chain(&error)), "look at Nova's policy and log"))
+            return Err(Stop::waiting(
+                format!("Nova refuses: {}", chain(&error)),
+                "look at Nova's policy and log",
+            ));
         }
-    }
+    };
+    context.reports.changed_by_us(moved_at, context.world.clock.boottime());
+    Ok(())
 }
 
 async fn service(context: &Context<'_>) -> Result<ComputeService, Stop> {

@@ -5,6 +5,7 @@ use crate::incident::step::Step;
 use crate::recovery::evacuation::engine;
 use crate::recovery::executor::Context;
 use crate::recovery::proof::KnownOff;
+use crate::recovery::reports::wait::have_ceased;
 use crate::recovery::steps::{declare_down, take_storage};
 use crate::recovery::stop::Stop;
 
@@ -18,7 +19,8 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
     // Nova refuses every guest of a host that somebody enabled again meanwhile.
     declare_down::again(context, off).await?;
     take_storage::again(context, off).await?;
-    let counts = engine::run(context, off).await?;
+    let ceased = have_ceased(context, off).await?;
+    let counts = engine::run(context, off, &ceased).await?;
     // Before *finished*: whoever leads the incident out of this hold comes back to here.
     if counts.held > 0 {
         return Err(Stop::held(format!(

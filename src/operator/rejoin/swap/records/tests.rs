@@ -72,6 +72,7 @@ fn cluster() -> Cluster {
         hosts: vec![swap.host],
         ha_nodes: vec![swap.ha_node],
         incidents: ["compute1@4", "ha1@6", "ha10@9"].map(|id| id.parse().unwrap()).into(),
+        nova_names: Default::default(),
         strays: Vec::new(),
     }
 }
