@@ -77,6 +77,79 @@ impl Clock for SystemClock {
     }
 }
 
+/// For how long something that a person said counts: by this machine's boot clock since it first saw it, and
+/// by its wall clock since it was said; whichever is over first. A wrong wall clock can shorten it, and one
+/// that was set back cannot make it longer than `ttl` from the first sight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeLimit {
+    /// When it was said, by the wall clock of where it was said.
+    pub at: jiff::Timestamp,
+    /// For how long it counts.
+    pub ttl: Duration,
+}
+
+/// How far the wall clock of who said it may be ahead of ours: clocks that are kept by NTP differ by
+/// less than a second, and a person should not have to wait for them.
+pub const CLOCKS_MAY_DIFFER: Duration = Duration::from_secs(2 * 60);
+
+/// Why something that a person said does not count any more, or not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimeOver {
+    /// One of the two wall clocks is wrong.
+    #[error("it was given at {at}, and this machine's clock says {now}: one of the two clocks is wrong")]
+    Ahead {
+        /// When it was given.
+        at: jiff::Timestamp,
+        /// Now, here.
+        now: jiff::Timestamp,
+    },
+    /// Its time is over by the wall clock.
+    #[error("it was given at {at} for {} s and is over (now: {now})", ttl.as_secs())]
+    ByWallClock {
+        /// When it was given.
+        at: jiff::Timestamp,
+        /// For how long.
+        ttl: Duration,
+        /// Now, here.
+        now: jiff::Timestamp,
+    },
+    /// Its time is over since this machine first saw it.
+    #[error(
+        "it was given at {at} for {} s and is over: this machine saw it first {} s ago", ttl.as_secs(), seen.as_secs()
+    )]
+    ByBootClock {
+        /// When it was given.
+        at: jiff::Timestamp,
+        /// For how long.
+        ttl: Duration,
+        /// How long ago this machine first saw it.
+        seen: Duration,
+    },
+}
+
+impl TimeLimit {
+    /// Whether it counts now, on the machine that first saw it at `first_seen`.
+    ///
+    /// # Errors
+    /// It is over, or lies further in the future than clocks may differ.
+    pub fn counts(&self, first_seen: BootInstant, clock: &dyn Clock) -> Result<(), TimeOver> {
+        let Self { at, ttl } = *self;
+        let now = clock.wall();
+        let since = now.duration_since(at);
+        if since.is_negative() && since.unsigned_abs() > CLOCKS_MAY_DIFFER {
+            return Err(TimeOver::Ahead { at, now });
+        }
+        if !since.is_negative() && since.unsigned_abs() >= ttl {
+            return Err(TimeOver::ByWallClock { at, ttl, now });
+        }
+        let seen = clock.boottime().saturating_duration_since(first_seen);
+        match seen >= ttl {
+            true => Err(TimeOver::ByBootClock { at, ttl, seen }),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Why the boot id is not known.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read the boot id from {BOOT_ID}")]
@@ -122,6 +195,42 @@ mod tests {
         assert_eq!(one.saturating_duration_since(two), Duration::ZERO);
         assert_eq!(one.checked_add(Duration::MAX), None);
         assert_eq!(one.saturating_add(Duration::MAX), BootInstant::since_boot(Duration::MAX));
+    }
+
+    struct At(jiff::Timestamp, Duration);
+
+    #[async_trait]
+    impl Clock for At {
+        fn boottime(&self) -> BootInstant {
+            BootInstant::since_boot(self.1)
+        }
+        fn wall(&self) -> jiff::Timestamp {
+            self.0
+        }
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn what_a_person_said_is_over_by_the_first_of_two_clocks() {
+        let limit = TimeLimit { at: "2026-11-22T10:00:00Z".parse().unwrap(), ttl: Duration::from_secs(600) };
+        let seen = BootInstant::since_boot(Duration::from_secs(1000));
+        let at = |wall: &str, boot: u64| {
+            let clock = At(format!("2026-11-22T{wall}Z").parse().unwrap(), Duration::from_secs(boot));
+            limit.counts(seen, &clock)
+        };
+        assert_eq!(at("10:00:00", 1000), Ok(()));
+        assert_eq!(at("10:09:59.999", 1599), Ok(()));
+        assert!(matches!(at("10:10:00", 1001), Err(TimeOver::ByWallClock { .. })));
+        // A clock that is two hours behind: it cannot move the time.
+        assert_eq!(at("10:05:00", 1599), Ok(()));
+        assert!(matches!(at("10:05:00", 1600), Err(TimeOver::ByBootClock { .. })));
+        // Clocks differ a little; the boot clock counts.
+        assert_eq!(at("09:58:00", 1599), Ok(()));
+        assert!(matches!(at("09:58:00", 1600), Err(TimeOver::ByBootClock { .. })));
+        let ahead = at("09:57:59", 1000).unwrap_err();
+        assert!(matches!(ahead, TimeOver::Ahead { .. }));
+        let said = ahead.to_string();
+        assert!(said.contains("2026-11-22T10:00:00Z") && said.contains("2026-11-22T09:57:59Z"), "{said}");
     }
 
     #[test]

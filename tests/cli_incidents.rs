@@ -15,6 +15,7 @@ use nova_ha::incident::{IncidentRecord, Step};
 use nova_ha::keys;
 use nova_ha::names::IncidentId;
 use nova_ha::store::{Op, SessionSpec, Store};
+use nova_ha::tree::formats::published::Published;
 use nova_ha::tree::record::bytes;
 use open_incident::{at, open};
 
@@ -121,13 +122,40 @@ async fn a_person_leads_an_incident_and_its_journal_says_who() {
     // Nothing that a person may not do while it is open.
     site.run(&["host", "remove", "node1", "--yes", "node1"]).await.refused("incident node1@0 is open");
     site.run(&["reset", "node1", "--by", "ann", "--yes", "node1"]).await.refused("incident node1@0 is open");
+    // It looks first: what says that the host lives has to be named.
     let word = ["confirm-off", "node1", "--by", "ann", "--ttl", "10m"];
-    site.run(&word).await.refused("typed").next("--yes node1");
+    let yes = ["--yes", "node1"];
+    let although = ["--although-its-agent-answers", "--although-the-votes-do-not-say-dead"];
+    site.run(&[&word[..], &yes].concat())
+        .await
+        .refused("its Consul agent answers (serfHealth passing)")
+        .refused("the votes do not say that it is dead")
+        .next(&although.join(" "));
+    site.run(&[&word[..], &yes, &although[..1]].concat()).await.refused("the votes do not say");
+    site.run(&[&word[..], &although].concat()).await.refused("there is no terminal").next("--yes node1");
     assert_eq!(site.value(&keys.confirm_off()).await, None);
-    site.run(&[&word[..], &["--yes", "node1"]].concat()).await.ok();
+    // Whoever has its address refuses connections, at a port where nobody listens.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let node1 = keys::host(id.host());
+    site.put(&node1.ssh_field("address"), "127.0.0.1").await;
+    site.put(&node1.ssh_field("port"), closed).await;
+    site.run(&[&word[..], &yes, &although].concat())
+        .await
+        .refused("its address takes connections or refuses them (connection refused)")
+        .next("--although-its-address-answers");
+    let although = [&although[..], &["--although-its-address-answers"]].concat();
+    // An HA node of an older build would not read what the word stands against.
+    site.run(&[&word[..], &yes, &although].concat())
+        .await
+        .refused("cannot confirm")
+        .next("upgrade nova-ha on ha1");
+    let ha1 = keys::ha_node(&"ha1".parse().unwrap());
+    site.put(&ha1.formats(), serde_json::to_vec(&Published::of_this_build()).unwrap()).await;
+    site.run(&[&word[..], &yes, &although].concat()).await.ok();
     let stored: serde_json::Value =
         serde_json::from_str(&site.value(&keys.confirm_off()).await.unwrap()).unwrap();
     assert_eq!((&stored["ttl_seconds"], &stored["by"]), (&600.into(), &"ann".into()));
+    assert_eq!(stored["although"], serde_json::json!(["unknown_key", "address", "agent", "observers"]));
     assert_eq!(site.run(&["confirm-off", "node1", "--by", "ann", "--ttl", "25h"]).await.code, 2);
     site.run(&["confirm-off", "node2", "--by", "a", "--yes", "node2"])
         .await

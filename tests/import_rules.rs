@@ -46,7 +46,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kdump", &[]),
     ("nova", &[]),
     ("fence", &["clock", "keys", "names", "policy", "program", "secret", "store", "tree"]),
-    ("evidence", &["clock", "incident", "judge", "keys", "names", "policy", "run_dir", "store", "tree"]),
+    (
+        "evidence",
+        &[
+            "chain", "clock", "incident", "judge", "keys", "names", "policy", "run_dir", "ssh", "store",
+            "tree",
+        ],
+    ),
     // The two halves.
     (
         "monitor",
@@ -97,6 +103,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "columns",
             "confirm",
             "disks",
+            "evidence",
             "exit",
             "fence",
             "generate",
@@ -120,7 +127,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "bin/nova-ha-mark-failed",
         &[
             "clock", "columns", "confirm", "consul", "evidence", "exit", "incident", "logging", "monitor",
-            "names", "store",
+            "names", "ssh", "store",
         ],
     ),
     (

@@ -53,6 +53,19 @@ key "ha_cluster/compute_nodes/@HOST@/config/agent" {
 key "ha_cluster/compute_nodes/@HOST@/config/names" {
   policy = "read"
 }
+# A person's order looks first whether the host answers: a handshake, no login.
+key "ha_cluster/compute_nodes/@HOST@/config/ssh/address" {
+  policy = "read"
+}
+key "ha_cluster/compute_nodes/@HOST@/config/ssh/port" {
+  policy = "read"
+}
+key "ha_cluster/compute_nodes/@HOST@/config/ssh/host_key" {
+  policy = "read"
+}
+key "ha_cluster/compute_nodes/@HOST@/internal/runtime_config" {
+  policy = "read"
+}
 
 # HA node @ANY_HA_NODE@, whose vote is counted.
 key "ha_cluster/ha_nodes/@ANY_HA_NODE@/general" {

@@ -14,5 +14,7 @@ def run(lab):
     wait.never("a guest is evacuated", lab.evacuations, 15)
     incident = lab.incident_of("compute1")
     assert not incident.events("finished", "fence"), incident
+    word = lab.admin("nova-ha", "confirm-off", "compute1", "--by", "maria", "--yes", "compute1", check=False)
+    assert word.code == 1 and "says that it is on" in word.err, word
     assert incident.state in ("active", "held"), incident
     assert not lab.cloud.state()["hosts"]["compute1"]["forced_down"]

@@ -13,8 +13,11 @@ use nova_ha::evidence::{TcpAnchors, Witness};
 use nova_ha::exit;
 use nova_ha::incident::record::Order;
 use nova_ha::monitor::mark::hint::{self, HintError};
-use nova_ha::monitor::mark::{Args, MarkError, Request, report::Line, run, sweep};
+use nova_ha::monitor::mark::order::{Asked, SecondWord};
+use nova_ha::monitor::mark::report::{Line, Result as LineResult};
+use nova_ha::monitor::mark::{Args, MarkError, Request, run, sweep};
 use nova_ha::names::{HaNodeName, HostName, NameError};
+use nova_ha::ssh::SshReach;
 use nova_ha::store::StoreError;
 
 fn main() -> ExitCode {
@@ -59,14 +62,15 @@ fn judge(args: &Args, lines: &mut Vec<Line>) -> anyhow::Result<()> {
                     bail!("not confirmed: {why}; nova-ha-mark-failed {host} --by {by} --yes {host}");
                 }
             }
-            Some(Order { by: by.clone(), at: clock.wall() })
+            // What counts for the usual time is written as it always was.
+            let ttl = Some(args.ttl).filter(|ttl| *ttl != Order::TTL).map(|ttl| ttl.as_secs());
+            Some(Order { ttl_seconds: ttl, ..Order::new(by.clone(), clock.wall()) })
         }
     };
     if hosts.is_empty() && !args.sweep {
         read_hint()?;
     }
     let machine = machine_name(args)?;
-    let request = Request { hosts, order, sweep: args.sweep, machine: machine.to_string() };
     let consul = Consul::from_env().context("cannot use Consul")?;
     let boot_id = boot_id()?.to_string();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -75,17 +79,46 @@ fn judge(args: &Args, lines: &mut Vec<Line>) -> anyhow::Result<()> {
         store: &consul,
         clock: &clock,
         anchors: &anchors,
-        me: Some(machine),
+        me: Some(machine.clone()),
         boot_id,
         run_dir: args.run_dir.clone(),
     };
-    let judged = runtime.block_on(async {
+    let judge = async {
+        let mut request = Request { hosts, order: None, sweep: args.sweep, machine: machine.to_string() };
+        let Some(order) = order else {
+            run(&witness, &request, lines).await?;
+            if request.sweep {
+                sweep::unwatched(&consul, lines).await.map_err(|source| MarkError::Evidence { source })?;
+            }
+            return Ok(());
+        };
+        let second = if args.although_it_answers { SecondWord::Given } else { SecondWord::NotGiven };
+        let first = Asked::look_first(&witness, &SshReach, &request.hosts, (order.clone(), second)).await;
+        request.order = Some(first);
         run(&witness, &request, lines).await?;
-        if request.sweep {
-            sweep::unwatched(&consul, lines).await.map_err(|source| MarkError::Evidence { source })?;
+        // What answers is named, and asked about.
+        let (answering, rest): (Vec<Line>, Vec<Line>) =
+            std::mem::take(lines).into_iter().partition(|line| line.result == LineResult::Answers);
+        *lines = rest;
+        for line in answering {
+            let what =
+                format!("{} may live: {}.\nIt will be powered off all the same.", line.host, line.because);
+            if confirm::typed("although it answers", None, &what).is_err() {
+                lines.push(line);
+                continue;
+            }
+            let hosts = vec![line.host];
+            let asked =
+                Asked::look_first(&witness, &SshReach, &hosts, (order.clone(), SecondWord::Given)).await;
+            let request = Request { hosts, order: Some(asked), ..request.clone() };
+            let mut more = Vec::new();
+            let ordered = run(&witness, &request, &mut more).await;
+            lines.append(&mut more);
+            ordered?;
         }
         Ok::<(), MarkError>(())
-    });
+    };
+    let judged = runtime.block_on(judge);
     // A look-up that hangs in the resolver must not hold up the end.
     runtime.shutdown_background();
     Ok(judged?)

@@ -42,7 +42,7 @@ pub struct Witness<'a> {
 }
 
 impl Witness<'_> {
-    fn life(&self) -> Life {
+    pub(super) fn life(&self) -> Life {
         let boottime =
             self.clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO));
         Life { boot_id: self.boot_id.clone(), boottime }

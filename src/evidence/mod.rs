@@ -10,7 +10,9 @@
 pub mod anchor;
 pub mod cooling;
 pub mod error;
+pub mod first_seen;
 pub mod look;
+pub mod signs;
 pub mod wait;
 
 pub use anchor::{Anchors, TcpAnchors};

@@ -18,16 +18,19 @@
 //! }
 //! ```
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{FenceError, PowerState, PowerSwitch};
-use crate::clock::{BootInstant, Clock};
+use crate::clock::{BootInstant, Clock, TimeLimit, TimeOver};
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::tree::formats::Kind;
 use crate::tree::record::Record;
+use crate::tree::sign::Sign;
 
 /// What can be fenced: a compute host, or the HA node that held its storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,10 +187,44 @@ pub struct ConfirmOff {
     pub at: jiff::Timestamp,
     /// For how long it counts.
     pub ttl_seconds: u64,
+    /// What said that the host lives when the word was given: the person knew it, and named it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub although: BTreeSet<Sign>,
+    /// What ended it: a sign of life that is newer than the word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// A sign of life that ended a person's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ended {
+    /// Of which kind.
+    pub sign: Sign,
+    /// What was seen, for people.
+    pub seen: String,
+    /// Which HA node saw it.
+    pub by: HaNodeName,
+    /// When, by its wall clock.
+    pub at: jiff::Timestamp,
+}
+
+impl ConfirmOff {
+    /// The version that first has all that this word says.
+    pub fn since(&self) -> u64 {
+        match self.although.is_empty() && self.ended.is_none() {
+            true => 1,
+            false => 2,
+        }
+    }
 }
 
 impl Record for ConfirmOff {
     const VERSION: u64 = Kind::ConfirmOff.newest();
+
+    fn stored(&self) -> Cow<'_, Self> {
+        Cow::Owned(Self { version: self.since(), ..self.clone() })
+    }
 }
 
 /// The longest that a person's word can count: a shift, and the night after it.
@@ -215,52 +252,56 @@ pub enum ConfirmRefused {
         /// As stored.
         ttl_seconds: u64,
     },
-    /// Given in the future: one of the two clocks is wrong.
-    #[error("the confirmation was given at {at}, which is after now ({now}): a clock is wrong")]
-    NotYet {
-        /// When it was given.
-        at: jiff::Timestamp,
-        /// Now.
-        now: jiff::Timestamp,
+    /// Its time: over, or not yet.
+    #[error("the confirmation of {by}: {source}")]
+    Time {
+        /// Who gave it.
+        by: String,
+        /// Why.
+        source: TimeOver,
     },
-    /// Its time is over.
-    #[error("the confirmation of {at} counted for {ttl_seconds} s and is over")]
-    Expired {
-        /// When it was given.
-        at: jiff::Timestamp,
-        /// For how long it counted.
-        ttl_seconds: u64,
+    /// The host gave a sign of life after it.
+    #[error("the confirmation of {by} is over since {}: {} saw that {}", ended.at, ended.by, ended.seen)]
+    Ended {
+        /// Who gave it.
+        by: String,
+        /// What ended it.
+        ended: Ended,
     },
 }
 
 impl ConfirmOff {
-    /// The proof that a person's word is, while it counts: from `at` until before `at + ttl`. A clock
-    /// that went wrong between the person and us can only shorten that.
+    /// The proof that a person's word is, while it counts: for its time by the wall clock, and by the boot clock
+    /// of this machine since it `first_saw` the word. Whether something contradicts it is for the caller to see.
     ///
     /// # Errors
-    /// It is about another host or incident, names nobody, is over, or lies in the future.
-    pub fn proof(&self, incident: &IncidentId, clock: &dyn Clock) -> Result<PoweredOff, ConfirmRefused> {
+    /// It is about another host or incident, names nobody, was ended, is over, or lies in the future.
+    pub fn proof(
+        &self,
+        incident: &IncidentId,
+        clock: &dyn Clock,
+        first_saw: BootInstant,
+    ) -> Result<PoweredOff, ConfirmRefused> {
         let (host, at, ttl_seconds) = (self.host.clone(), self.at, self.ttl_seconds);
         if &self.incident != incident || &host != incident.host() {
             let wanted = incident.clone();
             return Err(ConfirmRefused::Other { host, incident: self.incident.clone(), wanted });
         }
-        if self.by.trim().is_empty() {
+        let by = self.by.trim();
+        if by.is_empty() {
             return Err(ConfirmRefused::Nobody);
         }
         if !(1..=MAX_CONFIRM_TTL.as_secs()).contains(&ttl_seconds) {
             return Err(ConfirmRefused::Ttl { ttl_seconds });
         }
+        if let Some(ended) = &self.ended {
+            return Err(ConfirmRefused::Ended { by: by.to_owned(), ended: ended.clone() });
+        }
         let read_at = clock.boottime();
-        let now = clock.wall();
-        if now < at {
-            return Err(ConfirmRefused::NotYet { at, now });
-        }
-        // `now` is not before `at`, so the difference is a duration.
-        if now.duration_since(at).unsigned_abs() >= Duration::from_secs(ttl_seconds) {
-            return Err(ConfirmRefused::Expired { at, ttl_seconds });
-        }
-        let by = format!("confirmed off by {} at {at}", self.by.trim());
+        TimeLimit { at, ttl: Duration::from_secs(ttl_seconds) }
+            .counts(first_saw, clock)
+            .map_err(|source| ConfirmRefused::Time { by: by.to_owned(), source })?;
+        let by = format!("confirmed off by {by} at {at}");
         Ok(PoweredOff { machine: Machine::Host(host), read_at, by })
     }
 }
@@ -358,7 +399,14 @@ mod tests {
             by: "maria".into(),
             at: "2026-11-22T10:00:00Z".parse().unwrap(),
             ttl_seconds: 600,
+            although: BTreeSet::new(),
+            ended: None,
         }
+    }
+
+    /// The boot clock of [`At`] stands there.
+    fn saw() -> BootInstant {
+        BootInstant::since_boot(Duration::from_secs(1000))
     }
 
     fn at(time: &str) -> At {
@@ -368,42 +416,59 @@ mod tests {
     #[test]
     fn a_persons_word_counts_from_when_it_was_given_until_its_limit() {
         let incident = "host1@3".parse().unwrap();
-        let counts = |time: &str| word().proof(&incident, &at(time)).map(|proof| proof.by().to_owned());
+        let counts =
+            |time: &str| word().proof(&incident, &at(time), saw()).map(|proof| proof.by().to_owned());
         assert!(counts("10:00:00").unwrap().contains("maria"));
         assert!(counts("10:09:59.999").is_ok());
-        assert!(matches!(counts("10:10:00"), Err(ConfirmRefused::Expired { .. })));
-        assert!(matches!(counts("09:59:59.999"), Err(ConfirmRefused::NotYet { .. })));
+        let over = |time| matches!(counts(time), Err(ConfirmRefused::Time { .. }));
+        assert!(over("10:10:00"));
+        assert!(!over("09:59:59.999") && over("09:57:59"), "clocks may differ by two minutes");
+        // Seen first when this machine's boot clock was ten minutes younger.
+        let long_ago = BootInstant::since_boot(Duration::from_secs(400));
+        assert!(word().proof(&incident, &at("10:00:00"), long_ago).is_err());
+        let ended = Ended {
+            sign: Sign::Agent,
+            seen: "its Consul agent answers".into(),
+            by: "ha1".parse().unwrap(),
+            at: at("10:01:00").0,
+        };
+        let ended = ConfirmOff { ended: Some(ended), ..word() };
+        let refused = ended.proof(&incident, &at("10:02:00"), saw()).unwrap_err();
+        assert!(refused.to_string().contains("ha1 saw that its Consul agent answers"), "{refused}");
     }
 
     #[test]
     fn a_persons_word_counts_only_for_what_it_was_given() {
         let now = at("10:00:01");
         for other in ["host1@4", "host2@3"] {
-            let refused = word().proof(&other.parse().unwrap(), &now).unwrap_err();
+            let refused = word().proof(&other.parse().unwrap(), &now, saw()).unwrap_err();
             assert!(matches!(refused, ConfirmRefused::Other { .. }), "{other}");
         }
         let incident = "host1@3".parse().unwrap();
         let nobody = ConfirmOff { by: " ".into(), ..word() };
-        assert_eq!(nobody.proof(&incident, &now).unwrap_err(), ConfirmRefused::Nobody);
+        assert_eq!(nobody.proof(&incident, &now, saw()).unwrap_err(), ConfirmRefused::Nobody);
         for ttl_seconds in [0, 24 * 60 * 60 + 1, u64::MAX] {
             let endless = ConfirmOff { ttl_seconds, ..word() };
-            assert_eq!(endless.proof(&incident, &now).unwrap_err(), ConfirmRefused::Ttl { ttl_seconds });
+            assert_eq!(
+                endless.proof(&incident, &now, saw()).unwrap_err(),
+                ConfirmRefused::Ttl { ttl_seconds }
+            );
         }
         let other_host = ConfirmOff { host: "host2".parse().unwrap(), ..word() };
-        assert!(other_host.proof(&incident, &now).is_err());
+        assert!(other_host.proof(&incident, &now, saw()).is_err());
     }
 
     #[test]
     fn a_stored_word_is_read_strictly() {
         let stored = record::bytes(&word());
         assert_eq!(record::parse::<ConfirmOff>("k", &stored).unwrap(), word());
-        let newer = String::from_utf8(stored).unwrap().replace("\"version\":1", "\"version\":2");
+        let newer = String::from_utf8(stored).unwrap().replace("\"version\":1", "\"version\":3");
         assert!(record::parse::<ConfirmOff>("k", newer.as_bytes()).is_err());
     }
 
     #[test]
     fn a_proof_ages() {
-        let proof = word().proof(&"host1@3".parse().unwrap(), &at("10:00:00")).unwrap();
+        let proof = word().proof(&"host1@3".parse().unwrap(), &at("10:00:00"), saw()).unwrap();
         let now = BootInstant::since_boot(Duration::from_secs(1030));
         assert!(proof.demand_fresh(now, Duration::from_secs(30)).is_ok());
         assert!(proof.demand_fresh(now, Duration::from_secs(29)).is_err());

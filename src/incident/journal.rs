@@ -112,6 +112,12 @@ pub enum Event {
         /// What proved it off.
         by: String,
     },
+    /// The host is off, by a device or by a person's word, and whoever has its address takes connections or
+    /// refuses them. A person's word stands against it only when it was given later than this, and names it.
+    AddressAnswers {
+        /// What was seen.
+        seen: String,
+    },
     /// Only a person leads on.
     Held {
         /// Why, for people: nothing is decided by it.
@@ -162,6 +168,7 @@ impl Event {
             | Event::Abandoned { .. }
             | Event::Closed { .. } => 1,
             Event::Resumed { gone: Some(_), .. } => 2,
+            Event::AddressAnswers { .. } => 2,
         }
     }
 
@@ -185,6 +192,7 @@ impl Event {
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
             | Event::Closed { .. } => Some(self),
+            Event::AddressAnswers { .. } => None,
         }
     }
 }

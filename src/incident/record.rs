@@ -1,5 +1,9 @@
 //! `incidents/{id}/incident`: who opened it and why, and where its journal ends.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +11,7 @@ use super::status::Status;
 use crate::names::{HaNodeName, IncidentId};
 use crate::tree::formats::Kind;
 use crate::tree::record::Record;
+use crate::tree::sign::Sign;
 
 /// Where an incident comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,14 +28,52 @@ pub enum Origin {
     Key,
 }
 
-/// A person's order stands in for the votes right before the shot.
+/// A person's order stands in for the votes right before the shot, for a limited time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
     /// Who.
     pub by: String,
-    /// Wall clock.
+    /// When, by the wall clock of where it was given.
     pub at: Timestamp,
+    /// For how long it counts; absent means [`Order::TTL`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+    /// What said that the host lives when the order was given: the person knew it, and gave the order
+    /// although. A sign of another kind is newer than the order.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub although: BTreeSet<Sign>,
+    /// Whether *started: fence* was written on it, while it counted: it is good for that fence, however
+    /// long that takes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub used: bool,
+}
+
+impl Order {
+    /// For how long an order counts, unless it says otherwise: long enough for a BMC that is slow and an HA
+    /// node that is busy, shorter than a repair.
+    pub const TTL: Duration = Duration::from_secs(15 * 60);
+
+    /// The longest that an order can count, as a person's word.
+    pub const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// An order that counts for the usual time, of a person who saw no sign of life.
+    pub fn new(by: String, at: Timestamp) -> Self {
+        Self { by, at, ttl_seconds: None, although: BTreeSet::new(), used: false }
+    }
+
+    /// The version of the incident record that first has all that this order says.
+    pub fn since(&self) -> u64 {
+        match self.ttl_seconds.is_some() || !self.although.is_empty() || self.used {
+            true => 2,
+            false => 1,
+        }
+    }
+
+    /// For how long it counts. A longer time than may be given is cut.
+    pub fn ttl(&self) -> Duration {
+        self.ttl_seconds.map_or(Self::TTL, Duration::from_secs).min(Self::MAX_TTL)
+    }
 }
 
 /// The process that works on an incident: value of its lock key.
@@ -83,4 +126,9 @@ pub struct IncidentRecord {
 
 impl Record for IncidentRecord {
     const VERSION: u64 = Kind::Incident.newest();
+
+    fn stored(&self) -> Cow<'_, Self> {
+        let version = self.order.as_ref().map_or(1, Order::since);
+        Cow::Owned(Self { version, ..self.clone() })
+    }
 }

@@ -88,6 +88,7 @@ impl Status {
             | Event::MembersSeen { .. }
             | Event::FencingHolder { .. }
             | Event::HolderFenced { .. }
+            | Event::AddressAnswers { .. }
                 if active && claimed => {}
             Event::Started { step, .. } if active && self.next_step() == Some(*step) => {
                 next.started = Some(*step);
@@ -112,6 +113,7 @@ impl Status {
             | Event::MembersSeen { .. }
             | Event::FencingHolder { .. }
             | Event::HolderFenced { .. }
+            | Event::AddressAnswers { .. }
             | Event::Started { .. }
             | Event::Finished { .. }
             | Event::Held { .. }

@@ -40,7 +40,10 @@ pub fn milestones(
             Event::Abandoned { .. } => "abandoned".to_owned(),
             Event::Closed { .. } => "closed".to_owned(),
             Event::HolderFenced { .. } => "earlier holder off".to_owned(),
-            Event::Started { .. } | Event::MembersSeen { .. } | Event::FencingHolder { .. } => continue,
+            Event::Started { .. }
+            | Event::MembersSeen { .. }
+            | Event::FencingHolder { .. }
+            | Event::AddressAnswers { .. } => continue,
         };
         points.push((phase, entry.at));
     }

@@ -1,5 +1,10 @@
 //! `nova-ha confirm-off`: a person's word that a host is off, where no device can say so.
+//!
+//! It looks before it takes the word. A device that says *on* and the host's own SSH key refuse it; anything else
+//! that says that the host lives has to be named, in a word of its own.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,13 +14,21 @@ use super::answer::{Answer, Outcome, done};
 use super::cluster::Cluster;
 use super::commit::commit;
 use super::confirm::confirm;
-use super::error::tree;
+use super::error::{held_back, tree};
 use super::incident::{Open, person, quoted};
-use crate::fence::ConfirmOff;
+use crate::chain::chain;
+use crate::clock::{SystemClock, boot_id};
+use crate::evidence::signs::{SignSeen, Signs, beside, look_for_life, text};
+use crate::evidence::{EvidenceError, TcpAnchors, Witness};
 use crate::fence::proof::MAX_CONFIRM_TTL;
+use crate::fence::{ConfirmOff, FenceConfig, PowerState};
 use crate::keys;
+use crate::names::HostName;
+use crate::ssh::SshReach;
 use crate::store::{Op, Store};
+use crate::tree::formats::Kind;
 use crate::tree::record::{Record, bytes};
+use crate::tree::sign::Sign;
 
 /// `nova-ha confirm-off`.
 #[derive(Debug, Args)]
@@ -28,6 +41,16 @@ pub struct ConfirmOffArgs {
     /// For how long your word counts (at most 24h).
     #[arg(long, default_value = "10m", value_parser = ttl)]
     pub ttl: Duration,
+    /// It is off, although whoever has its address takes connections or refuses them: you have seen that this
+    /// is something else. Counts only if the journal of the incident already says so.
+    #[arg(long)]
+    pub although_its_address_answers: bool,
+    /// It is off, although its Consul agent still passes: gossip gives it up within half a minute.
+    #[arg(long)]
+    pub although_its_agent_answers: bool,
+    /// It is off, although the observers' votes do not say that it is dead.
+    #[arg(long)]
+    pub although_the_votes_do_not_say_dead: bool,
     /// The host's name, instead of typing it when asked.
     #[arg(long, value_name = "HOST")]
     pub yes: Option<String>,
@@ -39,6 +62,43 @@ fn ttl(text: &str) -> Result<Duration, String> {
     match (Duration::from_secs(1)..=MAX_CONFIRM_TTL).contains(&ttl) {
         true => Ok(ttl),
         false => Err("1s to 24h are allowed".into()),
+    }
+}
+
+impl ConfirmOffArgs {
+    /// The kinds of signs that the person names.
+    fn although(&self) -> BTreeSet<Sign> {
+        [
+            (self.although_its_address_answers, &[Sign::Address, Sign::UnknownKey][..]),
+            (self.although_its_agent_answers, &[Sign::Agent]),
+            (self.although_the_votes_do_not_say_dead, &[Sign::Observers]),
+        ]
+        .into_iter()
+        .filter(|(said, _)| *said)
+        .flat_map(|(_, signs)| signs.iter().copied())
+        .collect()
+    }
+
+    /// The command line that would confirm, for hints.
+    fn command(&self, host: &HostName, named: &BTreeSet<Sign>) -> String {
+        let mut words: BTreeSet<&str> = self.although().into_iter().filter_map(flag).collect();
+        words.extend(named.iter().copied().filter_map(flag));
+        let mut command =
+            format!("nova-ha confirm-off {host} --by {} --ttl {}s", quoted(&self.by), self.ttl.as_secs());
+        for word in words {
+            command = format!("{command} {word}");
+        }
+        command
+    }
+}
+
+/// The word that names a sign; against a host that shows its own key there is none.
+fn flag(sign: Sign) -> Option<&'static str> {
+    match sign {
+        Sign::OwnKey => None,
+        Sign::UnknownKey | Sign::Address => Some("--although-its-address-answers"),
+        Sign::Agent => Some("--although-its-agent-answers"),
+        Sign::Observers => Some("--although-the-votes-do-not-say-dead"),
     }
 }
 
@@ -57,15 +117,21 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
         });
     };
     let open = Open::read(store, &id, &doing).await?;
-    confirm(
-        host.as_str(),
-        args.yes.as_deref(),
-        &format!(
-            "If {host} still runs, its guests will run twice and their disks will be destroyed.\n\
-             Confirm only what you have seen yourself: {host} has no power."
-        ),
-        &format!("nova-ha confirm-off {host} --by {} --ttl {}s", quoted(&args.by), args.ttl.as_secs()),
-    )?;
+    no_device_says_on(&cluster, &host).await?;
+    let although = args.although();
+    let unnamed = beside(contradictions(store, &host).await?, &although);
+    if let Some(refused) = refusal(&args, &host, &unnamed) {
+        return Err(refused);
+    }
+    let mut warning = format!(
+        "If {host} still runs, its guests will run twice and their disks will be destroyed.\n\
+         Confirm only what you have seen yourself: {host} has no power."
+    );
+    if although.contains(&Sign::Address) {
+        warning +=
+            "\nAgainst an address that answers your word counts only if the journal had that before it.";
+    }
+    confirm(host.as_str(), args.yes.as_deref(), &warning, &args.command(&host, &although))?;
     let word = ConfirmOff {
         version: ConfirmOff::VERSION,
         host: host.clone(),
@@ -73,7 +139,10 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
         by,
         at: jiff::Timestamp::now(),
         ttl_seconds: args.ttl.as_secs(),
+        although,
+        ended: None,
     };
+    cluster.formats().allows(Kind::ConfirmOff, word.since()).map_err(held_back(&doing))?;
     let keys = keys::incident(&id);
     let mut ops = vec![
         cluster.meta_unchanged(),
@@ -82,6 +151,74 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
     ];
     ops.extend(open.wake());
     commit(store, &doing, &ops).await?;
-    let text = format!("{host}: confirmed off in {id} for {} s", args.ttl.as_secs());
+    let text = format!(
+        "{host}: confirmed off in {id} for {} s\nthe next sign of life ends it; see: nova-ha incident show {id}",
+        args.ttl.as_secs()
+    );
     done(Outcome::Changed, "confirm-off", host.as_str(), text)
+}
+
+/// What stands against the word, and how it is named; nothing where all is named.
+fn refusal(args: &ConfirmOffArgs, host: &HostName, unnamed: &[SignSeen]) -> Option<OperatorError> {
+    if unnamed.is_empty() {
+        return None;
+    }
+    let own_key = unnamed.iter().any(|seen| seen.sign == Sign::OwnKey);
+    let named = unnamed.iter().map(|seen| seen.sign).collect();
+    let next = match own_key {
+        true => format!("nova-ha host show {host}; is it another machine that you looked at?"),
+        false => format!("look at {host} itself; if it is off all the same: {}", args.command(host, &named)),
+    };
+    Some(OperatorError::NotNow {
+        name: host.to_string(),
+        doing: "confirmed off",
+        why: text(unnamed),
+        next: Some(next),
+    })
+}
+
+/// What says that it lives, or that the votes do not say that it is dead.
+async fn contradictions(store: &dyn Store, host: &HostName) -> Result<Vec<SignSeen>, OperatorError> {
+    let cannot = |why: String, next: Option<String>| OperatorError::NotNow {
+        name: host.to_string(),
+        doing: "confirmed off",
+        why: format!("nobody can see whether it lives: {why}"),
+        next,
+    };
+    let boot_id = boot_id().map_err(|error| cannot(chain(&error), None))?.to_string();
+    let witness = Witness {
+        store,
+        clock: &SystemClock,
+        anchors: &TcpAnchors,
+        me: None,
+        boot_id,
+        run_dir: PathBuf::from("/run/nova-ha"),
+    };
+    let found = look_for_life(&witness, &SshReach, host).await;
+    let Signs { mut signs, not_dead } =
+        found.map_err(|error: EvidenceError| cannot(chain(&error), error.hint()))?;
+    signs.extend(not_dead.map(|why| SignSeen {
+        sign: Sign::Observers,
+        text: format!("the votes do not say that it is dead ({why})"),
+    }));
+    Ok(signs)
+}
+
+/// Against a device that says *on* no word counts. One that does not answer contradicts nobody.
+async fn no_device_says_on(cluster: &Cluster, host: &HostName) -> Result<(), OperatorError> {
+    let config = FenceConfig::of(&cluster.snapshot, &keys::host(host));
+    // A device that cannot be used from here is as silent as one that does not answer.
+    let Ok(levels) = config.and_then(|config| config.build(host.clone())) else { return Ok(()) };
+    for level in levels.levels() {
+        let switch = level.switch();
+        if let Ok(PowerState::On) = switch.read().await {
+            return Err(OperatorError::NotNow {
+                name: host.to_string(),
+                doing: "confirmed off",
+                why: format!("{} says that it is on", switch.describe()),
+                next: Some(format!("look at {host} again: nova-ha host show {host}")),
+            });
+        }
+    }
+    Ok(())
 }

@@ -223,7 +223,9 @@ impl IncidentView {
         let opened = format!("{} by {}, on {origin}", when(record.opened_at), record.opened_by);
         text += &field("opened", Some(&opened), AT);
         if let Some(order) = &record.order {
-            text += &field("ordered", Some(&format!("{} by {}", when(order.at), order.by)), AT);
+            let said = format!("{} by {}, for {} s", when(order.at), order.by, order.ttl().as_secs());
+            let said = if order.used { format!("{said}; the fence was begun on it") } else { said };
+            text += &field("ordered", Some(&said), AT);
         }
         let holder = match (&self.holder, &record.holder) {
             (Some(holder), _) => {
@@ -250,6 +252,10 @@ impl IncidentView {
         if let Some(word) = &self.confirm_off {
             let line = format!("by {} at {}, for {} s", word.by, when(word.at), word.ttl_seconds);
             text += &field("confirmed off", Some(&line), AT);
+            if let Some(ended) = &word.ended {
+                let line = format!("at {} by {}: {}", when(ended.at), ended.by, ended.seen);
+                text += &field("  word over", Some(&line), AT);
+            }
         }
         text += &self.journal_text();
         text += &self.guests_text();
@@ -381,6 +387,9 @@ fn event(event: &Event) -> String {
         Event::Resumed { by, gone: None } => format!("resumed by {by}"),
         Event::Resumed { by, gone: Some(node) } => format!("resumed by {by}: HA node {node} is gone"),
         Event::Withdrawn { reason } => format!("withdrawn: {reason}"),
+        Event::AddressAnswers { seen } => {
+            format!("off, and its address takes connections or refuses them: {seen}")
+        }
         Event::Abandoned { by } => format!("abandoned by {by}"),
         Event::Closed { summary } => format!("closed: {summary}"),
     }

@@ -7,6 +7,7 @@ use super::stop::Stop;
 use super::storage::strategy::{self, Progress};
 use super::surroundings;
 use super::takeovers::Takeover;
+use super::word::{Word, word};
 use super::world::{World, chain};
 use crate::fence::identity::compare;
 use crate::fence::{FenceLevels, Identity, Machine, PowerState, Privilege, Verdict};
@@ -258,7 +259,11 @@ pub async fn arm_machine(
 
 /// Everything that a plan is made from.
 pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud) -> Result<Facts, Stop> {
-    let confirmed_off_by = super::proof::confirmed(world, &case.id).await?.map(|proof| proof.by().to_owned());
+    let (confirmed_off_by, word_refused) = match word(world, &case.id).await? {
+        Word::None => (None, None),
+        Word::Refused(why) => (None, Some(why.to_string())),
+        Word::Given(given) => (Some(given.by().to_owned()), None),
+    };
     let nova = nova(world, case, cloud).await;
     let names = NovaNames::read(world.store.as_ref()).await.map_err(tree)?;
     let guests: Vec<String> =
@@ -272,6 +277,7 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         reset_and_evacuate: case.policy.reset_and_evacuate.clone(),
         recover_only_opted_in: case.policy.recover_only_opted_in,
         confirmed_off_by,
+        word_refused,
         storage: case.storage.clone(),
         own_nova_host: case.own_nova_host.clone(),
         published_otherwise: case.published_otherwise.clone(),

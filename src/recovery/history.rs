@@ -140,6 +140,7 @@ impl History {
                 }
                 Event::Started { .. }
                 | Event::FencingHolder { .. }
+                | Event::AddressAnswers { .. }
                 | Event::Finished { .. }
                 | Event::Withdrawn { .. }
                 | Event::Abandoned { .. }

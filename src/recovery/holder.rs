@@ -6,6 +6,7 @@ use super::facts;
 use super::lease::Lease;
 use super::silence::settled;
 use super::stop::Stop;
+use super::word::Whereabouts;
 use super::world::{World, chain};
 use crate::evidence::{About, look};
 use crate::fence::off::{Changed, Settings, prove_off};
@@ -92,7 +93,7 @@ pub async fn may_be_shot(world: &World, holder: &HaNodeName) -> Result<String, S
             format!("power {holder} off, or nova-ha maintenance off {holder}"),
         ));
     }
-    let said = match node.answers(world).await? {
+    let said = match node.door()?.at(holder).ask(world).await {
         Answer::Yes => "answers with its own host key",
         // It may be the HA node, and nobody can tell; it is not *dead*.
         Answer::NotPinned => "an SSH server answers at its address (no host key of it is pinned)",
@@ -134,7 +135,8 @@ pub async fn power_off(
             ));
         }
     };
-    let answer = settled(world.clock.as_ref(), || node.answers(world)).await?;
+    let door = node.door()?;
+    let answer = settled(world.clock.as_ref(), || async { door.at(&node.name).ask(world).await }).await;
     if answer.is_of_somebody() {
         return Err(Stop::waiting(
             format!(
@@ -193,8 +195,8 @@ impl Node {
         Ok(facts::arm_machine(world, machine, &self.snapshot, &self.keys, &expected, may).await)
     }
 
-    /// Whether it shows a host key that it is known by.
-    async fn answers(&self, world: &World) -> Result<Answer, Stop> {
+    /// Where it answers, and by which keys it is known.
+    fn door(&self) -> Result<Door, Stop> {
         let tree = |source| Stop::Tree { source };
         let ssh = SshAccess::of(&self.snapshot, &self.keys).map_err(tree)?;
         let lines = if ssh.host_keys.is_empty() { &self.published.ssh_host_keys } else { &ssh.host_keys };
@@ -202,7 +204,20 @@ impl Node {
             let key = self.keys.ssh_field("host_key");
             tree(TreeError::Malformed { key, why: chain(&why) })
         })?;
-        let address = ssh.address.clone().unwrap_or_else(|| self.name.to_string());
-        Ok(world.reach.answers(&address, ssh.port, &pins).await)
+        Ok(Door { address: ssh.address, port: ssh.port, pins })
+    }
+}
+
+/// Where an earlier holder answers.
+struct Door {
+    address: Option<String>,
+    port: u16,
+    pins: Vec<PinnedKey>,
+}
+
+impl Door {
+    fn at<'a>(&'a self, name: &'a HaNodeName) -> Whereabouts<'a> {
+        let address = self.address.as_deref().unwrap_or(name.as_str());
+        Whereabouts { address, port: self.port, pins: &self.pins }
     }
 }

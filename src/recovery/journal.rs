@@ -15,7 +15,7 @@ use crate::keys::{self, IncidentKeys};
 use crate::machine_id::MachineId;
 use crate::names::{HaNodeName, IncidentId};
 use crate::store::{Entry, Op, Refusal, Store, TxnOutcome};
-use crate::tree::formats::Formats;
+use crate::tree::formats::{Formats, Kind};
 use crate::tree::record::{bytes, parse};
 
 /// The incident as we last saw it, and the right to write it.
@@ -107,6 +107,16 @@ impl<'a> Journal<'a> {
     /// wait for this HA node.
     pub fn let_go(&mut self) {
         self.record.holder = None;
+    }
+
+    /// With the next entry a person's order is used: it was good when that was written. While an older HA node
+    /// is configured that does not know it, it is left out: the order then counts for its time only.
+    pub fn use_order(&mut self) {
+        if let Some(order) = &mut self.record.order
+            && self.formats.allows(Kind::Incident, 2).is_ok()
+        {
+            order.used = true;
+        }
     }
 
     /// Appends an event, with more operations in the same transaction.
@@ -210,6 +220,7 @@ pub(super) fn cut(event: Event) -> Event {
         }
         Event::FencingHolder { node, verdict } => Event::FencingHolder { node, verdict: short(verdict) },
         Event::HolderFenced { node, outcome, by } => Event::HolderFenced { node, outcome, by: short(by) },
+        Event::AddressAnswers { seen } => Event::AddressAnswers { seen: short(seen) },
         Event::Held { reason, cause } => Event::Held { reason: short(reason), cause },
         Event::Withdrawn { reason } => Event::Withdrawn { reason: short(reason) },
         Event::Closed { summary } => Event::Closed { summary: short(summary) },

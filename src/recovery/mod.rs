@@ -43,6 +43,7 @@ pub mod storage;
 pub mod surroundings;
 pub mod takeovers;
 pub mod twin;
+pub mod word;
 pub mod world;
 
 pub use args::Args;

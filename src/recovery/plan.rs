@@ -106,6 +106,8 @@ pub struct Facts {
     pub recover_only_opted_in: bool,
     /// A person's word that is valid now.
     pub confirmed_off_by: Option<String>,
+    /// Why a person's word that was given does not count.
+    pub word_refused: Option<String>,
     /// How this HA node gets at the guests' disks.
     pub storage: Storage,
     /// What its storage program says, where it has one.
@@ -323,7 +325,11 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
     let said: Vec<String> = facts.levels.iter().map(LevelFact::text).collect();
     match (&facts.confirmed_off_by, facts.levels.iter().find(is_on)) {
         (None, _) => block(
-            format!("no fence level of {host} can be used: {}", said.join("; ")),
+            format!(
+                "no fence level of {host} can be used: {}{}",
+                said.join("; "),
+                facts.word_refused.as_ref().map_or_else(String::new, |why| format!("; {why}"))
+            ),
             format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m"),
         ),
         // It may not be used to switch off; what it reads counts all the same against a person's word,

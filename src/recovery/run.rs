@@ -19,6 +19,7 @@ use super::reports::watch::Watch;
 use super::stop::Stop;
 use super::takeovers;
 use super::twin;
+use super::word;
 use super::world::{World, chain};
 use crate::incident::guest::Summary;
 use crate::incident::journal::{AdoptionGround, Event};
@@ -127,6 +128,11 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
         let mut queue = queue::look(world, options.only.as_ref()).await?;
         unreadable = std::mem::take(&mut queue.unreadable);
         let mut unclear = nothing_is_a_twins(world, &agent, &queue).await?;
+        if tried.is_empty() && !options.plan_only {
+            for pending in &queue.pending {
+                word::take_note(world, &pending.record).await;
+            }
+        }
         // What this node holds already comes first: it is in use for it.
         let in_use_for = |pending: &&Pending| queue.in_use_by.as_ref() == Some(pending.id());
         let mine = |pending: &&Pending| pending.work(&world.me) == Work::Resume;
@@ -279,12 +285,13 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
 }
 
 /// A host that was put into maintenance between its marking and the claim is not claimed: flags
-/// and this HA node would be taken for a wait. A person's order stands above it, and is recorded.
+/// and this HA node would be taken for a wait. Nor by a person's order: none is taken for a host in
+/// maintenance, so that it was set after the order.
 fn not_in_maintenance(case: &Case) -> std::result::Result<(), Stop> {
     let host = case.id.host();
     let maintenance =
         Maintenance::of(&case.tree, &keys::host(host)).map_err(|source| Stop::Tree { source })?;
-    if maintenance.on && case.record.order.is_none() {
+    if maintenance.on {
         let why = maintenance.reason.unwrap_or_else(|| "no reason given".into());
         return Err(Stop::waiting(
             format!("{host} is in maintenance ({why})"),

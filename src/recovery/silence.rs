@@ -12,20 +12,14 @@ const LOOKS: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The first answer that says who is there, or that nobody is; else the last one.
-///
-/// # Errors
-/// Those of the question.
-pub(super) async fn settled<E, F: Future<Output = Result<Answer, E>>>(
-    clock: &dyn Clock,
-    ask: impl Fn() -> F,
-) -> Result<Answer, E> {
-    let mut answer = ask().await?;
+pub(super) async fn settled<F: Future<Output = Answer>>(clock: &dyn Clock, ask: impl Fn() -> F) -> Answer {
+    let mut answer = ask().await;
     for _ in 1..LOOKS {
         if !answer.is_of_somebody() {
             break;
         }
         clock.sleep(PAUSE).await;
-        answer = ask().await?;
+        answer = ask().await;
     }
-    Ok(answer)
+    answer
 }

@@ -155,6 +155,7 @@ fn took(entry: &JournalEntry) -> Option<Option<MachineId>> {
         | Event::MembersSeen { .. }
         | Event::FencingHolder { .. }
         | Event::HolderFenced { .. }
+        | Event::AddressAnswers { .. }
         | Event::Held { .. }
         | Event::Resumed { .. }
         | Event::Withdrawn { .. }

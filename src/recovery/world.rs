@@ -18,7 +18,7 @@ use crate::machine_id::MachineId;
 use crate::names::HaNodeName;
 use crate::nova::{Cloud, CloudSettings, Environment, NovaClient, ServerId, Timing};
 use crate::program::Ended;
-use crate::ssh::{Answer, PinnedKey, answers_with_pinned_key};
+pub use crate::ssh::{Reach, SshReach};
 use crate::store::Store;
 use crate::tree::Snapshot;
 
@@ -38,13 +38,6 @@ pub trait Clouds: Send + Sync {
     /// A client for the cloud of this name in clouds.yaml (`None`: `OS_*` variables). One attempt of
     /// an effect ends within `effects_within`.
     fn open(&self, name: Option<&str>, effects_within: Duration) -> Result<Box<dyn Cloud>, String>;
-}
-
-/// Whether a machine answers with the host key that it is known by.
-#[async_trait]
-pub trait Reach: Send + Sync {
-    /// A handshake only; no credentials are sent.
-    async fn answers(&self, address: &str, port: u16, pins: &[PinnedKey]) -> Answer;
 }
 
 /// Crash dumps that hosts announce (fence_kdump).
@@ -245,20 +238,6 @@ impl Clouds for ConfiguredClouds {
         let settings =
             CloudSettings::load(name, &Environment::of_process()).map_err(|error| chain(&error))?;
         Ok(Box::new(NovaClient::new(settings, Timing::default().with_effects_within(effects_within))))
-    }
-}
-
-/// Handshakes over the network.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SshReach;
-
-/// A host that is off does not answer; a link that is down takes the kernel 5 s to say so.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
-
-#[async_trait]
-impl Reach for SshReach {
-    async fn answers(&self, address: &str, port: u16, pins: &[PinnedKey]) -> Answer {
-        answers_with_pinned_key(address, port, pins, HANDSHAKE_DEADLINE).await
     }
 }
 

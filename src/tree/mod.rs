@@ -22,6 +22,7 @@ pub mod observer;
 pub mod record;
 pub mod returning;
 pub mod runtime_config;
+pub mod sign;
 pub mod snapshot;
 pub mod storage;
 

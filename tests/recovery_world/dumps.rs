@@ -285,7 +285,7 @@ fn a_persons_order_ends_the_wait_and_the_power_is_cut() {
             () = time.sleep(Duration::from_secs(30)) => stage.with(|u| {
                 let key = keys::incident(&incident()).incident();
                 let mut record: IncidentRecord = parse(&key, &u.kv.get(&key).unwrap().value).unwrap();
-                record.order = Some(Order { by: "maria".into(), at: record.opened_at });
+                record.order = Some(Order::new("maria".into(), record.opened_at));
                 u.kv.put(&key, bytes(&record));
             }),
         }

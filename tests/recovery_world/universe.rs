@@ -94,6 +94,8 @@ pub(crate) struct Universe {
     pub(crate) reports: SimReports,
     /// HA nodes on which something else has the port of fence_kdump.
     pub(crate) deaf: BTreeSet<String>,
+    /// Whether a person's order is in its time: then a shot needs no votes.
+    pub(crate) ordered: bool,
 }
 
 pub(crate) fn incident() -> IncidentId {
@@ -194,6 +196,7 @@ impl Universe {
             announcements: None,
             reports: SimReports::default(),
             deaf: BTreeSet::new(),
+            ordered: false,
         }
     }
 
@@ -453,7 +456,7 @@ impl Universe {
             .filter(|p| p.subject == name && p.fails >= 3 && !self.machines[&p.observer].dead)
             .map(|p| p.observer.as_str())
             .collect();
-        let quorum = voters.len() >= 2;
+        let quorum = voters.len() >= 2 || self.ordered;
         self.rule(quorum, format!("{by} powers {name} off without a quorum"));
         self.machines.get_mut(name).unwrap().power_on = false;
         self.reports.fell_silent(name, self.now);

@@ -1,10 +1,12 @@
 //! The command line of `nova-ha-mark-failed`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::confirm::person;
+use crate::incident::record::Order;
 
 /// Judges whether hosts are dead by the votes of all HA nodes, and opens an incident for each.
 ///
@@ -22,12 +24,20 @@ pub struct Args {
     #[arg(value_name = "HOST")]
     pub hosts: Vec<String>,
     /// A person's own order: the hosts are marked without votes, and the order stands in for them
-    /// right before the shot too. It is recorded.
+    /// right before the shot too, for a limited time. It is recorded.
     #[arg(long, value_name = "NAME", requires = "hosts", conflicts_with = "sweep", value_parser = person)]
     pub by: Option<String>,
     /// Confirms an order without a terminal: the host's name once more (repeat it for each host).
     #[arg(long, value_name = "HOST", requires = "by")]
     pub yes: Vec<String>,
+    /// How long an order counts, by the boot clock since an HA node first saw it and by wall clock (at
+    /// most 24h).
+    #[arg(long, default_value = "15m", value_name = "TIME", requires = "by", value_parser = ttl)]
+    pub ttl: Duration,
+    /// Gives an order for a host of which something says that it lives; without this word such an order
+    /// is refused, and says what answers.
+    #[arg(long, requires = "by")]
+    pub although_it_answers: bool,
     /// Look at every host: say what is unprotected, and open incidents for a `failed` that was
     /// written by hand.
     #[arg(long, conflicts_with = "hosts")]
@@ -41,4 +51,12 @@ pub struct Args {
     /// JSON instead of lines.
     #[arg(long)]
     pub json: bool,
+}
+
+fn ttl(text: &str) -> Result<Duration, &'static str> {
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| "it is no duration, like 15m")?;
+    match Duration::try_from(signed) {
+        Ok(ttl) if (Duration::from_secs(1)..=Order::MAX_TTL).contains(&ttl) => Ok(ttl),
+        Ok(_) | Err(_) => Err("1s to 24h are allowed"),
+    }
 }

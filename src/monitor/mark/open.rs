@@ -164,7 +164,8 @@ fn detected_at(subject: &Subject, proof: Option<&Proof>, now: Timestamp) -> Time
         .map_or(now, |at| at.min(now))
 }
 
-/// Adds a person's order to an incident that is open and not yet past the point of no return.
+/// Adds a person's order to an incident that is open. It takes the place of an earlier one: that one's time
+/// may be over, or something answers that its giver did not know of.
 pub async fn add_order(
     store: &dyn Store,
     seen: &Seen,
@@ -178,11 +179,14 @@ pub async fn add_order(
     else {
         return Ok(Some("its incident is gone".into()));
     };
-    if let Some(before) = &record.order {
-        return Ok(Some(format!("already ordered by {}", before.by)));
-    }
-    record.order = Some(order.clone());
-    let mut ops = vec![Op::replace(key, crate::tree::record::bytes(&record), entry)];
+    // What was begun on the earlier one stays begun on it.
+    let used = record.order.as_ref().is_some_and(|before| before.used);
+    record.order = Some(Order { used, ..order.clone() });
+    let maintenance = keys::host(id.host()).maintenance();
+    let mut ops = vec![
+        Op::replace(key, crate::tree::record::bytes(&record), entry),
+        Op::unchanged(maintenance.clone(), seen.tree.get(&maintenance)),
+    ];
     ops.extend(crate::incident::open::wake(id, seen.tree.get(keys::RECOVERY_QUEUE)));
     match store.transact(&ops).await.map_err(|source| AddOrderError::Write { source })? {
         TxnOutcome::Committed(_) => Ok(None),

@@ -14,6 +14,8 @@ pub enum Result {
     No,
     /// A person's order was added to the incident that was open already.
     Ordered,
+    /// A person ordered it, and it answers: the order needs a second word.
+    Answers,
     /// What is written under its keys cannot be understood.
     Unreadable,
     /// It was not judged, as nobody suspects it; and not all HA nodes see it.
@@ -44,6 +46,7 @@ impl Line {
             Result::Marked => format!("{}: MARKED failed, because {}", self.host, self.because),
             Result::Ordered => format!("{}: ordered, {}", self.host, self.because),
             Result::No => format!("{}: no, {}", self.host, self.because),
+            Result::Answers => format!("{}: NOT ordered, it may live: {}", self.host, self.because),
             Result::Unreadable => format!("{}: ERROR {}", self.host, self.because),
             Result::Unwatched => format!("{}: {}", self.host, self.because),
         }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::cooldown;
 use super::open::{AddOrderError, Ground, Opened, add_order, open, verdict_line};
-use super::order::{Ordered, consider};
+use super::order::{Asked, Given, Ordered, consider};
 use super::report::{Line, Result as LineResult};
 use crate::chain::chain;
 use crate::clock::BootInstant;
 use crate::evidence::{About, EvidenceError, Seen, Witness, look};
-use crate::incident::record::Order;
 use crate::judge::decision::{Decision, No, decide_with};
 use crate::judge::guard::{Belief, Guards, guards};
 use crate::judge::scene::Subject;
@@ -20,6 +19,7 @@ use crate::monitor::{leaderless, readers};
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::store::StoreError;
 use crate::tree::cooldown::Cause;
+use crate::tree::formats::Kind;
 use crate::tree::machine::consul_node;
 use crate::tree::namesake::{Namesake, OwnName, own_name};
 
@@ -29,7 +29,7 @@ pub struct Request {
     /// Hosts named by hand; empty for a watch or a sweep.
     pub hosts: Vec<HostName>,
     /// A person's own order for the named hosts.
-    pub order: Option<Order>,
+    pub order: Option<Asked>,
     /// Look at every host: what is unprotected is said, and a `failed` written by hand gets its
     /// incident.
     pub sweep: bool,
@@ -322,19 +322,38 @@ async fn by_order(
     seen: &Seen,
     guards: &Guards,
     host: &HostName,
-    order: &Order,
+    asked: &Asked,
 ) -> Result<Option<Line>, MarkError> {
-    match consider(&seen.scene, host, order) {
+    let ordered = match consider(&seen.scene, host, asked.by()) {
+        Ordered::No(why) => return Ok(Some(no_line(host, None, why, true))),
+        ordered @ (Ordered::AddTo(_) | Ordered::Open(_)) => ordered,
+    };
+    let order = match asked.given(host) {
+        Given::Order(order) => order,
+        Given::Answers(what) => return Ok(Some(answers_line(host, asked.by(), &what))),
+        Given::NotLooked(why) => {
+            let why = format!("nobody could see whether it answers: {why}");
+            return Ok(Some(no_line(host, None, why, true)));
+        }
+    };
+    if let Err(held) = seen.formats.allows(Kind::Incident, order.since()) {
+        return Ok(Some(Line { next: Some(held.hint()), ..no_line(host, None, held.to_string(), true) }));
+    }
+    match ordered {
         Ordered::No(why) => Ok(Some(no_line(host, None, why, true))),
         Ordered::AddTo(id) => {
-            let refused = add_order(witness.store, seen, &id, order)
+            let refused = add_order(witness.store, seen, &id, &order)
                 .await
                 .map_err(|source| MarkError::Order { host: host.clone(), source })?;
             Ok(Some(match refused {
                 None => Line {
                     host: host.clone(),
                     result: LineResult::Ordered,
-                    because: format!("incident {id} goes on by the word of {}", order.by),
+                    because: format!(
+                        "incident {id} goes on by the word of {}, which counts for {} s",
+                        order.by,
+                        order.ttl().as_secs()
+                    ),
                     incident: Some(id),
                     attention: false,
                     next: None,
@@ -343,16 +362,23 @@ async fn by_order(
             }))
         }
         Ordered::Open(subject) => {
-            let ground = Ground::Order(order);
+            let ground = Ground::Order(&order);
             let opened = open(witness.store, seen, guards, host, subject, ground, &request.machine)
                 .await
                 .map_err(|source| MarkError::Open { host: host.clone(), source })?;
+            let because = format!("ordered by {}, for {} s", order.by, order.ttl().as_secs());
             Ok(match opened {
-                Opened::Yes(id) => Some(marked_line(host, id, format!("ordered by {}", order.by))),
+                Opened::Yes(id) => Some(marked_line(host, id, because)),
                 Opened::Moved(_) => None,
             })
         }
     }
+}
+
+/// It answers, and the person did not say that it is to be fenced all the same.
+fn answers_line(host: &HostName, by: &str, what: &str) -> Line {
+    let next = format!("nova-ha-mark-failed {host} --by {by} --yes {host} --although-it-answers");
+    Line { result: LineResult::Answers, next: Some(next), ..no_line(host, None, what.to_owned(), true) }
 }
 
 /// A watch or a sweep is silent on hosts that are simply well; a host that was asked about always

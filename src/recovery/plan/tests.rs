@@ -71,6 +71,7 @@ fn good() -> Facts {
         reset_and_evacuate: vec!["paused".into()],
         recover_only_opted_in: false,
         confirmed_off_by: None,
+        word_refused: None,
         storage: storage(Strategy::Shared),
         storage_says: None,
         nova_user_unknown: None,

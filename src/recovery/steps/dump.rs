@@ -17,8 +17,8 @@ use crate::recovery::executor::Context;
 use crate::recovery::journal::{index_of, moved};
 use crate::recovery::note;
 use crate::recovery::progress::Event;
-use crate::recovery::proof::confirmed;
 use crate::recovery::stop::Stop;
+use crate::recovery::word::{Word, word};
 use crate::recovery::world::{Listening, chain};
 use crate::store::{Op, TxnOutcome};
 use crate::tree::record::{bytes, parse};
@@ -42,16 +42,17 @@ impl Grace {
     }
 }
 
-/// Waits for the end of the host's crash dump, if it announces one.
-pub async fn left_to_finish(context: &Context<'_>) -> Result<Grace, Stop> {
+/// Waits for the end of the host's crash dump, if it announces one, and nobody whose order counts now is in a
+/// hurry.
+pub async fn left_to_finish(context: &Context<'_>, ordered_by: Option<&str>) -> Result<Grace, Stop> {
     let policy = &context.case.policy;
     let limits = Limits { grace: policy.kdump_grace, listen: policy.kdump_listen };
     // Once the fence was begun its power may have been cut already: there is nothing to spare.
     if limits.grace.is_zero() || context.journal.status().started == Some(Step::Fence) {
         return Ok(Grace::default());
     }
-    if let Some(order) = &context.case.record.order {
-        return Ok(Grace::none(format!("not waited for, by the order of {}", order.by)));
+    if let Some(by) = ordered_by {
+        return Ok(Grace::none(format!("not waited for, by the order of {by}")));
     }
     let mut account = Account::read(context).await?;
     if let Some(over) = &account.grace.over {
@@ -139,8 +140,8 @@ fn names(context: &Context<'_>) -> Vec<String> {
 /// Why there is nothing to wait for: without power nothing is written. Whether it is off is proved by
 /// the fence; where one of these is wrong, a dump is cut short.
 async fn no_dump_is_written(context: &Context<'_>) -> Option<String> {
-    if let Ok(Some(proof)) = confirmed(context.world, &context.case.id).await {
-        return Some(format!("it is off: {}", proof.by()));
+    if let Ok(Word::Given(given)) = word(context.world, &context.case.id).await {
+        return Some(format!("it is off: {}", given.by()));
     }
     for level in context.levels.levels() {
         if let Ok(PowerState::Off) = level.switch().read().await {

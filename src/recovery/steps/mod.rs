@@ -5,5 +5,6 @@ pub mod dump;
 pub mod evacuate;
 pub mod fence;
 pub mod ready_target;
+pub mod shot;
 pub mod take_storage;
 pub mod verify;

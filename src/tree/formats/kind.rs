@@ -75,7 +75,7 @@ impl Kind {
     /// All that is added between two releases shares one version.
     const fn row(self) -> Row {
         match self {
-            Kind::Incident => row("incident", "the incident record", 1, 1),
+            Kind::Incident => row("incident", "the incident record", 1, 2),
             Kind::Holder => row("holder", "the value of an incident's lock", 1, 1),
             Kind::Journal => row("journal", "the journal", 1, 2),
             Kind::Guest => row("guest", "a guest's ledger entry", 1, 1),
@@ -83,7 +83,7 @@ impl Kind {
             Kind::Evidence => row("evidence", "the evidence of an incident", 1, 1),
             Kind::WaitingNote => row("waiting_note", "the note of an HA node that waits", 1, 1),
             Kind::DumpGrace => row("dump_grace", "the grace for a crash dump", 1, 1),
-            Kind::ConfirmOff => row("confirm_off", "a person's word that a host is off", 1, 1),
+            Kind::ConfirmOff => row("confirm_off", "a person's word that a host is off", 1, 2),
             Kind::Cooldown => row("cooldown", "the cool-down", 1, 1),
             // The newest is the highest number in `crate::policy::ADDED`.
             Kind::Policy => row("policy", "the policy", 1, 2),
