@@ -1,4 +1,5 @@
 //! nova-ha: a dead OpenStack compute host is noticed, fenced, and its guests run again, never twice.
+pub mod attention;
 pub mod boot_guard;
 pub mod chain;
 pub mod clock;

@@ -142,6 +142,10 @@ pub struct Policy {
     /// With a grace, the fence of every host that announces nothing waits that long.
     #[serde(with = "span")]
     pub kdump_listen: Duration,
+    /// How long after it opened an incident that waits for a person, or stands still, is a warning of the sweep's check;
+    /// from then on it is critical.
+    #[serde(with = "span")]
+    pub attention_after: Duration,
     /// A proof of *off* older than this is read anew before the next irreversible step.
     #[serde(with = "span")]
     pub proof_max_age: Duration,
@@ -225,6 +229,7 @@ impl Default for Policy {
             fence_deadline: Duration::from_secs(60),
             kdump_grace: Duration::ZERO,
             kdump_listen: Duration::from_secs(30),
+            attention_after: Duration::from_secs(10 * 60),
             proof_max_age: Duration::from_secs(30),
             allow_unidentified_bmc: false,
             attach_only: true,
@@ -251,7 +256,8 @@ impl Default for Policy {
 /// Settings that the build 7763f26 does not know, each with the version of the policy that added it: that build refuses
 /// a policy that holds one, and with it every judgement, probe and recovery. So `nova-ha policy set` refuses them while
 /// such a build is configured.
-pub const ADDED: &[(&str, u64)] = &[("nova_report_interval", 2), ("storm_limit_day", 2)];
+pub const ADDED: &[(&str, u64)] =
+    &[("attention_after", 2), ("nova_report_interval", 2), ("storm_limit_day", 2)];
 
 /// The version of the policy that first has this setting.
 pub fn since(key: &str) -> u64 {

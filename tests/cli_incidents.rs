@@ -84,14 +84,15 @@ async fn a_person_leads_an_incident_and_its_journal_says_who() {
     let events = vec![Event::Claimed { plan_hash: "x".into() }, step(None), step(Some(Outcome::Changed))];
     journal(&site, &id, events).await;
 
-    let shown = site.run(&["incident", "show", "node1@0"]).await.ok();
+    // Opened in September, and nobody works on it.
+    let shown = site.run(&["incident", "show", "node1@0"]).await.waits();
     for expected in
         ["claimed", "started: fence: power is on", "finished: fence, changed", "web-1", "node3", "detected"]
     {
         assert!(shown.out.contains(expected), "{expected}: {}", shown.out);
     }
     assert!(shown.out.lines().all(|line| line.chars().count() <= 80), "{}", shown.out);
-    let json = site.run(&["incident", "show", "node1@0", "--json"]).await.ok().json();
+    let json = site.run(&["incident", "show", "node1@0", "--json"]).await.waits().json();
     let phases: Vec<&str> =
         json["phases"].as_array().unwrap().iter().map(|p| p["phase"].as_str().unwrap()).collect();
     assert_eq!(phases, ["detected", "judged", "claimed", "fenced"]);

@@ -16,6 +16,7 @@ use imports::paths;
 /// Each top-level module with all that it may import from this crate.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Words and plain parts.
+    ("attention", &[]),
     ("chain", &[]),
     ("clock", &[]),
     ("columns", &[]),
@@ -35,7 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tree", &["keys", "names", "store"]),
     ("published_disks", &["disks", "tree"]),
     ("policy", &["keys", "names", "store", "tree"]),
-    ("incident", &["keys", "machine_id", "names", "store", "tree"]),
+    ("incident", &["attention", "keys", "machine_id", "names", "store", "tree"]),
     ("judge", &["names", "policy", "store", "tree"]),
     ("generate", &["names", "policy"]),
     // Reads through the store, and rules what it read.
@@ -57,13 +58,29 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "monitor",
         &[
-            "chain", "clock", "confirm", "evidence", "exit", "incident", "judge", "keys", "names", "policy",
-            "run_dir", "secret", "ssh", "store", "tree", "watched",
+            "attention",
+            "chain",
+            "clock",
+            "confirm",
+            "evidence",
+            "exit",
+            "incident",
+            "judge",
+            "keys",
+            "names",
+            "policy",
+            "run_dir",
+            "secret",
+            "ssh",
+            "store",
+            "tree",
+            "watched",
         ],
     ),
     (
         "recovery",
         &[
+            "attention",
             "chain",
             "clock",
             "confirm",
@@ -98,6 +115,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "operator",
         &[
+            "attention",
             "chain",
             "clock",
             "columns",
@@ -126,8 +144,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "bin/nova-ha-mark-failed",
         &[
-            "clock", "columns", "confirm", "consul", "evidence", "exit", "incident", "logging", "monitor",
-            "names", "ssh", "store",
+            "attention",
+            "clock",
+            "columns",
+            "confirm",
+            "consul",
+            "evidence",
+            "exit",
+            "incident",
+            "logging",
+            "monitor",
+            "names",
+            "ssh",
+            "store",
         ],
     ),
     (

@@ -3,7 +3,7 @@
 While it waits nothing irreversible has happened: no flag beyond `failed`, no evacuation, no HA node in use.
 """
 
-from novalab import expect
+from novalab import expect, wait
 
 MAY_BE_SHOT = ["compute1"]
 
@@ -18,6 +18,13 @@ def run(lab):
     assert not any(expect.in_use(lab, node.name) for node in lab.ha_nodes)
     shown = lab.admin("nova-ha", "status", check=False)
     assert shown.code == 3 and f"{incident.id}  WAITING" in shown.out, shown
+
+    def alarmed(node):
+        status, output = lab.consul.checks(node.name)["nova-ha-mark-failed"]
+        return status == "warning" and f"incident {incident.id}: WAITING" in " ".join(output.split())
+
+    wait.until("within one sweep Consul's check is a warning on every HA node",
+               lambda: all(alarmed(node) for node in lab.ha_nodes), 60, 0.5)
     lab.revive_bmc("compute1")
     # Nobody calls: the periodic sweep finds it.
     expect.recovered(lab, "compute1")

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use nova_ha::attention::Severity;
 use nova_ha::clock::{Clock, SystemClock, boot_id};
 use nova_ha::columns;
 use nova_ha::confirm;
@@ -15,6 +16,7 @@ use nova_ha::incident::record::Order;
 use nova_ha::monitor::mark::hint::{self, HintError};
 use nova_ha::monitor::mark::order::{Asked, SecondWord};
 use nova_ha::monitor::mark::report::{Line, Result as LineResult};
+use nova_ha::monitor::mark::standing::{Standing, standing};
 use nova_ha::monitor::mark::{Args, MarkError, Request, run, sweep};
 use nova_ha::names::{HaNodeName, HostName, NameError};
 use nova_ha::ssh::SshReach;
@@ -26,12 +28,13 @@ fn main() -> ExitCode {
         true => nova_ha::logging::init_for_check(),
         false => nova_ha::logging::init(),
     }
-    let mut lines = Vec::new();
-    match judge(&args, &mut lines) {
-        Ok(()) => ExitCode::from(print(&args, &lines)),
+    let mut said = Said::default();
+    match judge(&args, &mut said) {
+        Ok(()) => ExitCode::from(print(&args, &said)),
         Err(error) => {
-            if !lines.is_empty() {
-                print(&args, &lines);
+            let nothing = said.lines.is_empty();
+            if !nothing {
+                print(&args, &said);
             }
             eprintln!("{}", columns::error_line(&format!("nova-ha-mark-failed: {error:#}")));
             if let Some(hint) = next_command(&error) {
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
                 // What Consul shows of the sweep's check is stdout.
                 say(&format!(
                     "cannot judge{}: {error:#}",
-                    if lines.is_empty() { ", nothing was marked" } else { " any further" }
+                    if nothing { ", nothing was marked" } else { " any further" }
                 ));
             }
             ExitCode::from(exit::FAILED)
@@ -49,7 +52,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn judge(args: &Args, lines: &mut Vec<Line>) -> anyhow::Result<()> {
+/// What is printed.
+#[derive(Default)]
+struct Said {
+    lines: Vec<Line>,
+    /// Open incidents that a person should look at; of a sweep.
+    standing: Vec<Standing>,
+}
+
+fn judge(args: &Args, said: &mut Said) -> anyhow::Result<()> {
     let hosts: Vec<HostName> = args.hosts.iter().map(|h| h.parse()).collect::<Result<_, _>>()?;
     let clock = SystemClock;
     let order = match &args.by {
@@ -83,45 +94,54 @@ fn judge(args: &Args, lines: &mut Vec<Line>) -> anyhow::Result<()> {
         boot_id,
         run_dir: args.run_dir.clone(),
     };
-    let judge = async {
-        let mut request = Request { hosts, order: None, sweep: args.sweep, machine: machine.to_string() };
-        let Some(order) = order else {
-            run(&witness, &request, lines).await?;
-            if request.sweep {
-                sweep::unwatched(&consul, lines).await.map_err(|source| MarkError::Evidence { source })?;
-            }
-            return Ok(());
-        };
-        let second = if args.although_it_answers { SecondWord::Given } else { SecondWord::NotGiven };
-        let first = Asked::look_first(&witness, &SshReach, &request.hosts, (order.clone(), second)).await;
-        request.order = Some(first);
+    let request = Request { hosts, order: None, sweep: args.sweep, machine: machine.to_string() };
+    let judged = runtime.block_on(async {
+        let lines = &mut said.lines;
+        if let Some(order) = order {
+            let second = if args.although_it_answers { SecondWord::Given } else { SecondWord::NotGiven };
+            return ordered(&witness, request, (order, second), lines).await;
+        }
         run(&witness, &request, lines).await?;
-        // What answers is named, and asked about.
-        let (answering, rest): (Vec<Line>, Vec<Line>) =
-            std::mem::take(lines).into_iter().partition(|line| line.result == LineResult::Answers);
-        *lines = rest;
-        for line in answering {
-            let what =
-                format!("{} may live: {}.\nIt will be powered off all the same.", line.host, line.because);
-            if confirm::typed("although it answers", None, &what).is_err() {
-                lines.push(line);
-                continue;
-            }
-            let hosts = vec![line.host];
-            let asked =
-                Asked::look_first(&witness, &SshReach, &hosts, (order.clone(), SecondWord::Given)).await;
-            let request = Request { hosts, order: Some(asked), ..request.clone() };
-            let mut more = Vec::new();
-            let ordered = run(&witness, &request, &mut more).await;
-            lines.append(&mut more);
-            ordered?;
+        if request.sweep {
+            let evidence = |source| MarkError::Evidence { source };
+            sweep::unwatched(&consul, lines).await.map_err(evidence)?;
+            said.standing = standing(&consul, clock.wall(), lines).await.map_err(evidence)?;
         }
         Ok::<(), MarkError>(())
-    };
-    let judged = runtime.block_on(judge);
+    });
     // A look-up that hangs in the resolver must not hold up the end.
     runtime.shutdown_background();
     Ok(judged?)
+}
+
+/// A person's order: what answers is named, and asked about at the prompt.
+async fn ordered(
+    witness: &Witness<'_>,
+    mut request: Request,
+    (order, second): (Order, SecondWord),
+    lines: &mut Vec<Line>,
+) -> Result<(), MarkError> {
+    let first = Asked::look_first(witness, &SshReach, &request.hosts, (order.clone(), second)).await;
+    request.order = Some(first);
+    run(witness, &request, lines).await?;
+    let (answering, rest): (Vec<Line>, Vec<Line>) =
+        std::mem::take(lines).into_iter().partition(|line| line.result == LineResult::Answers);
+    *lines = rest;
+    for line in answering {
+        let what = format!("{} may live: {}.\nIt will be powered off all the same.", line.host, line.because);
+        if confirm::typed("although it answers", None, &what).is_err() {
+            lines.push(line);
+            continue;
+        }
+        let hosts = vec![line.host];
+        let asked = Asked::look_first(witness, &SshReach, &hosts, (order.clone(), SecondWord::Given)).await;
+        let request = Request { hosts, order: Some(asked), ..request.clone() };
+        let mut more = Vec::new();
+        let judged = run(witness, &request, &mut more).await;
+        lines.append(&mut more);
+        judged?;
+    }
+    Ok(())
 }
 
 fn machine_name(args: &Args) -> anyhow::Result<HaNodeName> {
@@ -146,10 +166,13 @@ fn read_hint() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(args: &Args, lines: &[Line]) -> u8 {
+fn print(args: &Args, said: &Said) -> u8 {
+    let Said { lines, standing } = said;
     if args.json {
-        say(&serde_json::to_string(lines).unwrap_or_default());
-    } else if lines.is_empty() {
+        let values = lines.iter().map(serde_json::to_value).chain(standing.iter().map(serde_json::to_value));
+        let values: Vec<serde_json::Value> = values.filter_map(Result::ok).collect();
+        say(&serde_json::to_string(&values).unwrap_or_default());
+    } else if lines.is_empty() && standing.is_empty() {
         say("nobody is suspect: nothing to judge");
     } else {
         for line in lines {
@@ -158,11 +181,21 @@ fn print(args: &Args, lines: &[Line]) -> u8 {
                 say(&format!("  next: {next}"));
             }
         }
+        for incident in standing {
+            say(&columns::line(&incident.text()));
+            for next in &incident.next {
+                say(&format!("  next: {next}"));
+            }
+        }
     }
-    match (lines.iter().any(|line| line.attention), args.sweep) {
-        (false, _) => exit::OK,
-        (true, true) => exit::probe::WARNING,
-        (true, false) => exit::ATTENTION,
+    let worst = standing.iter().map(|incident| incident.severity).max().unwrap_or(Severity::Fine);
+    let attention = lines.iter().any(|line| line.attention) || worst == Severity::Warning;
+    match (worst, attention, args.sweep) {
+        // Only a sweep looks for these: its check is critical when nobody came for too long.
+        (Severity::Critical, _, _) => exit::probe::CRITICAL,
+        (Severity::Fine | Severity::Warning, false, _) => exit::OK,
+        (Severity::Fine | Severity::Warning, true, true) => exit::probe::WARNING,
+        (Severity::Fine | Severity::Warning, true, false) => exit::ATTENTION,
     }
 }
 

@@ -6,8 +6,10 @@
 //! recovery with the point of no return marked in it; [`guest`] is the ledger of one guest.
 
 pub mod append;
+pub mod attention;
 pub mod dump_grace;
 pub mod evidence;
+pub mod facts;
 pub mod guest;
 pub mod journal;
 pub mod note;

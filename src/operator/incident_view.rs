@@ -1,13 +1,18 @@
 //! An incident as a person reads it: where it stands, what happened when, and every guest.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::cluster::Cluster;
 use super::machine_view::{Fault, faults_text, look, next_text, when};
 use super::table::{Table, field};
+use crate::attention::Severity;
 use crate::columns::wrap;
 use crate::fence::ConfirmOff;
+use crate::incident::attention::{self, Cause};
 use crate::incident::evidence::Evidence;
+use crate::incident::facts::Facts;
 use crate::incident::guest::GuestEntry;
 use crate::incident::journal::{AdoptionGround, Event, JournalEntry, Outcome};
 use crate::incident::note::WaitingNote;
@@ -17,6 +22,7 @@ use crate::incident::timeline::{Milestone, milestones};
 use crate::incident::{IncidentRecord, Status};
 use crate::keys;
 use crate::names::IncidentId;
+use crate::policy::Policy;
 use crate::store::Store;
 use crate::tree::record::parse;
 use crate::tree::{Snapshot, TreeError};
@@ -38,8 +44,12 @@ pub struct IncidentLine {
     pub holder: Option<String>,
     /// Whether a session holds its lock now.
     pub locked: bool,
-    /// Why it is held, or what it waits for.
+    /// Why it is held, what it waits for, or that it stands still.
     pub reasons: Vec<String>,
+    /// How much a person has to know it.
+    pub severity: Severity,
+    /// What to type.
+    pub next: Vec<String>,
     /// Wall clock.
     pub opened_at: jiff::Timestamp,
 }
@@ -51,23 +61,43 @@ impl IncidentLine {
         let key = keys.incident();
         let record: IncidentRecord =
             cluster.snapshot.record(&key)?.ok_or(TreeError::Missing { key: key.clone() })?;
-        let beside = [keys.lock(), keys.preflights()];
-        let more = Snapshot::read(store, "an incident's lock and notes", &beside).await?;
-        let locked = more.get(&keys.lock()).is_some_and(|entry| entry.session.is_some());
-        let notes: Vec<WaitingNote> =
-            more.below(&keys.preflights()).filter_map(|entry| parse(&entry.key, &entry.value).ok()).collect();
-        Ok(Self::from(&record, locked, &notes))
+        let after = Policy::of(&cluster.snapshot).unwrap_or_default().attention_after;
+        let facts = match record.status.is_over() {
+            // Nothing of it waits; a long list of old ones is not read through.
+            true => Facts::of(&record, &Snapshot::default()),
+            false => Facts::read(store, &record).await?,
+        };
+        Ok(Self::from(&record, &facts, after))
     }
 
-    fn from(record: &IncidentRecord, locked: bool, notes: &[WaitingNote]) -> Self {
-        let (state, reasons) = match &record.status.state {
-            State::Active if !locked && !notes.is_empty() => ("waiting", by_reason(notes)),
+    fn from(record: &IncidentRecord, facts: &Facts, attention_after: Duration) -> Self {
+        let now = jiff::Timestamp::now();
+        let causes = attention::causes(facts, now);
+        let severity = attention::severity(facts, &causes, now, attention_after);
+        let mut next: Vec<String> = Vec::new();
+        for command in causes.iter().flat_map(|cause| cause.row(&record.id, severity).next) {
+            if !next.contains(&command) {
+                next.push(command);
+            }
+        }
+        let waits = causes.iter().any(|cause| matches!(cause, Cause::Waiting { .. }));
+        let (state, mut reasons) = match &record.status.state {
+            State::Active if waits => ("waiting", Vec::new()),
             State::Active => ("active", Vec::new()),
             State::Held { reason } => ("held", vec![reason.clone()]),
             State::Withdrawn => ("withdrawn", Vec::new()),
             State::Abandoned => ("abandoned", Vec::new()),
             State::Closed => ("closed", Vec::new()),
         };
+        reasons.extend(causes.iter().flat_map(|cause| match cause {
+            Cause::Waiting { reasons, .. } => reasons.clone(),
+            // It is there already.
+            Cause::Held { .. } => Vec::new(),
+            Cause::Unclaimed
+            | Cause::NobodyAtWork { .. }
+            | Cause::NoProgress { .. }
+            | Cause::Unreadable { .. } => vec![cause.row(&record.id, severity).text],
+        }));
         Self {
             id: record.id.to_string(),
             host: record.id.host().to_string(),
@@ -75,8 +105,10 @@ impl IncidentLine {
             state,
             step: record.status.started.map(|step| step.name()),
             holder: record.holder.as_ref().map(ToString::to_string),
-            locked,
+            locked: facts.locked,
             reasons,
+            severity,
+            next,
             opened_at: record.opened_at,
         }
     }
@@ -88,22 +120,8 @@ impl IncidentLine {
 
     /// Whether it waits for a person or for time.
     pub fn needs_a_person(&self) -> bool {
-        matches!(self.state, "held" | "waiting")
+        self.severity > Severity::Fine
     }
-}
-
-/// Each reason once, with the HA nodes that have it.
-fn by_reason(notes: &[WaitingNote]) -> Vec<String> {
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for note in notes {
-        for reason in &note.reasons {
-            match reasons.iter_mut().find(|(known, _)| known == reason) {
-                Some((_, nodes)) => nodes.push(note.node.as_str()),
-                None => reasons.push((reason, vec![note.node.as_str()])),
-            }
-        }
-    }
-    reasons.into_iter().map(|(reason, nodes)| format!("{}: {reason}", nodes.join(", "))).collect()
 }
 
 /// Incidents as a table.
@@ -118,7 +136,9 @@ pub fn incidents_table(lines: &[IncidentLine]) -> String {
         let mut why = vec![when(line.opened_at)];
         why.extend(line.step.map(|step| format!("at: {step}")));
         why.extend(line.reasons.iter().cloned());
-        let state = if line.needs_a_person() { line.state.to_uppercase() } else { line.state.to_owned() };
+        // What is only *active* may need one too: then its reasons say so.
+        let loud = matches!(line.state, "held" | "waiting");
+        let state = if loud { line.state.to_uppercase() } else { line.state.to_owned() };
         table.row([line.id.clone(), state, line.phase.clone(), holder, why.join("; ")]);
     }
     table.text(0)
@@ -174,7 +194,7 @@ pub struct GuestView {
 
 impl IncidentView {
     /// Puts together what was read below the incident's folder.
-    pub fn of(record: IncidentRecord, tree: &Snapshot) -> Self {
+    pub fn of(record: IncidentRecord, tree: &Snapshot, attention_after: Duration) -> Self {
         let keys = keys::incident(&record.id);
         let mut faults = Vec::new();
         let evidence = look(&mut faults, tree.record(&keys.evidence())).flatten();
@@ -197,7 +217,7 @@ impl IncidentView {
         let gaps = journal_gap(&record, &journal);
         faults.extend(gaps.map(|why| TreeError::Malformed { key: keys.journal(), why }.into()));
         Self {
-            summary: IncidentLine::from(&record, lock.is_some(), &waiting),
+            summary: IncidentLine::from(&record, &Facts::of(&record, tree), attention_after),
             phases: milestones(&record, evidence.as_ref(), &journal),
             incident: record,
             holder,

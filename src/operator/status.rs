@@ -152,6 +152,9 @@ impl Status {
             text += "no open incidents\n";
         } else {
             text += &incidents_table(&self.open_incidents);
+            for next in self.open_incidents.iter().flat_map(|line| &line.next) {
+                text += &next_text(next);
+            }
         }
         let unprotected: Vec<&HostView> =
             self.hosts.iter().filter(|host| !host.unprotected.is_empty()).collect();

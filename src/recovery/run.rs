@@ -21,6 +21,7 @@ use super::takeovers;
 use super::twin;
 use super::word;
 use super::world::{World, chain};
+use crate::attention::Severity;
 use crate::incident::guest::Summary;
 use crate::incident::journal::{AdoptionGround, Event};
 use crate::keys;
@@ -247,6 +248,7 @@ fn would_wait(id: &IncidentId, reasons: &[String], next: Vec<String>) -> Report 
 }
 
 async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) -> Report {
+    let row = stop.row(id);
     match stop {
         // A plan changes nothing, not even the note of why this node waits.
         Stop::Waiting { reasons, next } if options.plan_only => would_wait(id, &reasons, next),
@@ -255,14 +257,14 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
             incident: id.clone(),
             result: Result::Held,
             text: format!("held: {reason}"),
-            next: vec![format!("nova-ha incident show {id}")],
+            next: row.next,
             plan: None,
         },
         Stop::Withdrawn { reason } => Report {
             incident: id.clone(),
             result: Result::Withdrawn,
             text: format!("withdrawn: {reason}"),
-            next: vec![format!("nova-ha reset {} --by NAME", id.host())],
+            next: row.next,
             plan: None,
         },
         other @ (Stop::Lease { .. }
@@ -274,11 +276,10 @@ async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) 
             incident: id.clone(),
             result: Result::Interrupted,
             text: format!("interrupted: {}", chain(&other)),
-            next: other
-                .hint()
-                .into_iter()
-                .chain([format!("nova-ha incident show {id}; the next run resumes")])
-                .collect(),
+            next: match row.severity {
+                Severity::Fine => vec![format!("nova-ha incident show {id}; the next run resumes")],
+                Severity::Warning | Severity::Critical => row.next,
+            },
             plan: None,
         },
     }

@@ -1,8 +1,11 @@
 //! Why a recovery does not go on.
 
 use super::twin::Twin;
+use crate::attention::{Row, Severity};
+use crate::chain::chain;
 use crate::fence::off::LeaseLost;
 use crate::incident::journal::HeldCause;
+use crate::names::IncidentId;
 use crate::store::StoreError;
 use crate::tree::TreeError;
 use crate::tree::formats::HeldBack;
@@ -82,7 +85,7 @@ impl Stop {
         Stop::Waiting { reasons: vec![reason.into()], next: vec![next.into()] }
     }
 
-    /// The operator's next command, where the reason itself says one.
+    /// The operator's next command, where the reason itself says one: of a run that has no incident yet.
     pub fn hint(&self) -> Option<String> {
         match self {
             Stop::Tree { source } => source.hint(),
@@ -92,6 +95,31 @@ impl Stop {
             Stop::Twin { twin } => Some(twin.hint()),
             Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } | Stop::Moved { .. } => None,
         }
+    }
+
+    /// The row of the table: how much a person has to know it, and what to type. A recovery that stops says it at once;
+    /// what stays so, the sweep and `nova-ha status` say (`crate::incident::attention`).
+    pub fn row(&self, id: &IncidentId) -> Row {
+        let show = || format!("nova-ha incident show {id}");
+        let (severity, next) = match self {
+            Stop::Waiting { next, .. } if next.is_empty() => (Severity::Warning, vec![show()]),
+            Stop::Waiting { next, .. } => (Severity::Warning, next.clone()),
+            Stop::Held { .. } => {
+                (Severity::Warning, vec![show(), format!("nova-ha incident resume {id} --by NAME")])
+            }
+            // It is back, and out of service until somebody says otherwise.
+            Stop::Withdrawn { .. } => {
+                (Severity::Warning, vec![format!("nova-ha reset {} --by NAME", id.host())])
+            }
+            Stop::Journal { .. } => (Severity::Warning, vec![show()]),
+            Stop::Tree { source } => (Severity::Warning, source.hint().into_iter().chain([show()]).collect()),
+            Stop::Store { source, .. } => (Severity::Warning, vec![source.hint(), show()]),
+            // Another machine has this HA node's name: until that is settled, neither recovers anything.
+            Stop::Twin { .. } => (Severity::Warning, self.hint().into_iter().chain([show()]).collect()),
+            // Another one goes on with it, or this one's next run does.
+            Stop::Lease { .. } | Stop::Moved { .. } => (Severity::Fine, Vec::new()),
+        };
+        Row { severity, text: chain(self), next }
     }
 
     /// Only a person leads on.
@@ -110,5 +138,55 @@ impl From<HeldBack> for Stop {
 impl From<LeaseLost> for Stop {
     fn from(source: LeaseLost) -> Self {
         Stop::Lease { source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::step::Step;
+    use crate::machine_id::MachineId;
+
+    /// One of each: a new one does not compile before it is here.
+    fn all() -> Vec<Stop> {
+        let machine = |id: &str| MachineId::try_from(id.repeat(32)).unwrap();
+        let twin = Twin::Remembers {
+            node: "ha1".parse().unwrap(),
+            path: "/var/lib/nova-ha/takeovers".into(),
+            theirs: machine("a"),
+            ours: machine("b"),
+        };
+        let lost = || StoreError::NoLeader { doing: "write".into() };
+        let all = vec![
+            Stop::waiting("its BMC does not answer", "nova-ha confirm-off c1 --by NAME"),
+            Stop::Waiting { reasons: vec!["why".into()], next: Vec::new() },
+            Stop::held("a guest may run twice"),
+            Stop::Withdrawn { reason: "it answers again".into() },
+            Stop::Moved { what: "index is stale".into() },
+            Stop::Twin { twin },
+            Stop::Store { doing: "write the journal", source: lost() },
+            Stop::Tree { source: TreeError::Missing { key: "ha_cluster/x".into() } },
+            Stop::Journal { incident: "c1@0".into(), why: format!("{:?} twice", Step::Fence) },
+        ];
+        for stop in &all {
+            match stop {
+                Stop::Waiting { .. } | Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } => {}
+                Stop::Moved { .. } | Stop::Store { .. } | Stop::Tree { .. } | Stop::Journal { .. } => {}
+                Stop::Twin { .. } => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_stop_that_a_person_must_know_names_the_next_command() {
+        let id = "c1@0".parse().unwrap();
+        for stop in all() {
+            let row = stop.row(&id);
+            assert!(!row.text.is_empty(), "{stop:?}");
+            let goes_on = matches!(stop, Stop::Moved { .. } | Stop::Lease { .. });
+            assert_eq!(row.severity == Severity::Fine, goes_on, "{stop:?}");
+            assert_eq!(row.next.is_empty(), goes_on, "{stop:?}");
+        }
     }
 }

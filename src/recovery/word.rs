@@ -64,7 +64,7 @@ pub enum Word {
     /// It does not count.
     Refused(Refused),
     /// It counts, unless whoever answers at the host's address contradicts it.
-    Given(Given),
+    Given(Box<Given>),
 }
 
 /// A word that nothing in the tree contradicts.
@@ -190,7 +190,7 @@ async fn judged(world: &World, id: &IncidentId) -> Result<(Word, Option<Over>), 
         }),
         None => agent(world, id.host()).await?,
     };
-    let Some(seen) = seen else { return Ok((Word::Given(Given { word, entry, proof }), None)) };
+    let Some(seen) = seen else { return Ok((Word::Given(Box::new(Given { word, entry, proof })), None)) };
     let known_for = world.clock.boottime().saturating_duration_since(saw);
     let may_pass = seen.sign == Sign::Agent && word.although.contains(&Sign::Agent);
     let by = word.by.clone();

@@ -29,6 +29,13 @@ impl Said {
         self
     }
 
+    /// Exit 3: what is shown waits for a person.
+    #[track_caller]
+    pub(crate) fn waits(self) -> Self {
+        assert_eq!(self.code, 3, "stdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+
     /// Exit 1, and one line that says why.
     #[track_caller]
     pub(crate) fn refused(self, why: &str) -> Self {

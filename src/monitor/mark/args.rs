@@ -16,7 +16,8 @@ use crate::incident::record::Order;
 /// Consul is found through CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN_FILE and the other standard variables.
 ///
 /// Exit codes: 0 judged; 1 could not judge (what was marked before is printed); 3 judged, and something needs a
-/// person (with --sweep: 1, which Consul shows as a warning).
+/// person (with --sweep: 1, which Consul shows as a warning, and 2, critical, where an incident has waited for a person
+/// for longer than the policy's attention_after).
 #[derive(Debug, Parser)]
 #[command(name = "nova-ha-mark-failed", version)]
 pub struct Args {

@@ -11,6 +11,7 @@ pub mod open;
 pub mod order;
 pub mod report;
 pub mod run;
+pub mod standing;
 pub mod sweep;
 
 pub use args::Args;

@@ -430,10 +430,10 @@ fn next_of(no: &No, host: &HostName) -> Option<String> {
         No::NotReset { .. } => Some(format!("nova-ha reset {host} --by NAME")),
         No::Cooldown { .. } => Some(format!("nova-ha cooldown show; {}", by_hand(host))),
         No::Storm(_) | No::NoAnchor(_) | No::Second(_) | No::Day { .. } => Some(by_hand(host)),
+        // Nova may keep it disabled since: a reset alone would leave it so.
+        No::EpochSpent(_) => Some(format!("once it is repaired and booted: nova-ha rejoin {host} --by NAME")),
         No::CannotTell(_) if no.needs_attention() => Some(format!("nova-ha host show {host}")),
-        No::CannotTell(_) | No::OpenIncident(_) | No::EpochSpent(_) | No::Maintenance(_) | No::Alive(_) => {
-            None
-        }
+        No::CannotTell(_) | No::OpenIncident(_) | No::Maintenance(_) | No::Alive(_) => None,
     }
 }
 
@@ -464,5 +464,63 @@ fn unreadable(host: &HostName, error: &EvidenceError) -> Line {
         because: chain(error),
         attention: true,
         next: error.hint(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::judge::limit::Storm;
+    use crate::judge::second::Second;
+
+    /// One of each: a new one does not compile before it is here.
+    fn all(id: &IncidentId) -> Vec<No> {
+        let storm =
+            Storm { domain: None, hosts: [id.host().clone()].into(), limit: 2, unreadable: Vec::new() };
+        let all = vec![
+            No::NotConfigured,
+            No::OpenIncident(id.clone()),
+            No::NotReset { failed: true, recovered: false },
+            No::EpochSpent(id.clone()),
+            No::Maintenance("disks".into()),
+            No::Alive("its serfHealth passes".into()),
+            No::CannotTell(CannotTell::Votes { have: 1, need: 2, absent: String::new() }),
+            No::CannotTell(CannotTell::AgentAbsent),
+            No::CannotTell(CannotTell::AgentAnswers { votes: 2 }),
+            No::CannotTell(CannotTell::LoneObserver("one of two".into())),
+            No::Cooldown { left: Duration::from_secs(5), cause: "a storm".into() },
+            No::Storm(storm),
+            No::NoAnchor("none".into()),
+            No::Second(Second::NoHealthyHost { counted: 2 }),
+            No::Day { marked: 4, limit: 4 },
+        ];
+        for no in &all {
+            match no {
+                No::NotConfigured | No::OpenIncident(_) | No::NotReset { .. } | No::EpochSpent(_) => {}
+                No::Maintenance(_) | No::Alive(_) | No::CannotTell(_) | No::Cooldown { .. } => {}
+                No::Storm(_) | No::NoAnchor(_) | No::Second(_) | No::Day { .. } => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_no_that_a_person_must_know_names_the_next_command() {
+        let id: IncidentId = "c1@0".parse().unwrap();
+        for no in all(&id) {
+            assert!(!no.text().is_empty(), "{no:?}");
+            if no.needs_attention() {
+                let next = next_of(&no, id.host()).unwrap_or_default();
+                assert!(next.contains("nova-ha"), "{no:?}: {next:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_cooldown_does_not_change_while_it_lasts() {
+        let text = |left| No::Cooldown { left: Duration::from_secs(left), cause: "a storm".into() }.text();
+        assert_eq!(text(899), text(1));
     }
 }

@@ -1,0 +1,86 @@
+//! What a sweep says of open incidents: those that wait for a person, and those that stand still.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::report::{Line, Result as LineResult};
+use crate::attention::{Row, Severity};
+use crate::evidence::EvidenceError;
+use crate::incident::IncidentRecord;
+use crate::incident::attention::{causes, severity};
+use crate::incident::facts::Facts;
+use crate::keys;
+use crate::names::{HostName, IncidentId};
+use crate::policy::Policy;
+use crate::store::Store;
+use crate::tree::incidents::IncidentNames;
+use crate::tree::{Snapshot, TreeError};
+
+/// One open incident that a person should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// Its host.
+    pub host: HostName,
+    /// Which.
+    pub incident: IncidentId,
+    /// How much a person has to know it.
+    pub severity: Severity,
+    /// Each cause in a sentence.
+    pub because: Vec<String>,
+    /// The operator's next commands.
+    pub next: Vec<String>,
+}
+
+impl Standing {
+    fn of(id: IncidentId, severity: Severity, rows: Vec<Row>) -> Self {
+        let mut next: Vec<String> = Vec::new();
+        for command in rows.iter().flat_map(|row| &row.next) {
+            if !next.contains(command) {
+                next.push(command.clone());
+            }
+        }
+        let because = rows.into_iter().map(|row| row.text).collect();
+        Self { host: id.host().clone(), incident: id, severity, because, next }
+    }
+
+    /// As a person reads it.
+    pub fn text(&self) -> String {
+        format!("{}: incident {}: {}", self.host, self.incident, self.because.join("; "))
+    }
+}
+
+/// Reads all open incidents. A line that only says that one of these is open is taken away: it says less.
+///
+/// # Errors
+/// Consul does not answer. A record that cannot be understood is none: the judgement's own line names it.
+pub async fn standing(
+    store: &dyn Store,
+    now: Timestamp,
+    lines: &mut Vec<Line>,
+) -> Result<Vec<Standing>, EvidenceError> {
+    let ids = IncidentNames::list(store).await.map_err(tree)?.ids;
+    let mut wanted: Vec<String> = ids.iter().map(|id| keys::incident(id).incident()).collect();
+    wanted.push(keys::POLICY.to_owned());
+    let records = Snapshot::read(store, "the open incidents", &wanted).await.map_err(tree)?;
+    let after = Policy::of(&records).map_err(tree)?.attention_after;
+    let mut found = Vec::new();
+    for id in ids {
+        let record: Option<IncidentRecord> = records.record(&keys::incident(&id).incident()).ok().flatten();
+        let Some(record) = record.filter(|record| !record.status.is_over()) else { continue };
+        let facts = Facts::read(store, &record).await.map_err(tree)?;
+        let causes = causes(&facts, now);
+        let severity = severity(&facts, &causes, now, after);
+        if severity > Severity::Fine {
+            let rows = causes.iter().map(|cause| cause.row(&id, severity)).collect();
+            found.push(Standing::of(id, severity, rows));
+        }
+    }
+    let is_said =
+        |line: &Line| found.iter().any(|standing| line.incident.as_ref() == Some(&standing.incident));
+    lines.retain(|line| line.result != LineResult::No || line.attention || !is_said(line));
+    Ok(found)
+}
+
+fn tree(source: TreeError) -> EvidenceError {
+    EvidenceError::Tree { source }
+}

@@ -1,0 +1,114 @@
+//! What of an open incident waits for a person, or stands still, is in `nova-ha status` and in the sweep's check, on a real
+//! Consul.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli_support;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+#[path = "support/open_incident.rs"]
+mod open_incident;
+
+use cli_support::Site;
+use nova_ha::incident::note::WaitingNote;
+use nova_ha::keys;
+use nova_ha::store::{Op, SessionSpec, Store};
+use nova_ha::tree::record::bytes;
+use open_incident::open;
+
+/// What both say, on one line, and how the sweep ended.
+struct Both {
+    status: String,
+    sweep: String,
+    swept: i32,
+}
+
+async fn both(site: &Site) -> Both {
+    let status = site.run(&["status"]).await.waits();
+    let run_dir = tempfile::tempdir().unwrap();
+    let mut sweep = assert_cmd::Command::cargo_bin("nova-ha-mark-failed").unwrap();
+    sweep
+        .env_clear()
+        .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", site.agent.port))
+        .env("NOVA_HA_RUN_DIR", run_dir.path())
+        .args(["--sweep", "--ha-node", "node1"]);
+    let output = tokio::task::spawn_blocking(move || sweep.output().unwrap()).await.unwrap();
+    let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    Both {
+        status: words(status.out),
+        sweep: words(String::from_utf8(output.stdout).unwrap()),
+        swept: output.status.code().unwrap(),
+    }
+}
+
+impl Both {
+    #[track_caller]
+    fn say(&self, expected: &str) {
+        assert!(self.status.contains(expected), "status: {expected}: {}", self.status);
+        assert!(self.sweep.contains(expected), "sweep: {expected}: {}", self.sweep);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_waits_or_stands_still_is_a_warning_and_after_a_while_critical() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "node1"]).await.ok();
+    site.run(&["host", "add", "c1", "--agent", "none"]).await.ok();
+    // It was opened in September.
+    let id = open(&site, "c1@0").await;
+    let keys = keys::incident(&id);
+
+    let unclaimed = both(&site).await;
+    unclaimed.say("no HA node has taken it, and none says why");
+    unclaimed.say("nova-ha-recover c1");
+    assert_eq!(unclaimed.swept, 2, "{}", unclaimed.sweep);
+    assert!(!unclaimed.sweep.contains("is open"), "it is said once: {}", unclaimed.sweep);
+    assert_eq!(both(&site).await.sweep, unclaimed.sweep, "the text of an unchanged state is the same");
+
+    // Within `attention_after` it is a warning.
+    site.put(keys::POLICY, r#"{"version":2,"attention_after":"90000h"}"#).await;
+    assert_eq!(both(&site).await.swept, 1);
+
+    let note = WaitingNote {
+        version: 1,
+        node: "node1".parse().unwrap(),
+        reasons: vec!["its BMC does not answer".into()],
+        next: vec!["nova-ha confirm-off c1 --by NAME".into()],
+        since: open_incident::at(60),
+    };
+    site.write(&[Op::Set(keys.preflight(&note.node), bytes(&note))]).await;
+    let waiting = both(&site).await;
+    waiting.say("its BMC does not answer");
+    waiting.say("nova-ha confirm-off c1 --by NAME");
+    assert!(waiting.status.contains("c1@0 WAITING") && waiting.sweep.contains("WAITING: node1: its BMC"));
+    assert_eq!(waiting.swept, 1);
+
+    // The reason stays while its holder has the lock.
+    let consul = site.agent.client();
+    let spec = SessionSpec {
+        name: "t".into(),
+        ttl: std::time::Duration::from_secs(60),
+        lock_delay: std::time::Duration::ZERO,
+    };
+    let session = consul.create_session(&spec).await.unwrap();
+    let record = site.value(&keys.incident()).await.unwrap();
+    let held_by_node1 = record.replace(r#""holder":null"#, r#""holder":"node1""#);
+    assert_ne!(record, held_by_node1);
+    site.put(&keys.incident(), &held_by_node1).await;
+    site.write(&[Op::Lock(keys.lock(), b"{}".to_vec(), session)]).await;
+    both(&site).await.say("its BMC does not answer");
+
+    // Its holder lives and has the lock, says nothing and does nothing.
+    site.write(&[Op::DeleteTree(keys.preflights())]).await;
+    both(&site).await.say("node1 has it, and nothing was written since");
+
+    site.put(&keys.guest("0b8b6c5e-0000-4000-8000-000000000001"), "{").await;
+    both(&site).await.say("BAD DATA: ");
+
+    site.run(&["incident", "hold", "c1@0", "--reason", "wait for the disks", "--by", "ann"]).await.ok();
+    let held = both(&site).await;
+    held.say("wait for the disks");
+    held.say("nova-ha incident resume c1@0 --by NAME");
+    held.say("BAD DATA: ");
+    assert_eq!(held.swept, 1);
+}
