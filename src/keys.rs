@@ -235,6 +235,10 @@ impl IncidentKeys {
     pub fn preflight(&self, node: &HaNodeName) -> String {
         format!("{}preflight/{node}", self.root)
     }
+    /// That this HA node held the incident earlier, lives, and asks for it.
+    pub fn ask(&self, node: &HaNodeName) -> String {
+        format!("{}asks/{node}", self.root)
+    }
     /// Who declared the host good again afterwards.
     pub fn reset(&self) -> String {
         format!("{}reset", self.root)

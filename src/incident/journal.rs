@@ -118,6 +118,16 @@ pub enum Event {
         /// What was seen.
         seen: String,
     },
+    /// An earlier holder that lives has it again, and whoever writes this has begun nothing: two HA nodes never wait for
+    /// each other.
+    HandedBack {
+        /// Which HA node.
+        to: HaNodeName,
+        /// Which machine that is.
+        machine: MachineId,
+        /// What it said of the storage.
+        said: String,
+    },
     /// Only a person leads on.
     Held {
         /// Why, for people: nothing is decided by it.
@@ -167,7 +177,7 @@ impl Event {
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
             | Event::Closed { .. } => 1,
-            Event::Resumed { gone: Some(_), .. } => 2,
+            Event::Resumed { gone: Some(_), .. } | Event::HandedBack { .. } => 2,
             Event::AddressAnswers { .. } => 2,
         }
     }
@@ -193,6 +203,8 @@ impl Event {
             | Event::Abandoned { .. }
             | Event::Closed { .. } => Some(self),
             Event::AddressAnswers { .. } => None,
+            // An older build would not know whose it is.
+            Event::HandedBack { .. } => None,
         }
     }
 }

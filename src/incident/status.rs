@@ -89,6 +89,7 @@ impl Status {
             | Event::FencingHolder { .. }
             | Event::HolderFenced { .. }
             | Event::AddressAnswers { .. }
+            | Event::HandedBack { .. }
                 if active && claimed => {}
             Event::Started { step, .. } if active && self.next_step() == Some(*step) => {
                 next.started = Some(*step);
@@ -114,6 +115,7 @@ impl Status {
             | Event::FencingHolder { .. }
             | Event::HolderFenced { .. }
             | Event::AddressAnswers { .. }
+            | Event::HandedBack { .. }
             | Event::Started { .. }
             | Event::Finished { .. }
             | Event::Held { .. }

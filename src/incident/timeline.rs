@@ -40,6 +40,7 @@ pub fn milestones(
             Event::Abandoned { .. } => "abandoned".to_owned(),
             Event::Closed { .. } => "closed".to_owned(),
             Event::HolderFenced { .. } => "earlier holder off".to_owned(),
+            Event::HandedBack { .. } => "handed back".to_owned(),
             Event::Started { .. }
             | Event::MembersSeen { .. }
             | Event::FencingHolder { .. }

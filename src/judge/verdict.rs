@@ -128,6 +128,30 @@ pub fn judge(
     }
 }
 
+/// Who sees a machine answer, if under each rule that is a quorum of the observers that may vote on it, and its agent
+/// answers where it has one. Stricter than [`Verdict::Alive`], which one observer can say.
+pub fn quorum_sees_alive(
+    scene: &Scene,
+    subject_name: &str,
+    subject: &Subject,
+    doubtful: &BTreeSet<HaNodeName>,
+) -> bool {
+    if subject.has_agent && subject.serf != Some(SerfHealth::Passing) {
+        return false;
+    }
+    let electors = electors(&scene.observers, subject_name);
+    let need = votes_needed(&scene.policy, electors.len());
+    !scene.policy.rules.is_empty()
+        && scene.policy.rules.iter().all(|rule| {
+            let healthy = electors.iter().filter(|(name, observer)| {
+                let testimony = subject.testimonies.get(*name);
+                let doubts = doubtful.contains(*name);
+                vote(observer, testimony, subject, rule, &scene.policy, doubts) == Vote::Healthy
+            });
+            healthy.count() >= need
+        })
+}
+
 fn by_rule(
     scene: &Scene,
     subject_name: &str,

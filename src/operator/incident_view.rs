@@ -403,6 +403,7 @@ fn event(event: &Event) -> String {
         Event::HolderFenced { node, outcome, by } => {
             format!("the earlier holder {node} is off ({}): {by}", said_of(*outcome))
         }
+        Event::HandedBack { to, said, .. } => format!("handed back to {to}: {said}"),
         Event::Held { reason, .. } => format!("HELD: {reason}"),
         Event::Resumed { by, gone: None } => format!("resumed by {by}"),
         Event::Resumed { by, gone: Some(node) } => format!("resumed by {by}: HA node {node} is gone"),

@@ -14,7 +14,7 @@ use crate::incident::append::{Writer, next};
 use crate::incident::journal::{AdoptionGround, Event, JournalEntry};
 use crate::incident::record::Holder;
 use crate::keys;
-use crate::names::HaNodeName;
+use crate::names::{HaNodeName, IncidentId};
 use crate::store::{MAX_OPS, Op, Refusal, TxnOutcome};
 use crate::tree::record::{Record, bytes};
 use crate::tree::{Snapshot, flag};
@@ -259,9 +259,13 @@ pub async fn give_back(
         Some(id) if id == record.id.to_string() && !is_consumed(case, record) => released(&own, &snapshot),
         Some(_) | None => Vec::new(),
     };
-    let lock = keys::incident(&record.id).lock();
-    ops.push(Op::Unlock(lock, holder_value(world, lease, term), lease.session().clone()));
+    ops.push(unlocked(world, lease, &record.id, term));
     Ok(ops)
+}
+
+/// The lock is given back.
+pub fn unlocked(world: &World, lease: &Lease<'_>, id: &IncidentId, term: u64) -> Op {
+    Op::Unlock(keys::incident(id).lock(), holder_value(world, lease, term), lease.session().clone())
 }
 
 /// Unlocks an incident that stays ours (its record says so), where nothing that we started is under
@@ -269,8 +273,7 @@ pub async fn give_back(
 /// begin. Best effort.
 pub async fn unlock(context: &Context<'_>) {
     let (world, lease, record) = (context.world, context.lease, context.journal.record());
-    let value = holder_value(world, lease, context.journal.term());
-    let unlock = Op::Unlock(keys::incident(&record.id).lock(), value, lease.session().clone());
+    let unlock = unlocked(world, lease, &record.id, context.journal.term());
     match world.store.transact(&[unlock]).await {
         Ok(TxnOutcome::Committed(_)) => {}
         // An adopter has it by now.

@@ -134,6 +134,7 @@ pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
             Step::Verify => {
                 // No entry is written first: a person's hold must be seen before anything is done.
                 context.journal.confirm().await?;
+                steps::take_storage::nobody_else_has_it(context).await?;
                 steps::declare_down::again(context, known).await?;
                 steps::take_storage::again(context, known).await?;
                 let ceased = have_ceased(context, known).await?;

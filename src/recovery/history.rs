@@ -1,15 +1,19 @@
 //! What earlier holders of an incident left, by its journal: it outlives every process.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::holder;
 use super::stop::Stop;
+use super::tenure::Tenure;
 use super::world::World;
+use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::incident::journal::{Event, HeldCause, JournalEntry, MemberSeen};
 use crate::incident::sentences;
 use crate::incident::step::Step;
 use crate::keys;
+use crate::machine_id::MachineId;
 use crate::names::{HaNodeName, IncidentId};
 use crate::tree::record::parse;
 use crate::tree::storage::{Strategy, StrategyName};
@@ -26,6 +30,16 @@ pub struct Earlier {
     pub took_storage: BTreeSet<HaNodeName>,
     /// Those of them of which this run has written that it powers them off.
     pub being_fenced: BTreeSet<HaNodeName>,
+    /// When a power-off of one of them was on its way last, at the latest.
+    pub commanded: BTreeMap<HaNodeName, BootInstant>,
+    /// The machine of each HA node that held it, where the journal says so.
+    pub machines: BTreeMap<HaNodeName, MachineId>,
+    /// How often it was handed back since a person led on last.
+    pub returns: u32,
+    /// Whether this HA node has begun anything since it became the holder.
+    pub begun_here: bool,
+    /// Whether this very run took it from another HA node.
+    pub adopted_now: bool,
 }
 
 impl Earlier {
@@ -34,9 +48,16 @@ impl Earlier {
     /// # Errors
     /// Whether one of them is off cannot be asked.
     pub async fn of(world: &World, history: &History, holder: Option<&HaNodeName>) -> Result<Self, Stop> {
+        let now = world.clock.boottime();
         let mut earlier = Self {
             resumed: history.resumed,
             took_storage: history.took_storage.iter().filter(|node| **node != world.me).cloned().collect(),
+            // Of an earlier run of this or another HA node nobody knows when.
+            commanded: history.tenure.being_fenced.iter().map(|node| (node.clone(), now)).collect(),
+            machines: history.tenure.machines.clone(),
+            returns: history.tenure.returns,
+            begun_here: history.tenure.has_begun(&world.me),
+            adopted_now: !history.tenure.is_of(&world.me),
             ..Self::default()
         };
         for (node, terms) in history.others(&world.me, holder) {
@@ -50,6 +71,11 @@ impl Earlier {
     /// Whether what was begun in this term may still be on its way.
     pub fn may_act(&self, term: u64) -> bool {
         self.may_act.values().any(|terms| terms.contains(&term))
+    }
+
+    /// Whether a power-off that was sent to it may still arrive: one attempt takes less than the lock-delay.
+    pub fn may_be_commanded(&self, node: &HaNodeName, now: BootInstant, lock_delay: Duration) -> bool {
+        self.commanded.get(node).is_some_and(|at| now.saturating_duration_since(*at) < lock_delay)
     }
 
     /// This HA node is proved off: nothing that it began is on its way, and it has nothing mounted.
@@ -70,6 +96,8 @@ pub struct History {
     pub took_storage: BTreeSet<HaNodeName>,
     /// Of the host's own disks.
     pub disks: DisksHistory,
+    /// Since when the present holder has it.
+    pub tenure: Tenure,
     /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
     strategies: BTreeMap<Option<StrategyName>, String>,
 }
@@ -100,6 +128,7 @@ impl History {
         for stored in world.store.list(&keys.journal()).await.map_err(read)? {
             let entry: JournalEntry = parse(&stored.key, &stored.value).map_err(tree)?;
             let entry = sentences::typed(entry, id.host(), holder.as_ref());
+            history.tenure.add(&entry);
             match entry.what {
                 Event::Claimed { .. } | Event::Adopted { .. } => {
                     let node: HaNodeName = entry.by.parse().map_err(|_| Stop::Journal {
@@ -121,6 +150,10 @@ impl History {
                         history.took_storage.insert(node.clone());
                         history.disks.marked.insert(node);
                     }
+                }
+                // By its own word, under its file lock, it has nothing of it.
+                Event::HandedBack { .. } => {
+                    history.took_storage.retain(|node| node.as_str() != entry.by);
                 }
                 // Its power was cut, and with it went what it had mounted.
                 Event::HolderFenced { node, .. } => {
@@ -149,6 +182,7 @@ impl History {
         }
         for stored in world.store.list(&keys.guests()).await.map_err(read)? {
             let guest: GuestEntry = parse(&stored.key, &stored.value).map_err(tree)?;
+            history.tenure.guest(guest.term);
             if matches!(guest.state, GuestState::Posting | GuestState::Resetting) {
                 history.unsettled.insert(guest.term);
             }

@@ -5,13 +5,14 @@
 use super::facts;
 use super::lease::Lease;
 use super::silence::settled;
-use super::stop::Stop;
+use super::stop::{Lives, Stop};
 use super::word::Whereabouts;
 use super::world::{World, chain};
 use crate::evidence::{About, look};
 use crate::fence::off::{Changed, Settings, prove_off};
 use crate::fence::{self, Identity, Machine, NotOff, PoweredOff};
 use crate::judge::guard::guards;
+use crate::judge::verdict::quorum_sees_alive;
 use crate::judge::{Verdict, judge};
 use crate::keys::{self, MachineKeys};
 use crate::names::HaNodeName;
@@ -22,9 +23,36 @@ use crate::tree::maintenance::Maintenance;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::{Snapshot, TreeError};
 
-/// Whether the HA node that holds an incident is dead by the same rules as any host: the verdict,
-/// or why it is not. An HA node on which `recover` merely crashed is alive, and resumes itself.
-pub async fn is_dead(world: &World, holder: &HaNodeName) -> Result<Result<String, String>, Stop> {
+/// What can be said of an HA node that holds an incident, by the same rules as of any host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Life {
+    /// It is dead, by this verdict.
+    Dead {
+        /// In one line.
+        verdict: String,
+    },
+    /// It lives. One on which `recover` merely crashed lives too, and resumes itself.
+    Lives(Lives),
+    /// Neither.
+    CannotTell {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Life {
+    /// Why it is not dead, for people.
+    pub fn why_not_dead(&self) -> Option<String> {
+        match self {
+            Life::Dead { .. } => None,
+            Life::Lives(lives) => Some(format!("it is alive: {}", lives.why)),
+            Life::CannotTell { why } => Some(format!("cannot tell whether it is dead: {why}")),
+        }
+    }
+}
+
+/// Looks now.
+pub async fn life(world: &World, holder: &HaNodeName) -> Result<Life, Stop> {
     let seen = look(&world.witness(), About::Suspects, true).await.map_err(|error| {
         Stop::waiting(
             format!("cannot judge HA node {holder}: {}", chain(&error)),
@@ -38,22 +66,26 @@ pub async fn is_dead(world: &World, holder: &HaNodeName) -> Result<Result<String
         ));
     }
     let Some(subject) = seen.ha_subjects.get(holder) else {
-        return Ok(Err("nobody configured it; nova-ha ha-node list".into()));
+        return Ok(Life::CannotTell { why: "nobody configured it; nova-ha ha-node list".into() });
     };
     let doubtful = guards(&seen.scene).doubtful;
     Ok(match judge(&seen.scene, holder.as_str(), subject, &doubtful) {
         Verdict::Dead(proof) => {
             let voters: Vec<&str> = proof.voters.iter().map(|v| v.as_str()).collect();
-            Ok(format!(
+            let verdict = format!(
                 "{} of {} votes ({}), serfHealth {}",
                 voters.len(),
                 proof.quorum,
                 voters.join(", "),
                 proof.serf
-            ))
+            );
+            Life::Dead { verdict }
         }
-        Verdict::Alive(why) => Err(format!("it is alive: {why}")),
-        Verdict::CannotTell(why) => Err(format!("cannot tell whether it is dead: {}", why.text())),
+        Verdict::Alive(why) => {
+            let by_quorum = quorum_sees_alive(&seen.scene, holder.as_str(), subject, &doubtful);
+            Life::Lives(Lives { node: holder.clone(), why, by_quorum })
+        }
+        Verdict::CannotTell(why) => Life::CannotTell { why: why.text() },
     })
 }
 
@@ -73,16 +105,22 @@ pub async fn prove(world: &World, holder: &HaNodeName) -> Result<Option<PoweredO
 /// line. Not one that is in maintenance, nor one that shows its own host key.
 ///
 /// # Errors
-/// It may not: waiting, and why.
+/// It may not: it lives, or waiting, and why.
 pub async fn may_be_shot(world: &World, holder: &HaNodeName) -> Result<String, Stop> {
-    let verdict = is_dead(world, holder).await?.map_err(|why| {
-        Stop::waiting(
-            format!("HA node {holder} may have the storage mounted; {why}"),
-            format!(
-                "look at {holder}: if it has nothing of it mounted, power it off; nova-ha ha-node show {holder}"
-            ),
-        )
-    })?;
+    let verdict = match life(world, holder).await? {
+        Life::Dead { verdict } => verdict,
+        Life::Lives(lives) => return Err(Stop::HolderLives { lives }),
+        Life::CannotTell { why } => {
+            return Err(Stop::waiting(
+                format!(
+                    "HA node {holder} may have the storage mounted; cannot tell whether it is dead: {why}"
+                ),
+                format!(
+                    "look at {holder}: if it has nothing of it mounted, power it off; nova-ha ha-node show {holder}"
+                ),
+            ));
+        }
+    };
     let node = Node::read(world, holder).await?;
     let tree = |source| Stop::Tree { source };
     let maintenance = Maintenance::of(&node.snapshot, &node.keys).map_err(tree)?;

@@ -119,6 +119,11 @@ impl<'a> Journal<'a> {
         }
     }
 
+    /// From the next entry on this HA node holds it. Says which did.
+    pub fn hand_over(&mut self, to: Option<HaNodeName>) -> Option<HaNodeName> {
+        std::mem::replace(&mut self.record.holder, to)
+    }
+
     /// Appends an event, with more operations in the same transaction.
     pub async fn append(&mut self, event: Event, more: Vec<Op>) -> Result<(), Stop> {
         let writer = Writer {
@@ -220,6 +225,7 @@ pub(super) fn cut(event: Event) -> Event {
         }
         Event::FencingHolder { node, verdict } => Event::FencingHolder { node, verdict: short(verdict) },
         Event::HolderFenced { node, outcome, by } => Event::HolderFenced { node, outcome, by: short(by) },
+        Event::HandedBack { to, machine, said } => Event::HandedBack { to, machine, said: short(said) },
         Event::AddressAnswers { seen } => Event::AddressAnswers { seen: short(seen) },
         Event::Held { reason, cause } => Event::Held { reason: short(reason), cause },
         Event::Withdrawn { reason } => Event::Withdrawn { reason: short(reason) },

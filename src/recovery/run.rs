@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::claim::{self, Taken};
 use super::executor::{Context, drive};
 use super::facts::{self, Armed, Case};
+use super::hand_back::{self, ASKS_WITHIN, Turn};
 use super::history::{Earlier, History};
-use super::holder;
+use super::holder::{self, Life};
 use super::lease::Lease;
 use super::note;
 use super::plan::{Blocker, Plan, plan};
@@ -25,8 +26,9 @@ use crate::attention::Severity;
 use crate::incident::guest::Summary;
 use crate::incident::journal::{AdoptionGround, Event};
 use crate::keys;
-use crate::names::{HostName, IncidentId};
+use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::recovery::evacuation::ledger;
+use crate::store::Refusal;
 use crate::tree::formats::published::publish;
 use crate::tree::maintenance::Maintenance;
 use crate::tree::namesake::OwnName;
@@ -156,7 +158,9 @@ pub async fn run(world: &World, options: &Options) -> std::result::Result<Vec<Re
                 would_wait(pending.id(), &reasons, next)
             }
             // One that is in use takes over nothing either: its `in_use` says for what it is kept.
-            Work::Adopt(holder) if queue.in_use && !options.plan_only => {
+            Work::Adopt(holder)
+                if queue.in_use && queue.in_use_by.as_ref() != Some(pending.id()) && !options.plan_only =>
+            {
                 let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
                 if pending.locked_by.is_none() {
                     waiting(world, pending.id(), vec![reason], vec![next]).await
@@ -250,6 +254,10 @@ fn would_wait(id: &IncidentId, reasons: &[String], next: Vec<String>) -> Report 
 async fn stopped(world: &World, options: &Options, id: &IncidentId, stop: Stop) -> Report {
     let row = stop.row(id);
     match stop {
+        Stop::HolderLives { lives } => {
+            let (reason, next) = (lives.text(), lives.next());
+            waiting(world, id, vec![reason], vec![next]).await
+        }
         // A plan changes nothing, not even the note of why this node waits.
         Stop::Waiting { reasons, next } if options.plan_only => would_wait(id, &reasons, next),
         Stop::Waiting { reasons, next } => waiting(world, id, reasons, next).await,
@@ -324,13 +332,20 @@ async fn attempt(
 ) -> std::result::Result<Report, Stop> {
     let id = pending.id();
     let ground = match &work {
-        Work::Adopt(holder) if !options.plan_only => match holder::is_dead(world, holder).await? {
-            Ok(verdict) => Some(AdoptionGround::HolderDead { verdict }),
-            Err(why) => {
+        Work::Adopt(holder) if !options.plan_only => match holder::life(world, holder).await? {
+            Life::Dead { verdict } => Some(AdoptionGround::HolderDead { verdict }),
+            life @ (Life::Lives(_) | Life::CannotTell { .. }) => {
+                let why = life.why_not_dead().unwrap_or_default();
+                let mut text = format!("HA node {holder} has it ({why})");
+                if queue.in_use_by.as_ref() == Some(id)
+                    && let Some(asked) = asked_for(world, id).await?
+                {
+                    text += &format!("; {asked}");
+                }
                 return Ok(Report {
                     incident: id.clone(),
                     result: Result::Elsewhere,
-                    text: format!("HA node {holder} has it ({why})"),
+                    text,
                     next: vec![format!("nova-ha incident show {id}")],
                     plan: None,
                 });
@@ -399,6 +414,13 @@ async fn attempt(
     worked
 }
 
+/// Asks for an incident that this HA node is in use for, and that another one has which lives.
+async fn asked_for(world: &World, id: &IncidentId) -> std::result::Result<Option<String>, Stop> {
+    let mut case = facts::load(world, id).await?;
+    case.disks = History::read(world, id).await?.disks;
+    hand_back::ask(world, &case).await
+}
+
 /// Everything that happens under the lease.
 #[allow(
     clippy::too_many_arguments,
@@ -441,15 +463,27 @@ async fn hold(
     };
     let began = world.clock.boottime();
     loop {
+        let worked = || world.clock.boottime().saturating_duration_since(began);
+        let mut patience = options.patience;
         let stop = match drive(&mut context).await {
             Ok(()) => return close(&mut context).await,
+            Err(Stop::HolderLives { lives }) => {
+                // So long it may take to ask, in this run; then it is held, in the turn after that.
+                let asks_within = patience.max(ASKS_WITHIN);
+                patience = asks_within + PAUSE * 2;
+                match hand_back::turn(&mut context, &lives, worked() >= asks_within).await {
+                    Ok(Turn::GivenBack) => return Ok(given_back(id, &lives.node)),
+                    Ok(Turn::Not(stop)) | Err(stop) => stop,
+                }
+            }
             Err(stop) => stop,
         };
         match stop {
+            Stop::HolderLives { lives } => return Err(Stop::HolderLives { lives }),
             Stop::Waiting { reasons, next } => {
                 note::write(world, id, &reasons, &next).await;
                 tracing::warn!(incident = %id, host = %id.host(), "waiting: {}", reasons.join("; "));
-                if world.clock.boottime().saturating_duration_since(began) >= options.patience {
+                if worked() >= patience {
                     claim::unlock(&context).await;
                     return Err(Stop::Waiting { reasons, next });
                 }
@@ -484,6 +518,16 @@ async fn hold(
     }
 }
 
+fn given_back(id: &IncidentId, to: &HaNodeName) -> Report {
+    Report {
+        incident: id.clone(),
+        result: Result::Elsewhere,
+        text: format!("given back to HA node {to}, which lives and asked for it"),
+        next: Vec::new(),
+        plan: None,
+    }
+}
+
 fn elsewhere(id: &IncidentId, why: &[crate::store::Refusal]) -> Report {
     let why = why.first().map_or_else(|| "it moved".to_owned(), |r| format!("{}: {}", r.key, r.what));
     Report {
@@ -495,7 +539,8 @@ fn elsewhere(id: &IncidentId, why: &[crate::store::Refusal]) -> Report {
     }
 }
 
-/// Tries until the earlier holder's session has ended and its lock-delay is over.
+/// Tries until the earlier holder's session has ended and its lock-delay is over; that it is dead is judged again right
+/// before each try.
 async fn adopt<'a>(
     world: &'a World,
     options: &Options,
@@ -508,7 +553,26 @@ async fn adopt<'a>(
     let began = world.clock.boottime();
     let mut pending = pending.clone();
     loop {
-        let taken = claim::adopt(world, lease, case, &pending, plan, ground.clone()).await?;
+        // The verdict of a minute ago is none: it may be back.
+        let ground = match (&ground, &case.record.holder) {
+            (AdoptionGround::HolderDead { .. }, Some(holder)) if pending.locked_by.is_none() => {
+                match holder::life(world, holder).await? {
+                    Life::Dead { verdict } => AdoptionGround::HolderDead { verdict },
+                    life @ (Life::Lives(_) | Life::CannotTell { .. }) => {
+                        let what = life.why_not_dead().unwrap_or_default();
+                        let key = format!("HA node {holder} has it");
+                        return Ok(Taken::No(vec![Refusal { key, what }]));
+                    }
+                }
+            }
+            (
+                ground @ (AdoptionGround::HolderDead { .. }
+                | AdoptionGround::SameNode
+                | AdoptionGround::NobodyHeld),
+                _,
+            ) => ground.clone(),
+        };
+        let taken = claim::adopt(world, lease, case, &pending, plan, ground).await?;
         let Taken::No(why) = taken else { return Ok(taken) };
         let lock = keys::incident(&case.id).lock();
         let only_the_lock = why.iter().all(|refusal| refusal.key == lock);

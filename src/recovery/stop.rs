@@ -1,14 +1,17 @@
 //! Why a recovery does not go on.
 
-use super::twin::Twin;
+use std::path::PathBuf;
+
 use crate::attention::{Row, Severity};
 use crate::chain::chain;
 use crate::fence::off::LeaseLost;
 use crate::incident::journal::HeldCause;
-use crate::names::IncidentId;
+use crate::machine_id::MachineId;
+use crate::names::{HaNodeName, IncidentId};
 use crate::store::StoreError;
 use crate::tree::TreeError;
 use crate::tree::formats::HeldBack;
+use crate::tree::namesake::Namesake;
 
 /// Why a recovery does not go on. None of these undoes anything.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,13 @@ pub enum Stop {
         reasons: Vec<String>,
         /// The operator's next commands.
         next: Vec<String>,
+    },
+    /// An earlier holder may have the storage, and lives: what follows from that is decided under the lease
+    /// (`hand_back`).
+    #[error("waiting: HA node {} may have the storage mounted, and lives: {}", lives.node, lives.why)]
+    HolderLives {
+        /// Which.
+        lives: Lives,
     },
     /// Only a person leads on.
     #[error("held: {reason}")]
@@ -93,6 +103,7 @@ impl Stop {
             Stop::Waiting { next, .. } => next.first().cloned(),
             Stop::Journal { incident, .. } => Some(format!("nova-ha incident show {incident}")),
             Stop::Twin { twin } => Some(twin.hint()),
+            Stop::HolderLives { lives } => Some(lives.next()),
             Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } | Stop::Moved { .. } => None,
         }
     }
@@ -114,6 +125,7 @@ impl Stop {
             Stop::Journal { .. } => (Severity::Warning, vec![show()]),
             Stop::Tree { source } => (Severity::Warning, source.hint().into_iter().chain([show()]).collect()),
             Stop::Store { source, .. } => (Severity::Warning, vec![source.hint(), show()]),
+            Stop::HolderLives { lives } => (Severity::Warning, vec![lives.next(), show()]),
             // Another machine has this HA node's name: until that is settled, neither recovers anything.
             Stop::Twin { .. } => (Severity::Warning, self.hint().into_iter().chain([show()]).collect()),
             // Another one goes on with it, or this one's next run does.
@@ -141,11 +153,94 @@ impl From<LeaseLost> for Stop {
     }
 }
 
+/// An earlier holder that lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lives {
+    /// Which.
+    pub node: HaNodeName,
+    /// By whom it is seen, in one line.
+    pub why: String,
+    /// Whether that is a quorum.
+    pub by_quorum: bool,
+}
+
+impl Lives {
+    /// For people.
+    pub fn text(&self) -> String {
+        format!("HA node {} may have the storage mounted, and lives: {}", self.node, self.why)
+    }
+
+    /// The operator's next command.
+    pub fn next(&self) -> String {
+        let node = &self.node;
+        format!("look at {node}: if it has nothing of it mounted, power it off; nova-ha ha-node show {node}")
+    }
+}
+
+/// How another machine of this HA node's name was seen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Twin {
+    /// By Consul.
+    #[error("{0}")]
+    Agent(Namesake),
+    /// By a journal.
+    #[error(
+        "two machines call themselves {node}: machine {} has incident {incident}, and this is machine {}",
+        theirs.short(),
+        ours.short()
+    )]
+    Holds {
+        /// The name.
+        node: HaNodeName,
+        /// The incident that is held by it.
+        incident: IncidentId,
+        /// The machine that took it.
+        theirs: MachineId,
+        /// This one.
+        ours: MachineId,
+    },
+    /// By a file that came here with a copied disk.
+    #[error(
+        "two machines call themselves {node}: {} was written by machine {}, and this is machine {}",
+        path.display(),
+        theirs.short(),
+        ours.short()
+    )]
+    Remembers {
+        /// The name.
+        node: HaNodeName,
+        /// What was copied.
+        path: PathBuf,
+        /// The machine that wrote it.
+        theirs: MachineId,
+        /// This one.
+        ours: MachineId,
+    },
+}
+
+impl Twin {
+    /// The operator's next command.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Agent(namesake) => namesake.hint(),
+            Self::Holds { node, incident, .. } => format!(
+                "give one of them another name (NOVA_HA_NODE); if {node} was installed anew and the other is no more: \
+                 nova-ha incident hold {incident} --reason WHY --by NAME, then nova-ha incident resume {incident} \
+                 --gone {node} --by NAME"
+            ),
+            Self::Remembers { node, path, .. } => format!(
+                "if this machine was copied from {node}: give it a name of its own (NOVA_HA_NODE) and rm {}; if \
+                 its /etc/machine-id was made anew: put the old one back",
+                path.display()
+            ),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::incident::step::Step;
-    use crate::machine_id::MachineId;
 
     /// One of each: a new one does not compile before it is here.
     fn all() -> Vec<Stop> {
@@ -156,6 +251,8 @@ mod tests {
             theirs: machine("a"),
             ours: machine("b"),
         };
+        let node = "ha1".parse().unwrap();
+        let lives = Lives { node, why: "seen by ha2, ha3".into(), by_quorum: true };
         let lost = || StoreError::NoLeader { doing: "write".into() };
         let all = vec![
             Stop::waiting("its BMC does not answer", "nova-ha confirm-off c1 --by NAME"),
@@ -164,6 +261,7 @@ mod tests {
             Stop::Withdrawn { reason: "it answers again".into() },
             Stop::Moved { what: "index is stale".into() },
             Stop::Twin { twin },
+            Stop::HolderLives { lives },
             Stop::Store { doing: "write the journal", source: lost() },
             Stop::Tree { source: TreeError::Missing { key: "ha_cluster/x".into() } },
             Stop::Journal { incident: "c1@0".into(), why: format!("{:?} twice", Step::Fence) },
@@ -172,7 +270,7 @@ mod tests {
             match stop {
                 Stop::Waiting { .. } | Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } => {}
                 Stop::Moved { .. } | Stop::Store { .. } | Stop::Tree { .. } | Stop::Journal { .. } => {}
-                Stop::Twin { .. } => {}
+                Stop::Twin { .. } | Stop::HolderLives { .. } => {}
             }
         }
         all

@@ -12,9 +12,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::facts::Case;
-use super::stop::Stop;
+use super::stop::{Stop, Twin};
 use super::storage::md::wanted::Wanted;
-use super::twin::Twin;
 use super::world::World;
 use crate::incident::IncidentRecord;
 use crate::keys;

@@ -4,80 +4,18 @@
 //! held by this name, and its journal says that another machine took it: the file lock here
 //! ([`super::single`]) says nothing about a process there.
 
-use std::path::PathBuf;
-
-use super::stop::Stop;
+use super::stop::{Stop, Twin};
 use super::world::World;
 use crate::incident::IncidentRecord;
 use crate::incident::journal::{Event, JournalEntry};
 use crate::keys;
 use crate::machine_id::MachineId;
-use crate::names::{HaNodeName, IncidentId};
+use crate::names::IncidentId;
 use crate::tree::machine::consul_node;
 use crate::tree::meta::Meta;
-use crate::tree::namesake::{Namesake, OwnName, own_name};
+use crate::tree::namesake::{OwnName, own_name};
 use crate::tree::record::parse;
 use crate::tree::{Snapshot, TreeError};
-
-/// How it was seen.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Twin {
-    /// By Consul.
-    #[error("{0}")]
-    Agent(Namesake),
-    /// By a journal.
-    #[error(
-        "two machines call themselves {node}: machine {} has incident {incident}, and this is machine {}",
-        theirs.short(),
-        ours.short()
-    )]
-    Holds {
-        /// The name.
-        node: HaNodeName,
-        /// The incident that is held by it.
-        incident: IncidentId,
-        /// The machine that took it.
-        theirs: MachineId,
-        /// This one.
-        ours: MachineId,
-    },
-    /// By a file that came here with a copied disk.
-    #[error(
-        "two machines call themselves {node}: {} was written by machine {}, and this is machine {}",
-        path.display(),
-        theirs.short(),
-        ours.short()
-    )]
-    Remembers {
-        /// The name.
-        node: HaNodeName,
-        /// What was copied.
-        path: PathBuf,
-        /// The machine that wrote it.
-        theirs: MachineId,
-        /// This one.
-        ours: MachineId,
-    },
-}
-
-impl Twin {
-    /// The operator's next command.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Agent(namesake) => namesake.hint(),
-            Self::Holds { node, incident, .. } => format!(
-                "give one of them another name (NOVA_HA_NODE); if {node} was installed anew and the other is no more: \
-                 nova-ha incident hold {incident} --reason WHY --by NAME, then nova-ha incident resume {incident} \
-                 --gone {node} --by NAME"
-            ),
-            Self::Remembers { node, path, .. } => format!(
-                "if this machine was copied from {node}: give it a name of its own (NOVA_HA_NODE) and rm {}; if \
-                 its /etc/machine-id was made anew: put the old one back",
-                path.display()
-            ),
-        }
-    }
-}
 
 /// Whether Consul's agent here is this HA node's.
 ///
@@ -150,6 +88,7 @@ async fn machine_of_holder(world: &World, id: &IncidentId) -> Result<Option<Mach
 fn took(entry: &JournalEntry) -> Option<Option<MachineId>> {
     match entry.what {
         Event::Claimed { .. } | Event::Adopted { .. } => Some(entry.machine.clone()),
+        Event::HandedBack { ref machine, .. } => Some(Some(machine.clone())),
         Event::Started { .. }
         | Event::Finished { .. }
         | Event::MembersSeen { .. }

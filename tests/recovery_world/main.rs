@@ -30,6 +30,7 @@ mod orders;
 mod reader_7763f26;
 mod reports;
 mod reservations;
+mod returning;
 mod seams;
 mod stage;
 mod states;

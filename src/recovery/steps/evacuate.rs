@@ -12,6 +12,7 @@ use crate::recovery::stop::Stop;
 /// Asks for every evacuation and waits for each.
 pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
     off.fresh().await?;
+    take_storage::nobody_else_has_it(context).await?;
     let to = context.plan.target.to_string();
     context
         .started(Step::Evacuate, vec![format!("{} guests planned, to {to}", context.plan.guests.len())])

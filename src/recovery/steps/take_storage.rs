@@ -11,7 +11,7 @@ use crate::incident::step::Step;
 use crate::names::HaNodeName;
 use crate::recovery::evacuation::survey::survey;
 use crate::recovery::executor::Context;
-use crate::recovery::holder;
+use crate::recovery::holder::{self, Life};
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
 use crate::recovery::storage::answer::Answer;
@@ -31,6 +31,7 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
     match before {
         Answer::Taken { detail, .. } => {
             // It may be here by itself (a pool that is imported at boot), and there too.
+            context.earlier.begun_here = true;
             earlier_holders_are_off(context).await?;
             context.started(Step::TakeStorage, facts).await?;
             let facts = vec![format!("taken: {detail}"), survey(context).await];
@@ -56,7 +57,10 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
 pub async fn again(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(), Stop> {
     match look(context).await {
         None => Ok(()),
-        Some(Answer::Taken { .. }) => earlier_holders_are_off(context).await,
+        Some(Answer::Taken { .. }) => {
+            context.earlier.begun_here = true;
+            earlier_holders_are_off(context).await
+        }
         Some(Answer::Ready { detail }) => {
             tracing::warn!(incident = %context.case.id, detail, "the storage is not here any more; it is taken again");
             earlier_holders_are_off(context).await?;
@@ -66,6 +70,25 @@ pub async fn again(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<
         Some(Answer::Contradicted { detail }) => Err(contradicted(context, &detail)),
         Some(Answer::HostLives { detail }) => Err(host_lives(context, &detail)),
         Some(Answer::CannotTell { why }) => Err(unknown(context, &why)),
+    }
+}
+
+/// That no earlier holder has it, known before this HA node begins anything, so that the incident can still be given back
+/// to one that lives.
+pub async fn nobody_else_has_it(context: &mut Context<'_>) -> Result<(), Stop> {
+    match context.earlier.took_storage.is_empty() {
+        true => Ok(()),
+        false => match look(context).await {
+            Some(Answer::Ready { .. } | Answer::Taken { .. }) => earlier_holders_are_off(context).await,
+            // What is in the way is said where it is taken.
+            Some(
+                Answer::Refused { .. }
+                | Answer::Contradicted { .. }
+                | Answer::HostLives { .. }
+                | Answer::CannotTell { .. },
+            )
+            | None => Ok(()),
+        },
     }
 }
 
@@ -86,6 +109,7 @@ async fn look(context: &Context<'_>) -> Option<Answer> {
 /// from wherever it was killed, and keeps an earlier run out that may live on. A crash of our own stands on the
 /// same. It is tried again only under a fresh proof of *off*. Anything less clear than *ready* is held.
 async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<(String, Option<String>), Stop> {
+    context.earlier.begun_here = true;
     let said = match strategy::take(context, &guests(context), off).await? {
         Some(Answer::Refused { detail }) => return Err(refused(context, &detail)),
         Some(Answer::Contradicted { detail }) => return Err(contradicted(context, &detail)),
@@ -121,6 +145,9 @@ async fn earlier_holders_are_off(context: &mut Context<'_>) -> Result<(), Stop> 
             Some(_) => {}
             None if is_md => fence_holder(context, &node).await?,
             None => {
+                if let Life::Lives(lives) = holder::life(context.world, &node).await? {
+                    return Err(Stop::HolderLives { lives });
+                }
                 return Err(Stop::waiting(
                     format!(
                         "{node} may have the storage of {} mounted, and is not proved off",
@@ -146,7 +173,9 @@ async fn fence_holder(context: &mut Context<'_>, node: &HaNodeName) -> Result<()
             context.earlier.being_fenced.insert(node.clone());
         }
     }
-    let (proof, changed) = holder::power_off(context.world, node, context.lease).await?;
+    let off = holder::power_off(context.world, node, context.lease).await;
+    context.earlier.commanded.insert(node.clone(), context.world.clock.boottime());
+    let (proof, changed) = off?;
     let outcome = match changed {
         Changed::Yes => Outcome::Changed,
         Changed::AlreadySo => Outcome::AlreadySo,
