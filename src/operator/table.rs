@@ -64,7 +64,10 @@ fn line(row: &[String], widths: &[usize], indent: usize) -> String {
 /// `name:` and its value, the values aligned at `at`; an absent value is `-`.
 pub fn field(name: &str, value: Option<&str>, at: usize) -> String {
     let label = format!("{name}:");
-    let gap = at.saturating_sub(label.chars().count()).max(1);
+    let length = label.chars().count();
+    // A long name pushes its value, all lines of it, to the right.
+    let at = at.max(length + 1);
+    let gap = at - length;
     format!("{label}{}{}\n", " ".repeat(gap), wrap(value.unwrap_or("-"), at))
 }
 
@@ -82,5 +85,9 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(text.lines().all(|line| line.trim_end() == line), "{text}");
         assert!(text.lines().last().unwrap().ends_with("critical     -"), "{text}");
+        for name in ["a", "node1.example.org.at.home"] {
+            let text = field(name, Some(&"word ".repeat(60)), 20);
+            assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        }
     }
 }
