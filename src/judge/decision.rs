@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::guard::{Belief, Guards, guards};
-use super::limit::{Storm, rests};
+use super::limit::{Storm, is_of_the_site, rests};
 use super::scene::{Anchor, Scene};
 use super::second::{Second, believed};
 use super::verdict::{CannotTell, Proof, Verdict, judge};
@@ -196,4 +196,16 @@ pub fn decide_again(scene: &Scene, host: &HostName) -> Decision {
         (subject.failed, subject.recovered) = (false, false);
     }
     decide(&again, host)
+}
+
+/// What stops the power-off of an HA node, which no host's marking is: a storm of the whole site, or a cool-down that is
+/// about the whole site.
+pub fn stops_an_ha_node(scene: &Scene) -> Option<No> {
+    let whole_site = |storm: &&Storm| storm.domain.is_none();
+    if let Some(storm) = guards(scene).over.storms.iter().find(whole_site) {
+        return Some(No::Storm(storm.clone()));
+    }
+    let cooling =
+        scene.cooling.as_ref().filter(|cooling| cooling.is_on() && is_of_the_site(&cooling.cause))?;
+    Some(No::Cooldown { left: cooling.left, cause: cooling.cause.text() })
 }

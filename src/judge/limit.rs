@@ -52,6 +52,15 @@ impl Storm {
     }
 }
 
+/// Whether a cool-down is about the whole site.
+pub(super) fn is_of_the_site(cause: &Cause) -> bool {
+    match cause {
+        Cause::SelfDoubt { .. } => false,
+        Cause::LeaderLost => true,
+        Cause::Storm { domains, .. } => domains.is_empty(),
+    }
+}
+
 /// Whether a cool-down is about this host: a storm's is about where it was, the whole site or its domains. Of a domain
 /// that the policy no longer has, nobody can say who was in it: everybody rests.
 pub(super) fn rests(scene: &Scene, cause: &Cause, host: &HostName) -> bool {

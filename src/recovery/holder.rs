@@ -11,6 +11,7 @@ use super::world::{World, chain};
 use crate::evidence::{About, look};
 use crate::fence::off::{Changed, Settings, prove_off};
 use crate::fence::{self, Identity, Machine, NotOff, PoweredOff};
+use crate::judge::decision::{No, stops_an_ha_node};
 use crate::judge::guard::guards;
 use crate::judge::verdict::quorum_sees_alive;
 use crate::judge::{Verdict, judge};
@@ -30,6 +31,8 @@ pub enum Life {
     Dead {
         /// In one line.
         verdict: String,
+        /// What keeps it from being powered off all the same: a guard over the whole site.
+        guard: Option<No>,
     },
     /// It lives. One on which `recover` merely crashed lives too, and resumes itself.
     Lives(Lives),
@@ -79,7 +82,7 @@ pub async fn life(world: &World, holder: &HaNodeName) -> Result<Life, Stop> {
                 voters.join(", "),
                 proof.serf
             );
-            Life::Dead { verdict }
+            Life::Dead { verdict, guard: stops_an_ha_node(&seen.scene) }
         }
         Verdict::Alive(why) => {
             let by_quorum = quorum_sees_alive(&seen.scene, holder.as_str(), subject, &doubtful);
@@ -108,7 +111,16 @@ pub async fn prove(world: &World, holder: &HaNodeName) -> Result<Option<PoweredO
 /// It may not: it lives, or waiting, and why.
 pub async fn may_be_shot(world: &World, holder: &HaNodeName) -> Result<String, Stop> {
     let verdict = match life(world, holder).await? {
-        Life::Dead { verdict } => verdict,
+        Life::Dead { verdict, guard: None } => verdict,
+        Life::Dead { guard: Some(no), .. } => {
+            return Err(Stop::waiting(
+                format!(
+                    "HA node {holder} may have the storage mounted and is dead, but nobody is shot: {}",
+                    no.text()
+                ),
+                format!("nova-ha status; if {holder} has nothing of it mounted, power it off"),
+            ));
+        }
         Life::Lives(lives) => return Err(Stop::HolderLives { lives }),
         Life::CannotTell { why } => {
             return Err(Stop::waiting(

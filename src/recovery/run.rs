@@ -333,7 +333,7 @@ async fn attempt(
     let id = pending.id();
     let ground = match &work {
         Work::Adopt(holder) if !options.plan_only => match holder::life(world, holder).await? {
-            Life::Dead { verdict } => Some(AdoptionGround::HolderDead { verdict }),
+            Life::Dead { verdict, guard: _ } => Some(AdoptionGround::HolderDead { verdict }),
             life @ (Life::Lives(_) | Life::CannotTell { .. }) => {
                 let why = life.why_not_dead().unwrap_or_default();
                 let mut text = format!("HA node {holder} has it ({why})");
@@ -557,7 +557,7 @@ async fn adopt<'a>(
         let ground = match (&ground, &case.record.holder) {
             (AdoptionGround::HolderDead { .. }, Some(holder)) if pending.locked_by.is_none() => {
                 match holder::life(world, holder).await? {
-                    Life::Dead { verdict } => AdoptionGround::HolderDead { verdict },
+                    Life::Dead { verdict, guard: _ } => AdoptionGround::HolderDead { verdict },
                     life @ (Life::Lives(_) | Life::CannotTell { .. }) => {
                         let what = life.why_not_dead().unwrap_or_default();
                         let key = format!("HA node {holder} has it");

@@ -13,6 +13,7 @@ use nova_ha::store::{
     Check, Entry, NodeHealth, Op, Renewal, SessionId, SessionSpec, Store, StoreError, TxnOutcome,
 };
 
+use super::seams::Fault;
 use super::stage::Stage;
 use super::time::{SimClock, block_on};
 use super::universe::HOST;
@@ -269,4 +270,68 @@ fn a_look_that_was_slept_through_marks_nobody_and_is_taken_again() {
     });
     judged.unwrap();
     assert!(!stage.is_marked(), "it was marked on what was so ten minutes ago: {lines:?}");
+}
+
+/// compute1 was marked alone, and waits for its shot.
+fn marked_alone() -> Stage {
+    let stage = site(10);
+    stage.with(|u| u.dies(HOST));
+    stage.wait(Duration::from_secs(40));
+    judge(&stage, "ha1");
+    assert_eq!(marked(&stage), ["compute1@0"]);
+    stage
+}
+
+fn many_more_fail(stage: &Stage) {
+    stage.with(|u| ["compute2", "compute3"].map(|name| u.dies(name)));
+    stage.wait(Duration::from_secs(40));
+}
+
+fn shots(stage: &Stage) -> usize {
+    stage.with(|u| u.effects.iter().filter(|effect| effect.what.starts_with("off ")).count())
+}
+
+#[test]
+fn whoever_was_marked_alone_is_not_shot_as_one_of_many() {
+    let stage = marked_alone();
+    many_more_fail(&stage);
+    let report = stage.recover("ha1").remove(0);
+    assert!(report.text.contains("3 hosts") && report.text.contains("limit 2"), "{report:?}");
+    assert!(report.next[0].contains("nova-ha-mark-failed compute1 --by NAME"), "{report:?}");
+    assert_eq!(shots(&stage), 0);
+    // They answer again: it was no storm of hosts.
+    stage.with(|u| ["compute2", "compute3"].map(|name| u.returns(name)));
+    stage.recover_until_settled("ha1");
+    stage.all_is_recovered("alone again");
+}
+
+#[test]
+fn a_cool_down_that_began_since_stands_above_the_shot() {
+    let stage = marked_alone();
+    many_more_fail(&stage);
+    judge(&stage, "ha2");
+    stage.wait(Duration::from_secs(10));
+    judge(&stage, "ha3");
+    assert!(cooldown(&stage).is_some());
+    stage.with(|u| ["compute2", "compute3"].map(|name| u.returns(name)));
+    let report = stage.recover("ha1").remove(0);
+    assert!(report.text.contains("cool-down"), "{report:?}");
+    assert_eq!(shots(&stage), 0);
+}
+
+#[test]
+fn past_the_point_of_no_return_no_guard_stops_a_recovery() {
+    let calls = {
+        let stage = marked_alone();
+        let process = stage.process("ha1", None);
+        block_on(&stage.time, process.run()).unwrap().unwrap();
+        process.calls()
+    };
+    let shot = calls.iter().position(|call| call.starts_with("switch off")).expect("it is shot");
+    let stage = marked_alone();
+    let process = stage.process("ha1", Some((shot, Fault::DiesAfter)));
+    assert!(block_on(&stage.time, process.run()).is_none(), "it died with the shot");
+    many_more_fail(&stage);
+    stage.recover_until_settled("ha1");
+    stage.all_is_recovered("a storm after the shot");
 }

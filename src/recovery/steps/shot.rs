@@ -9,7 +9,9 @@ use crate::evidence::signs::{SignSeen, beside, look_for_life, of_answer, text};
 use crate::evidence::{About, EvidenceError, look};
 use crate::incident::record::{Order, Origin};
 use crate::incident::step::Step;
+use crate::judge::decision::{Decision, decide_again};
 use crate::judge::guard::guards;
+use crate::judge::scene::Scene;
 use crate::judge::{Verdict, judge};
 use crate::keys;
 use crate::recovery::executor::Context;
@@ -175,6 +177,7 @@ async fn by_votes(context: &Context<'_>) -> Result<Ground, Stop> {
     let doubtful = guards(&seen.scene).doubtful;
     match judge(&seen.scene, host.as_str(), subject, &doubtful) {
         Verdict::Dead(proof) => {
+            guards_allow(context, &seen.scene)?;
             let voters: Vec<&str> = proof.voters.iter().map(|v| v.as_str()).collect();
             let fact =
                 format!("judged again: {} of {} votes ({})", voters.len(), proof.quorum, voters.join(", "));
@@ -197,6 +200,18 @@ async fn by_votes(context: &Context<'_>) -> Result<Ground, Stop> {
             format!("cannot tell whether {host} is dead now: {}", why.text()),
             by_hand(context),
         )),
+    }
+}
+
+/// The guards of the marking, asked again: a host that was marked alone may be one of many by now, and one of many is not
+/// shot. Only before *started: fence*: past it, whoever stops leaves a host half recovered.
+fn guards_allow(context: &Context<'_>, scene: &Scene) -> Result<(), Stop> {
+    if context.journal.status().past_no_return {
+        return Ok(());
+    }
+    match decide_again(scene, context.case.id.host()) {
+        Decision::Mark(_) => Ok(()),
+        Decision::No(no) => Err(Stop::waiting(no.text(), by_hand(context))),
     }
 }
 
