@@ -21,6 +21,8 @@ use nova_ha::recovery::world::Place as GuestPlace;
 
 use super::disks::directory;
 use super::reservations::{SimReservation, Writes, key};
+use super::schedules::invariants::Effect;
+use super::schedules::weather::{Kind, Request};
 use super::seams::Process;
 use super::time::wall;
 use super::universe::{HA_NODES, HOST, Universe, server};
@@ -262,6 +264,7 @@ impl Universe {
                 let saw_all = self.the_array().seen.get(node) == Some(&Scope::All);
                 self.rule(saw_all, format!("{node} takes an array and did not look at all disks"));
                 self.did(node, format!("assemble as {name}"));
+                self.is_done(node, &Effect::Storage);
                 self.write_name(&members, &name);
                 let has = OnMachine { state: State::Running, mounted_at: None };
                 let array = self.the_array();
@@ -301,6 +304,7 @@ impl Universe {
         let any = names.contains(&marked);
         self.rule(any, format!("{node} mounts without its mark: {names:?}"));
         self.did(node, format!("mount at {}", at.display()));
+        self.is_done(node, &Effect::Storage);
         for number in 1..=3 {
             let place = GuestPlace::Directory(directory());
             self.places.insert((node.to_owned(), server(number).id), place);
@@ -337,6 +341,16 @@ impl SimArrays {
         let node = self.0.node.clone();
         self.0.call(name, || "no answer".to_owned(), |u| act(u, &node)).await
     }
+
+    /// A write to the disks, which may take long.
+    async fn send(
+        &self,
+        name: &str,
+        act: impl FnOnce(&mut Universe, &str) -> Result<(), String> + Send + 'static,
+    ) -> Result<(), String> {
+        let node = self.0.node.clone();
+        self.0.send(Request::new(name, Kind::Disks), || "no answer".to_owned(), move |u| act(u, &node)).await
+    }
 }
 
 #[async_trait]
@@ -356,7 +370,8 @@ impl Arrays for SimArrays {
     }
 
     async fn assemble(&self, order: &Assembly, _: &PoweredOff, _: Duration) -> Result<(), String> {
-        self.ask("assemble", |u, node| u.assemble(node, order)).await
+        let order = order.clone();
+        self.send("assemble", move |u, node| u.assemble(node, &order)).await
     }
 
     async fn rename(
@@ -405,7 +420,8 @@ impl Arrays for SimArrays {
         _: Duration,
     ) -> Result<(), String> {
         assert_eq!((device, fs_type), ("md127", "xfs"));
-        self.ask("mount", |u, node| u.mount_the_array(node, at)).await
+        let at = at.to_owned();
+        self.send("mount", move |u, node| u.mount_the_array(node, &at)).await
     }
 
     async fn unmount(&self, at: &Path, _: Duration) -> Result<(), String> {

@@ -12,6 +12,8 @@ use nova_ha::nova::{
 };
 use nova_ha::recovery::world::Clouds;
 
+use super::schedules::invariants::Effect;
+use super::schedules::weather::{Kind, Request};
 use super::seams::{FIRST_EVACUATE, Fault, Process};
 use super::universe::Universe;
 
@@ -46,19 +48,31 @@ impl SimCloud {
         self.0.call(name, lost, |u| if u.nova_is_away { Err(lost()) } else { act(u) }).await
     }
 
+    /// An effect, which may be on its way for long.
+    async fn send<T>(
+        &self,
+        request: Request<'_>,
+        act: impl FnOnce(&mut Universe) -> Result<T, NovaError> + Send + 'static,
+    ) -> Result<T, NovaError> {
+        let lost = || NovaError::Timeout { call: of_call(true), after: Duration::from_secs(1) };
+        let act = move |u: &mut Universe| if u.nova_is_away { Err(lost()) } else { act(u) };
+        self.0.send(request, lost, act).await
+    }
+
     async fn change(
         &self,
-        name: &str,
+        name: &'static str,
         service: &ServiceId,
-        act: impl FnOnce(&mut ComputeService),
+        act: impl FnOnce(&mut ComputeService) + Send + 'static,
     ) -> Result<ComputeService, NovaError> {
-        let by = self.0.node.clone();
-        self.ask(name, true, |u| {
+        let (by, service) = (self.0.node.clone(), service.clone());
+        self.send(Request::new(name, Kind::Service), move |u| {
             let host =
-                u.services.iter().find(|(_, s)| s.id == *service).map(|(host, _)| host.clone()).unwrap();
+                u.services.iter().find(|(_, s)| s.id == service).map(|(host, _)| host.clone()).unwrap();
             let off = !u.machines[&host].power_on;
             u.rule(off, format!("{by}: {name} of {host} while it is powered on"));
             u.did(&by, format!("{name} {host}"));
+            u.is_done(&by, &Effect::Nova);
             act(u.services.get_mut(&host).unwrap());
             u.reports.changed(&host, u.now);
             Ok(u.service_of(&host).unwrap())
@@ -85,16 +99,17 @@ impl Cloud for SimCloud {
         self.ask("reports", false, |u| Ok(u.reports_of(host.as_str()))).await
     }
     async fn set_forced_down(&self, service: &ServiceId, down: bool) -> Result<ComputeService, NovaError> {
-        let set = |s: &mut ComputeService| {
+        let set = move |s: &mut ComputeService| {
             s.forced_down = down;
             s.state = if down { ServiceState::Down } else { s.state };
         };
         self.change("forced_down", service, set).await
     }
     async fn disable(&self, service: &ServiceId, reason: &str) -> Result<ComputeService, NovaError> {
-        let set = |s: &mut ComputeService| {
+        let reason = reason.to_owned();
+        let set = move |s: &mut ComputeService| {
             s.status = ServiceStatus::Disabled;
-            s.disabled_reason = Some(reason.to_owned());
+            s.disabled_reason = Some(reason);
         };
         self.change("disable", service, set).await
     }
@@ -121,8 +136,10 @@ impl Cloud for SimCloud {
             let late = (due, by.clone(), server.clone(), to.clone());
             self.0.universe.lock().unwrap().late_posts.push(late);
         }
-        self.ask("evacuate", true, |u| {
-            u.evacuate(&by, server, &to)
+        let server = server.clone();
+        let request = Request { about: Some(server.clone()), ..Request::new("evacuate", Kind::Post) };
+        self.send(request, move |u| {
+            u.evacuate(&by, &server, &to)
                 .map(|()| RequestId::ours())
                 .map_err(|why| NovaError::BadRequest { call: of_call(true), message: why.into() })
         })

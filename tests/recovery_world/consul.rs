@@ -46,6 +46,11 @@ impl Kv {
         self.entries.get(key).map(|value| entry(key, value, true))
     }
 
+    /// Of a key, where it is.
+    pub(crate) fn modify_index(&self, key: &str) -> Option<u64> {
+        self.entries.get(key).map(|value| value.modify_index)
+    }
+
     pub(crate) fn below(&self, prefix: &str) -> Vec<Entry> {
         let from = self.entries.range(prefix.to_owned()..);
         from.take_while(|(key, _)| key.starts_with(prefix)).map(|(k, v)| entry(k, v, true)).collect()

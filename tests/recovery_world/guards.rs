@@ -1,11 +1,11 @@
 //! Several hosts, observers that are ill, and looks that were a moment only: who is marked, and who is not.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join;
-use nova_ha::clock::Clock;
 use nova_ha::keys;
 use nova_ha::monitor::mark::report::{Line, Result as Said};
 use nova_ha::monitor::mark::{Request, run};
@@ -15,7 +15,7 @@ use nova_ha::store::{
 
 use super::seams::Fault;
 use super::stage::Stage;
-use super::time::{SimClock, block_on};
+use super::time::{Time, block_on};
 use super::universe::HOST;
 
 /// Three HA nodes and so many hosts, all well, with the policy that is in the code.
@@ -209,7 +209,7 @@ fn a_storm_is_seen_twice_before_a_cooldown_is_written() {
 }
 
 /// The machine sleeps for ten minutes at the end of its first look: after its second read of gossip.
-struct Asleep(Box<dyn Store>, SimClock, AtomicUsize);
+struct Asleep(Box<dyn Store>, Arc<Time>, AtomicUsize);
 
 #[async_trait]
 impl Store for Asleep {
@@ -258,7 +258,7 @@ fn a_look_that_was_slept_through_marks_nobody_and_is_taken_again() {
     let mut world = stage.process("ha1", None).world();
     // It has booted since its last record: its first look waits until the others' records rise.
     world.boot_id = "another-boot".into();
-    world.store = Box::new(Asleep(world.store, SimClock(stage.time.clone()), AtomicUsize::new(0)));
+    world.store = Box::new(Asleep(world.store, Arc::clone(&stage.time), AtomicUsize::new(0)));
     let request = Request { hosts: Vec::new(), order: None, sweep: false, machine: "ha1".into() };
     let (witness, mut lines) = (world.witness(), Vec::new());
     let judged = block_on(&stage.time, async {

@@ -31,6 +31,7 @@ mod reader_7763f26;
 mod reports;
 mod reservations;
 mod returning;
+mod schedules;
 mod seams;
 mod stage;
 mod states;

@@ -14,6 +14,8 @@ use nova_ha::recovery::reservations::{Kept, Members, Order, Reservations, Reserv
 
 use super::arrays::NAME;
 use super::md::{all_runs_on, effects, staged};
+use super::schedules::invariants::Effect;
+use super::schedules::weather::{Kind, Request};
 use super::seams::{Fault, Process};
 use super::stage::Stage;
 use super::time::block_on;
@@ -90,6 +92,7 @@ impl Universe {
             Some(Writes::Unrefused) | None => {}
         }
         self.did(node, "reserve".into());
+        self.is_done(node, &Effect::Storage);
         Ok(Reserved { disks: 4, preempted: before.into_iter().collect(), unable: vec![] })
     }
 }
@@ -107,7 +110,10 @@ impl Reservations for SimReservations {
     async fn reserve(&self, order: &Order<'_>, _: &PoweredOff, _: Duration) -> Result<Reserved, Kept> {
         let node = self.0.node.clone();
         let silent = || Kept::Still { disk: "naa.0".into(), why: "no answer".into() };
-        self.0.call("reserve", silent, |u| u.reserve(&node, order)).await
+        let (members, key, earlier) = (order.members.to_vec(), order.key, order.earlier.clone());
+        let act =
+            move |u: &mut Universe| u.reserve(&node, &Order { members: &members, key, earlier: &earlier });
+        self.0.send(Request::new("reserve", Kind::Reserve), silent, act).await
     }
 
     async fn give_up(&self, _: &Members, key: ReservationKey, _: Duration) -> Result<(), String> {

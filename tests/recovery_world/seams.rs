@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nova_ha::clock::{BootInstant, Clock};
 use nova_ha::evidence::Anchors;
 use nova_ha::fence::{
     ConfigError, FenceError, FenceLevels, Identity, Level, Machine, PowerState, PowerSwitch, Privilege,
@@ -32,8 +33,10 @@ use super::cloud::SimClouds;
 use super::disks::SimDisks;
 use super::dumps::SimDumps;
 use super::reservations::SimReservations;
+use super::schedules::invariants::Actor;
+use super::schedules::weather::{Freeze, Kind, Request};
 use super::storage::SimPrograms;
-use super::time::{SimClock, Time};
+use super::time::{Time, wall};
 use super::universe::{HOST, Universe, incident};
 
 /// What goes wrong at one call.
@@ -95,6 +98,10 @@ struct State {
     random: u64,
     /// When the fault struck.
     struck: Option<Duration>,
+    /// By how much its machine's boot clock is behind.
+    behind: Duration,
+    /// When it stood still.
+    freezes: Vec<Freeze>,
 }
 
 impl Process {
@@ -106,7 +113,16 @@ impl Process {
         fault: Option<(usize, Fault)>,
         seed: u64,
     ) -> Arc<Self> {
-        let state = State { calls: Vec::new(), fault, died: false, random: seed, struck: None };
+        let behind = universe.lock().unwrap().clock(node).behind;
+        let state = State {
+            calls: Vec::new(),
+            fault,
+            died: false,
+            random: seed,
+            struck: None,
+            behind,
+            freezes: Vec::new(),
+        };
         Arc::new(Self {
             node: node.to_owned(),
             name: node.to_owned(),
@@ -138,13 +154,17 @@ impl Process {
     }
 
     pub(crate) fn world(self: &Arc<Self>) -> World {
-        let (run_dir, state_dir) = {
+        let (run_dir, state_dir, boot_id) = {
             let universe = self.universe.lock().unwrap();
-            (universe.run_dirs.path().join(&self.node), universe.state_dirs.path().join(&self.node))
+            (
+                universe.run_dirs.path().join(&self.node),
+                universe.state_dirs.path().join(&self.node),
+                universe.clock(&self.node).boot_id(&self.node),
+            )
         };
         World {
             store: Box::new(SimStore(Arc::clone(self))),
-            clock: Box::new(SimClock(Arc::clone(&self.time))),
+            clock: Box::new(ProcessClock(Arc::clone(self))),
             anchors: Box::new(SimAnchors),
             fences: Box::new(SimFences(Arc::clone(self))),
             clouds: Box::new(SimClouds(Arc::clone(self))),
@@ -157,7 +177,7 @@ impl Process {
             progress: Box::new(nova_ha::recovery::progress::Nobody),
             me: self.name.parse().unwrap(),
             machine: machine_id(&self.node),
-            boot_id: format!("boot-{}", self.node),
+            boot_id,
             run_dir,
             state_dir,
         }
@@ -220,6 +240,7 @@ impl Process {
         lost: impl FnOnce() -> E,
         act: impl FnOnce(&mut Universe) -> Result<T, E>,
     ) -> Result<T, E> {
+        let frozen_before = self.state.lock().unwrap().freezes.len();
         let fault = self.begin(name);
         self.pause().await;
         match fault {
@@ -253,7 +274,10 @@ impl Process {
             }
             Some(Fault::DiesAfter | Fault::AnswerLost) | None => {}
         }
-        let outcome = act(self.universe.lock().unwrap().at(self.time.now()));
+        if self.universe.lock().unwrap().weather.swallows(&self.node, name) {
+            return self.no_answer(lost).await;
+        }
+        let outcome = self.acting(frozen_before, act);
         match fault {
             Some(Fault::DiesAfter) => {
                 self.die().await;
@@ -262,7 +286,85 @@ impl Process {
             _ => {}
         }
         self.pause().await;
+        if self.universe.lock().unwrap().weather.loses_the_answer(&self.node, name) {
+            return self.no_answer(lost).await;
+        }
         outcome
+    }
+
+    /// Something of the world is changed in its name.
+    fn acting<T>(&self, frozen_before: usize, act: impl FnOnce(&mut Universe) -> T) -> T {
+        let now = self.time.now();
+        let actor = {
+            let freezes = &self.state.lock().unwrap().freezes;
+            let in_call = freezes.get(frozen_before..).and_then(|these| these.first().copied());
+            Actor { late: None, in_call, last: freezes.last().copied() }
+        };
+        let mut universe = self.universe.lock().unwrap();
+        let universe = universe.at(now);
+        universe.begins(actor);
+        let outcome = act(universe);
+        universe.is_over();
+        outcome
+    }
+
+    async fn no_answer<T, E>(&self, lost: impl FnOnce() -> E) -> Result<T, E> {
+        self.time.sleep(DEADLINE).await;
+        Err(lost())
+    }
+
+    /// One call whose effect may be a message that is on its way for long: then nobody answers, and it happens when it
+    /// arrives.
+    pub(crate) async fn send<T, E>(
+        &self,
+        request: Request<'_>,
+        lost: impl FnOnce() -> E,
+        act: impl FnOnce(&mut Universe) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
+        let late = self.universe.lock().unwrap().weather.is_late(&self.node, request.kind);
+        let Some(by) = late else { return self.call(request.name, lost, act).await };
+        let frozen_before = self.state.lock().unwrap().freezes.len();
+        let _no_fault_of_its_own = self.begin(request.name);
+        self.pause().await;
+        let node = self.node.clone();
+        self.acting(frozen_before, |u| u.is_sent(&node, &request, by, move |u| drop(act(u))));
+        self.no_answer(lost).await
+    }
+
+    /// It stood still; a machine that was paused does not know.
+    pub(crate) fn froze(&self, freeze: Freeze) {
+        let mut state = self.state.lock().unwrap();
+        if freeze.clock_stands {
+            state.behind += freeze.length;
+        }
+        state.freezes.push(freeze);
+    }
+
+    fn boot_clock(&self) -> Duration {
+        self.time.now() - self.state.lock().unwrap().behind
+    }
+}
+
+/// The clocks of the machine that it runs on.
+struct ProcessClock(Arc<Process>);
+
+#[async_trait]
+impl Clock for ProcessClock {
+    fn boottime(&self) -> BootInstant {
+        BootInstant::since_boot(self.0.boot_clock())
+    }
+    fn wall(&self) -> jiff::Timestamp {
+        wall(self.0.time.now())
+    }
+    async fn sleep(&self, duration: Duration) {
+        let until = self.0.boot_clock().saturating_add(duration);
+        // At least once: a sleep of nothing lets others run too.
+        loop {
+            self.0.time.sleep(until.saturating_sub(self.0.boot_clock())).await;
+            if self.0.boot_clock() >= until {
+                return;
+            }
+        }
     }
 }
 
@@ -270,13 +372,12 @@ struct SimStore(Arc<Process>);
 
 impl SimStore {
     async fn ask<T>(&self, name: &str, act: impl FnOnce(&mut Universe) -> T) -> Result<T, StoreError> {
-        let lost = || StoreError::Deadline {
-            address: "sim".into(),
-            doing: name.to_owned(),
-            deadline: Duration::from_secs(1),
-        };
-        self.0.call(name, lost, |universe| Ok(act(universe))).await
+        self.0.call(name, || deadline(name), |universe| Ok(act(universe))).await
     }
+}
+
+fn deadline(doing: &str) -> StoreError {
+    StoreError::Deadline { address: "sim".into(), doing: doing.to_owned(), deadline: Duration::from_secs(1) }
 }
 
 #[async_trait]
@@ -303,8 +404,12 @@ impl Store for SimStore {
         .await
     }
     async fn transact(&self, ops: &[Op]) -> Result<TxnOutcome, StoreError> {
-        let reads = ops.iter().all(|op| matches!(op, Op::GetTree(_)));
-        self.ask(if reads { "read" } else { "write" }, |u| u.kv.transact(ops, u.now)).await
+        if ops.iter().all(|op| matches!(op, Op::GetTree(_))) {
+            return self.ask("read", |u| u.kv.transact(ops, u.now)).await;
+        }
+        let ops = ops.to_vec();
+        let act = move |u: &mut Universe| Ok(u.kv.transact(&ops, u.now));
+        self.0.send(Request::new("write", Kind::Write), || deadline("write"), act).await
     }
     async fn create_session(&self, spec: &SessionSpec) -> Result<SessionId, StoreError> {
         self.ask("session", |u| u.kv.session(spec, u.now)).await
@@ -415,11 +520,20 @@ impl SimSwitch {
 #[async_trait]
 impl PowerSwitch for SimSwitch {
     async fn read(&self) -> Result<PowerState, FenceError> {
-        let on = self.ask("power", |u| u.machines[&self.machine].power_on).await?;
+        let node = &self.process.node;
+        let on = self.ask("power", |u| u.power_is_read(node, &self.machine)).await?;
         Ok(if on { PowerState::On } else { PowerState::Off })
     }
     async fn switch_off(&self) -> Result<(), FenceError> {
-        self.ask("switch off", |u| u.switch_off(&self.process.node, &self.machine)).await
+        let (node, machine, silent) = (self.process.node.clone(), self.machine.clone(), self.silent());
+        let act = move |u: &mut Universe| match u.machines[&machine].bmc {
+            true => {
+                u.switch_off(&node, &machine);
+                Ok(())
+            }
+            false => Err(silent),
+        };
+        self.process.send(Request::new("switch off", Kind::Off), || self.silent(), act).await
     }
     async fn identity(&self) -> Result<Option<Identity>, FenceError> {
         let serial = Some(format!("SN-{}", self.machine));

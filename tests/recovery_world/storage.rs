@@ -20,6 +20,8 @@ use nova_ha::tree::record::parse;
 use nova_ha::tree::storage::StrategyName;
 
 use super::disks::directory;
+use super::schedules::invariants::Effect;
+use super::schedules::weather::{Kind, Request};
 use super::seams::{Fault, Process};
 use super::stage::{Stage, append_by};
 use super::time::block_on;
@@ -39,7 +41,13 @@ impl Programs for SimPrograms {
             assert!(order["off"].is_string(), "{order}");
         }
         let lost = || "no answer".to_owned();
-        let state = self.0.call(&verb, lost, |u| Ok(u.storage_program(&node, &verb))).await?;
+        let asked = verb.clone();
+        let act = move |u: &mut Universe| Ok(u.storage_program(&node, &asked));
+        // Only what changes something may be on its way for long.
+        let state = match verb.as_str() {
+            "take" => self.0.send(Request::new(&verb, Kind::Disks), lost, act).await?,
+            _ => self.0.call(&verb, lost, act).await?,
+        };
         let mounted = serde_json::json!([{"what": "pool", "where": "/instances"}]);
         let answer = serde_json::json!({"version": 1, "state": state, "detail": "", "mounted": mounted});
         Ok(Said {
@@ -89,6 +97,7 @@ impl Universe {
                 let off = self.machines.get(&had_by).is_none_or(|machine| !machine.power_on);
                 self.rule(off, format!("{node} takes the pool from {had_by}, which has power"));
                 self.did(node, format!("take from {had_by}"));
+                self.is_done(node, &Effect::Storage);
                 self.pool_comes_to(node);
                 "taken"
             }

@@ -8,9 +8,6 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use nova_ha::clock::{BootInstant, Clock};
-
 /// One clock for all machines of a world.
 pub(crate) struct Time(Mutex<Timers>);
 
@@ -93,21 +90,6 @@ pub(crate) fn block_on<T>(time: &Arc<Time>, work: impl Future<Output = T>) -> T 
             assert!(time.advance(), "nothing will ever happen again");
             assert!(time.now() < ends, "still at work after a simulated day");
         }
-    }
-}
-
-pub(crate) struct SimClock(pub(crate) Arc<Time>);
-
-#[async_trait]
-impl Clock for SimClock {
-    fn boottime(&self) -> BootInstant {
-        BootInstant::since_boot(self.0.now())
-    }
-    fn wall(&self) -> jiff::Timestamp {
-        wall(self.0.now())
-    }
-    async fn sleep(&self, duration: Duration) {
-        self.0.sleep(duration).await;
     }
 }
 

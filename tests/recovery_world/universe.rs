@@ -14,11 +14,13 @@ use nova_ha::recovery::world::Place;
 use nova_ha::ssh::Answer;
 use nova_ha::tree::formats::published::Published;
 use nova_ha::tree::observer::{KEPT_INDICES, ObserverLife, ObserverRecord, PlaneAnswer, PlaneRecord};
-use nova_ha::tree::record::bytes;
+use nova_ha::tree::record::{bytes, parse};
 
 use super::arrays::SimArray;
 use super::consul::Kv;
 use super::reports::SimReports;
+use super::schedules::invariants::{Effect as Done, Invariants};
+use super::schedules::weather::{Clock, Weather};
 use super::time::wall;
 
 pub(crate) const HOST: &str = "compute1";
@@ -40,6 +42,8 @@ struct Probe {
     observer: String,
     subject: String,
     key: String,
+    /// Since when it fails.
+    since: Duration,
     next: Duration,
     sequence: u64,
     fails: u64,
@@ -96,6 +100,12 @@ pub(crate) struct Universe {
     pub(crate) deaf: BTreeSet<String>,
     /// Whether a person's order is in its time: then a shot needs no votes.
     pub(crate) ordered: bool,
+    /// What is wrong with the ways between machines.
+    pub(crate) weather: Weather,
+    /// By how much a machine's boot clock is behind: its boots, and the time that it was paused.
+    pub(crate) clocks: BTreeMap<String, Clock>,
+    /// What is watched in random schedules.
+    pub(crate) invariants: Option<Box<Invariants>>,
 }
 
 pub(crate) fn incident() -> IncidentId {
@@ -197,14 +207,23 @@ impl Universe {
             reports: SimReports::default(),
             deaf: BTreeSet::new(),
             ordered: false,
+            weather: Weather::default(),
+            clocks: BTreeMap::new(),
+            invariants: None,
         }
     }
 
     pub(crate) fn rule(&mut self, holds: bool, what: impl Into<String>) {
         if !holds {
             let line = format!("at {:?}: {}", self.now, what.into());
+            self.breaks_a_rule_of_the_world(&line);
             self.broken.push(line);
         }
+    }
+
+    /// This machine's boot clock.
+    pub(crate) fn clock(&self, machine: &str) -> Clock {
+        self.clocks.get(machine).copied().unwrap_or_default()
     }
 
     /// From now on every living HA node's probes of it fail.
@@ -219,15 +238,19 @@ impl Universe {
             false => keys::host(&name.parse().unwrap()),
         };
         for (offset, observer) in HA_NODES.iter().enumerate().filter(|(_, o)| **o != name) {
-            if self.probes.iter().any(|probe| probe.observer == *observer && probe.subject == name) {
+            // One that was away itself has not seen it answer meanwhile.
+            if self.probes.iter().any(|p| p.observer == *observer && p.subject == name) {
                 continue;
             }
+            let key = keys.observer(&observer.parse::<HaNodeName>().unwrap());
+            let before = self.kv.get(&key).map(|e| parse::<ObserverRecord>(&e.key, &e.value).unwrap());
             self.probes.push(Probe {
                 observer: (*observer).to_owned(),
                 subject: name.to_owned(),
-                key: keys.observer(&observer.parse::<HaNodeName>().unwrap()),
+                key,
+                since: self.now,
                 next: self.now + Duration::from_secs(1 + offset as u64 * 3),
-                sequence: 0,
+                sequence: before.map_or(0, |record| record.sequence),
                 fails: 0,
                 indices: Vec::new(),
             });
@@ -238,12 +261,19 @@ impl Universe {
     pub(crate) fn returns(&mut self, name: &str) {
         self.machines.get_mut(name).unwrap().dead = false;
         self.reports.returned(name);
-        if let Some(service) = self.services.get_mut(name) {
+        if let Some(service) = self.services.get_mut(name).filter(|service| !service.forced_down) {
             service.state = ServiceState::Up;
         }
-        let (over, rest) =
-            std::mem::take(&mut self.probes).into_iter().partition(|p: &Probe| p.subject == name);
+        // An observer that is away itself says so when it is back.
+        let machines = &self.machines;
+        let (over, rest) = std::mem::take(&mut self.probes)
+            .into_iter()
+            .partition(|p: &Probe| p.subject == name && !machines[&p.observer].dead);
         self.probes = rest;
+        let soon = self.now + Duration::from_secs(1);
+        for probe in self.probes.iter_mut().filter(|p| p.observer == name) {
+            probe.next = probe.next.max(soon);
+        }
         for mut probe in over {
             probe.fails = 0;
             probe.indices.clear();
@@ -259,13 +289,16 @@ impl Universe {
             let session = self.kv.next_expiry();
             let migration = self.migrations.iter().filter(|(m, _)| in_flight(m)).map(|(_, at)| *at).min();
             let post = self.late_posts.iter().map(|(at, ..)| *at).min();
-            let times = [probe, session.as_ref().map(|(at, _)| *at), migration, post];
+            let message = self.weather.next_arrival();
+            let times = [probe, session.as_ref().map(|(at, _)| *at), migration, post, message];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= now) else { break };
             self.now = self.now.max(next);
             if probe == Some(next) {
                 self.probe_at(next);
             } else if migration == Some(next) {
                 self.migrate_at(next);
+            } else if message == Some(next) {
+                self.a_message_arrives();
             } else if post == Some(next) {
                 let found = self.late_posts.iter().position(|(at, ..)| *at == next).unwrap();
                 let (_, by, server, to) = self.late_posts.remove(found);
@@ -279,19 +312,27 @@ impl Universe {
     }
 
     fn probe_at(&mut self, at: Duration) {
-        let mut probes = std::mem::take(&mut self.probes);
-        for probe in &mut probes {
+        for mut probe in std::mem::take(&mut self.probes) {
             if probe.next == at && !self.machines[&probe.observer].dead {
-                probe.fails += 1;
-                self.write_probe(probe);
+                // Elsewhere a test says itself when the host answers again, and to whom (`returns`, `loses_sight`).
+                let answers = self.invariants.is_some() && !self.machines[&probe.subject].dead;
+                probe.fails = if answers { 0 } else { probe.fails + 1 };
+                if answers {
+                    probe.indices.clear();
+                }
+                self.write_probe(&mut probe);
+                if answers {
+                    continue;
+                }
                 probe.next = at + PROBE_INTERVAL;
             }
+            self.probes.push(probe);
         }
-        self.probes = probes;
     }
 
     fn write_probe(&mut self, probe: &mut Probe) {
         probe.sequence += 1;
+        let clock = self.clock(&probe.observer);
         let failed = probe.fails > 0;
         let answer = if failed { PlaneAnswer::Failed } else { PlaneAnswer::Healthy };
         let record = ObserverRecord {
@@ -305,9 +346,9 @@ impl Universe {
             interval_ms: u64::try_from(PROBE_INTERVAL.as_millis()).unwrap(),
             indices: probe.indices.clone(),
             life: ObserverLife {
-                boot_id: format!("boot-{}", probe.observer),
-                boottime_ms: u64::try_from(self.now.as_millis()).unwrap(),
-                seen_healthy: true,
+                boot_id: clock.boot_id(&probe.observer),
+                boottime_ms: u64::try_from((self.now - clock.behind).as_millis()).unwrap(),
+                seen_healthy: clock.booted.is_none_or(|(_, at)| at + PROBE_INTERVAL < probe.since),
                 leaderless_ms: None,
             },
             sees_healthy: self.hosts_alive_but(&probe.subject),
@@ -315,6 +356,7 @@ impl Universe {
             why: String::new(),
         };
         let index = self.kv.put(&probe.key, bytes(&record));
+        self.was_probed(&probe.observer, &probe.subject, probe.fails >= record.threshold);
         probe.indices.push(index);
         let over = probe.indices.len().saturating_sub(KEPT_INDICES);
         probe.indices.drain(..over);
@@ -348,12 +390,21 @@ impl Universe {
                 sequence: 0,
                 fails: 0,
                 indices: Vec::new(),
+                since: self.now,
             });
         }
     }
 
     fn migrate_at(&mut self, at: Duration) {
+        let is_watched = self.invariants.is_some();
+        let mut started = Vec::new();
         for (migration, next) in self.migrations.iter_mut().filter(|(m, due)| in_flight(m) && *due == at) {
+            let to = &self.machines[migration.dest.as_ref().unwrap().as_str()];
+            if is_watched && to.dead {
+                // Its nova-compute hears nothing; without power it has forgotten it.
+                *next = if to.power_on { at + Duration::from_secs(5) } else { Duration::MAX };
+                continue;
+            }
             let server = self.servers.get_mut(&migration.server).unwrap();
             match migration.status {
                 _ if self.targets_are_dead => *next = Duration::MAX,
@@ -368,6 +419,7 @@ impl Universe {
                 }
                 _ => {
                     migration.status = MigrationStatus::Done;
+                    started.push((server.id.clone(), migration.dest.as_ref().unwrap().to_string()));
                     server.host = migration.dest.clone();
                     server.task_state = None;
                     if server.vm_state == VmState::Error {
@@ -375,6 +427,9 @@ impl Universe {
                     }
                 }
             }
+        }
+        for (server, on) in started {
+            self.guest_starts(&server, &on);
         }
     }
 
@@ -387,6 +442,7 @@ impl Universe {
     pub(crate) fn evacuate(&mut self, by: &str, server: &ServerId, to: &str) -> Result<(), &'static str> {
         let at = self.servers[server].host.clone();
         self.did(by, format!("POST {server}"));
+        self.is_done(by, &Done::Evacuate { server: server.clone(), from: at.clone() });
         if at.as_ref().is_none_or(|host| !self.services[host.as_str()].forced_down) {
             return Err("still in use");
         }
@@ -422,6 +478,7 @@ impl Universe {
     /// As Nova does it, in flight or not: an evacuation under way would be aborted by it.
     pub(crate) fn reset_to_error(&mut self, by: &str, server: &ServerId) -> RequestId {
         self.did(by, format!("reset {server}"));
+        self.is_done(by, &Done::Nova);
         let late = self.late_posts.iter().any(|(_, _, late, _)| late == server);
         let live = self.migrations.iter().any(|(m, _)| m.server == *server && in_flight(m));
         self.rule(!late && !live, format!("{by} resets {server} while its evacuation may be under way"));
@@ -457,7 +514,11 @@ impl Universe {
             .map(|p| p.observer.as_str())
             .collect();
         let quorum = voters.len() >= 2 || self.ordered;
-        self.rule(quorum, format!("{by} powers {name} off without a quorum"));
+        if self.invariants.is_some() {
+            self.is_done(by, &Done::Off { machine: name.to_owned() });
+        } else {
+            self.rule(quorum, format!("{by} powers {name} off without a quorum"));
+        }
         self.machines.get_mut(name).unwrap().power_on = false;
         self.reports.fell_silent(name, self.now);
     }
