@@ -125,6 +125,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         host_keys.range(prefix.clone()..).next().is_some_and(|key| key.starts_with(&prefix))
     };
     let mut wanted: BTreeSet<HostName> = hosts.iter().filter(|host| reported(host)).cloned().collect();
+    let is_named = matches!(about, About::Hosts(_));
     match about {
         About::Suspects => {}
         About::Hosts(named) => wanted.extend(named.into_iter().filter(|host| hosts.contains(host))),
@@ -230,7 +231,11 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
     }
     let mut scene =
         Scene { policy, observers, hosts, subjects, incidents, cooling, anchor: Anchor::NotAsked, now };
-    scene.anchor = anchor(witness, &scene).await?;
+    // A host that is named may have its incident already, which is looked away from when it is judged again: then another
+    // number of hosts is compared with the limit than here.
+    if is_named || needs_anchor(&scene) {
+        scene.anchor = anchor(witness, &scene).await?;
+    }
     let formats = Formats::of(&snapshot, &ha_nodes);
     let deadline = waited.unwrap_or_default().saturating_add(TIME_FOR_READING);
     Ok(Seen { scene, tree: snapshot, unreadable, ha_subjects, deadline, unreadable_ha_nodes, formats })
@@ -332,12 +337,12 @@ fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, 
     }))
 }
 
-/// Asked only where a rule needs it: one or two observers, or more cases than the limit.
+/// Whether a rule needs it: one or two observers, or more cases than the limit.
+fn needs_anchor(scene: &Scene) -> bool {
+    scene.observers.len() <= 2 || guards(scene).over.is_crowded
+}
+
 async fn anchor(witness: &Witness<'_>, scene: &Scene) -> Result<Anchor, EvidenceError> {
-    let guards = guards(scene);
-    if scene.observers.len() > 2 && !guards.over.is_crowded {
-        return Ok(Anchor::NotAsked);
-    }
     let mut candidates = scene.policy.anchors.clone();
     if candidates.is_empty() {
         let leader = witness

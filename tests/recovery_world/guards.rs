@@ -335,3 +335,28 @@ fn past_the_point_of_no_return_no_guard_stops_a_recovery() {
     stage.recover_until_settled("ha1");
     stage.all_is_recovered("a storm after the shot");
 }
+
+#[test]
+fn the_anchor_is_asked_for_a_host_whose_incident_is_old_and_that_is_not_alone_any_more() {
+    let stage = marked_alone();
+    let bmc = |answers| stage.with(|u| u.machines.get_mut(HOST).unwrap().bmc = answers);
+    bmc(false);
+    stage.recover("ha1");
+    stage.wait(Duration::from_secs(65 * 60));
+    // Another one dies within the hour, and is recovered.
+    stage.with(|u| u.dies("compute2"));
+    stage.wait(Duration::from_secs(40));
+    judge(&stage, "ha1");
+    let said = stage.recover("ha2");
+    let other = said.iter().find(|report| report.incident.host().as_str() == "compute2").unwrap();
+    assert!(other.text.starts_with("closed"), "{said:?}");
+    bmc(true);
+    stage.recover_until_settled("ha1");
+    stage.nothing_was_broken("its BMC answers again");
+    assert_eq!(
+        stage.record().status.state,
+        nova_ha::incident::status::State::Closed,
+        "{:#?}",
+        stage.journal()
+    );
+}
