@@ -208,3 +208,28 @@ fn an_order_from_the_future_is_refused_with_both_times() {
     stage.recover_until_settled("ha1");
     stage.all_is_recovered("a minute ahead");
 }
+
+#[test]
+fn what_its_giver_named_counts_for_its_time_only() {
+    // The host answers, and is ordered all the same; then the BMC is silent until long after the order's time.
+    let begun = |fault| {
+        let stage = Stage::with_votes();
+        stage.with(|u| u.returns(HOST));
+        stage.wait(Duration::from_secs(1));
+        assert_eq!(order(&stage, SecondWord::Given).result, Said::Marked);
+        stage.with(|u| u.ordered = true);
+        let process = stage.process("ha1", fault);
+        let _reports = block_on(&stage.time, process.run());
+        (stage, process.calls())
+    };
+    let shot = begun(None).1.iter().position(|name| name == "switch off").unwrap();
+    let (stage, _) = begun(Some((shot, Fault::DiesBefore)));
+    assert!(stage.record().order.unwrap().used && !is_shot(&stage));
+    stage.with(|u| u.ordered = false);
+    bmc(&stage, false);
+    stage.wait(MINUTE * 20);
+    bmc(&stage, true);
+    let what = said(&stage.recover("ha1"));
+    assert!(!is_shot(&stage), "{what}");
+    assert!(what.contains("was being fenced by the order of ann and lives"), "{what}");
+}

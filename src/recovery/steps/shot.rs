@@ -4,6 +4,8 @@
 //! the votes and for the guards, for its time; what says that the host lives and was not known when the order
 //! was given waits for a second word. Maintenance stands above both.
 
+use std::collections::BTreeSet;
+
 use crate::evidence::first_seen::counts;
 use crate::evidence::signs::{SignSeen, beside, look_for_life, of_answer, text};
 use crate::evidence::{About, EvidenceError, look};
@@ -64,8 +66,11 @@ pub async fn may_be_shot(context: &Context<'_>) -> Result<Ground, Stop> {
         let begun = context.journal.status().started == Some(Step::Fence);
         match counts(&context.world.witness(), &context.case.id, order) {
             Ok(()) => return by_order(context, order).await,
-            // Good for the fence that was begun on it.
-            Err(_) if order.used && begun => return by_order(context, order).await,
+            // Good for the fence that was begun on it. What its giver knew then is over: any sign of life counts now.
+            Err(_) if order.used && begun => {
+                let late = Order { although: BTreeSet::new(), ..order.clone() };
+                return by_order(context, &late).await;
+            }
             Err(why) => over = Some(format!("; the order of {} does not count: {}", order.by, chain(&why))),
         }
     }
