@@ -4,10 +4,12 @@
 
 use super::facts;
 use super::lease::Lease;
+use super::rejudged::Rejudged;
 use super::silence::settled;
 use super::stop::{Lives, Stop};
 use super::word::Whereabouts;
 use super::world::{World, chain};
+use crate::clock::BootInstant;
 use crate::evidence::{About, look};
 use crate::fence::off::{Changed, Settings, prove_off};
 use crate::fence::{self, Identity, Machine, NotOff, PoweredOff};
@@ -163,14 +165,18 @@ pub async fn power_off(
     world: &World,
     holder: &HaNodeName,
     lease: &Lease<'_>,
+    judged_at: BootInstant,
 ) -> Result<(PoweredOff, Changed), Stop> {
     let node = Node::read(world, holder).await?;
     let armed = node.arm(world).await?;
     let settings = Settings::of(&node.policy);
-    let off = fence::off::power_off(&armed.levels, world.clock.as_ref(), &settings, lease).await;
+    let judge = || async { may_be_shot(world, holder).await.map(drop) };
+    let may_command = Rejudged::new(world, lease, node.policy.probe_interval, judged_at, judge);
+    let off = fence::off::power_off(&armed.levels, world.clock.as_ref(), &settings, &may_command).await;
+    let stopped = may_command.stopped();
     let (proof, changed) = match off {
         Ok(off) => off,
-        Err(NotOff::Lease { source, .. }) => return Err(source.into()),
+        Err(NotOff::Lease { source, .. }) => return Err(stopped.unwrap_or_else(|| source.into())),
         Err(not_off @ (NotOff::NoLevels { .. } | NotOff::NotProved { .. })) => {
             let said: Vec<String> = armed.facts.iter().map(super::plan::LevelFact::text).collect();
             return Err(Stop::waiting(

@@ -31,6 +31,7 @@ pub mod progress;
 pub mod proof;
 pub mod prune;
 pub mod queue;
+pub mod rejudged;
 pub mod release;
 pub mod reports;
 pub mod reservations;

@@ -285,3 +285,33 @@ fn posts_that_were_lost_in_every_slot_are_asked_for_again() {
         stage.all_is_recovered(&format!("{fault:?}: {said:?}"));
     }
 }
+
+#[test]
+fn a_device_that_reads_off_only_at_the_second_try_is_not_believed_without_a_look_either() {
+    let stage = Stage::with_dead_host();
+    let fenced = calls().iter().position(|name| name == "forced_down").unwrap();
+    let _died = block_on(&stage.time, stage.process("ha1", Some((fenced, Fault::DiesBefore))).run());
+    let machine = |act: &dyn Fn(&mut super::universe::Machine)| {
+        stage.with(|u| act(u.machines.get_mut(HOST).unwrap()));
+    };
+    // Somebody is at the address. The BMC says who it is when the next run begins, and then is silent for longer than
+    // one level's time.
+    machine(&|m| m.noise = Some(Answer::NotPinned));
+    let process = stage.process("ha1", None);
+    let reports = block_on(&stage.time, async {
+        let answers = async {
+            while !process.calls().iter().any(|name| name == "privilege") {
+                stage.time.sleep(Duration::from_millis(5)).await;
+            }
+            stage.time.sleep(Duration::from_millis(12)).await;
+            machine(&|m| m.bmc = false);
+            stage.time.sleep(Duration::from_secs(63)).await;
+            machine(&|m| m.bmc = true);
+        };
+        futures_util::future::join(process.run(), answers).await.0
+    });
+    let said = format!("{reports:?}");
+    assert!(said.contains("takes connections or refuses them"), "{said}");
+    let posted = stage.with(|u| u.effects.iter().any(|effect| effect.what.starts_with("POST")));
+    assert!(!posted, "{said}");
+}

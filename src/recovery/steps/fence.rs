@@ -7,6 +7,7 @@ use crate::incident::journal::{Event, Outcome};
 use crate::incident::step::Step;
 use crate::recovery::executor::Context;
 use crate::recovery::proof::{KnownOff, Reader, says_on};
+use crate::recovery::rejudged::Rejudged;
 use crate::recovery::steps::dump::left_to_finish;
 use crate::recovery::steps::shot::{Ground, may_be_shot, not_answering};
 use crate::recovery::stop::Stop;
@@ -16,9 +17,11 @@ use crate::ssh::Answer;
 /// Powers the host off, or finds it off.
 pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
     // However old the incident is, and also on resume: the shot is judged on votes of now.
+    let mut judged_at = context.world.clock.boottime();
     let mut ground = may_be_shot(context).await?;
     let grace = left_to_finish(context, ground.ordered_by()).await?;
     if grace.waited {
+        judged_at = context.world.clock.boottime();
         ground = may_be_shot(context).await?;
     }
     let mut facts = vec![ground.fact()];
@@ -34,11 +37,15 @@ pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
     }
     context.started(Step::Fence, facts).await?;
     let settings = Settings::of(&context.case.policy);
-    let off = power_off(context.levels, context.world.clock.as_ref(), &settings, context.lease).await;
+    let (now, good_for) = (&*context, context.case.policy.probe_interval);
+    let judge = || async { may_be_shot(now).await.map(drop) };
+    let may_command = Rejudged::new(now.world, now.lease, good_for, judged_at, judge);
+    let off = power_off(now.levels, now.world.clock.as_ref(), &settings, &may_command).await;
+    let stopped = may_command.stopped();
     let (proof, outcome) = match off {
         Ok((proof, Changed::Yes)) => (proof, Outcome::Changed),
         Ok((proof, Changed::AlreadySo)) => (proof, Outcome::AlreadySo),
-        Err(NotOff::Lease { source, .. }) => return Err(source.into()),
+        Err(NotOff::Lease { source, .. }) => return Err(stopped.unwrap_or_else(|| source.into())),
         Err(not_off) if says_on(&not_off) => return Err(waiting_for_off(context, &not_off, None)),
         Err(not_off @ (NotOff::NoLevels { .. } | NotOff::NotProved { .. })) => {
             return match reader(context).by_word().await? {
@@ -80,7 +87,11 @@ pub async fn prove_again<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, 
             if let Some(Err(why)) = reader(context).by_word().await? {
                 found_by(context, &why).await?;
             }
-            reader(context).read().await
+            // A device that answers at last says no more than one that answered at once.
+            let known = reader(context).read().await?;
+            let answer = after_off(context).await?;
+            silent(context, &answer).await?;
+            Ok(known)
         }
     }
 }

@@ -164,6 +164,7 @@ async fn earlier_holders_are_off(context: &mut Context<'_>) -> Result<(), Stop> 
 /// Shoots an earlier holder. Votes of now decide, as for any machine, and the journal has it before it happens: once
 /// in a run, however often it is tried.
 async fn fence_holder(context: &mut Context<'_>, node: &HaNodeName) -> Result<(), Stop> {
+    let judged_at = context.world.clock.boottime();
     let verdict = holder::may_be_shot(context.world, node).await?;
     match context.earlier.being_fenced.contains(node) {
         true => context.journal.confirm().await?,
@@ -173,7 +174,7 @@ async fn fence_holder(context: &mut Context<'_>, node: &HaNodeName) -> Result<()
             context.earlier.being_fenced.insert(node.clone());
         }
     }
-    let off = holder::power_off(context.world, node, context.lease).await;
+    let off = holder::power_off(context.world, node, context.lease, judged_at).await;
     context.earlier.commanded.insert(node.clone(), context.world.clock.boottime());
     let (proof, changed) = off?;
     let outcome = match changed {
