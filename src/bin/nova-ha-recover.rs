@@ -18,7 +18,7 @@ use nova_ha::recovery::local_disks::LocalDisks;
 use nova_ha::recovery::local_reservations::LocalReservations;
 use nova_ha::recovery::progress::{Lines, Nobody};
 use nova_ha::recovery::release;
-use nova_ha::recovery::run::Report;
+use nova_ha::recovery::report::Report;
 use nova_ha::recovery::single::{Single, SingleError};
 use nova_ha::recovery::site_programs::SitePrograms;
 use nova_ha::recovery::stop::Stop;

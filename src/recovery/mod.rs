@@ -11,6 +11,7 @@
 
 pub mod args;
 pub mod arrays;
+mod attempt;
 pub mod capacity;
 pub mod claim;
 pub mod dump;
@@ -26,6 +27,7 @@ pub mod local_arrays;
 pub mod local_disks;
 pub mod local_reservations;
 pub mod note;
+pub mod options;
 pub mod plan;
 pub mod progress;
 pub mod proof;
@@ -33,6 +35,7 @@ pub mod prune;
 pub mod queue;
 pub mod rejudged;
 pub mod release;
+pub mod report;
 pub mod reports;
 pub mod reservations;
 pub mod run;
@@ -50,5 +53,7 @@ pub mod word;
 pub mod world;
 
 pub use args::Args;
-pub use run::{Options, Report, run};
+pub use options::Options;
+pub use report::Report;
+pub use run::run;
 pub use world::World;

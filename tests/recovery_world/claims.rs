@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use nova_ha::incident::journal::Event;
 use nova_ha::keys;
 use nova_ha::monitor::mark::report::Result as Said;
-use nova_ha::recovery::run::Result as Outcome;
+use nova_ha::recovery::report::Result as Outcome;
 
 use super::seams::Process;
 use super::stage::Stage;

@@ -8,7 +8,7 @@ use nova_ha::keys;
 use nova_ha::monitor::mark::order::{Asked, SecondWord};
 use nova_ha::monitor::mark::report::{Line, Result as Said};
 use nova_ha::monitor::mark::{Request, run};
-use nova_ha::recovery::run::Report;
+use nova_ha::recovery::report::Report;
 use nova_ha::tree::sign::Sign;
 
 use super::seams::Fault;

@@ -12,7 +12,7 @@ use nova_ha::keys;
 use nova_ha::monitor::mark::report::Line;
 use nova_ha::monitor::mark::{MarkError, Request, run as mark};
 use nova_ha::nova::Server;
-use nova_ha::recovery::run::Report;
+use nova_ha::recovery::report::Report;
 use nova_ha::recovery::world::World;
 use nova_ha::tree::record::{bytes, parse};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use nova_ha::incident::journal::JournalEntry;
 use nova_ha::keys;
-use nova_ha::recovery::run::Result as Outcome;
+use nova_ha::recovery::report::Result as Outcome;
 use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::takeovers;
 use nova_ha::tree::record::{bytes, parse};
@@ -33,7 +33,7 @@ fn position(stage: &Stage, call: &str) -> usize {
     process.calls().iter().position(|name| name == call).unwrap()
 }
 
-fn is_refused(outcome: Option<Result<Vec<nova_ha::recovery::run::Report>, Stop>>, what: &str) {
+fn is_refused(outcome: Option<Result<Vec<nova_ha::recovery::report::Report>, Stop>>, what: &str) {
     let refused = outcome.unwrap().unwrap_err();
     let (said, next) = (refused.to_string(), refused.hint().unwrap());
     assert!(said.contains("two machines call themselves ha1"), "{what}: {said}");
