@@ -29,7 +29,7 @@ pub struct Found {
     /// `TYPE BASE64`, sorted.
     pub host_keys: Vec<String>,
     /// Nova's name for its compute service here.
-    pub nova_host: Option<String>,
+    pub nova_host: NovaHostFound,
     /// Nova's name for the hypervisor.
     pub hypervisor: Option<String>,
     /// Where Nova has the guests' disks.
@@ -43,6 +43,20 @@ pub struct Found {
     pub boot: Option<String>,
     /// What could not be read, for people.
     pub unread: Vec<String>,
+}
+
+/// What nova.conf says of the name of this host's compute service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NovaHostFound {
+    /// It cannot be read: what is published stays.
+    #[default]
+    Unread,
+    /// There is no nova.conf here (nova-compute may run in a container of its own): nothing is known, and nothing is
+    /// published. The machine's own name would be a guess, and a published name that differs keeps a host from being
+    /// recovered.
+    NoNova,
+    /// Its `host`, or the machine's own name, which is Nova's default.
+    Is(String),
 }
 
 /// Texts that vendors leave in DMI where they should have put a value.
@@ -113,16 +127,19 @@ fn nova(found: &mut Found, unread: &mut Vec<String>, args: &Args) {
     // Libvirt's driver takes the machine's own name, whatever `host` says.
     found.hypervisor = Some(machine.clone());
     let text = match read(&args.nova_conf) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         // It is there, so it may say anything: the defaults would be a guess.
         Err(error) => {
             unread.push(format!("{}: {error}", args.nova_conf.display()));
             return;
         }
     };
-    let conf = NovaConf::of(&text);
-    found.nova_host = conf.host().or(Some(machine));
+    let conf = NovaConf::of(text.as_deref().unwrap_or_default());
+    found.nova_host = match text {
+        Some(_) => NovaHostFound::Is(conf.host().unwrap_or(machine)),
+        None => NovaHostFound::NoNova,
+    };
     match conf.instances_path() {
         // A link is followed: a takeover mounts the filesystem that the folder is really on.
         Ok(path) => {

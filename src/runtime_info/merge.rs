@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::collect::Found;
+use super::collect::{Found, NovaHostFound};
 use crate::published_disks::of_the_guests;
 use crate::tree::runtime_config::arrays::{Filesystem, MdArray};
 use crate::tree::runtime_config::{PublishedAt, RuntimeConfig, VERSION};
@@ -33,7 +33,11 @@ pub fn merge(present: &RuntimeConfig, found: &Found, forgotten: &[String], now: 
             true => present.ssh_host_keys.clone(),
             false => found.host_keys.clone(),
         },
-        nova_host: found.nova_host.clone().or_else(|| present.nova_host.clone()),
+        nova_host: match &found.nova_host {
+            NovaHostFound::Is(name) => Some(name.clone()),
+            NovaHostFound::NoNova => None,
+            NovaHostFound::Unread => present.nova_host.clone(),
+        },
         hypervisor_hostname: found.hypervisor.clone().or_else(|| present.hypervisor_hostname.clone()),
         guests_mounted_in: None,
     };
