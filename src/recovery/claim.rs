@@ -184,6 +184,10 @@ pub async fn adopt<'a>(
         note::removed(&case.id),
     ]);
     ops.extend(plan_ops);
+    // Only what it asks from now on, alive, is an answer to this adoption.
+    if let Some(before) = from.as_ref().filter(|node| **node != world.me) {
+        ops.push(Op::Delete(incident.ask(before)));
+    }
     // Used up by its storage, the earlier holder is free again only by a person's reset.
     if let Some(before) = from.filter(|node| *node != world.me && !is_consumed(case, &case.record)) {
         ops.extend(freed(world, &before, case).await?);

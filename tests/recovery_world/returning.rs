@@ -187,3 +187,24 @@ fn a_holder_that_flaps_never_leaves_everybody_waiting() {
     let back: usize = ends.iter().filter(|((.., back), _)| *back > 0).map(|(_, count)| count).sum();
     assert!(back >= 2, "too few schedules come to what this is about: {ends:?}");
 }
+
+#[test]
+fn what_was_asked_before_an_adoption_is_no_answer_to_it() {
+    let stage = staged();
+    let all = {
+        let process = stage.process("ha1", None);
+        let _reports = block_on(&stage.time, process.run());
+        process.calls()
+    };
+    let mounted = all.iter().position(|name| name == "mount").unwrap();
+    let stage = staged();
+    let _died = block_on(&stage.time, stage.process("ha1", Some((mounted, Fault::DiesAfter))).run());
+    // It asked when another one had the incident once; then it died, and its timer is gone.
+    let key = keys::incident(&super::universe::incident()).ask(&"ha1".parse().unwrap());
+    stage.with(|u| u.kv.put(&key, r#"{"version":1}"#));
+    stage.with(cut_off);
+    stage.wait(MINUTE);
+    let _reports = block_on(&stage.time, stage.process("ha2", None).run());
+    assert_eq!(stage.record().holder.map(|node| node.to_string()).as_deref(), Some("ha2"));
+    assert!(stage.with(|u| u.kv.get(&key)).is_none(), "the adoption has taken it away");
+}

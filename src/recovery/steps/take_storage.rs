@@ -80,14 +80,12 @@ pub async fn nobody_else_has_it(context: &mut Context<'_>) -> Result<(), Stop> {
         true => Ok(()),
         false => match look(context).await {
             Some(Answer::Ready { .. } | Answer::Taken { .. }) => earlier_holders_are_off(context).await,
-            // What is in the way is said where it is taken.
-            Some(
-                Answer::Refused { .. }
-                | Answer::Contradicted { .. }
-                | Answer::HostLives { .. }
-                | Answer::CannotTell { .. },
-            )
-            | None => Ok(()),
+            // Nothing is begun: what is in the way may be that an earlier holder has it, which may then still ask for it.
+            Some(Answer::Refused { detail }) => Err(refused(context, &detail)),
+            Some(Answer::CannotTell { why }) => Err(unknown(context, &why)),
+            Some(Answer::Contradicted { detail }) => Err(contradicted(context, &detail)),
+            Some(Answer::HostLives { detail }) => Err(host_lives(context, &detail)),
+            None => Ok(()),
         },
     }
 }
