@@ -12,7 +12,8 @@ use crate::names::{HaNodeName, IncidentId};
 /// What a recovery is given to begin, or to be gone on with: two runs of each HA node's sweep, a minute apart.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// After so long without a word in the journal, a guest's entry or a note a recovery stands still, whoever holds it. Above
+/// After so long without a word in the journal, a guest's entry or a note a recovery stands still, whoever holds it; while
+/// guests are under way, after this and `evacuation_deadline`, in which a guest that does not arrive is held. Above
 /// `fence_deadline` (1 min) and `storage_check_deadline`; a storage program that is given longer is named when it takes longer.
 const STANDSTILL: Duration = Duration::from_secs(5 * 60);
 
@@ -93,9 +94,13 @@ impl Cause {
 }
 
 /// All causes of one open incident; none for one that has ended, or that goes well. Wall clocks count here: what follows
-/// is a word to a person and nothing else.
-pub fn causes(facts: &Facts, now: Timestamp) -> Vec<Cause> {
+/// is a word to a person and nothing else. `evacuation_deadline` is the policy's.
+pub fn causes(facts: &Facts, now: Timestamp, evacuation_deadline: Duration) -> Vec<Cause> {
     let silent_for = elapsed(facts.last_word(), now);
+    let standstill = match facts.guests_under_way {
+        true => STANDSTILL + evacuation_deadline,
+        false => STANDSTILL,
+    };
     let holder = || facts.holder.clone();
     let mut causes = Vec::new();
     match &facts.state {
@@ -104,7 +109,7 @@ pub fn causes(facts: &Facts, now: Timestamp) -> Vec<Cause> {
         State::Active if !facts.notes.is_empty() => {
             causes.push(Cause::Waiting { reasons: by_reason(facts), next: commands(facts) })
         }
-        State::Active if facts.locked && silent_for >= STANDSTILL => {
+        State::Active if facts.locked && silent_for >= standstill => {
             causes.push(Cause::NoProgress { holder: holder(), since: facts.last_word() });
         }
         State::Active if !facts.locked && silent_for >= PATIENCE => causes.push(match facts.is_claimed {
@@ -172,6 +177,7 @@ mod tests {
             opened_at: at(0),
             written_at: at(0),
             guest_at: None,
+            guests_under_way: false,
             state,
             is_claimed: false,
             holder: None,
@@ -225,6 +231,13 @@ mod tests {
             ("is worked on", claimed(true), standstill - 1, vec![]),
             ("stands still under its holder", claimed(true), standstill, vec!["no progress"]),
             ("a guest's entry is a word", Facts { guest_at: Some(at(200)), ..claimed(true) }, 499, vec![]),
+            ("a guest is under way", Facts { guests_under_way: true, ..claimed(true) }, 300 + 899, vec![]),
+            (
+                "a guest is under way for longer than it may be",
+                Facts { guests_under_way: true, ..claimed(true) },
+                300 + 900,
+                vec!["no progress"],
+            ),
             ("its holder is between two runs", claimed(false), patience - 1, vec![]),
             ("its holder is gone", claimed(false), patience, vec!["nobody at work"]),
             ("held", facts(held()), 1, vec!["held"]),
@@ -246,7 +259,7 @@ mod tests {
                 vec!["held", "unreadable"],
             ),
         ] {
-            let found = causes(&facts, at(seconds));
+            let found = causes(&facts, at(seconds), Duration::from_secs(900));
             assert_eq!(found.iter().map(word).collect::<Vec<_>>(), expected, "{what}");
             let severity_at = |seconds| severity(&facts, &found, at(seconds), Duration::from_secs(600));
             let (early, late) = match found.is_empty() {

@@ -25,6 +25,8 @@ pub struct Facts {
     pub written_at: Timestamp,
     /// When a guest's entry last changed.
     pub guest_at: Option<Timestamp>,
+    /// Whether a guest is under way: nothing of it is written before it arrives, or its time is over.
+    pub guests_under_way: bool,
     /// Whether anybody may work on it.
     pub state: State,
     /// Whether an HA node ever took it.
@@ -57,9 +59,10 @@ impl Facts {
         let locked = tree.get(&keys.lock()).is_some_and(|entry| entry.session.is_some());
         let mut unreadable = Vec::new();
         let notes: Vec<WaitingNote> = readable(tree.below(&keys.preflights()), &mut unreadable);
-        let journal: Vec<JournalEntry> = readable(tree.below(&keys.journal()), &mut unreadable);
+        readable::<JournalEntry>(tree.below(&keys.journal()), &mut unreadable);
         let guests: Vec<GuestEntry> = readable(tree.below(&keys.guests()), &mut unreadable);
-        let entries = journal.len() + unreadable.iter().filter(|what| what.contains(&keys.journal())).count();
+        // Those that cannot be read are there too.
+        let entries = tree.below(&keys.journal()).count();
         if u64::try_from(entries).unwrap_or(u64::MAX) < record.head {
             unreadable.push(format!("{}: {entries} of {} entries are there", keys.journal(), record.head));
         }
@@ -69,6 +72,7 @@ impl Facts {
             opened_at: record.opened_at,
             written_at: record.changed_at.max(record.opened_at),
             guest_at: guests.iter().map(|guest| guest.at).max(),
+            guests_under_way: guests.iter().any(|guest| !guest.state.is_final()),
             state: record.status.state.clone(),
             is_claimed: record.status.phase > Phase::Open,
             holder: record.holder.clone(),

@@ -131,8 +131,8 @@ async fn show(id: &IncidentId, store: &dyn Store) -> Result<Answer, OperatorErro
     let read = Snapshot::read(store, &format!("incident {id}"), &below).await.map_err(tree(&doing))?;
     // The journal is read later than the record: take the record that goes with it.
     let record = read.record(&keys::incident(id).incident()).map_err(tree(&doing))?.unwrap_or(record);
-    let after = Policy::of(&cluster.snapshot).unwrap_or_default().attention_after;
-    let view = IncidentView::of(record, &read, after);
+    let policy = Policy::of(&cluster.snapshot).unwrap_or_default();
+    let view = IncidentView::of(record, &read, &policy);
     let code = code(!view.faults.is_empty(), view.summary.needs_a_person());
     Ok(Answer::new(view.text(), &view)?.with_code(code))
 }

@@ -1,7 +1,5 @@
 //! An incident as a person reads it: where it stands, what happened when, and every guest.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use super::cluster::Cluster;
@@ -61,19 +59,19 @@ impl IncidentLine {
         let key = keys.incident();
         let record: IncidentRecord =
             cluster.snapshot.record(&key)?.ok_or(TreeError::Missing { key: key.clone() })?;
-        let after = Policy::of(&cluster.snapshot).unwrap_or_default().attention_after;
+        let policy = Policy::of(&cluster.snapshot).unwrap_or_default();
         let facts = match record.status.is_over() {
             // Nothing of it waits; a long list of old ones is not read through.
             true => Facts::of(&record, &Snapshot::default()),
             false => Facts::read(store, &record).await?,
         };
-        Ok(Self::from(&record, &facts, after))
+        Ok(Self::from(&record, &facts, &policy))
     }
 
-    fn from(record: &IncidentRecord, facts: &Facts, attention_after: Duration) -> Self {
+    fn from(record: &IncidentRecord, facts: &Facts, policy: &Policy) -> Self {
         let now = jiff::Timestamp::now();
-        let causes = attention::causes(facts, now);
-        let severity = attention::severity(facts, &causes, now, attention_after);
+        let causes = attention::causes(facts, now, policy.evacuation_deadline);
+        let severity = attention::severity(facts, &causes, now, policy.attention_after);
         let mut next: Vec<String> = Vec::new();
         for command in causes.iter().flat_map(|cause| cause.row(&record.id, severity).next) {
             if !next.contains(&command) {
@@ -194,7 +192,7 @@ pub struct GuestView {
 
 impl IncidentView {
     /// Puts together what was read below the incident's folder.
-    pub fn of(record: IncidentRecord, tree: &Snapshot, attention_after: Duration) -> Self {
+    pub fn of(record: IncidentRecord, tree: &Snapshot, policy: &Policy) -> Self {
         let keys = keys::incident(&record.id);
         let mut faults = Vec::new();
         let evidence = look(&mut faults, tree.record(&keys.evidence())).flatten();
@@ -217,7 +215,7 @@ impl IncidentView {
         let gaps = journal_gap(&record, &journal);
         faults.extend(gaps.map(|why| TreeError::Malformed { key: keys.journal(), why }.into()));
         Self {
-            summary: IncidentLine::from(&record, &Facts::of(&record, tree), attention_after),
+            summary: IncidentLine::from(&record, &Facts::of(&record, tree), policy),
             phases: milestones(&record, evidence.as_ref(), &journal),
             incident: record,
             holder,

@@ -62,14 +62,14 @@ pub async fn standing(
     let mut wanted: Vec<String> = ids.iter().map(|id| keys::incident(id).incident()).collect();
     wanted.push(keys::POLICY.to_owned());
     let records = Snapshot::read(store, "the open incidents", &wanted).await.map_err(tree)?;
-    let after = Policy::of(&records).map_err(tree)?.attention_after;
+    let policy = Policy::of(&records).map_err(tree)?;
     let mut found = Vec::new();
     for id in ids {
         let record: Option<IncidentRecord> = records.record(&keys::incident(&id).incident()).ok().flatten();
         let Some(record) = record.filter(|record| !record.status.is_over()) else { continue };
         let facts = Facts::read(store, &record).await.map_err(tree)?;
-        let causes = causes(&facts, now);
-        let severity = severity(&facts, &causes, now, after);
+        let causes = causes(&facts, now, policy.evacuation_deadline);
+        let severity = severity(&facts, &causes, now, policy.attention_after);
         if severity > Severity::Fine {
             let rows = causes.iter().map(|cause| cause.row(&id, severity)).collect();
             found.push(Standing::of(id, severity, rows));
