@@ -284,7 +284,9 @@ async fn a_host_whose_nova_name_is_in_doubt_is_unprotected_and_asks_for_a_person
     assert!(doubts(0).await.is_empty() && doubts(1).await.is_empty());
     let published = keys::host(&"node1".parse().unwrap()).runtime_config();
     site.put(&published, r#"{"version":1,"nova_host":"node2","hw_model":"Acme","of_a_newer_build":7}"#).await;
-    assert_eq!(doubts(0).await, ["it publishes that Nova calls it node2, and it is bound to node1"]);
+    assert!(
+        doubts(0).await[0].starts_with("it publishes that Nova calls it node2, and it is bound to node1")
+    );
     assert!(doubts(1).await.is_empty(), "a claim binds nobody");
     let text = site.run(&["status"]).await.out;
     assert!(text.contains("nova-ha host add node1 --replace --nova-host NAME"), "{text}");
@@ -302,8 +304,8 @@ async fn a_host_whose_nova_name_is_in_doubt_is_unprotected_and_asks_for_a_person
     // Two bindings, written by hand.
     let names = keys::host(&"node1".parse().unwrap()).names();
     site.put(&names, r#"{"version":1,"nova_host":"NODE2"}"#).await;
-    assert_eq!(doubts(0).await, ["bound to Nova host NODE2, as host node2"]);
-    assert_eq!(doubts(1).await, ["bound to Nova host node2, as host node1"]);
+    assert!(doubts(0).await[0].starts_with("bound to Nova host NODE2, as host node2"));
+    assert!(doubts(1).await[0].starts_with("bound to Nova host node2, as host node1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -112,3 +112,23 @@ async fn whatever_waits_or_stands_still_is_a_warning_and_after_a_while_critical(
     held.say("BAD DATA: ");
     assert_eq!(held.swept, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_nova_name_is_in_doubt_is_a_warning_before_it_dies() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "node1"]).await.ok();
+    site.run(&["host", "add", "c1", "--agent", "none"]).await.ok();
+    site.put(
+        &keys::host(&"c1".parse().unwrap()).runtime_config(),
+        r#"{"version":1,"nova_host":"c1.example.org"}"#,
+    )
+    .await;
+    let said = both(&site).await;
+    said.say("it publishes that Nova calls it c1.example.org, and it is bound to c1");
+    said.say("nova-ha host add c1 --replace --nova-host NAME");
+    assert_eq!(said.swept, 1, "{}", said.sweep);
+    site.run(&["host", "add", "c1", "--replace", "--nova-host", "c1.example.org"]).await.ok();
+    let said = both(&site).await;
+    assert!(!said.sweep.contains("bound to") && !said.status.contains("bound to"), "{}", said.sweep);
+}

@@ -17,7 +17,6 @@ use crate::names::{HaNodeName, HostName};
 use crate::policy::Policy;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::maintenance::Maintenance;
-use crate::tree::nova_names::{self, TreeMachine};
 use crate::tree::observer::ObserverRecord;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::storage::Storage;
@@ -111,7 +110,8 @@ impl HostView {
         };
         let no_fence = no_fence(tree, &keys, &mut view.faults);
         view.unprotected = view.why_unprotected(cluster, &keys, no_fence);
-        view.unprotected.extend(name_in_doubt(cluster, host, &mut view.faults));
+        let doubts = look(&mut view.faults, cluster.nova_names.doubts(tree, host));
+        view.unprotected.extend(doubts.into_iter().flatten().map(Unprotected::NovaName));
         view.look_who_watches(cluster, watching, &keys);
         let next = view.unprotected.iter().flat_map(|why| why.next(host));
         view.next.splice(0..0, next);
@@ -188,23 +188,6 @@ impl HostView {
         }
         text + &faults_text(&self.faults)
     }
-}
-
-/// Why it is in doubt which Nova host it is: such a host is not recovered.
-fn name_in_doubt(cluster: &Cluster, host: &HostName, faults: &mut Vec<Fault>) -> Vec<Unprotected> {
-    let tree = &cluster.snapshot;
-    let machine = TreeMachine::Host(host.clone());
-    let Some(bound) = look(faults, nova_names::bound(tree, &machine)) else { return Vec::new() };
-    let published = look(faults, nova_names::published_otherwise(tree, host)).flatten();
-    let twins = cluster.nova_names.others(&machine, &bound);
-    let mut doubts = Vec::new();
-    if let Some(published) = published {
-        doubts.push(Unprotected::NovaNamePublished { bound: bound.clone(), published });
-    }
-    if !twins.is_empty() {
-        doubts.push(Unprotected::NovaHostOfOthers { bound, twins });
-    }
-    doubts
 }
 
 /// Why nobody could power it off; a key that cannot be understood is a fault of its own.

@@ -265,21 +265,21 @@ async fn may_return(
     Ok(standing)
 }
 
-/// What Nova calls a machine: as the recovery has it. A host that publishes another name is not given back: whose
-/// service would be enabled is not known.
+/// What Nova calls a machine: as the recovery has it. A host of which that is in doubt is not given back: whose service
+/// would be enabled is not known.
 fn nova_name(cluster: &Cluster, machine: &TreeMachine, doing: &str) -> Result<NovaHost, OperatorError> {
-    let bound = nova_names::bound(&cluster.snapshot, machine).map_err(tree(doing))?;
-    if let TreeMachine::Host(host) = machine
-        && let Some(published) =
-            nova_names::published_otherwise(&cluster.snapshot, host).map_err(tree(doing))?
-    {
-        return Err(OperatorError::NotNow {
-            name: host.to_string(),
-            doing: "rejoined",
-            why: format!("it publishes that Nova calls it {published}, and it is bound to {bound}"),
-            next: Some(format!("nova-ha host add {host} --replace --nova-host NAME   (the right one)")),
-        });
+    if let TreeMachine::Host(host) = machine {
+        let doubts = cluster.nova_names.doubts(&cluster.snapshot, host).map_err(tree(doing))?;
+        if let Some(doubt) = doubts.first() {
+            return Err(OperatorError::NotNow {
+                name: host.to_string(),
+                doing: "rejoined",
+                why: doubt.text(),
+                next: Some(doubt.next(host)),
+            });
+        }
     }
+    let bound = nova_names::bound(&cluster.snapshot, machine).map_err(tree(doing))?;
     let malformed = |why| TreeError::Malformed { key: machine.keys().names(), why: chain(&why) };
     bound.parse().map_err(malformed).map_err(tree(doing))
 }

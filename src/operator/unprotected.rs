@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::incident::IncidentRecord;
 use crate::names::{HostName, IncidentId};
-use crate::tree::nova_names::TreeMachine;
+use crate::tree::nova_names::Doubt;
 use crate::watched::Sight;
 
 /// One reason.
@@ -26,20 +26,8 @@ pub enum Unprotected {
     NoSsh,
     /// Nobody could power it off: what is missing.
     NoFence(String),
-    /// It publishes that Nova calls it something else than what it is bound to.
-    NovaNamePublished {
-        /// By an operator's word, or its own name.
-        bound: String,
-        /// By its own word.
-        published: String,
-    },
-    /// Other machines are bound to the same Nova host.
-    NovaHostOfOthers {
-        /// The Nova host.
-        bound: String,
-        /// The others.
-        twins: Vec<TreeMachine>,
-    },
+    /// Which of Nova's hosts it is, is in doubt.
+    NovaName(Doubt),
     /// Too few HA nodes see it.
     Unseen(Sight),
 }
@@ -67,13 +55,7 @@ impl Unprotected {
             Unprotected::Flagged => "flagged from an earlier failure".into(),
             Unprotected::NoSsh => "no SSH access to probe it with".into(),
             Unprotected::NoFence(what) => format!("no way to power it off ({what})"),
-            Unprotected::NovaNamePublished { bound, published } => {
-                format!("it publishes that Nova calls it {published}, and it is bound to {bound}")
-            }
-            Unprotected::NovaHostOfOthers { bound, twins } => {
-                let twins: Vec<String> = twins.iter().map(ToString::to_string).collect();
-                format!("bound to Nova host {bound}, as {}", twins.join(", "))
-            }
+            Unprotected::NovaName(doubt) => doubt.text(),
             Unprotected::Unseen(sight) => sight.text(),
         }
     }
@@ -101,9 +83,7 @@ impl Unprotected {
                     "nova-ha host add {host} --replace --bmc-ip IP --bmc-user NAME --bmc-password-file FILE"
                 )
             }
-            Unprotected::NovaNamePublished { .. } | Unprotected::NovaHostOfOthers { .. } => format!(
-                "nova-ha host add {host} --replace --nova-host NAME   (the right one: openstack compute service list)"
-            ),
+            Unprotected::NovaName(doubt) => doubt.next(host),
             Unprotected::Unseen(sight) => return sight.next(),
         };
         vec![one]
@@ -120,8 +100,7 @@ impl Unprotected {
             | Unprotected::Flagged
             | Unprotected::NoSsh
             | Unprotected::NoFence(_)
-            | Unprotected::NovaNamePublished { .. }
-            | Unprotected::NovaHostOfOthers { .. }
+            | Unprotected::NovaName(_)
             | Unprotected::Unseen(_) => true,
         }
     }

@@ -48,8 +48,6 @@ pub struct Case {
     pub expected: Identity,
     /// What Nova calls the host, by an operator's word or its own name.
     pub nova_host: NovaHost,
-    /// What the host published that Nova calls it, where that is something else.
-    pub published_otherwise: Option<String>,
     /// Where this HA node sends guests.
     pub targets: Targets,
     /// What Nova calls this HA node.
@@ -139,7 +137,6 @@ async fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Resu
     };
     let nova_host = nova_names::bound(&snapshot, &TreeMachine::Host(id.host().clone())).map_err(tree)?;
     let own_nova_host = nova_names::bound(&snapshot, &TreeMachine::HaNode(world.me.clone())).map_err(tree)?;
-    let published_otherwise = nova_names::published_otherwise(&snapshot, id.host()).map_err(tree)?;
     let key_lines = if ssh.host_keys.is_empty() { &runtime.ssh_host_keys } else { &ssh.host_keys };
     let pins = PinnedKey::parse_all(key_lines)
         .map_err(|why| tree(TreeError::Malformed { key: host.ssh_field("host_key"), why: chain(&why) }))?;
@@ -155,7 +152,6 @@ async fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Resu
         os_cloud: snapshot.text(&own.os_cloud()).map_err(tree)?,
         nova_host: nova_name(&nova_host, &host.names())?,
         own_nova_host: nova_name(&own_nova_host, &own.names())?,
-        published_otherwise,
         policy,
         record,
         ssh,
@@ -280,9 +276,7 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         word_refused,
         storage: case.storage.clone(),
         own_nova_host: case.own_nova_host.clone(),
-        published_otherwise: case.published_otherwise.clone(),
-        twins: names.others(&TreeMachine::Host(case.id.host().clone()), case.nova_host.as_str()),
-        nova_host: case.nova_host.clone(),
+        name_doubts: names.doubts(&case.tree, case.id.host()).map_err(tree)?,
         attach_only: case.policy.attach_only,
         capacity_blocks: case.policy.capacity_blocks,
         storage_says: strategy::check(world, case, &Progress::of(case), &guests).await,

@@ -13,7 +13,7 @@ use crate::names::{HaNodeName, IncidentId};
 use crate::nova::ownership;
 use crate::nova::{ComputeService, Migration, NovaHost, Room, Server, ServiceState, ServiceStatus};
 use crate::tree::formats::Kind;
-use crate::tree::nova_names::TreeMachine;
+use crate::tree::nova_names::Doubt;
 use crate::tree::record::Record;
 use crate::tree::storage::{Storage, Strategy};
 
@@ -116,12 +116,8 @@ pub struct Facts {
     pub nova_user_unknown: Option<String>,
     /// What Nova calls this HA node.
     pub own_nova_host: NovaHost,
-    /// Whose guests would be evacuated, by an operator's word or the host's own name.
-    pub nova_host: NovaHost,
-    /// What the host published that Nova calls it, where that is another name.
-    pub published_otherwise: Option<String>,
-    /// Other machines that are bound to the same Nova host.
-    pub twins: Vec<TreeMachine>,
+    /// Why it is in doubt which of Nova's hosts the host is.
+    pub name_doubts: Vec<Doubt>,
     /// `policy.attach_only`.
     pub attach_only: bool,
     /// `policy.capacity_blocks`.
@@ -281,28 +277,9 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
 
 /// The guests of a Nova host are evacuated because a machine is off: which Nova host that machine is may not be in doubt.
 fn name_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
-    let (host, nova_host) = (facts.id.host(), &facts.nova_host);
-    if let Some(published) = &facts.published_otherwise {
-        block(
-            format!(
-                "{host} has published that Nova calls it {published}; it is bound to {nova_host}, and a host's own \
-                 word does not decide whose guests are evacuated"
-            ),
-            format!(
-                "nova-ha host add {host} --replace --nova-host NAME   (the right one of the two; where that is \
-                 {nova_host}: with --forget-published-nova-host)"
-            ),
-        );
-    }
-    if !facts.twins.is_empty() {
-        let twins: Vec<String> = facts.twins.iter().map(ToString::to_string).collect();
-        block(
-            format!("Nova host {nova_host} is bound to {host} and to {}", twins.join(", ")),
-            format!(
-                "nova-ha host add {host} --replace --nova-host NAME   (openstack compute service list; each Nova \
-                 host is one machine)"
-            ),
-        );
+    let host = facts.id.host();
+    for doubt in &facts.name_doubts {
+        block(format!("{host}: {}", doubt.text()), doubt.next(host));
     }
 }
 

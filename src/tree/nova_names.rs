@@ -62,13 +62,59 @@ pub fn bound(snapshot: &Snapshot, machine: &TreeMachine) -> Result<String, TreeE
 ///
 /// # Errors
 /// Its runtime info, or `config/names`, cannot be understood.
-pub fn published_otherwise(snapshot: &Snapshot, host: &HostName) -> Result<Option<String>, TreeError> {
+fn published_otherwise(snapshot: &Snapshot, host: &HostName) -> Result<Option<String>, TreeError> {
     let bound = bound(snapshot, &TreeMachine::Host(host.clone()))?;
     let published = match snapshot.get(&keys::host(host).runtime_config()) {
         Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value)?.nova_host,
         None => None,
     };
     Ok(published.filter(|published| *published != bound))
+}
+
+/// Why it is in doubt which of Nova's hosts a host is. Such a host is not recovered, nor given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// It has published another name than it is bound to.
+    Published {
+        /// By an operator's word, or its own name.
+        bound: String,
+        /// By its own word.
+        published: String,
+    },
+    /// Other machines are bound to the same Nova host.
+    Shared {
+        /// The Nova host.
+        bound: String,
+        /// The others.
+        others: Vec<TreeMachine>,
+    },
+}
+
+impl Doubt {
+    /// For people: a predicate, after the host's name and a colon.
+    pub fn text(&self) -> String {
+        match self {
+            Doubt::Published { bound, published } => format!(
+                "it publishes that Nova calls it {published}, and it is bound to {bound}; a host's own word does not \
+                 decide whose guests are evacuated"
+            ),
+            Doubt::Shared { bound, others } => {
+                let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+                format!("bound to Nova host {bound}, as {}; each Nova host is one machine", others.join(", "))
+            }
+        }
+    }
+
+    /// The operator's next command.
+    pub fn next(&self, host: &HostName) -> String {
+        let bind = format!("nova-ha host add {host} --replace --nova-host NAME");
+        match self {
+            Doubt::Published { bound, .. } => {
+                format!("{bind}   (the right one; if that is {bound}: with --forget-published-nova-host)")
+            }
+            Doubt::Shared { .. } => format!("{bind}   (openstack compute service list)"),
+        }
+    }
 }
 
 /// What all machines of the tree are bound to.
@@ -112,6 +158,20 @@ impl NovaNames {
         let same =
             |(other, name): &&(TreeMachine, String)| other != machine && name.eq_ignore_ascii_case(nova_host);
         self.bound.iter().filter(same).map(|(other, _)| other.clone()).collect()
+    }
+
+    /// All doubts about one host.
+    ///
+    /// # Errors
+    /// Its runtime info, or `config/names`, cannot be understood.
+    pub fn doubts(&self, snapshot: &Snapshot, host: &HostName) -> Result<Vec<Doubt>, TreeError> {
+        let machine = TreeMachine::Host(host.clone());
+        let bound = bound(snapshot, &machine)?;
+        let published = published_otherwise(snapshot, host)?;
+        let others = self.others(&machine, &bound);
+        let shared = (!others.is_empty()).then(|| Doubt::Shared { bound: bound.clone(), others });
+        let published = published.map(|published| Doubt::Published { bound, published });
+        Ok(published.into_iter().chain(shared).collect())
     }
 }
 

@@ -233,7 +233,7 @@ fn two_machines_that_are_bound_to_one_nova_host_are_recovered_by_nobody() {
         let stage = Stage::with_dead_host();
         stage.with(|u| u.kv.put(&other.names(), r#"{"version":1,"nova_host":"Compute1"}"#));
         let text = stage.recover("ha1").remove(0).text;
-        assert!(text.contains("Nova host compute1 is bound to compute1 and to"), "{text}");
+        assert!(text.contains("compute1: bound to Nova host compute1, as"), "{text}");
         assert!(stage.with(|u| u.effects.is_empty()), "nobody is shot for it");
     }
 }

@@ -6,13 +6,18 @@
 
 pub mod args;
 pub mod cooldown;
+pub mod error;
 pub mod hint;
+mod lines;
 pub mod open;
 pub mod order;
 pub mod report;
+pub mod request;
 pub mod run;
 pub mod standing;
 pub mod sweep;
 
 pub use args::Args;
-pub use run::{MarkError, Request, run};
+pub use error::MarkError;
+pub use request::Request;
+pub use run::run;

@@ -20,6 +20,8 @@ pub enum Result {
     Unreadable,
     /// It was not judged, as nobody suspects it; and not all HA nodes see it.
     Unwatched,
+    /// It was not judged, as nobody suspects it; and it would not be recovered.
+    Unprotected,
 }
 
 /// One host's line.
@@ -48,7 +50,7 @@ impl Line {
             Result::No => format!("{}: no, {}", self.host, self.because),
             Result::Answers => format!("{}: NOT ordered, it may live: {}", self.host, self.because),
             Result::Unreadable => format!("{}: ERROR {}", self.host, self.because),
-            Result::Unwatched => format!("{}: {}", self.host, self.because),
+            Result::Unwatched | Result::Unprotected => format!("{}: {}", self.host, self.because),
         }
     }
 }

@@ -4,85 +4,27 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::cooldown;
-use super::open::{AddOrderError, Ground, Opened, add_order, open, verdict_line};
+use super::error::MarkError;
+use super::lines::{
+    answers_line, incident_of, is_unprotected, marked_line, next_of, no_line, unreadable, worth_a_line,
+};
+use super::open::{Ground, Opened, add_order, open, verdict_line};
 use super::order::{Asked, Given, Ordered, consider};
 use super::report::{Line, Result as LineResult};
+use super::request::Request;
 use crate::chain::chain;
 use crate::clock::BootInstant;
-use crate::evidence::{About, EvidenceError, Seen, Witness, look};
+use crate::evidence::{About, Seen, Witness, look};
 use crate::judge::decision::{Decision, No, decide_with};
 use crate::judge::guard::{Belief, Guards, guards};
-use crate::judge::scene::Subject;
 use crate::judge::verdict::CannotTell;
 use crate::keys;
 use crate::monitor::{leaderless, readers};
-use crate::names::{HaNodeName, HostName, IncidentId};
-use crate::store::StoreError;
+use crate::names::{HaNodeName, HostName};
 use crate::tree::cooldown::Cause;
 use crate::tree::formats::Kind;
 use crate::tree::machine::consul_node;
-use crate::tree::namesake::{Namesake, OwnName, own_name};
-
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// Hosts named by hand; empty for a watch or a sweep.
-    pub hosts: Vec<HostName>,
-    /// A person's own order for the named hosts.
-    pub order: Option<Asked>,
-    /// Look at every host: what is unprotected is said, and a `failed` written by hand gets its
-    /// incident.
-    pub sweep: bool,
-    /// Name of this machine, for the record.
-    pub machine: String,
-}
-
-/// Why a run could not judge.
-#[derive(Debug, thiserror::Error)]
-pub enum MarkError {
-    /// There is no evidence.
-    #[error("cannot judge: there is no evidence")]
-    Evidence {
-        /// The cause.
-        source: EvidenceError,
-    },
-    /// The marking transaction did not get through.
-    #[error("cannot open the incident of {host}")]
-    Open {
-        /// Which host.
-        host: HostName,
-        /// The cause.
-        source: StoreError,
-    },
-    /// This machine is not the HA node by whose name it judges.
-    #[error("nothing was judged")]
-    Namesake {
-        /// How it was seen.
-        #[source]
-        namesake: Namesake,
-    },
-    /// An order could not be recorded.
-    #[error("cannot record the order for {host}")]
-    Order {
-        /// Which host.
-        host: HostName,
-        /// The cause.
-        source: super::open::AddOrderError,
-    },
-}
-
-impl MarkError {
-    /// The operator's next command, where there is one.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            MarkError::Evidence { source } => source.hint(),
-            MarkError::Namesake { namesake } => Some(namesake.hint()),
-            MarkError::Open { source, .. }
-            | MarkError::Order { source: AddOrderError::Write { source }, .. } => Some(source.hint()),
-            MarkError::Order { source: AddOrderError::Read { source }, .. } => source.hint(),
-        }
-    }
-}
+use crate::tree::namesake::{OwnName, own_name};
 
 /// Refuses to judge by an HA node's name where that HA node is not. A machine that is no HA node judges by its own name.
 async fn this_is_no_twin(witness: &Witness<'_>, seen: &Seen) -> Result<(), MarkError> {
@@ -372,155 +314,5 @@ async fn by_order(
                 Opened::Moved(_) => None,
             })
         }
-    }
-}
-
-/// It answers, and the person did not say that it is to be fenced all the same.
-fn answers_line(host: &HostName, by: &str, what: &str) -> Line {
-    let next = format!("nova-ha-mark-failed {host} --by {by} --yes {host} --although-it-answers");
-    Line { result: LineResult::Answers, next: Some(next), ..no_line(host, None, what.to_owned(), true) }
-}
-
-/// A watch or a sweep is silent on hosts that are simply well; a host that was asked about always
-/// gets its line.
-fn worth_a_line(no: &No, request: &Request) -> bool {
-    if !request.hosts.is_empty() {
-        return true;
-    }
-    match no {
-        No::Alive(_) | No::NotConfigured => false,
-        No::CannotTell(_) => no.needs_attention() || !request.sweep,
-        No::EpochSpent(_)
-        | No::OpenIncident(_)
-        | No::NotReset { .. }
-        | No::Maintenance(_)
-        | No::Cooldown { .. }
-        | No::Storm(_)
-        | No::NoAnchor(_)
-        | No::Second(_)
-        | No::Day { .. } => true,
-    }
-}
-
-/// Its agent left or was reaped: whatever the observers see, it cannot be judged dead.
-fn is_unprotected(subject: &Subject) -> bool {
-    subject.has_agent && subject.serf.is_none()
-}
-
-fn incident_of(no: &No) -> Option<IncidentId> {
-    match no {
-        No::OpenIncident(id) | No::EpochSpent(id) => Some(id.clone()),
-        No::NotConfigured
-        | No::NotReset { .. }
-        | No::Maintenance(_)
-        | No::Alive(_)
-        | No::CannotTell(_)
-        | No::Cooldown { .. }
-        | No::Storm(_)
-        | No::NoAnchor(_)
-        | No::Second(_)
-        | No::Day { .. } => None,
-    }
-}
-
-/// What a person does about a *no* that needs one.
-fn next_of(no: &No, host: &HostName) -> Option<String> {
-    match no {
-        No::NotConfigured => Some("nova-ha host list".into()),
-        No::NotReset { .. } => Some(format!("nova-ha reset {host} --by NAME")),
-        No::Cooldown { .. } => Some(format!("nova-ha cooldown show; {}", by_hand(host))),
-        No::Storm(_) | No::NoAnchor(_) | No::Second(_) | No::Day { .. } => Some(by_hand(host)),
-        // Nova may keep it disabled since: a reset alone would leave it so.
-        No::EpochSpent(_) => Some(format!("once it is repaired and booted: nova-ha rejoin {host} --by NAME")),
-        No::CannotTell(_) if no.needs_attention() => Some(format!("nova-ha host show {host}")),
-        No::CannotTell(_) | No::OpenIncident(_) | No::Maintenance(_) | No::Alive(_) => None,
-    }
-}
-
-fn by_hand(host: &HostName) -> String {
-    format!("if you have looked and it is dead: nova-ha-mark-failed {host} --by NAME")
-}
-
-fn no_line(host: &HostName, incident: Option<IncidentId>, because: String, attention: bool) -> Line {
-    Line { host: host.clone(), result: LineResult::No, incident, because, attention, next: None }
-}
-
-fn marked_line(host: &HostName, id: IncidentId, because: String) -> Line {
-    Line {
-        host: host.clone(),
-        result: LineResult::Marked,
-        incident: Some(id),
-        because,
-        attention: true,
-        next: None,
-    }
-}
-
-fn unreadable(host: &HostName, error: &EvidenceError) -> Line {
-    Line {
-        host: host.clone(),
-        result: LineResult::Unreadable,
-        incident: None,
-        because: chain(error),
-        attention: true,
-        next: error.hint(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::judge::limit::Storm;
-    use crate::judge::second::Second;
-
-    /// One of each: a new one does not compile before it is here.
-    fn all(id: &IncidentId) -> Vec<No> {
-        let storm =
-            Storm { domain: None, hosts: [id.host().clone()].into(), limit: 2, unreadable: Vec::new() };
-        let all = vec![
-            No::NotConfigured,
-            No::OpenIncident(id.clone()),
-            No::NotReset { failed: true, recovered: false },
-            No::EpochSpent(id.clone()),
-            No::Maintenance("disks".into()),
-            No::Alive("its serfHealth passes".into()),
-            No::CannotTell(CannotTell::Votes { have: 1, need: 2, absent: String::new() }),
-            No::CannotTell(CannotTell::AgentAbsent),
-            No::CannotTell(CannotTell::AgentAnswers { votes: 2 }),
-            No::CannotTell(CannotTell::LoneObserver("one of two".into())),
-            No::Cooldown { left: Duration::from_secs(5), cause: "a storm".into() },
-            No::Storm(storm),
-            No::NoAnchor("none".into()),
-            No::Second(Second::NoHealthyHost { counted: 2 }),
-            No::Day { marked: 4, limit: 4 },
-        ];
-        for no in &all {
-            match no {
-                No::NotConfigured | No::OpenIncident(_) | No::NotReset { .. } | No::EpochSpent(_) => {}
-                No::Maintenance(_) | No::Alive(_) | No::CannotTell(_) | No::Cooldown { .. } => {}
-                No::Storm(_) | No::NoAnchor(_) | No::Second(_) | No::Day { .. } => {}
-            }
-        }
-        all
-    }
-
-    #[test]
-    fn every_no_that_a_person_must_know_names_the_next_command() {
-        let id: IncidentId = "c1@0".parse().unwrap();
-        for no in all(&id) {
-            assert!(!no.text().is_empty(), "{no:?}");
-            if no.needs_attention() {
-                let next = next_of(&no, id.host()).unwrap_or_default();
-                assert!(next.contains("nova-ha"), "{no:?}: {next:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_text_of_a_cooldown_does_not_change_while_it_lasts() {
-        let text = |left| No::Cooldown { left: Duration::from_secs(left), cause: "a storm".into() }.text();
-        assert_eq!(text(899), text(1));
     }
 }

@@ -1,4 +1,5 @@
-//! What a sweep says beside its judgements: hosts that too few HA nodes see.
+//! What a sweep says beside its judgements: hosts that too few HA nodes see, and hosts that would not be recovered
+//! because it is in doubt which of Nova's hosts they are.
 //!
 //! A healthy probe writes nothing, so a host that nobody probes looks well in the tree; only the checks in Consul tell.
 //! Nothing is judged on what is read here.
@@ -13,6 +14,7 @@ use crate::names::{Epoch, HaNodeName, HostName};
 use crate::policy::Policy;
 use crate::store::{NodeHealth, SerfHealth, Store};
 use crate::tree::maintenance::Maintenance;
+use crate::tree::nova_names::{NovaNames, TreeMachine};
 use crate::tree::observer::ObserverRecord;
 use crate::tree::{Snapshot, TreeError, machine};
 use crate::watched::{Agent, Sight, Watch, Watcher};
@@ -26,6 +28,10 @@ pub async fn unwatched(store: &dyn Store, lines: &mut Vec<Line>) -> Result<(), E
     let watch = Watch::read(store, site.watchers()).await;
     for host in &site.hosts {
         if lines.iter().any(|line| line.host == *host) || site.is_let_alone(host) {
+            continue;
+        }
+        if let Some(line) = site.name_in_doubt(host) {
+            lines.push(line);
             continue;
         }
         let sight = watch.sight(host.as_str(), |node| site.is_failing(host, node));
@@ -54,6 +60,7 @@ struct Site {
     policy: Policy,
     hosts: BTreeSet<HostName>,
     ha_nodes: BTreeSet<HaNodeName>,
+    nova_names: NovaNames,
     health: Vec<NodeHealth>,
 }
 
@@ -72,7 +79,10 @@ impl Site {
             .iter()
             .filter_map(|key| keys::ha_node_of(key).filter(|node| *key == keys::ha_node(node).general()))
             .collect();
-        let of_host = |keys: MachineKeys| [keys.status(), keys.epoch(), keys.observers(), keys.maintenance()];
+        let of_host = |keys: MachineKeys| {
+            let own = [keys.names(), keys.runtime_config()];
+            [keys.status(), keys.epoch(), keys.observers(), keys.maintenance()].into_iter().chain(own)
+        };
         let prefixes: Vec<String> = hosts
             .iter()
             .flat_map(|host| of_host(keys::host(host)))
@@ -85,7 +95,24 @@ impl Site {
             .serf_health()
             .await
             .map_err(|source| EvidenceError::Store { what: "serfHealth of the nodes", source })?;
-        Ok(Self { tree, policy, hosts, ha_nodes, health })
+        let machines = hosts.iter().cloned().map(TreeMachine::Host);
+        let machines = machines.chain(ha_nodes.iter().cloned().map(TreeMachine::HaNode));
+        let nova_names = NovaNames::of(&tree, machines);
+        Ok(Self { tree, policy, hosts, ha_nodes, nova_names, health })
+    }
+
+    /// A host of which nobody knows whose guests are its own is not recovered: said before it dies. What of it cannot be
+    /// understood is told by `nova-ha status`, which reads it too.
+    fn name_in_doubt(&self, host: &HostName) -> Option<Line> {
+        let doubt = self.nova_names.doubts(&self.tree, host).ok()?.into_iter().next()?;
+        Some(Line {
+            host: host.clone(),
+            result: LineResult::Unprotected,
+            incident: None,
+            because: format!("UNPROTECTED: {}", doubt.text()),
+            attention: true,
+            next: Some(doubt.next(host)),
+        })
     }
 
     fn watchers(&self) -> Vec<Watcher> {

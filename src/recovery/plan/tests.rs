@@ -4,6 +4,7 @@ use super::*;
 use crate::nova::servers::Flavor;
 use crate::nova::servers::tests::guest as running;
 use crate::nova::{ServiceId, VmState};
+use crate::tree::nova_names::TreeMachine;
 
 fn service(host: &str) -> ComputeService {
     ComputeService {
@@ -76,9 +77,7 @@ fn good() -> Facts {
         storage_says: None,
         nova_user_unknown: None,
         own_nova_host: "ha1".parse().unwrap(),
-        nova_host: "compute1".parse().unwrap(),
-        published_otherwise: None,
-        twins: Vec::new(),
+        name_doubts: Vec::new(),
         attach_only: true,
         capacity_blocks: false,
         nova: Ok(NovaFacts {
@@ -128,20 +127,24 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
             });
         })
     };
+    let in_doubt = |doubt| Facts { name_doubts: vec![doubt], ..good() };
     let targets = |targets| with_nova(|nova| nova.targets = targets);
     let state = |state, forced_down| Some(ComputeService { state, forced_down, ..service("ha1") });
     for (name, facts, reason, next) in [
         ("itself", Facts { is_self: true, ..good() }, "nobody shoots itself", "nova-ha host show compute1"),
         (
             "a name that it published itself",
-            Facts { published_otherwise: Some("compute2".into()), ..good() },
-            "published that Nova calls it compute2; it is bound to compute1",
+            in_doubt(Doubt::Published { bound: "compute1".into(), published: "compute2".into() }),
+            "publishes that Nova calls it compute2, and it is bound to compute1",
             "nova-ha host add compute1 --replace --nova-host NAME",
         ),
         (
             "a Nova host of two machines",
-            Facts { twins: vec![TreeMachine::Host("compute2".parse().unwrap())], ..good() },
-            "Nova host compute1 is bound to compute1 and to host compute2",
+            in_doubt(Doubt::Shared {
+                bound: "compute1".into(),
+                others: vec![TreeMachine::Host("compute2".parse().unwrap())],
+            }),
+            "compute1: bound to Nova host compute1, as host compute2",
             "nova-ha host add compute1 --replace --nova-host NAME",
         ),
         ("no level at all", one(vec![]), "no fence level of compute1", "nova-ha confirm-off compute1"),
