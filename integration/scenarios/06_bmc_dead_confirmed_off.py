@@ -7,7 +7,8 @@ connections, is not evacuated on a word that was given before anybody knew of th
 from novalab import expect, wait
 
 TIME_LIMIT = 420
-SHAPE = {"policy": {"storm_limit": "3"}}
+# Of three hosts the second that fails within the hour would be left to a person.
+SHAPE = {"hosts": 4}
 
 
 def run(lab):

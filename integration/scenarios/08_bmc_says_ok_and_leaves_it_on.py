@@ -3,7 +3,6 @@
 from novalab import wait
 
 MAY_BE_SHOT = ["compute1"]
-SHAPE = {"policy": {"fence_deadline": "8s"}}
 
 
 def run(lab):
