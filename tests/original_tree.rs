@@ -8,9 +8,17 @@
     reason = "helpers of tests may panic too"
 )]
 
+mod cli_support;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+#[allow(dead_code, reason = "each test file uses its part")]
+#[path = "support/open_incident.rs"]
+mod open_incident;
+
 use base64::Engine;
+use cli_support::{Said, Site};
 use nova_ha::keys;
-use nova_ha::store::Entry;
+use nova_ha::store::{Entry, Op};
 use nova_ha::tree::Snapshot;
 use nova_ha::tree::machine::SshAccess;
 use nova_ha::tree::runtime_config::RuntimeConfig;
@@ -19,14 +27,62 @@ fn tree() -> Snapshot {
     let text = include_str!("data/original-1.1.15-tree.json");
     let exported: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
     assert_eq!(exported.len(), 38);
-    let mut snapshot = Snapshot::default();
-    snapshot.extend(exported.iter().zip(1..).map(|(entry, modify_index)| Entry {
+    let decode = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+    let entry = |(entry, modify_index): (&serde_json::Value, u64)| Entry {
         key: entry["key"].as_str().unwrap().to_owned(),
-        value: base64::engine::general_purpose::STANDARD.decode(entry["value"].as_str().unwrap()).unwrap(),
+        value: decode(entry["value"].as_str().unwrap()),
         modify_index,
         session: None,
-    }));
+    };
+    let mut snapshot = Snapshot::default();
+    snapshot.extend(exported.iter().zip(1..).map(entry));
     snapshot
+}
+
+/// A site of ours over the original's tree.
+async fn imported() -> Site {
+    let site = Site::start().await;
+    let entries: Vec<Op> =
+        tree().all().map(|entry| Op::Set(entry.key.clone(), entry.value.clone())).collect();
+    site.write(&entries).await;
+    site.run(&["init"]).await.ok();
+    site
+}
+
+/// All that a sweep says, and how it ends.
+async fn sweep(site: &Site) -> (String, i32) {
+    let run_dir = tempfile::tempdir().unwrap();
+    let mut sweep = assert_cmd::Command::cargo_bin("nova-ha-mark-failed").unwrap();
+    sweep
+        .env_clear()
+        .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", site.agent.port))
+        .env("NOVA_HA_RUN_DIR", run_dir.path())
+        .args(["--sweep", "--ha-node", "node1"]);
+    let output = tokio::task::spawn_blocking(move || sweep.output().unwrap()).await.unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
+}
+
+/// The commands that hints name about these machines, each once, ready to be run by ann.
+fn commands(said: &str, about: &[&str]) -> Vec<Vec<String>> {
+    let mut found: Vec<Vec<String>> = Vec::new();
+    for hint in said.lines().filter_map(|line| line.trim().strip_prefix("next: ")) {
+        let Some(at) = hint.find("nova-ha ") else { continue };
+        let command = hint[at..].split("   ").next().unwrap();
+        let mut words: Vec<String> =
+            command.split_whitespace().skip(1).map(|word| word.replace("NAME", "ann")).collect();
+        let Some(name) = words.iter().find(|word| about.contains(&word.as_str())).cloned() else { continue };
+        if matches!(words[0].as_str(), "reset" | "ha-node") && !words.contains(&"add".to_owned()) {
+            words.extend(["--yes".to_owned(), name]);
+            if !found.contains(&words) {
+                found.push(words);
+            }
+        }
+    }
+    found
+}
+
+async fn type_it(site: &Site, words: &[String]) -> Said {
+    site.run(&words.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
 #[test]
@@ -76,4 +132,82 @@ fn one_host_is_not_its_namesake() {
     let tree = tree();
     let keys = keys::host(&"compute1".parse().unwrap());
     assert_eq!(tree.below(&keys.all()).count(), 0, "compute10 and compute1.example.org are others");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_hint_about_what_the_original_left_names_a_command_that_works() {
+    let site = imported().await;
+    let (in_use, recovered) = (
+        "HA node ha1 is in use, and for no incident of ours",
+        "status/recovered of compute1.example.org is True, and it has no incident of ours",
+    );
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let status = site.run(&["status"]).await.waits();
+    let (swept, code) = sweep(&site).await;
+    assert_eq!(code, 1, "{swept}");
+    for said in [&status.out, &swept] {
+        assert!(words(said).contains(in_use) && words(said).contains(recovered), "{said}");
+    }
+    let removed = site.run(&["ha-node", "remove", "ha1", "--yes", "ha1"]).await.refused("ha1 is in use");
+    let host = "compute1.example.org";
+    let reset = ["reset", host, "--by", "ann", "--maintenance", "--yes", host];
+    let early = site.run(&reset).await.refused("no incident of ours recovered it");
+
+    // Every place that reports it names a way out of it.
+    let about = ["ha1", host];
+    let free = ["ha-node", "free", "ha1", "--by", "ann", "--yes", "ha1"].map(String::from).to_vec();
+    for said in [&status.out, &swept, &removed.err, &early.err] {
+        assert!(commands(said, &about).contains(&free), "{said}");
+    }
+    // All of them are typed as they stand; what one refuses, its own hint leads on from.
+    let mut walk: Vec<Vec<String>> = [&status.out, &swept, &removed.err, &early.err]
+        .iter()
+        .flat_map(|said| commands(said, &about))
+        .collect();
+    let mut typed = 0;
+    while let Some(words) = walk.pop() {
+        typed += 1;
+        assert!(typed < 20, "the hints go round: {words:?}");
+        let said = type_it(&site, &words).await;
+        if said.code != 0 {
+            let on: Vec<_> = commands(&said.err, &about).into_iter().filter(|next| *next != words).collect();
+            assert!(!on.is_empty(), "{words:?} is refused without a way on: {}", said.err);
+            walk.extend(on);
+        }
+    }
+    let keys = keys::host(&host.parse().unwrap());
+    for key in [keys.failed(), keys.recovered(), keys::ha_node(&"ha1".parse().unwrap()).in_use()] {
+        assert_eq!(site.value(&key).await.as_deref(), Some("False"), "{key}");
+    }
+    let status = site.run(&["status"]).await;
+    assert!(!words(&status.out).contains("no incident of ours"), "{}", status.out);
+    site.run(&["ha-node", "remove", "ha1", "--yes", "ha1"]).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_incident_of_ours_keeps_in_use_is_freed_by_its_reset_only() {
+    let site = imported().await;
+    let id = open_incident::open(&site, "compute2@0").await;
+    let ha2 = keys::ha_node(&"ha2".parse().unwrap());
+    site.put(&ha2.in_use(), "True").await;
+    site.put(&ha2.in_use_by(), id.to_string()).await;
+    let free = ["ha-node", "free", "ha2", "--by", "ann", "--yes", "ha2"];
+    site.run(&free)
+        .await
+        .refused("it is in use for our incident compute2@0")
+        .next("nova-ha incident show compute2@0");
+    // `recovered` of an incident that nobody of ours has claimed.
+    site.put(&keys::host(id.host()).recovered(), "True").await;
+    let status = site.run(&["status"]).await;
+    let words = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("no HA node of ours has claimed compute2@0"), "{}", status.out);
+    site.run(&["incident", "hold", "compute2@0", "--reason", "look", "--by", "ann"]).await.ok();
+    site.run(&["incident", "abandon", "compute2@0", "--by", "ann", "--yes", "compute2"]).await.ok();
+    site.run(&free).await.refused("in use for our incident").next("nova-ha reset compute2 --by NAME");
+    site.run(&["host", "remove", "compute2", "--yes", "compute2"])
+        .await
+        .refused("HA node ha2 is in use for its incident compute2@0")
+        .next("nova-ha reset compute2 --maintenance --by NAME");
+    site.run(&["reset", "compute2", "--maintenance", "--by", "ann", "--yes", "compute2"]).await.ok();
+    assert_eq!(site.value(&ha2.in_use()).await.as_deref(), Some("False"));
 }

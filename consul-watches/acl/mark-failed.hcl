@@ -83,6 +83,12 @@ key "ha_cluster/ha_nodes/@ANY_HA_NODE@/config/maintenance" {
 key "ha_cluster/ha_nodes/@ANY_HA_NODE@/internal/epoch" {
   policy = "read"
 }
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/status/in_use" {
+  policy = "read"
+}
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/internal/in_use_by" {
+  policy = "read"
+}
 key "ha_cluster/ha_nodes/@ANY_HA_NODE@/internal/formats" {
   policy = "read"
 }

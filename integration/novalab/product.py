@@ -4,6 +4,7 @@ Everything goes through the product's own commands, as an administrator's would;
 (with ACLs on) is made here, as Consul's administrator makes them.
 """
 
+import base64
 import json
 import os
 import time
@@ -102,22 +103,38 @@ class Product:
         for machine in self.machines.values():
             # Each machine learns the host keys of those that were made after it.
             self._install_host_keys(machine)
+        if self.shape.imported:
+            for entry in json.loads((paths.REPO / self.shape.imported).read_text(encoding="utf-8")):
+                self.consul.put(entry["key"], base64.b64decode(entry["value"]).decode())
+        more = ["--replace"] if self.shape.imported else []
         self.admin("nova-ha", "init")
+        if self.shape.imported:
+            # They say which formats they read: until then everything is written for a build of before.
+            for machine in self.ha_nodes:
+                self.product(machine.name, "nova-ha-recover", check=True)
         for key, value in policy(self.shape).items():
             if value is not None:
                 self.admin("nova-ha", "policy", "set", key, value)
         for machine in self.hosts:
-            self.add_host(machine.name)
+            self.add_host(machine.name, *more)
         for machine in self.ha_nodes:
-            self.add_ha_node(machine.name)
+            self.add_ha_node(machine.name, *more)
         if self.shape.acl:
             self.make_tokens()
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(self.deploy, self.machines))
+            if self.shape.imported:
+                list(pool.map(self._forget_arrays, [machine.name for machine in self.hosts]))
             # Consul runs this check for the first time somewhere in its five minutes.
             list(pool.map(self.publish, [machine.name for machine in self.hosts]))
             if self.disks and self.shape.arrays and self.shape.storage == "md":
                 list(pool.map(lambda host: storage.start_by_the_guard(self, host.name), self.disks.hosts))
+
+    def _forget_arrays(self, name):
+        """A person's word that the arrays of the imported tree are on no disk of this host."""
+        published = json.loads(self.consul.get(f"ha_cluster/compute_nodes/{name}/internal/runtime_config") or "{}")
+        for array in published.get("md_arrays", {}):
+            self.product(name, "nova-ha-runtime-info", "--host", name, "--forget-array", array, check=True)
 
     def _install_host_keys(self, machine):
         for other in self.machines.values():

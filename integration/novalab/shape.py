@@ -33,6 +33,8 @@ class Shape:
     instances: str = "shared"
     # Whether the product is configured and its generated checks and watches run.
     product: bool = True
+    # A recorded tree, a path in this repository, that is in Consul before: its machines are changed, not added.
+    imported: object = None
     # Whether `up` waits until every observer has seen every machine healthy.
     observed: bool = True
     # How a host is fenced: ipmi, redfish or agent. Hosts that are not named: ipmi.

@@ -13,6 +13,7 @@ use nova_ha::consul::Consul;
 use nova_ha::evidence::{TcpAnchors, Witness};
 use nova_ha::exit;
 use nova_ha::incident::record::Order;
+use nova_ha::monitor::mark::ha_nodes::{HaNodeLine, ha_nodes};
 use nova_ha::monitor::mark::hint::{self, HintError};
 use nova_ha::monitor::mark::order::{Asked, SecondWord};
 use nova_ha::monitor::mark::report::{Line, Result as LineResult};
@@ -58,6 +59,8 @@ struct Said {
     lines: Vec<Line>,
     /// Open incidents that a person should look at; of a sweep.
     standing: Vec<Standing>,
+    /// HA nodes that a person should look at; of a sweep.
+    ha_nodes: Vec<HaNodeLine>,
 }
 
 fn judge(args: &Args, said: &mut Said) -> anyhow::Result<()> {
@@ -106,6 +109,7 @@ fn judge(args: &Args, said: &mut Said) -> anyhow::Result<()> {
             let evidence = |source| MarkError::Evidence { source };
             sweep::unwatched(&consul, lines).await.map_err(evidence)?;
             said.standing = standing(&consul, clock.wall(), lines).await.map_err(evidence)?;
+            said.ha_nodes = ha_nodes(&consul).await.map_err(evidence)?;
         }
         Ok::<(), MarkError>(())
     });
@@ -167,12 +171,13 @@ fn read_hint() -> anyhow::Result<()> {
 }
 
 fn print(args: &Args, said: &Said) -> u8 {
-    let Said { lines, standing } = said;
+    let Said { lines, standing, ha_nodes } = said;
     if args.json {
         let values = lines.iter().map(serde_json::to_value).chain(standing.iter().map(serde_json::to_value));
+        let values = values.chain(ha_nodes.iter().map(serde_json::to_value));
         let values: Vec<serde_json::Value> = values.filter_map(Result::ok).collect();
         say(&serde_json::to_string(&values).unwrap_or_default());
-    } else if lines.is_empty() && standing.is_empty() {
+    } else if lines.is_empty() && standing.is_empty() && ha_nodes.is_empty() {
         say("nobody is suspect: nothing to judge");
     } else {
         for line in lines {
@@ -181,14 +186,16 @@ fn print(args: &Args, said: &Said) -> u8 {
                 say(&format!("  next: {next}"));
             }
         }
-        for incident in standing {
-            say(&columns::line(&incident.text()));
-            for next in &incident.next {
+        let of_incidents = standing.iter().map(|incident| (incident.text(), &incident.next));
+        for (text, next) in of_incidents.chain(ha_nodes.iter().map(|node| (node.text(), &node.next))) {
+            say(&columns::line(&text));
+            for next in next {
                 say(&format!("  next: {next}"));
             }
         }
     }
-    let worst = standing.iter().map(|incident| incident.severity).max().unwrap_or(Severity::Fine);
+    let of_incidents = standing.iter().map(|incident| incident.severity);
+    let worst = of_incidents.chain(ha_nodes.iter().map(|node| node.severity)).max().unwrap_or(Severity::Fine);
     let attention = lines.iter().any(|line| line.attention) || worst == Severity::Warning;
     match (worst, attention, args.sweep) {
         // Only a sweep looks for these: its check is critical when nobody came for too long.

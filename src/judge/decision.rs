@@ -8,6 +8,7 @@ use super::scene::{Anchor, Scene};
 use super::second::{Second, believed};
 use super::verdict::{CannotTell, Proof, Verdict, judge};
 use crate::names::{HostName, IncidentId};
+use crate::tree::foreign::Foreign;
 
 /// Whether a host is to be marked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +26,10 @@ pub enum No {
     NotConfigured,
     /// Its incident is open.
     OpenIncident(IncidentId),
-    /// `failed` or `recovered` is already True: an administrator has not reset it.
-    NotReset {
-        /// `status/failed`.
-        failed: bool,
-        /// `status/recovered`.
-        recovered: bool,
-    },
+    /// `failed` is True, and nothing was opened for it yet: it was written by hand, or by the original.
+    FailedByKey,
+    /// `recovered` is True, and there is no incident of ours: whoever recovered it, we do not touch it.
+    Foreign(Foreign),
     /// This epoch's incident has ended; only a reset begins another epoch.
     EpochSpent(IncidentId),
     /// It is in maintenance.
@@ -71,7 +69,8 @@ impl No {
             No::NotConfigured
             // Until its reset nobody marks it, whatever happens to it.
             | No::EpochSpent(_)
-            | No::NotReset { .. }
+            | No::FailedByKey
+            | No::Foreign(_)
             | No::Cooldown { .. }
             | No::Storm(_)
             | No::NoAnchor(_)
@@ -91,9 +90,8 @@ impl No {
         match self {
             No::NotConfigured => "nobody configured this host".into(),
             No::OpenIncident(id) => format!("incident {id} is open"),
-            No::NotReset { failed, recovered } => {
-                format!("failed={failed} recovered={recovered} and no incident: reset it first")
-            }
+            No::FailedByKey => "status/failed is True and it has no incident: a sweep opens one".into(),
+            No::Foreign(flag) => flag.text(),
             No::EpochSpent(id) => format!("incident {id} has ended; reset the host to protect it again"),
             No::Maintenance(why) => format!("in maintenance ({why})"),
             No::Alive(why) => format!("alive: {why}"),
@@ -136,8 +134,11 @@ pub fn decide_with(scene: &Scene, guards: &Guards, host: &HostName) -> Decision 
     {
         return no(No::EpochSpent(ended.id.clone()));
     }
-    if subject.failed || subject.recovered {
-        return no(No::NotReset { failed: subject.failed, recovered: subject.recovered });
+    if subject.recovered {
+        return no(No::Foreign(Foreign::Recovered { host: host.clone() }));
+    }
+    if subject.failed {
+        return no(No::FailedByKey);
     }
     if let Some(why) = &subject.maintenance {
         return no(No::Maintenance(why.clone()));

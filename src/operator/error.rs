@@ -208,7 +208,7 @@ impl OperatorError {
             OperatorError::CaseClash { .. } => Some("nova-ha ha-node list".into()),
             OperatorError::OpenIncident { id, .. } => Some(format!("nova-ha incident show {id}")),
             OperatorError::InUse { by: Some(by), .. } => Some(format!("nova-ha incident show {by}")),
-            OperatorError::InUse { by: None, .. } => Some("nova-ha status".into()),
+            OperatorError::InUse { name, by: None } => Some(format!("nova-ha ha-node free {name} --by NAME")),
             OperatorError::HeldBack { source, .. } => Some(source.hint()),
             OperatorError::NotNow { next, .. } => next.clone(),
             OperatorError::Cloud { next, .. } => Some(next.clone()),

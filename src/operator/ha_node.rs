@@ -8,6 +8,7 @@ use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
+use super::free::{self, FreeArgs};
 use super::host::{Added, Published, RemoveArgs, add_machine};
 use super::machine_options::{MachineOptions, Setting, checked, word};
 use super::machine_view::{HaNodeView, MachineDetails, faults_text, ha_nodes_table};
@@ -31,6 +32,8 @@ pub enum HaNodeCommand {
         /// The HA node.
         name: String,
     },
+    /// Free an HA node that is in use for no incident of ours: the original, or a person, left it so.
+    Free(FreeArgs),
     /// Remove an HA node and all its keys.
     Remove(RemoveArgs),
 }
@@ -77,11 +80,12 @@ pub enum Storage {
 }
 
 /// Runs one of them.
-pub async fn run(command: HaNodeCommand, store: &dyn Store) -> Result<Answer, OperatorError> {
+pub(super) async fn run(command: HaNodeCommand, store: &dyn Store) -> Result<Answer, OperatorError> {
     match command {
         HaNodeCommand::Add(args) => add(*args, store).await,
         HaNodeCommand::List => list(store).await,
         HaNodeCommand::Show { name } => show(&name, store).await,
+        HaNodeCommand::Free(args) => free::run(args, store).await,
         HaNodeCommand::Remove(args) => remove(args, store).await,
     }
 }

@@ -12,7 +12,7 @@ use super::machine_options::{MachineOptions, Setting};
 use super::machine_view::{HostView, MachineDetails, faults_text, hosts_table};
 use super::watch::Watching;
 use crate::keys::{self, MachineKeys};
-use crate::names::HostName;
+use crate::names::{HostName, IncidentId};
 use crate::store::{Op, Store};
 use crate::tree::TreeError;
 use crate::tree::flag;
@@ -369,6 +369,20 @@ async fn remove(args: RemoveArgs, store: &dyn Store) -> Result<Answer, OperatorE
     let host = cluster.host(&args.name)?;
     if let Some(id) = cluster.open_incident(&host).map_err(tree(&doing))? {
         return Err(OperatorError::OpenIncident { host, id, doing: "removed" });
+    }
+    for node in &cluster.ha_nodes {
+        let held_for = cluster.snapshot.text(&keys::ha_node(node).in_use_by()).map_err(tree(&doing))?;
+        let of_it = held_for.filter(|id| id.parse().is_ok_and(|id: IncidentId| *id.host() == host));
+        if let Some(id) = of_it {
+            return Err(OperatorError::NotNow {
+                name: host.to_string(),
+                doing: "removed",
+                why: format!(
+                    "HA node {node} is in use for its incident {id}, and only its reset frees that one"
+                ),
+                next: Some(format!("nova-ha reset {host} --maintenance --by NAME")),
+            });
+        }
     }
     confirm(
         host.as_str(),

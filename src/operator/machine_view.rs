@@ -12,9 +12,11 @@ use crate::chain::chain;
 use crate::disks::owner_mark;
 use crate::disks::reservation_key::ReservationKey;
 use crate::fence::{ConfigError, FenceConfig};
+use crate::incident::Phase;
 use crate::keys::{self, MachineKeys};
-use crate::names::{HaNodeName, HostName};
+use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::policy::Policy;
+use crate::tree::foreign::Foreign;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::maintenance::Maintenance;
 use crate::tree::observer::ObserverRecord;
@@ -109,7 +111,7 @@ impl HostView {
             faults,
         };
         let no_fence = no_fence(tree, &keys, &mut view.faults);
-        view.unprotected = view.why_unprotected(cluster, &keys, no_fence);
+        view.unprotected = view.why_unprotected(cluster, host, no_fence);
         let doubts = look(&mut view.faults, cluster.nova_names.doubts(tree, host));
         view.unprotected.extend(doubts.into_iter().flatten().map(Unprotected::NovaName));
         view.look_who_watches(cluster, watching, &keys);
@@ -121,6 +123,22 @@ impl HostView {
     /// Whether something of it waits for a person.
     pub fn needs_a_person(&self) -> bool {
         self.watched.is_some() || self.unprotected.iter().any(Unprotected::needs_a_person)
+    }
+
+    /// What its flags mean, where they keep it from being recovered and no open incident of ours says so.
+    fn flag_in_the_way(&self, cluster: &Cluster, host: &HostName) -> Option<Unprotected> {
+        let (failed, recovered) = (self.failed == Some(true), self.recovered == Some(true));
+        let id = self.epoch.map(|epoch| IncidentId::new(host.clone(), Epoch(epoch)))?;
+        let last = cluster.last_incident(&self.name, self.epoch);
+        match (cluster.incidents.contains(&id), recovered) {
+            (false, true) => Some(Unprotected::Foreign(Foreign::Recovered { host: host.clone() })),
+            (true, true) if self.incident.is_some() => {
+                let is_unclaimed = last.is_some_and(|record| record.status.phase == Phase::Open);
+                is_unclaimed.then_some(Unprotected::Foreign(Foreign::RecoveredUnclaimed { incident: id }))
+            }
+            (_, _) => ((failed || recovered) && self.incident.is_none())
+                .then(|| Unprotected::flagged(last.as_ref())),
+        }
     }
 
     fn look_who_watches(&mut self, cluster: &Cluster, watching: &Watching, keys: &MachineKeys) {
@@ -138,25 +156,22 @@ impl HostView {
     fn why_unprotected(
         &self,
         cluster: &Cluster,
-        keys: &MachineKeys,
+        host: &HostName,
         no_fence: Option<String>,
     ) -> Vec<Unprotected> {
+        let keys = &keys::host(host);
         let tree = &cluster.snapshot;
         let has = |key: &str| tree.get(key).is_some_and(|entry| !entry.value.trim_ascii().is_empty());
-        let flagged = self.failed == Some(true) || self.recovered == Some(true);
         let applies = [
             (tree.get(&keys.general()).is_none(), Unprotected::NotAdded),
             (!self.faults.is_empty(), Unprotected::BadKey),
             (self.maintenance.as_ref().is_some_and(|m| m.on), Unprotected::InMaintenance),
             (self.consul_says == Some(ConsulSays::Absent), Unprotected::AgentAbsent),
-            (
-                flagged && self.incident.is_none(),
-                Unprotected::flagged(cluster.last_incident(&self.name, self.epoch).as_ref()),
-            ),
             (!has(&keys.ssh_field("user")), Unprotected::NoSsh),
         ];
         let mut why: Vec<Unprotected> =
             applies.into_iter().filter(|(applies, _)| *applies).map(|(_, why)| why).collect();
+        why.extend(self.flag_in_the_way(cluster, host));
         why.extend(no_fence.map(Unprotected::NoFence));
         why
     }

@@ -22,6 +22,7 @@ use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::store::{Op, Store};
 use crate::tree::TreeError;
 use crate::tree::flag;
+use crate::tree::foreign::Foreign;
 use crate::tree::maintenance::Maintenance;
 use crate::tree::observer::ObserverRecord;
 use crate::tree::record::{Record, bytes};
@@ -126,6 +127,9 @@ async fn allowed(
     if let (Some(refused), false) =
         (with_storage(&scene.host, &scene.with_storage, "reset"), args.storage_is_released)
     {
+        return Err(refused);
+    }
+    if let (Some(refused), false) = (scene.recovered_by_another(cluster), args.storage_is_released) {
         return Err(refused);
     }
     if args.maintenance || scene.maintenance.on {
@@ -253,6 +257,21 @@ impl Scene {
     fn incident(&self, cluster: &Cluster) -> Option<IncidentId> {
         let id = IncidentId::new(self.host.clone(), self.epoch);
         cluster.incidents.contains(&id).then_some(id)
+    }
+
+    /// Refuses what another's recovery, of the original or by hand, may still have on an HA node: which one that is nobody
+    /// wrote down.
+    fn recovered_by_another(&self, cluster: &Cluster) -> Option<OperatorError> {
+        let tree = &cluster.snapshot;
+        let in_use = |node: &HaNodeName| Foreign::in_use(tree, node).ok().flatten();
+        let flag = cluster.ha_nodes.iter().find_map(in_use);
+        let flag = flag.filter(|_| self.recovered && self.incident(cluster).is_none())?;
+        Some(OperatorError::NotNow {
+            name: self.host.to_string(),
+            doing: "reset",
+            why: format!("no incident of ours recovered it, and {}", flag.text()),
+            next: Some(format!("{}   (if that is about another host: --storage-is-released)", flag.next())),
+        })
     }
 
     fn was_fenced(&self, cluster: &Cluster) -> Result<bool, TreeError> {

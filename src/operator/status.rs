@@ -19,6 +19,7 @@ use crate::keys;
 use crate::names::HaNodeName;
 use crate::policy::Policy;
 use crate::store::Store;
+use crate::tree::foreign::Foreign;
 use crate::tree::storage::{Storage, Strategy};
 use crate::tree::{Snapshot, TreeError};
 
@@ -116,6 +117,7 @@ impl Status {
         warnings.extend(behind.iter().map(|behind| format!("{}; next: {}", behind.text(), behind.hint())));
         let nova = NovaSays::read(cluster).await;
         let mut remarks = watching.warnings();
+        remarks.extend(cluster.ha_nodes.iter().filter_map(|node| in_use_for_another(tree, node)));
         remarks.extend(nova.kept_out(cluster, &hosts));
         Self {
             is_warned,
@@ -230,6 +232,12 @@ fn warnings(catalog: &Catalog, quorum: Option<&Quorum>, cooldown: Option<&Cooldo
     }
     warnings.extend(cooldown.map(CooldownView::warning));
     warnings
+}
+
+/// An HA node that takes nothing, and for nothing of ours. A key that cannot be read is among its own faults.
+fn in_use_for_another(tree: &Snapshot, node: &HaNodeName) -> Option<Fault> {
+    let flag = Foreign::in_use(tree, node).ok().flatten()?;
+    Some(Fault { what: flag.text(), next: Some(flag.next()) })
 }
 
 /// An HA node that nobody could power off if it died with the arrays of a host: another one believes only a BMC that says

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::incident::IncidentRecord;
 use crate::names::{HostName, IncidentId};
+use crate::tree::foreign::Foreign;
 use crate::tree::nova_names::Doubt;
 use crate::watched::Sight;
 
@@ -22,6 +23,8 @@ pub enum Unprotected {
     OutOfService(IncidentId),
     /// It is flagged, and Nova was told nothing of it: an incident that was withdrawn, or a flag written by hand.
     Flagged,
+    /// It is flagged as recovered, and by no incident of ours.
+    Foreign(Foreign),
     /// Nobody could log in to it.
     NoSsh,
     /// Nobody could power it off: what is missing.
@@ -53,6 +56,7 @@ impl Unprotected {
             Unprotected::AgentAbsent => "its Consul agent left or never joined".into(),
             Unprotected::OutOfService(id) => format!("out of service since incident {id}"),
             Unprotected::Flagged => "flagged from an earlier failure".into(),
+            Unprotected::Foreign(flag) => flag.text(),
             Unprotected::NoSsh => "no SSH access to probe it with".into(),
             Unprotected::NoFence(what) => format!("no way to power it off ({what})"),
             Unprotected::NovaName(doubt) => doubt.text(),
@@ -75,6 +79,7 @@ impl Unprotected {
                 format!("once it is repaired and booted: nova-ha rejoin {host} --by NAME")
             }
             Unprotected::Flagged => format!("nova-ha reset {host} --by NAME"),
+            Unprotected::Foreign(flag) => flag.next(),
             Unprotected::NoSsh => {
                 format!("nova-ha host add {host} --replace --ssh-user NAME --ssh-private-key-file FILE")
             }
@@ -98,6 +103,7 @@ impl Unprotected {
             | Unprotected::AgentAbsent
             | Unprotected::OutOfService(_)
             | Unprotected::Flagged
+            | Unprotected::Foreign(_)
             | Unprotected::NoSsh
             | Unprotected::NoFence(_)
             | Unprotected::NovaName(_)

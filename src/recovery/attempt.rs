@@ -219,6 +219,10 @@ async fn hold(
         };
         match stop {
             Stop::HolderLives { lives } => return Err(Stop::HolderLives { lives }),
+            Stop::Foreign { flag } => {
+                claim::unlock(&context).await;
+                return Err(Stop::Foreign { flag });
+            }
             Stop::Waiting { reasons, next } => {
                 note::write(world, id, &reasons, &next).await;
                 tracing::warn!(incident = %id, host = %id.host(), "waiting: {}", reasons.join("; "));

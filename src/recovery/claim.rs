@@ -2,6 +2,7 @@
 
 use super::executor::Context;
 use super::facts::Case;
+use super::foreign::nobody_else_recovers_it;
 use super::journal::{AsTaken, Journal, cut, index_of, not_appended};
 use super::lease::Lease;
 use super::note;
@@ -16,6 +17,7 @@ use crate::incident::record::Holder;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
 use crate::store::{MAX_OPS, Op, Refusal, TxnOutcome};
+use crate::tree::foreign::Foreign;
 use crate::tree::record::{Record, bytes};
 use crate::tree::{Snapshot, flag};
 
@@ -110,17 +112,21 @@ pub async fn claim<'a>(
         let what = "somebody claimed it, or this HA node is in use".into();
         return Ok(Taken::No(vec![Refusal { key: host.status(), what }]));
     }
-    // Only a person writes them so. Nobody else's turn comes while it lasts: it is said aloud.
-    if !is_true(&host.failed())? || is_true(&host.recovered())? {
+    if is_true(&host.recovered())? {
+        return Err(Stop::Foreign { flag: Foreign::RecoveredUnclaimed { incident: case.id.clone() } });
+    }
+    // Only a person writes it so. Nobody else's turn comes while it lasts: it is said aloud.
+    if !is_true(&host.failed())? {
         return Err(Stop::waiting(
+            format!("{} is not True, as a claim needs it", host.failed()),
             format!(
-                "{} and {} are not True and False, as a claim needs them",
-                host.failed(),
-                host.recovered()
+                "nova-ha incident abandon {0} --by NAME, then nova-ha reset {1} --by NAME",
+                case.id,
+                case.id.host()
             ),
-            format!("nova-ha incident abandon {} --by NAME, then nova-ha reset {}", case.id, case.id.host()),
         ));
     }
+    nobody_else_recovers_it(world, case).await?;
     let term = next_term(case)?;
     let (plan_ops, plan_hash) = plan_ops(case, plan);
     let claimed = IncidentRecord { holder: Some(world.me.clone()), ..case.record.clone() };

@@ -18,6 +18,7 @@ pub mod dump;
 pub mod evacuation;
 pub mod executor;
 pub mod facts;
+pub mod foreign;
 pub mod hand_back;
 pub mod history;
 pub mod holder;

@@ -9,6 +9,7 @@ use crate::incident::note::WaitingNote;
 use crate::keys;
 use crate::names::IncidentId;
 use crate::store::{Op, TxnOutcome};
+use crate::tree::foreign::Foreign;
 use crate::tree::record::{Record, bytes, parse};
 
 /// How often this HA node looks for incidents that wait behind the one at work.
@@ -87,10 +88,10 @@ pub fn busy(world: &World, with: Option<&IncidentId>) -> (String, String) {
         Some(with) => {
             (format!("HA node {} is in use for {with}", world.me), format!("nova-ha incident show {with}"))
         }
-        None => (
-            format!("HA node {} is in use, and no incident is named: a person wrote it", world.me),
-            format!("nova-ha ha-node show {}", world.me),
-        ),
+        None => {
+            let flag = Foreign::InUse { node: world.me.clone() };
+            (flag.text(), flag.next())
+        }
     }
 }
 

@@ -92,6 +92,8 @@ pub(super) async fn stopped(world: &World, options: &Options, id: &IncidentId, s
             let (reason, next) = (lives.text(), lives.next());
             waiting(world, id, vec![reason], vec![next]).await
         }
+        Stop::Foreign { flag } if options.plan_only => would_wait(id, &[flag.text()], vec![flag.next()]),
+        Stop::Foreign { flag } => waiting(world, id, vec![flag.text()], vec![flag.next()]).await,
         // A plan changes nothing, not even the note of why this node waits.
         Stop::Waiting { reasons, next } if options.plan_only => would_wait(id, &reasons, next),
         Stop::Waiting { reasons, next } => waiting(world, id, reasons, next).await,

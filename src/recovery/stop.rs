@@ -10,6 +10,7 @@ use crate::machine_id::MachineId;
 use crate::names::{HaNodeName, IncidentId};
 use crate::store::StoreError;
 use crate::tree::TreeError;
+use crate::tree::foreign::Foreign;
 use crate::tree::formats::HeldBack;
 use crate::tree::namesake::Namesake;
 
@@ -30,6 +31,12 @@ pub enum Stop {
     HolderLives {
         /// Which.
         lives: Lives,
+    },
+    /// The original, or a person, wrote a flag that no incident of ours explains.
+    #[error("waiting: {}", flag.text())]
+    Foreign {
+        /// Which.
+        flag: Foreign,
     },
     /// Only a person leads on.
     #[error("held: {reason}")]
@@ -104,6 +111,7 @@ impl Stop {
             Stop::Journal { incident, .. } => Some(format!("nova-ha incident show {incident}")),
             Stop::Twin { twin } => Some(twin.hint()),
             Stop::HolderLives { lives } => Some(lives.next()),
+            Stop::Foreign { flag } => Some(flag.next()),
             Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } | Stop::Moved { .. } => None,
         }
     }
@@ -126,6 +134,7 @@ impl Stop {
             Stop::Tree { source } => (Severity::Warning, source.hint().into_iter().chain([show()]).collect()),
             Stop::Store { source, .. } => (Severity::Warning, vec![source.hint(), show()]),
             Stop::HolderLives { lives } => (Severity::Warning, vec![lives.next(), show()]),
+            Stop::Foreign { flag } => (Severity::Warning, vec![flag.next(), show()]),
             // Another machine has this HA node's name: until that is settled, neither recovers anything.
             Stop::Twin { .. } => (Severity::Warning, self.hint().into_iter().chain([show()]).collect()),
             // Another one goes on with it, or this one's next run does.
@@ -262,6 +271,7 @@ mod tests {
             Stop::Moved { what: "index is stale".into() },
             Stop::Twin { twin },
             Stop::HolderLives { lives },
+            Stop::Foreign { flag: Foreign::InUse { node: "ha1".parse().unwrap() } },
             Stop::Store { doing: "write the journal", source: lost() },
             Stop::Tree { source: TreeError::Missing { key: "ha_cluster/x".into() } },
             Stop::Journal { incident: "c1@0".into(), why: format!("{:?} twice", Step::Fence) },
@@ -270,7 +280,7 @@ mod tests {
             match stop {
                 Stop::Waiting { .. } | Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } => {}
                 Stop::Moved { .. } | Stop::Store { .. } | Stop::Tree { .. } | Stop::Journal { .. } => {}
-                Stop::Twin { .. } | Stop::HolderLives { .. } => {}
+                Stop::Twin { .. } | Stop::HolderLives { .. } | Stop::Foreign { .. } => {}
             }
         }
         all

@@ -11,6 +11,7 @@ pub mod boot_guard;
 pub mod cooldown;
 pub mod error;
 pub mod flag;
+pub mod foreign;
 pub mod formats;
 pub mod incidents;
 pub mod machine;

@@ -27,6 +27,7 @@ mod lease;
 mod marking;
 mod md;
 mod orders;
+mod original;
 mod reader_7763f26;
 mod reports;
 mod reservations;

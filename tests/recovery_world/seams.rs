@@ -66,6 +66,8 @@ pub(crate) enum Fault {
     TwinReports,
     /// The HA node that holds the incident lives, whatever the votes say, and takes the storage.
     HolderTakesStorage,
+    /// The original picks HA node ha3 for a recovery: the first of its two writes.
+    OriginalPicks,
 }
 
 /// A machine's own, by its name.
@@ -269,6 +271,11 @@ impl Process {
                 let now = self.time.now();
                 let mut universe = self.universe.lock().unwrap();
                 super::stage::append(universe.at(now), Event::Held { reason: "wait".into(), cause: None });
+            }
+            Some(Fault::OriginalPicks) => {
+                let now = self.time.now();
+                let in_use = keys::ha_node(&"ha3".parse().unwrap()).in_use();
+                self.universe.lock().unwrap().at(now).kv.put(&in_use, "True");
             }
             Some(Fault::HolderTakesStorage) => {
                 let now = self.time.now();

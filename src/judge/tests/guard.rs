@@ -11,6 +11,7 @@ use crate::names::Epoch;
 use crate::policy::Domain;
 use crate::store::SerfHealth::{Critical, Passing};
 use crate::tree::cooldown::Cause;
+use crate::tree::foreign::Foreign;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -69,9 +70,15 @@ fn an_epoch_has_one_incident() {
 
 #[test]
 fn flags_that_were_not_reset_are_no_without_an_incident_too() {
-    for (failed, recovered) in [(true, false), (false, true), (true, true)] {
+    let recovered_by_another = || No::Foreign(Foreign::Recovered { host: "h1".parse().unwrap() });
+    for (failed, recovered, expected) in [
+        (true, false, No::FailedByKey),
+        (false, true, recovered_by_another()),
+        (true, true, recovered_by_another()),
+    ] {
         let site = dead().with("h1", |s| (s.failed, s.recovered) = (failed, recovered));
-        assert_eq!(site.no("h1"), No::NotReset { failed, recovered });
+        assert_eq!(site.no("h1"), expected);
+        assert!(expected.needs_attention());
     }
 }
 

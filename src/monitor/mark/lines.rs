@@ -25,7 +25,8 @@ pub(super) fn worth_a_line(no: &No, request: &Request) -> bool {
         No::CannotTell(_) => no.needs_attention() || !request.sweep,
         No::EpochSpent(_)
         | No::OpenIncident(_)
-        | No::NotReset { .. }
+        | No::FailedByKey
+        | No::Foreign(_)
         | No::Maintenance(_)
         | No::Cooldown { .. }
         | No::Storm(_)
@@ -44,7 +45,8 @@ pub(super) fn incident_of(no: &No) -> Option<IncidentId> {
     match no {
         No::OpenIncident(id) | No::EpochSpent(id) => Some(id.clone()),
         No::NotConfigured
-        | No::NotReset { .. }
+        | No::FailedByKey
+        | No::Foreign(_)
         | No::Maintenance(_)
         | No::Alive(_)
         | No::CannotTell(_)
@@ -60,7 +62,11 @@ pub(super) fn incident_of(no: &No) -> Option<IncidentId> {
 pub(super) fn next_of(no: &No, host: &HostName) -> Option<String> {
     match no {
         No::NotConfigured => Some("nova-ha host list".into()),
-        No::NotReset { .. } => Some(format!("nova-ha reset {host} --by NAME")),
+        // A sweep that opens it says so in its place.
+        No::FailedByKey => {
+            Some(format!("nova-ha-mark-failed --sweep; or, if it is healthy: nova-ha reset {host} --by NAME"))
+        }
+        No::Foreign(flag) => Some(flag.next()),
         No::Cooldown { .. } => Some(format!("nova-ha cooldown show; {}", by_hand(host))),
         No::Storm(_) | No::NoAnchor(_) | No::Second(_) | No::Day { .. } => Some(by_hand(host)),
         // Nova may keep it disabled since: a reset alone would leave it so.
@@ -113,6 +119,7 @@ mod tests {
     use crate::judge::limit::Storm;
     use crate::judge::second::Second;
     use crate::judge::verdict::CannotTell;
+    use crate::tree::foreign::Foreign;
 
     /// One of each: a new one does not compile before it is here.
     fn all(id: &IncidentId) -> Vec<No> {
@@ -121,7 +128,8 @@ mod tests {
         let all = vec![
             No::NotConfigured,
             No::OpenIncident(id.clone()),
-            No::NotReset { failed: true, recovered: false },
+            No::FailedByKey,
+            No::Foreign(Foreign::Recovered { host: id.host().clone() }),
             No::EpochSpent(id.clone()),
             No::Maintenance("disks".into()),
             No::Alive("its serfHealth passes".into()),
@@ -137,7 +145,8 @@ mod tests {
         ];
         for no in &all {
             match no {
-                No::NotConfigured | No::OpenIncident(_) | No::NotReset { .. } | No::EpochSpent(_) => {}
+                No::NotConfigured | No::OpenIncident(_) | No::FailedByKey | No::EpochSpent(_) => {}
+                No::Foreign(_) => {}
                 No::Maintenance(_) | No::Alive(_) | No::CannotTell(_) | No::Cooldown { .. } => {}
                 No::Storm(_) | No::NoAnchor(_) | No::Second(_) | No::Day { .. } => {}
             }

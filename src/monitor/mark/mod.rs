@@ -7,6 +7,7 @@
 pub mod args;
 pub mod cooldown;
 pub mod error;
+pub mod ha_nodes;
 pub mod hint;
 mod lines;
 pub mod open;

@@ -8,6 +8,7 @@ use crate::incident::record::Order;
 use crate::judge::scene::{Scene, Subject};
 use crate::names::{HostName, IncidentId};
 use crate::ssh::Reach;
+use crate::tree::foreign::Foreign;
 
 /// Whether the person said that the host is to be fenced although it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,9 +104,12 @@ pub fn consider<'a>(scene: &'a Scene, host: &HostName, by: &str) -> Ordered<'a> 
     if let Some(open) = scene.open_incident(host) {
         return Ordered::AddTo(open.id.clone());
     }
-    if scene.incidents.iter().any(|i| i.id.host() == host && i.id.epoch() == subject.epoch)
-        || subject.recovered
-    {
+    let ended = scene.incidents.iter().any(|i| i.id.host() == host && i.id.epoch() == subject.epoch);
+    if subject.recovered && !ended {
+        let flag = Foreign::Recovered { host: host.clone() };
+        return Ordered::No(format!("{}; {}", flag.text(), flag.next()));
+    }
+    if ended {
         return Ordered::No(format!("its last incident has ended: nova-ha reset {host} --by NAME"));
     }
     Ordered::Open(subject)

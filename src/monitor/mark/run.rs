@@ -224,7 +224,7 @@ async fn round(
         let subject = scene.subjects.get(host);
         let (ground, because) = match (&decision, subject) {
             (Decision::Mark(proof), Some(_)) => (Ground::Votes(proof), verdict_line(proof)),
-            (Decision::No(No::NotReset { failed: true, recovered: false }), Some(_)) if request.sweep => {
+            (Decision::No(No::FailedByKey), Some(_)) if request.sweep => {
                 (Ground::Key, "status/failed was written by hand; it is judged before the shot".to_owned())
             }
             (Decision::No(No::CannotTell(_)), Some(subject)) if is_unprotected(subject) => {

@@ -17,6 +17,7 @@ use crate::judge::scene::Scene;
 use crate::judge::{Verdict, judge};
 use crate::keys;
 use crate::recovery::executor::Context;
+use crate::recovery::foreign::nobody_else_recovers_it;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 use crate::ssh::Answer;
@@ -61,6 +62,15 @@ impl Ground {
 /// It may not: waiting, withdrawn or held, and why.
 pub async fn may_be_shot(context: &Context<'_>) -> Result<Ground, Stop> {
     not_in_maintenance(context).await?;
+    let ground = ground(context).await?;
+    // Last, as it is what changes without a word of ours; past *started: fence* it is our recovery.
+    if context.journal.status().started.is_none() {
+        nobody_else_recovers_it(context.world, context.case).await?;
+    }
+    Ok(ground)
+}
+
+async fn ground(context: &Context<'_>) -> Result<Ground, Stop> {
     let mut over = None;
     if let Some(order) = &context.journal.record().order {
         let begun = context.journal.status().started == Some(Step::Fence);
