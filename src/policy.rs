@@ -184,8 +184,9 @@ pub struct Policy {
     /// Pause between two looks at Nova's migrations.
     #[serde(with = "span")]
     pub evacuation_poll: Duration,
-    /// After a crash, how long an evacuation that was being posted is looked for in Nova before it
-    /// is posted again. Above Nova's own API timeouts.
+    /// How long an evacuation without an answer is looked for in Nova before its token is revoked, so that it can be
+    /// asked for again. Above the time that a busy Nova takes to work on a request: one that it is at work on would
+    /// fail with its token.
     #[serde(with = "span")]
     pub post_settle: Duration,
     /// vm_states that Nova evacuates only from ERROR and that are reset for it (`os-resetState`) and
@@ -202,6 +203,11 @@ pub struct Policy {
     /// them. No guest is evacuated before the dead host's record in Nova has stood still for this and 5 s more.
     #[serde(with = "span")]
     pub nova_report_interval: Duration,
+    /// For how long Nova may take a token that was revoked: `token_cache_time` of `nova.conf` (section
+    /// `keystone_authtoken`). So long an evacuate without an answer waits after its token was revoked until it is asked
+    /// for again. Not below it, or Nova may hear both.
+    #[serde(with = "span")]
+    pub nova_token_cache_time: Duration,
     /// Closed incidents kept in the tree.
     pub keep_closed_incidents: usize,
 }
@@ -248,6 +254,7 @@ impl Default for Policy {
             recover_only_opted_in: false,
             priority_patience: Duration::from_secs(2 * 60),
             nova_report_interval: Duration::from_secs(10),
+            nova_token_cache_time: Duration::from_secs(5 * 60),
             keep_closed_incidents: 100,
         }
     }
@@ -256,8 +263,12 @@ impl Default for Policy {
 /// Settings that the build 7763f26 does not know, each with the version of the policy that added it: that build refuses
 /// a policy that holds one, and with it every judgement, probe and recovery. So `nova-ha policy set` refuses them while
 /// such a build is configured.
-pub const ADDED: &[(&str, u64)] =
-    &[("attention_after", 2), ("nova_report_interval", 2), ("storm_limit_day", 2)];
+pub const ADDED: &[(&str, u64)] = &[
+    ("attention_after", 2),
+    ("nova_report_interval", 2),
+    ("nova_token_cache_time", 2),
+    ("storm_limit_day", 2),
+];
 
 /// The version of the policy that first has this setting.
 pub fn since(key: &str) -> u64 {
@@ -338,6 +349,10 @@ impl Policy {
         demand(
             (Duration::from_secs(1)..=Duration::from_secs(10 * 60)).contains(&self.nova_report_interval),
             "nova_report_interval: 1s to 10m, as report_interval of nova.conf says",
+        );
+        demand(
+            self.nova_token_cache_time <= Duration::from_secs(24 * 60 * 60),
+            "nova_token_cache_time: at most 24h, as token_cache_time of nova.conf says",
         );
         demand(self.proof_max_age >= Duration::from_secs(5), "proof_max_age: at least 5s");
         faults

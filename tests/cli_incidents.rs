@@ -55,6 +55,7 @@ async fn journal(site: &Site, id: &IncidentId, events: Vec<Event>) {
         vm_state: "active".into(),
         ends_stopped: false,
         requests: vec!["req-1".into()],
+        sent: None,
         state: GuestState::Recovered { to: "node3".into() },
         at: at(60),
     };

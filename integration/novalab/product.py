@@ -56,6 +56,8 @@ def policy(shape):
         "lock_delay": "5s",
         # As the nova-computes of the lab are set, the simulated and the real ones.
         "nova_report_interval": "1s",
+        # As the real Nova of the lab is set; the simulated one takes no token that was revoked.
+        "nova_token_cache_time": "10s",
         # Nova here answers within it; scenario 41 has the default.
         "post_settle": "30s",
         **shape.policy,

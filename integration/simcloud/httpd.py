@@ -123,6 +123,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return refused.status, {"error": {"code": refused.status, "title": title, "message": str(refused)}}
             headers["X-Subject-Token"] = token
             return 201, body
+        if path == "/v3/auth/tokens" and self.command == "DELETE":
+            try:
+                cloud.keystone.check(self.headers.get("X-Auth-Token"))
+                cloud.keystone.revoke(self.headers.get("X-Subject-Token"))
+            except Refused as refused:
+                return refused.status, {"error": {"code": refused.status, "title": "Refused", "message": str(refused)}}
+            return 204, None
         if path.startswith("/placement"):
             return self.place(path[len("/placement"):], parts.query, headers)
         if path.startswith("/image/v2/images/") and self.command == "GET":

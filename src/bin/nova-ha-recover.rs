@@ -79,7 +79,7 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         clock: Box::new(SystemClock),
         anchors: Box::new(TcpAnchors),
         fences: Box::new(ConfiguredFences),
-        clouds: Box::new(ConfiguredClouds),
+        clouds: Box::new(ConfiguredClouds { tokens: args.run_dir.join("tokens") }),
         reach: Box::new(SshReach),
         dumps: Box::new(KdumpPort),
         disks: Box::new(LocalDisks::default()),

@@ -1,5 +1,6 @@
 //! `incidents/{id}/guests/{server}`: one guest's ledger entry. Each guest ends in a named state.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -162,6 +163,17 @@ impl fmt::Display for Summary {
     }
 }
 
+/// The token of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sent {
+    /// What we call it; it opens nothing.
+    pub token: String,
+    /// By keystone's clock no request with it is taken any more from then on: its end, or, where it was revoked, when
+    /// Nova has forgotten that it was good.
+    pub until: Timestamp,
+}
+
 /// One guest in one incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,6 +203,10 @@ pub struct GuestEntry {
     /// actions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<String>,
+    /// With which token Nova was asked for something last, if it was since format 2: Nova may hear that request for as
+    /// long as it takes the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Sent>,
     /// Where it stands.
     pub state: GuestState,
     /// Wall clock of the last change.
@@ -206,4 +222,9 @@ impl GuestEntry {
 
 impl Record for GuestEntry {
     const VERSION: u64 = Kind::Guest.newest();
+
+    fn stored(&self) -> Cow<'_, Self> {
+        let version = if self.sent.is_some() { 2 } else { 1 };
+        Cow::Owned(Self { version, ..self.clone() })
+    }
 }

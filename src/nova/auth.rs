@@ -15,6 +15,8 @@ use super::catalog::{CatalogService, compute_url, image_url, placement_url};
 use super::clouds::{CloudSettings, Credentials, Named, Scope};
 use super::error::{CatalogError, NovaError};
 use super::http::{Answer, Outgoing, Transport};
+use super::ids::TokenId;
+use super::tokens::Token;
 
 /// A token is renewed this long before its end (at most a quarter of its life): longer than one
 /// effect with its login may take, so that a token does not end while a request travels.
@@ -23,7 +25,14 @@ const RENEW_BEFORE_END: Duration = Duration::from_secs(60);
 /// What a login gave.
 #[derive(Debug, Clone)]
 pub(super) struct Session {
+    /// What we call the token.
+    pub(super) id: TokenId,
     pub(super) token: SecretString,
+    /// When it ends, by keystone's clock.
+    pub(super) ends: jiff::Timestamp,
+    issued_at: jiff::Timestamp,
+    /// When keystone's answer was here: not before `issued_at`.
+    answered: Instant,
     /// Nova's address, ending in `/v2.1` or `/v2.1/PROJECT`.
     pub(super) compute: Url,
     /// Placement's address, or why there is none: only capacity needs it.
@@ -34,6 +43,16 @@ pub(super) struct Session {
     pub(super) user: String,
     pub(super) project: Option<String>,
     renew_at: Instant,
+}
+
+impl Session {
+    /// What the ledger may know of its token.
+    pub(super) fn token(&self) -> Token {
+        let since = jiff::SignedDuration::try_from(self.answered.elapsed()).unwrap_or_default();
+        let now = self.issued_at.checked_add(since).unwrap_or(self.issued_at);
+        let life = Duration::try_from(self.ends.duration_since(self.issued_at)).unwrap_or_default();
+        Token { id: self.id.clone(), ends: self.ends, now, life }
+    }
 }
 
 /// The login of one cloud, shared by all calls.
@@ -95,9 +114,23 @@ impl Login {
         }
     }
 
-    async fn log_in(&self, transport: &Transport, deadline: Instant) -> Result<Session, NovaError> {
+    /// What is sent from now on is sent with another token than this one.
+    pub(super) async fn set_aside(&self, id: &TokenId) {
+        let mut current = self.current.lock().await;
+        if current.as_ref().is_some_and(|session| session.id == *id) {
+            *current = None;
+        }
+    }
+
+    /// Keystone, for what is not a login.
+    pub(super) fn tokens_url(&self) -> Url {
         let mut url = self.settings.auth_url.clone();
         url.set_path(&format!("{}/auth/tokens", url.path()));
+        url
+    }
+
+    async fn log_in(&self, transport: &Transport, deadline: Instant) -> Result<Session, NovaError> {
+        let url = self.tokens_url();
         let body = login_body(&self.settings.credentials);
         let began = Instant::now();
         let out = Outgoing {
@@ -151,6 +184,10 @@ impl Login {
             image_url(catalog, &self.settings.interface, self.settings.region.as_deref())
         });
         Ok(Session {
+            id: TokenId::new_one(),
+            ends: body.expires_at,
+            issued_at: body.issued_at,
+            answered: Instant::now(),
             image,
             token: SecretString::from(token),
             compute,

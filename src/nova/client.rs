@@ -17,18 +17,20 @@ use super::clouds::CloudSettings;
 use super::error::NovaError;
 use super::evacuate::EvacuateRequest;
 use super::http::{Answer, Outgoing, Timing, Transport, secret_value};
-use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
+use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId, TokenId};
 use super::marks::{Aggregate, Image, ServerGroup};
 use super::migrations::Migration;
 use super::placement::Room;
 use super::servers::{self, Server};
 use super::services::{ComputeService, Reports};
+use super::tokens::{KeptTokens, Token};
 
 /// A client of one cloud. Cheap to share by reference; nothing is sent before the first call.
 #[derive(Debug)]
 pub struct NovaClient {
     pub(super) transport: Transport,
-    login: Login,
+    pub(super) login: Login,
+    pub(super) kept: KeptTokens,
 }
 
 /// One call to Nova, without what every call has.
@@ -80,7 +82,17 @@ impl<'a> NovaCall<'a> {
 impl NovaClient {
     /// A client with these settings.
     pub fn new(settings: CloudSettings, timing: Timing) -> Self {
-        Self { login: Login::new(settings.clone()), transport: Transport::new(settings, timing) }
+        Self {
+            kept: KeptTokens::in_memory(&settings.auth_url),
+            login: Login::new(settings.clone()),
+            transport: Transport::new(settings, timing),
+        }
+    }
+
+    /// The same, which keeps the tokens of its effects where the next process on this machine finds them.
+    pub fn keeping_tokens(mut self, folder: std::path::PathBuf) -> Self {
+        self.kept = self.kept.in_folder(folder);
+        self
     }
 
     async fn read_info(&self) -> Result<CloudInfo, NovaError> {
@@ -115,6 +127,22 @@ impl NovaClient {
         }
         let deadline = Instant::now() + timing.read;
         self.repeat(deadline, || self.attempt(call, deadline)).await
+    }
+
+    /// Makes the call with this token and no other; what is told of it elsewhere is then true. A token that Nova refuses,
+    /// or that is not the present one any more, is an error that did nothing.
+    pub(super) async fn call_with(&self, call: &NovaCall<'_>, token: &TokenId) -> Result<Answer, NovaError> {
+        let deadline = Instant::now() + self.transport.timing.effect;
+        let session = self.login.session(&self.transport, deadline).await?;
+        if session.id != *token {
+            let why = "the token that it was to be sent with is not the present one any more".to_owned();
+            return Err(NovaError::NotSent { why });
+        }
+        let answer = self.send(call, &session, deadline).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            self.login.forget(&session).await;
+        }
+        accept(answer, call.version)
     }
 
     /// A read of another service of the same cloud, which takes the same token.
@@ -230,7 +258,7 @@ impl NovaClient {
 }
 
 /// The headers of every call that keystone lets in.
-fn with_token(session: &Session) -> Result<HeaderMap, NovaError> {
+pub(super) fn with_token(session: &Session) -> Result<HeaderMap, NovaError> {
     let token = secret_value(session.token.expose_secret());
     let token = token.ok_or_else(|| NovaError::NotSent { why: "the token is no header value".to_owned() })?;
     let mut headers = HeaderMap::new();
@@ -276,12 +304,31 @@ impl Cloud for NovaClient {
         self.read_server(server).await
     }
 
-    async fn evacuate(&self, server: &ServerId, request: &EvacuateRequest) -> Result<RequestId, NovaError> {
-        self.post_evacuate(server, request).await
+    async fn token(&self) -> Result<Token, NovaError> {
+        let session = self.session().await?;
+        self.kept.keep(&session);
+        Ok(session.token())
     }
 
-    async fn reset_to_error(&self, server: &ServerId) -> Result<RequestId, NovaError> {
-        self.post_action(server, json!({"os-resetState": {"state": "error"}})).await
+    async fn set_aside(&self, token: &TokenId) {
+        self.login.set_aside(token).await;
+    }
+
+    async fn revoke(&self, token: &TokenId) -> Result<Option<jiff::Timestamp>, NovaError> {
+        self.revoke_token(token).await
+    }
+
+    async fn evacuate(
+        &self,
+        server: &ServerId,
+        request: &EvacuateRequest,
+        token: &TokenId,
+    ) -> Result<RequestId, NovaError> {
+        self.post_evacuate(server, request, token).await
+    }
+
+    async fn reset_to_error(&self, server: &ServerId, token: &TokenId) -> Result<RequestId, NovaError> {
+        self.post_reset(server, token).await
     }
 
     async fn stop(&self, server: &ServerId) -> Result<RequestId, NovaError> {

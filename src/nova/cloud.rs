@@ -5,12 +5,13 @@ use async_trait::async_trait;
 
 use super::error::NovaError;
 use super::evacuate::EvacuateRequest;
-use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
+use super::ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId, TokenId};
 use super::marks::{Aggregate, Image, ServerGroup};
 use super::migrations::Migration;
 use super::placement::Room;
 use super::servers::Server;
 use super::services::{ComputeService, Reports};
+use super::tokens::Token;
 
 /// That the cloud can be used at all: token, catalog, version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,14 +66,31 @@ pub trait Cloud: Send + Sync {
     /// One guest; `None` when it is deleted.
     async fn server(&self, server: &ServerId) -> Result<Option<Server>, NovaError>;
 
-    /// Asks Nova to rebuild the guest elsewhere. Success means that Nova accepted it, nothing more;
-    /// the id finds it in Nova's logs and among the guest's actions. Nova since 26 accepts a second
-    /// one while the first is running: the caller must have ruled that out.
-    async fn evacuate(&self, server: &ServerId, request: &EvacuateRequest) -> Result<RequestId, NovaError>;
+    /// The token that requests are sent with now, and keystone's time. Logs in where there is none. It is kept so that
+    /// it can be revoked, by the next process on this machine too.
+    async fn token(&self) -> Result<Token, NovaError>;
 
-    /// Has Nova show the guest as ERROR with nothing being done with it (`os-resetState`). It aborts an
-    /// evacuation that is under way: the caller must have ruled that out.
-    async fn reset_to_error(&self, server: &ServerId) -> Result<RequestId, NovaError>;
+    /// What is sent from now on is sent with another token than this one, so that it can be revoked some time later.
+    async fn set_aside(&self, token: &TokenId);
+
+    /// Has keystone revoke it: no request with it that Nova hears from then on is taken, but for how long Nova
+    /// remembers that it was good. Keystone's time after that; `None` where nobody on this machine has the token any more.
+    /// Nova works with the token of whoever asked: revoking it fails what was accepted with it and is under way.
+    async fn revoke(&self, token: &TokenId) -> Result<Option<jiff::Timestamp>, NovaError>;
+
+    /// Asks Nova to rebuild the guest elsewhere, with this token and no other. Success means that Nova accepted it,
+    /// nothing more; the id finds it in Nova's logs and among the guest's actions. Nova since 26 accepts a second
+    /// one while the first is running: the caller must have ruled that out.
+    async fn evacuate(
+        &self,
+        server: &ServerId,
+        request: &EvacuateRequest,
+        token: &TokenId,
+    ) -> Result<RequestId, NovaError>;
+
+    /// Has Nova show the guest as ERROR with nothing being done with it (`os-resetState`), with this token and no other.
+    /// It aborts an evacuation that is under way: the caller must have ruled that out.
+    async fn reset_to_error(&self, server: &ServerId, token: &TokenId) -> Result<RequestId, NovaError>;
 
     /// Has the guest shut down where it is (`os-stop`). Success means that Nova accepted it.
     async fn stop(&self, server: &ServerId) -> Result<RequestId, NovaError>;

@@ -67,8 +67,8 @@ pub enum NovaError {
         /// What keystone said.
         message: String,
     },
-    /// Nova refused a token that keystone had given a moment ago (a new one was tried).
-    #[error("{call}: not authorized, also with a new token: {message}")]
+    /// Nova refused a token that keystone had given (a new one was tried, but where it was to be this one).
+    #[error("{call}: not authorized: {message}")]
     Unauthorized {
         /// The call.
         call: Box<Call>,

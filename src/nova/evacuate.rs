@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::client::{NovaCall, NovaClient};
 use super::error::NovaError;
-use super::ids::{Microversion, NovaHost, RequestId, ServerId};
+use super::http::Answer;
+use super::ids::{Microversion, NovaHost, RequestId, ServerId, TokenId};
 
 /// What is asked of Nova for one guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,26 +87,39 @@ impl NovaClient {
         &self,
         server: &ServerId,
         request: &EvacuateRequest,
+        token: &TokenId,
     ) -> Result<RequestId, NovaError> {
+        let path = action_of(server);
+        let call = NovaCall::effect(Method::POST, &path, request.microversion(), request.body());
         // The body is not looked at: before 2.14 it may carry a password that nobody needs.
-        self.post_to(server, request.microversion(), request.body()).await
+        Ok(id_of(&self.call_with(&call, token).await?))
+    }
+
+    /// A reset that is heard late would abort the evacuation that was asked for since.
+    pub(super) async fn post_reset(
+        &self,
+        server: &ServerId,
+        token: &TokenId,
+    ) -> Result<RequestId, NovaError> {
+        let (path, body) = (action_of(server), json!({"os-resetState": {"state": "error"}}));
+        let call = NovaCall::effect(Method::POST, &path, super::servers::VERSION, body);
+        Ok(id_of(&self.call_with(&call, token).await?))
     }
 
     /// An action whose body is the same in every version that we speak.
     pub(super) async fn post_action(&self, server: &ServerId, body: Value) -> Result<RequestId, NovaError> {
-        self.post_to(server, super::servers::VERSION, body).await
+        let path = action_of(server);
+        let call = NovaCall::effect(Method::POST, &path, super::servers::VERSION, body);
+        Ok(id_of(&self.call(&call).await?))
     }
+}
 
-    async fn post_to(
-        &self,
-        server: &ServerId,
-        version: Microversion,
-        body: Value,
-    ) -> Result<RequestId, NovaError> {
-        let path = ["servers", server.as_str(), "action"];
-        let answer = self.call(&NovaCall::effect(Method::POST, &path, version, body)).await?;
-        Ok(answer.call.nova_id.clone().unwrap_or(answer.call.our_id))
-    }
+fn action_of(server: &ServerId) -> [&str; 3] {
+    ["servers", server.as_str(), "action"]
+}
+
+fn id_of(answer: &Answer) -> RequestId {
+    answer.call.nova_id.clone().unwrap_or_else(|| answer.call.our_id.clone())
 }
 
 #[cfg(test)]

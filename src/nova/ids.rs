@@ -102,6 +102,21 @@ id!(
     |text| (1..=80).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 );
 
+id!(
+    /// What we call a token of keystone: it names it in the ledger, and opens nothing.
+    TokenId,
+    "token's name",
+    "a UUID",
+    is_uuid
+);
+
+impl TokenId {
+    /// Of a token that keystone gives now.
+    pub fn new_one() -> Self {
+        Self(uuid::Uuid::new_v4().to_string())
+    }
+}
+
 impl RequestId {
     /// A new one, sent along with each request: OpenStack services log it as the *global* request
     /// id, so a request without an answer can still be found there.

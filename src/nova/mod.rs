@@ -3,7 +3,8 @@
 //! Start reading at [`cloud`]: the trait [`Cloud`] is all that the recovery sees, and a simulated
 //! world can stand behind it. [`NovaClient`] is the real one: [`clouds`] says where the cloud is and
 //! who we are, [`auth`] and [`catalog`] get a token and Nova's address, [`http`] makes one call
-//! with a deadline and a bounded answer, [`client`] adds the token, the microversion and retries.
+//! with a deadline and a bounded answer, [`client`] adds the token, the microversion and retries, [`tokens`] is how an
+//! effect that nobody answered is kept from being heard later.
 //!
 //! What it must never do: take silence for an answer. A timeout, a 5xx, a partial record or a cell
 //! that is down is an error that says *cannot tell*, never an empty list and never a failure of a
@@ -26,6 +27,7 @@ pub mod placement;
 pub mod servers;
 pub mod services;
 pub mod task_state;
+pub mod tokens;
 
 mod clouds_file;
 
@@ -35,10 +37,11 @@ pub use clouds::{CloudSettings, Environment};
 pub use error::{ConfigError, NovaError};
 pub use evacuate::EvacuateRequest;
 pub use http::Timing;
-pub use ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId};
+pub use ids::{Microversion, NovaHost, RequestId, ServerId, ServiceId, TokenId};
 pub use marks::{Aggregate, Image, ServerGroup};
 pub use migrations::{Migration, MigrationStatus};
 pub use placement::Room;
 pub use servers::{PowerState, Server, VmState};
 pub use services::{ComputeService, Reports, ServiceState, ServiceStatus};
 pub use task_state::TaskState;
+pub use tokens::{KeptTokens, Token};

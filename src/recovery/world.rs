@@ -230,14 +230,18 @@ impl Fences for ConfiguredFences {
 }
 
 /// Clouds of clouds.yaml and the environment.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ConfiguredClouds;
+#[derive(Debug, Clone)]
+pub struct ConfiguredClouds {
+    /// Where the tokens of effects are kept until the next boot, usually `/run/nova-ha/tokens`.
+    pub tokens: PathBuf,
+}
 
 impl Clouds for ConfiguredClouds {
     fn open(&self, name: Option<&str>, effects_within: Duration) -> Result<Box<dyn Cloud>, String> {
         let settings =
             CloudSettings::load(name, &Environment::of_process()).map_err(|error| chain(&error))?;
-        Ok(Box::new(NovaClient::new(settings, Timing::default().with_effects_within(effects_within))))
+        let client = NovaClient::new(settings, Timing::default().with_effects_within(effects_within));
+        Ok(Box::new(client.keeping_tokens(self.tokens.clone())))
     }
 }
 

@@ -26,18 +26,19 @@ async fn refusals_are_typed_and_leave_no_migration() {
     let stage = Stage::with(json!([{"name": "runs"}, {"name": "frozen", "vm_state": "paused"}])).await;
     let client = &stage.client;
     let (runs, frozen) = (stage.on("node1", "runs").await, stage.on("node1", "frozen").await);
-    let up = client.evacuate(&runs.id, &pinned()).await.unwrap_err();
+    let up = client.evacuate(&runs.id, &pinned(), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(
         matches!(&up, NovaError::BadRequest { message, .. } if message.contains("still in use")),
         "{up:?}"
     );
     stage.node1_dies().await;
-    let paused = client.evacuate(&frozen.id, &pinned()).await.unwrap_err();
+    let paused = client.evacuate(&frozen.id, &pinned(), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(matches!(paused, NovaError::Conflict { .. }), "{paused:?}");
     let to = |name: &str| EvacuateRequest::Scheduled268 { host: Some(host(name)) };
-    let nowhere = client.evacuate(&runs.id, &to("nowhere")).await.unwrap_err();
+    let nowhere =
+        client.evacuate(&runs.id, &to("nowhere"), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(matches!(nowhere, NovaError::NotFound { .. }), "{nowhere:?}");
-    let same = client.evacuate(&runs.id, &to("node1")).await.unwrap_err();
+    let same = client.evacuate(&runs.id, &to("node1"), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(matches!(same, NovaError::BadRequest { .. }), "{same:?}");
     for error in [up, paused, nowhere, same] {
         assert!(!error.effect_may_have_happened() && !error.is_retryable(), "{error:?}");
@@ -74,7 +75,11 @@ async fn each_kind_arrives_and_the_source_is_forced_up_only_after_it_settled_the
     }
     stage.node1_dies().await;
     for ((_, request, _), server) in kinds.iter().zip(&servers) {
-        let id = stage.client.evacuate(&server.id, request).await.unwrap();
+        let id = stage
+            .client
+            .evacuate(&server.id, request, &stage.client.token().await.unwrap().id)
+            .await
+            .unwrap();
         assert!(id.as_str().starts_with("req-"), "{id:?}");
     }
     for ((name, request, expected), server) in kinds.iter().zip(&servers) {
@@ -140,13 +145,13 @@ async fn without_its_directory_a_guest_is_refused_at_2_13_and_rebuilt_at_2_14() 
         .tell("guests", json!([{"name": "closed", "disk_on": []}, {"name": "rebuilt", "disk_on": []}]))
         .await;
     let attach = EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) };
-    stage.client.evacuate(&closed.id, &attach).await.unwrap();
+    stage.client.evacuate(&closed.id, &attach, &stage.client.token().await.unwrap().id).await.unwrap();
     let (now, status) = settled(&stage, &closed).await;
     assert_eq!((status, now.vm_state), (MigrationStatus::Failed, VmState::Error));
     assert_eq!(now.host, Some(host("node1")));
     assert!(now.fault.clone().unwrap().contains("shared storage"), "{:?}", now.fault);
     assert_eq!(stage.guest("closed").await["disk"], "original");
-    stage.client.evacuate(&rebuilt.id, &pinned()).await.unwrap();
+    stage.client.evacuate(&rebuilt.id, &pinned(), &stage.client.token().await.unwrap().id).await.unwrap();
     let (now, status) = settled(&stage, &rebuilt).await;
     assert_eq!((status, now.vm_state), (MigrationStatus::Done, VmState::Active));
     assert_eq!(stage.guest("rebuilt").await["disk"], "rebuilt from image");

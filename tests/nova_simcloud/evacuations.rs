@@ -39,7 +39,7 @@ async fn each_kind_goes_out_once_with_its_version_and_body_and_arrives() {
     }
     sim.die("node1", &client).await;
     for ((name, request, version, body), server) in kinds.iter().zip(&guests) {
-        let id = client.evacuate(&server.id, request).await.unwrap();
+        let id = client.evacuate(&server.id, request, &client.token().await.unwrap().id).await.unwrap();
         let post = sim.posts().await.pop().unwrap();
         assert_eq!((&post["guest"], &post["microversion"]), (&json!(name), &json!(version)));
         assert_eq!((&post["body"], &post["request_id"]), (&json!({"evacuate": body}), &json!(id.as_str())));
@@ -64,18 +64,19 @@ async fn refusals_are_typed_and_say_that_nothing_happened() {
     let client = sim.client();
     let to = |name: &str| EvacuateRequest::Scheduled268 { host: Some(host(name)) };
     let (g0, g1) = (guest(&client, "node1", "g0").await, guest(&client, "node1", "g1").await);
-    let up = client.evacuate(&g0.id, &to("ha1")).await.unwrap_err();
+    let up = client.evacuate(&g0.id, &to("ha1"), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(
         matches!(&up, NovaError::BadRequest { message, .. } if message.contains("still in use")),
         "{up:?}"
     );
     sim.die("node1", &client).await;
     sim.sim("guests", json!({"name": "g1", "vm_state": "paused"})).await;
-    let paused = client.evacuate(&g1.id, &to("ha1")).await.unwrap_err();
+    let paused = client.evacuate(&g1.id, &to("ha1"), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(matches!(paused, NovaError::Conflict { .. }), "{paused:?}");
-    let nowhere = client.evacuate(&g0.id, &to("nowhere")).await.unwrap_err();
+    let nowhere =
+        client.evacuate(&g0.id, &to("nowhere"), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(matches!(nowhere, NovaError::NotFound { .. }), "{nowhere:?}");
-    let same = client.evacuate(&g0.id, &to("node1")).await.unwrap_err();
+    let same = client.evacuate(&g0.id, &to("node1"), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(matches!(same, NovaError::BadRequest { .. }), "{same:?}");
     for error in [up, paused, nowhere, same] {
         assert!(!error.effect_may_have_happened() && !error.is_retryable(), "{error:?}");
@@ -91,7 +92,10 @@ async fn a_version_that_nova_does_not_speak_is_refused_before_anything_happens()
     let client = sim.client();
     let g0 = guest(&client, "node1", "g0").await;
     sim.die("node1", &client).await;
-    let error = client.evacuate(&g0.id, &EvacuateRequest::Stopped295 { host: None }).await.unwrap_err();
+    let error = client
+        .evacuate(&g0.id, &EvacuateRequest::Stopped295 { host: None }, &client.token().await.unwrap().id)
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, NovaError::VersionRefused { .. }) && !error.effect_may_have_happened(),
         "{error:?}"
@@ -107,11 +111,25 @@ async fn without_its_directory_a_guest_is_refused_at_2_13_and_rebuilt_at_2_14() 
     sim.sim("guests", json!([{"name": "g0", "disk_on": ["node1"]}, {"name": "g1", "disk_on": ["node1"]}]))
         .await;
     sim.die("node1", &client).await;
-    client.evacuate(&g0.id, &EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) }).await.unwrap();
+    client
+        .evacuate(
+            &g0.id,
+            &EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) },
+            &client.token().await.unwrap().id,
+        )
+        .await
+        .unwrap();
     let now = arrived(&client, &g0).await;
     assert_eq!((now.host, now.vm_state), (Some(host("node1")), VmState::Error));
     assert!(now.fault.unwrap().contains("shared storage"));
-    client.evacuate(&g1.id, &EvacuateRequest::Pinned214 { host: host("ha1") }).await.unwrap();
+    client
+        .evacuate(
+            &g1.id,
+            &EvacuateRequest::Pinned214 { host: host("ha1") },
+            &client.token().await.unwrap().id,
+        )
+        .await
+        .unwrap();
     assert_eq!(arrived(&client, &g1).await.vm_state, VmState::Active);
     let violations = sim.state().await["violations"].clone();
     assert_eq!(
@@ -129,7 +147,14 @@ async fn evacuations_are_listed_by_source_over_all_pages_and_by_guest() {
     sim.sim("guests", json!([{"name": "g1", "fate": "no-valid-host"}, {"name": "g2", "fate": "failed"}]))
         .await;
     for server in &servers {
-        client.evacuate(&server.id, &EvacuateRequest::Scheduled268 { host: None }).await.unwrap();
+        client
+            .evacuate(
+                &server.id,
+                &EvacuateRequest::Scheduled268 { host: None },
+                &client.token().await.unwrap().id,
+            )
+            .await
+            .unwrap();
     }
     let early = client.evacuations_from(&host("node1")).await.unwrap();
     assert_eq!(early.len(), 9);
@@ -155,7 +180,14 @@ async fn a_source_is_forced_up_only_after_it_settled_its_evacuations() {
     let client = sim.client();
     let (node1, g0) = (host("node1"), guest(&client, "node1", "g0").await);
     sim.die("node1", &client).await;
-    client.evacuate(&g0.id, &EvacuateRequest::Pinned214 { host: host("ha1") }).await.unwrap();
+    client
+        .evacuate(
+            &g0.id,
+            &EvacuateRequest::Pinned214 { host: host("ha1") },
+            &client.token().await.unwrap().id,
+        )
+        .await
+        .unwrap();
     arrived(&client, &g0).await;
     let id = client.service(&node1).await.unwrap().unwrap().id;
     let error = client.set_forced_down(&id, false).await.unwrap_err();

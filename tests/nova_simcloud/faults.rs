@@ -103,7 +103,7 @@ async fn a_nova_that_hangs_costs_the_deadline_and_no_more() {
         "three tries of 1.5 s: {reading:?}"
     );
     let began = Instant::now();
-    let error = client.evacuate(&g0.id, &to_ha1()).await.unwrap_err();
+    let error = client.evacuate(&g0.id, &to_ha1(), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(matches!(error, NovaError::Timeout { .. }) && error.effect_may_have_happened(), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(3), "an effect is sent once: {:?}", began.elapsed());
 }
@@ -127,7 +127,8 @@ async fn an_effect_whose_answer_is_lost_is_sent_once_and_may_have_happened() {
         hit["method"] = json!("POST");
         hit["path"] = json!("/action");
         sim.fault(hit).await;
-        let error = client.evacuate(&server.id, &to_ha1()).await.unwrap_err();
+        let error =
+            client.evacuate(&server.id, &to_ha1(), &client.token().await.unwrap().id).await.unwrap_err();
         assert!(error.effect_may_have_happened(), "{fault}: {error:?}");
         assert_eq!(client.evacuations_of(&server.id).await.unwrap().len(), 1, "{fault}");
     }
@@ -163,6 +164,6 @@ async fn a_cloud_that_went_away_is_unreachable_and_nothing_was_sent() {
     drop(sim);
     let error = client.service(&host("node1")).await.unwrap_err();
     assert!(matches!(error, NovaError::Unreachable { .. }), "{error:?}");
-    let error = client.evacuate(&g0.id, &to_ha1()).await.unwrap_err();
+    let error = client.evacuate(&g0.id, &to_ha1(), &client.token().await.unwrap().id).await.unwrap_err();
     assert!(error.is_retryable() && !error.effect_may_have_happened(), "{error:?}");
 }

@@ -11,6 +11,7 @@
 mod cloud;
 mod evacuations;
 mod faults;
+mod late;
 mod login;
 mod reads;
 mod rooms;

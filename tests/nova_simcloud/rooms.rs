@@ -46,7 +46,14 @@ async fn a_source_keeps_what_it_gave_away_until_its_nova_compute_starts() {
     let client = sim.client();
     let g0 = guest(&client, "node1", "g0").await;
     sim.die("node1", &client).await;
-    client.evacuate(&g0.id, &EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) }).await.unwrap();
+    client
+        .evacuate(
+            &g0.id,
+            &EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) },
+            &client.token().await.unwrap().id,
+        )
+        .await
+        .unwrap();
     let done = || async {
         let found = client.evacuations_of(&g0.id).await.unwrap();
         found.iter().any(|migration| migration.status.to_string() == "done").then_some(())

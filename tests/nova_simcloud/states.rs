@@ -16,7 +16,14 @@ async fn a_paused_guest_is_reset_to_error_and_a_running_one_is_stopped() {
     let client = sim.client();
     let paused = guest(&client, "node1", "p").await;
     assert_eq!(paused.vm_state, VmState::Paused);
-    assert!(client.reset_to_error(&paused.id).await.unwrap().as_str().starts_with("req-"));
+    assert!(
+        client
+            .reset_to_error(&paused.id, &client.token().await.unwrap().id)
+            .await
+            .unwrap()
+            .as_str()
+            .starts_with("req-")
+    );
     let now = client.server(&paused.id).await.unwrap().unwrap();
     assert_eq!((now.vm_state, now.task_state), (VmState::Error, None));
 

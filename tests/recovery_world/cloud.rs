@@ -8,24 +8,27 @@ use nova_ha::nova::error::Call;
 use nova_ha::nova::{
     Aggregate, Cloud, CloudInfo, ComputeService, EvacuateRequest, Image, Microversion, Migration, NovaError,
     NovaHost, Reports, RequestId, Room, Server, ServerGroup, ServerId, ServiceId, ServiceState,
-    ServiceStatus,
+    ServiceStatus, Token, TokenId,
 };
 use nova_ha::recovery::world::Clouds;
+
+use tokio::sync::Mutex;
 
 use super::schedules::invariants::Effect;
 use super::schedules::weather::{Kind, Request};
 use super::seams::{FIRST_EVACUATE, Fault, Process};
-use super::universe::Universe;
+use super::universe::{LatePost, NOT_AUTHORIZED, Universe};
 
 pub(super) struct SimClouds(pub(super) Arc<Process>);
 
 impl Clouds for SimClouds {
     fn open(&self, _: Option<&str>, _: Duration) -> Result<Box<dyn Cloud>, String> {
-        Ok(Box::new(SimCloud(Arc::clone(&self.0))))
+        Ok(Box::new(SimCloud(Arc::clone(&self.0), Mutex::default())))
     }
 }
 
-struct SimCloud(Arc<Process>);
+/// With the token of its login.
+struct SimCloud(Arc<Process>, Mutex<Option<TokenId>>);
 
 fn of_call(effect: bool) -> Box<Call> {
     Box::new(Call {
@@ -125,27 +128,75 @@ impl Cloud for SimCloud {
     async fn server(&self, server: &ServerId) -> Result<Option<Server>, NovaError> {
         self.ask("server", false, |u| Ok(u.servers.get(server).cloned())).await
     }
-    async fn evacuate(&self, server: &ServerId, request: &EvacuateRequest) -> Result<RequestId, NovaError> {
+    async fn token(&self) -> Result<Token, NovaError> {
+        // Many at once make one login.
+        let mut current = self.1.lock().await;
+        if let Some(token) = current.as_ref() {
+            let mut universe = self.0.universe.lock().unwrap();
+            let universe = universe.at(self.0.time.now());
+            if universe.is_good(token) {
+                return Ok(universe.token(token));
+            }
+        }
         let by = self.0.node.clone();
-        let to = request.host().map_or("ha3", |host| host.as_str()).to_owned();
+        let login = |u: &mut Universe| {
+            let token = u.gives_a_token();
+            u.keeps_token(&token, &by);
+            Ok(token)
+        };
+        let token = self.ask("login", false, login).await?;
+        *current = Some(token.clone());
+        let mut universe = self.0.universe.lock().unwrap();
+        Ok(universe.at(self.0.time.now()).token(&token))
+    }
+    async fn set_aside(&self, token: &TokenId) {
+        self.1.lock().await.take_if(|current| *current == *token);
+    }
+    async fn revoke(&self, token: &TokenId) -> Result<Option<jiff::Timestamp>, NovaError> {
+        self.set_aside(token).await;
+        let (by, token) = (self.0.node.clone(), token.clone());
+        self.ask("revoke", true, |u| Ok(u.revokes(&token, &by))).await
+    }
+    async fn evacuate(
+        &self,
+        server: &ServerId,
+        request: &EvacuateRequest,
+        token: &TokenId,
+    ) -> Result<RequestId, NovaError> {
+        if self.1.lock().await.as_ref() != Some(token) {
+            return Err(NovaError::NotSent { why: "another token".into() });
+        }
+        let by = self.0.node.clone();
+        let to = request.host().map(|host| host.as_str().to_owned());
         let fault = self.0.fault();
         if let Some((at, Fault::DiesAndPostsLater(later) | Fault::PostsLater(later))) = fault
             && (at == self.0.calls().len() || at == FIRST_EVACUATE)
         {
             let due = self.0.time.now() + later;
-            let late = (due, by.clone(), server.clone(), to.clone());
+            let (by, server, to, token) = (by.clone(), server.clone(), to.clone(), token.clone());
+            let late = LatePost { due, by, server, to, token };
             self.0.universe.lock().unwrap().late_posts.push(late);
         }
         let server = server.clone();
-        let request = Request { about: Some(server.clone()), ..Request::new("evacuate", Kind::Post) };
+        let token = token.clone();
+        let request = Request {
+            about: Some(server.clone()),
+            token: Some(token.clone()),
+            ..Request::new("evacuate", Kind::Post)
+        };
         self.send(request, move |u| {
-            u.evacuate(&by, &server, &to)
-                .map(|()| RequestId::ours())
-                .map_err(|why| NovaError::BadRequest { call: of_call(true), message: why.into() })
+            let (call, refused) = (of_call(true), u.evacuate(&by, &server, to.as_deref(), Some(&token)));
+            refused.map(|()| RequestId::ours()).map_err(|why| match why {
+                NOT_AUTHORIZED => NovaError::Unauthorized { call, message: why.into() },
+                _ => NovaError::BadRequest { call, message: why.into() },
+            })
         })
         .await
     }
-    async fn reset_to_error(&self, server: &ServerId) -> Result<RequestId, NovaError> {
+    async fn reset_to_error(&self, server: &ServerId, token: &TokenId) -> Result<RequestId, NovaError> {
+        if self.1.lock().await.as_ref() != Some(token) {
+            return Err(NovaError::NotSent { why: "another token".into() });
+        }
         let by = self.0.node.clone();
         self.ask("reset", true, |u| Ok(u.reset_to_error(&by, server))).await
     }

@@ -23,6 +23,8 @@ mod disks;
 mod dumps;
 mod formats;
 mod guards;
+mod keystone;
+mod late;
 mod lease;
 mod marking;
 mod md;

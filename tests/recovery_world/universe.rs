@@ -8,7 +8,7 @@ use nova_ha::keys;
 use nova_ha::names::{Epoch, HaNodeName, HostName, IncidentId};
 use nova_ha::nova::{
     Aggregate, ComputeService, Migration, MigrationStatus, NovaHost, PowerState, RequestId, Server,
-    ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus, VmState,
+    ServerGroup, ServerId, ServiceId, ServiceState, ServiceStatus, TokenId, VmState,
 };
 use nova_ha::recovery::world::Place;
 use nova_ha::ssh::Answer;
@@ -18,6 +18,7 @@ use nova_ha::tree::record::{bytes, parse};
 
 use super::arrays::SimArray;
 use super::consul::Kv;
+use super::keystone::SimToken;
 use super::reports::SimReports;
 use super::schedules::invariants::{Effect as Done, Invariants};
 use super::schedules::weather::{Clock, Weather};
@@ -25,6 +26,9 @@ use super::time::wall;
 
 pub(crate) const HOST: &str = "compute1";
 pub(crate) const HA_NODES: [&str; 3] = ["ha1", "ha2", "ha3"];
+/// Nova's 401.
+pub(crate) const NOT_AUTHORIZED: &str = "not authorized";
+
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A computer.
@@ -58,6 +62,16 @@ pub(crate) struct Effect {
     pub(crate) what: String,
 }
 
+/// An evacuate that is on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct LatePost {
+    pub(crate) due: Duration,
+    pub(crate) by: String,
+    pub(crate) server: ServerId,
+    pub(crate) to: Option<String>,
+    pub(crate) token: TokenId,
+}
+
 pub(crate) struct Universe {
     /// A folder per machine, for what it remembers until its next boot.
     pub(crate) run_dirs: tempfile::TempDir,
@@ -81,7 +95,11 @@ pub(crate) struct Universe {
     pub(crate) aggregates: Vec<Aggregate>,
     pub(crate) server_groups: Vec<ServerGroup>,
     /// POSTs of a process that is gone, still on their way.
-    pub(crate) late_posts: Vec<(Duration, String, ServerId, String)>,
+    pub(crate) late_posts: Vec<LatePost>,
+    /// Keystone's.
+    pub(crate) tokens: BTreeMap<TokenId, SimToken>,
+    /// With which token Nova works on a migration.
+    pub(crate) works_with: BTreeMap<i64, TokenId>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) broken: Vec<String>,
     /// How many evacuations Nova lets fail before one succeeds.
@@ -197,6 +215,8 @@ impl Universe {
             aggregates: Vec::new(),
             server_groups: Vec::new(),
             late_posts: Vec::new(),
+            tokens: BTreeMap::new(),
+            works_with: BTreeMap::new(),
             effects: Vec::new(),
             broken: Vec::new(),
             failing_evacuations: 0,
@@ -288,7 +308,7 @@ impl Universe {
             let probe = self.probes.iter_mut().filter(alive).map(|p| p.next).min();
             let session = self.kv.next_expiry();
             let migration = self.migrations.iter().filter(|(m, _)| in_flight(m)).map(|(_, at)| *at).min();
-            let post = self.late_posts.iter().map(|(at, ..)| *at).min();
+            let post = self.late_posts.iter().map(|post| post.due).min();
             let message = self.weather.next_arrival();
             let times = [probe, session.as_ref().map(|(at, _)| *at), migration, post, message];
             let Some(next) = times.into_iter().flatten().min().filter(|next| *next <= now) else { break };
@@ -300,9 +320,9 @@ impl Universe {
             } else if message == Some(next) {
                 self.a_message_arrives();
             } else if post == Some(next) {
-                let found = self.late_posts.iter().position(|(at, ..)| *at == next).unwrap();
-                let (_, by, server, to) = self.late_posts.remove(found);
-                let _nobody_hears = self.evacuate(&by, &server, &to);
+                let found = self.late_posts.iter().position(|post| post.due == next).unwrap();
+                let LatePost { by, server, to, token, .. } = self.late_posts.remove(found);
+                let _nobody_hears = self.evacuate(&by, &server, to.as_deref(), Some(&token));
             } else if let Some((at, session)) = session {
                 self.kv.end_session(&session, at);
             }
@@ -439,7 +459,18 @@ impl Universe {
 
     /// Nova's answer to an evacuate: 400 while the source counts as up. Since 26 it takes a second
     /// one while the first is running, so that nobody else rules it out.
-    pub(crate) fn evacuate(&mut self, by: &str, server: &ServerId, to: &str) -> Result<(), &'static str> {
+    ///
+    /// A token that is not taken any more is refused before anything is looked at.
+    pub(crate) fn evacuate(
+        &mut self,
+        by: &str,
+        server: &ServerId,
+        to: Option<&str>,
+        token: Option<&TokenId>,
+    ) -> Result<(), &'static str> {
+        if token.is_some_and(|token| !self.takes_at(token, self.now)) {
+            return Err(NOT_AUTHORIZED);
+        }
         let at = self.servers[server].host.clone();
         self.did(by, format!("POST {server}"));
         self.is_done(by, &Done::Evacuate { server: server.clone(), from: at.clone() });
@@ -454,12 +485,17 @@ impl Universe {
         }
         let off = !self.machines[at.unwrap().as_str()].power_on;
         self.rule(off, format!("{by} POSTs {server} while its host is powered on"));
-        let on_its_way = self.late_posts.iter().any(|(_, _, late, _)| late == server);
+        let on_its_way =
+            self.late_posts.iter().any(|late| late.server == *server && self.takes_at(&late.token, late.due));
         self.rule(!on_its_way, format!("{by} POSTs {server} while an earlier POST may still arrive"));
         let mine = || self.migrations.iter().map(|(m, _)| m).filter(|m| m.server == *server);
         let (live, done) = (mine().any(in_flight), mine().any(|m| m.status == MigrationStatus::Done));
         self.rule(!live && !done, format!("{by} POSTs {server} a second time, {live} {done}"));
         let number = self.migrations.len() + 1;
+        if let Some(token) = token {
+            self.works_with.insert(i64::try_from(number).unwrap(), token.clone());
+        }
+        let to = to.map_or_else(|| self.schedulers_choice(), str::to_owned);
         let migration = Migration {
             id: i64::try_from(number).unwrap(),
             uuid: id(7, number),
@@ -475,11 +511,28 @@ impl Universe {
         Ok(())
     }
 
+    /// Guests of all HA nodes.
+    pub(crate) fn goes_where_the_scheduler_says(&mut self) {
+        for node in HA_NODES {
+            let targets = keys::ha_node(&node.parse().unwrap()).targets();
+            self.kv.put(&targets, r#"{"version":1,"mode":"scheduler"}"#);
+        }
+    }
+
+    /// Another host each time, so that two evacuations of one guest are two builds of it.
+    fn schedulers_choice(&self) -> String {
+        let lives = |name: &&String| self.machines[*name].power_on && !self.machines[*name].dead;
+        let hosts = self.machines.keys().filter(|name| *name != HOST && !HA_NODES.contains(&name.as_str()));
+        let hosts: Vec<&String> = hosts.filter(lives).collect();
+        hosts[self.migrations.len() % hosts.len()].clone()
+    }
+
     /// As Nova does it, in flight or not: an evacuation under way would be aborted by it.
     pub(crate) fn reset_to_error(&mut self, by: &str, server: &ServerId) -> RequestId {
         self.did(by, format!("reset {server}"));
         self.is_done(by, &Done::Nova);
-        let late = self.late_posts.iter().any(|(_, _, late, _)| late == server);
+        let late =
+            self.late_posts.iter().any(|late| late.server == *server && self.takes_at(&late.token, late.due));
         let live = self.migrations.iter().any(|(m, _)| m.server == *server && in_flight(m));
         self.rule(!late && !live, format!("{by} resets {server} while its evacuation may be under way"));
         let host = self.servers[server].host.clone();

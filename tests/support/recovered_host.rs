@@ -60,7 +60,14 @@ impl World {
         client.set_forced_down(&service.id, true).await.unwrap();
         client.disable(&service.id, disabled_reason).await.unwrap();
         let g0 = guest(&client, HOST, "g0").await;
-        client.evacuate(&g0.id, &EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) }).await.unwrap();
+        client
+            .evacuate(
+                &g0.id,
+                &EvacuateRequest::AttachOnly213 { host: Some(host("ha1")) },
+                &client.token().await.unwrap().id,
+            )
+            .await
+            .unwrap();
         let done = || async {
             let found = client.evacuations_of(&g0.id).await.unwrap();
             found.iter().any(|migration| migration.status.to_string() == "done").then_some(())

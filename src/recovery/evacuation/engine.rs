@@ -11,6 +11,7 @@ mod effects;
 mod guest;
 mod look;
 mod off;
+mod outlast;
 mod post;
 mod reads;
 mod round;
@@ -27,6 +28,7 @@ use futures_util::stream::FuturesUnordered;
 
 use self::guest::Guest;
 use self::off::Off;
+use self::outlast::Outlasting;
 use self::reads::{MOST_TRIES, live_migrations, migrations, on_the_host};
 use self::struggle::Struggle;
 use super::pace::{Answer, Pace, poll_pause};
@@ -81,6 +83,10 @@ struct Seat {
     under_way: bool,
     /// Whether the task that has the guest only looks at it.
     looked_at: bool,
+    /// Whether the task that has the guest asks Nova for something.
+    is_asked: bool,
+    /// The token that Nova works with, or may, for the guest that a task has.
+    token: Option<String>,
     /// The metadata of the guest that a task has: it is as urgent there as it was in its chair.
     metadata: BTreeMap<String, String>,
 }
@@ -121,6 +127,7 @@ struct Engine<'e, 'x, 'k, 'a> {
     polls: usize,
     said_at: Option<BootInstant>,
     struggle: Struggle,
+    outlasting: Outlasting,
 }
 
 /// Until every guest has a final state. Two proofs are demanded: of the machine's power, and that nothing reports to Nova
@@ -150,6 +157,7 @@ pub async fn run(context: &Context<'_>, off: &mut KnownOff<'_>, _: &Ceased) -> R
         polls: 0,
         said_at: None,
         struggle: Struggle::default(),
+        outlasting: Outlasting::default(),
     };
     engine.seat(guests);
     loop {
@@ -176,6 +184,8 @@ impl Seat {
             guest: Some(guest),
             under_way: false,
             looked_at: false,
+            is_asked: false,
+            token: None,
             metadata: BTreeMap::new(),
         }
     }
@@ -252,7 +262,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         let worth_asking = oldest.is_some() || self.silent > 0;
         let pause = match oldest {
             Some(oldest) if self.silent == 0 => poll_pause(self.typical, oldest, most),
-            None if self.silent == 0 => IDLE,
+            None if self.silent == 0 && !self.only_outlasts() => IDLE,
             Some(_) | None => most,
         };
         // What is under way is mostly what was asked for last; whatever hangs is seen in every eighth list.
@@ -265,6 +275,14 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
             }
             Some(context.cloud.evacuations_seen(&context.case.nova_host, newest).await)
         })
+    }
+
+    /// Whether nothing is left to do but to wait until Nova cannot hear any more what it was asked for.
+    fn only_outlasts(&self) -> bool {
+        let waits = |seat: &Seat| {
+            seat.guest.as_ref().is_some_and(|guest| guest.is_done() || guest.outlasts.is_some())
+        };
+        self.seats.iter().all(waits)
     }
 
     /// What Nova's list shows now. Unknown is not failed: without an answer nothing is decided, and it
@@ -330,6 +348,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                     seat.guest = Some(*guest);
                     seat.under_way = false;
                     seat.looked_at = false;
+                    seat.is_asked = false;
                 }
             }
             Outcome::Said => {}

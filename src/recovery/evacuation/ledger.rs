@@ -8,6 +8,7 @@ use crate::nova::Server;
 use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::store::{Op, TxnOutcome};
+use crate::tree::formats::Kind;
 use crate::tree::record::{Record, bytes, parse};
 
 /// One guest's entry with its index.
@@ -51,6 +52,7 @@ pub fn fresh(context: &Context<'_>, server: &Server, state: GuestState) -> Guest
         vm_state: server.vm_state.to_string(),
         ends_stopped: ends_stopped(&server.vm_state, server.power_state),
         requests: Vec::new(),
+        sent: None,
         state,
         at: context.world.clock.wall(),
     }
@@ -62,6 +64,10 @@ pub async fn write(context: &Context<'_>, entry: &GuestEntry, seen: Option<u64>)
     let mut entry = entry.clone();
     entry.term = context.journal.term();
     entry.at = context.world.clock.wall();
+    if context.case.formats.allows(Kind::Guest, 2).is_err() {
+        // Its absence is read safely: as a token of which nothing is known.
+        entry.sent = None;
+    }
     if let GuestState::Excluded { why }
     | GuestState::Refused { why }
     | GuestState::Failed { why }

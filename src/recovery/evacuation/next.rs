@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use crate::incident::guest::{GuestEntry, GuestState};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::incident::guest::{GuestEntry, GuestState, Sent};
 use crate::nova::migrations::MigrationOutcome;
-use crate::nova::{Migration, NovaHost, Server, TaskState, VmState};
+use crate::nova::{Migration, NovaHost, Server, TaskState, Token, VmState};
 
 /// What to do with one guest now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,9 @@ pub enum Move {
         /// Where that is.
         at: NovaHost,
     },
+    /// Wait: Nova shows nothing of what it was asked for, and may hear it yet. Asked for again before that is over, it
+    /// could be carried out twice.
+    Outlast,
     /// Accounted for.
     Done(GuestState),
 }
@@ -55,12 +60,32 @@ pub struct Elapsed {
     pub posting_of_an_earlier_process: bool,
     /// Whether this process has Nova's clear answer to what it asked last: there is nothing to wait for.
     pub answered: bool,
+    /// Whether Nova would take what it was asked for last, were it to hear it only now.
+    pub may_be_heard: bool,
+}
+
+/// Between keystone's clock and those of Nova's API.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
+
+/// Whether Nova would take what it was asked for last: for as long as it takes the token of that request. What an older
+/// build asked for was asked with a token of which only its life is known.
+pub fn may_be_heard(entry: &GuestEntry, token: &Token, since_change: Duration) -> bool {
+    match &entry.sent {
+        Some(sent) => token.now < over(sent),
+        None => entry.attempts > 0 && since_change < token.life + CLOCKS_DIFFER,
+    }
+}
+
+/// From when on, by keystone's clock, nothing that was sent with it is taken.
+pub fn over(sent: &Sent) -> Timestamp {
+    let differ = SignedDuration::try_from(CLOCKS_DIFFER).unwrap_or_default();
+    sent.until.checked_add(differ).unwrap_or(Timestamp::MAX)
 }
 
 /// Limits of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a POST without an answer is looked for before it is repeated.
+    /// How long a POST without an answer is looked for before anything is done to repeat it.
     pub settle: Duration,
     /// How long an evacuation may take.
     pub deadline: Duration,
@@ -159,6 +184,15 @@ pub fn by_server(
                 return Move::Done(GuestState::Held {
                     why: "Nova accepted its evacuation and shows no migration".into(),
                 });
+            }
+            // A reset that Nova shows was heard; of anything else nothing is seen.
+            let was_heard = migration.is_some()
+                || (server.vm_state == VmState::Error
+                    && entry.is_some_and(|e| e.state == GuestState::Resetting && e.vm_state != "error"));
+            let was_asked =
+                entry.is_some_and(|e| matches!(e.state, GuestState::Posting | GuestState::Resetting));
+            if was_asked && !was_heard && !elapsed.answered && elapsed.may_be_heard {
+                return Move::Outlast;
             }
             // What a process that is gone was about to ask for, and Nova never heard, was no attempt.
             let unheard = migration.is_none() && elapsed.posting_of_an_earlier_process;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::disk::{Disk, Seen};
 use super::treatment::Target;
 use crate::clock::BootInstant;
-use crate::nova::{Cloud, EvacuateRequest, NovaError, NovaHost, RequestId, Server, ServerId};
+use crate::nova::{Cloud, EvacuateRequest, NovaError, NovaHost, RequestId, Server, ServerId, TokenId};
 use crate::tree::storage::Storage;
 
 /// What decides beside the guest itself.
@@ -139,8 +139,8 @@ impl Ask {
     }
 
     /// Sends it, once. The one place where Nova is asked for an evacuation.
-    pub async fn send(&self, cloud: &dyn Cloud) -> Result<RequestId, NovaError> {
-        cloud.evacuate(&self.server, &self.request).await
+    pub async fn send(&self, cloud: &dyn Cloud, token: &TokenId) -> Result<RequestId, NovaError> {
+        cloud.evacuate(&self.server, &self.request, token).await
     }
 }
 

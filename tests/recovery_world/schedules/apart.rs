@@ -7,40 +7,18 @@ use super::invariants::{Invariant, Violation};
 /// By what it was struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum NotPromised {
-    /// Nova hears an evacuate later than `post_settle` after it was sent.
-    LateEvacuate,
     /// An HA node's process stood still in the very call of its effect, after its look at the clock.
     StoodStillInTheCall,
     /// Its virtual machine was paused, and its clock, which stood too, allows effects until the lease is over by it.
     PausedMachine,
 }
 
-/// The default of `post_settle`.
-const POST_SETTLE: Duration = Duration::from_secs(60);
-
 /// What is left of a lease at most, when a machine that was paused goes on.
 const LEASE: Duration = Duration::from_secs(15);
 
 /// Whether it is named in the README's *What it does not promise*.
 pub(crate) fn of(violation: &Violation) -> Option<NotPromised> {
-    let late = violation.beside_one_sent;
-    if violation.invariant == Invariant::OneEvacuation && late.is_some_and(|late| late > POST_SETTLE) {
-        return Some(NotPromised::LateEvacuate);
-    }
     let actor = violation.actor.as_ref()?;
-    match violation.invariant {
-        Invariant::OneEvacuation | Invariant::OneMachine | Invariant::World | Invariant::OnlyOfTheDead => {
-            if actor.late.as_ref().is_some_and(|(late, _)| *late > POST_SETTLE) {
-                return Some(NotPromised::LateEvacuate);
-            }
-        }
-        Invariant::Shot
-        | Invariant::FreshOff
-        | Invariant::OneClaim
-        | Invariant::Flags
-        | Invariant::Fold
-        | Invariant::Progress => {}
-    }
     match violation.invariant {
         Invariant::Shot | Invariant::FreshOff | Invariant::World | Invariant::OnlyOfTheDead => {
             if actor.in_call.is_some() {

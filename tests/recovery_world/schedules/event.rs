@@ -68,6 +68,8 @@ pub(crate) enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schedule {
     pub(crate) storage: Storage,
+    /// Whether Nova's scheduler chooses where guests go; else they go to the HA node that recovers.
+    pub(crate) scheduled: bool,
     /// Of how long each call takes, and when timers start what.
     pub(crate) seed: u64,
     /// In order, each so long after the host died.
@@ -167,6 +169,9 @@ impl FromStr for Event {
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "storage {}", name(&STORAGE, &self.storage))?;
+        if self.scheduled {
+            writeln!(f, "targets scheduler")?;
+        }
         writeln!(f, "seed {}", self.seed)?;
         self.events.iter().try_for_each(|(at, event)| writeln!(f, "at {}ms {event}", at.as_millis()))
     }
@@ -176,17 +181,19 @@ impl FromStr for Schedule {
     type Err = String;
     /// Lines that begin with # are for people.
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut schedule = Schedule { storage: Storage::Shared, seed: 0, events: Vec::new() };
+        let mut schedule =
+            Schedule { storage: Storage::Shared, scheduled: false, seed: 0, events: Vec::new() };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
                 "storage" => schedule.storage = named(&STORAGE, Some(rest))?,
+                "targets" if rest == "scheduler" => schedule.scheduled = true,
                 "seed" => schedule.seed = rest.parse().map_err(|why| format!("{rest:?}: {why}"))?,
                 "at" => {
                     let (at, event) = rest.split_once(' ').ok_or_else(|| format!("no event: {line:?}"))?;
                     schedule.events.push((length(Some(at))?, event.parse()?));
                 }
-                other => return Err(format!("{other:?} is none of storage, seed, at")),
+                other => return Err(format!("{other:?} is none of storage, targets, seed, at")),
             }
         }
         Ok(schedule)

@@ -55,6 +55,8 @@ impl Schedule {
             1 => Storage::Md,
             _ => Storage::Exec,
         };
+        // What an HA node takes over is nowhere but there.
+        let scheduled = storage == Storage::Shared && (seed / 3).is_multiple_of(2);
         let number = 1 + random.below(6);
         let mut events: Vec<(Duration, Event)> = (0..number)
             .map(|_| {
@@ -66,7 +68,7 @@ impl Schedule {
             })
             .collect();
         events.sort_by_key(|(at, _)| *at);
-        Self { storage, seed, events }
+        Self { storage, scheduled, seed, events }
     }
 }
 

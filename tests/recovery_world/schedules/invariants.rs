@@ -81,8 +81,6 @@ pub(crate) struct Violation {
     pub(crate) what: String,
     /// By whom, where it was somebody's effect.
     pub(crate) actor: Option<Actor>,
-    /// For how long the message was on its way that it collided with.
-    pub(crate) beside_one_sent: Option<Duration>,
 }
 
 /// What is watched.
@@ -124,14 +122,10 @@ impl Invariants {
 
 impl Universe {
     fn violated(&mut self, invariant: Invariant, what: String) {
-        self.violated_beside(invariant, what, None);
-    }
-
-    fn violated_beside(&mut self, invariant: Invariant, what: String, beside_one_sent: Option<Duration>) {
         let at = self.now;
         if let Some(invariants) = &mut self.invariants {
             let actor = invariants.actor.clone();
-            invariants.violations.push(Violation { at, invariant, what, actor, beside_one_sent });
+            invariants.violations.push(Violation { at, invariant, what, actor });
         }
     }
 
@@ -213,16 +207,15 @@ impl Universe {
         }
     }
 
-    /// A request counts as in flight from its sending on.
+    /// A request counts as in flight from its sending on, unless Nova will not take it when it arrives.
     fn nothing_of_it_is_under_way(&mut self, by: &str, server: &ServerId) {
-        let on_its_way =
+        let mut on_their_way =
             self.weather.on_their_way.iter().filter(|m| m.kind == Kind::Post && m.is_about(server));
-        let on_its_way = on_its_way.map(|m| m.sent).min();
+        let on_its_way = on_their_way.any(|m| m.is_taken(self));
         let begun = self.migrations.iter().any(|(m, _)| m.server == *server && in_flight(m));
-        let sent = on_its_way.or_else(|| self.weather.heard_late.get(server).copied());
-        if on_its_way.is_some() || begun {
+        if on_its_way || begun {
             let what = format!("{by} evacuates {server} while an earlier evacuation of it is under way");
-            self.violated_beside(Invariant::OneEvacuation, what, sent.map(|sent| self.now - sent));
+            self.violated(Invariant::OneEvacuation, what);
         }
     }
 

@@ -8,9 +8,8 @@ use nova_ha::keys;
 use nova_ha::tree::record::{bytes, parse};
 
 use super::super::universe::{HOST, Universe, incident, server};
-use super::apart::{self, NotPromised};
 use super::event::{Schedule, Storage};
-use super::invariants::{Invariant, Violation};
+use super::invariants::Invariant;
 use super::run::{Outcome, Planted, run};
 
 /// Before anybody judged, and while the guests are evacuated.
@@ -22,7 +21,7 @@ fn breaks(invariant: Invariant, at: Duration, plant: fn(&mut Universe)) {
 }
 
 fn is_broken(invariant: Invariant, planted: &Planted) {
-    let schedule = Schedule { storage: Storage::Shared, seed: 1, events: Vec::new() };
+    let schedule = Schedule { storage: Storage::Shared, scheduled: false, seed: 1, events: Vec::new() };
     assert!(matches!(run(&schedule, None).outcome, Outcome::Clean(_)), "without it nothing is broken");
     match run(&schedule, Some(planted)).outcome {
         Outcome::Broken(violation) => assert_eq!(violation.invariant, invariant, "{violation:?}"),
@@ -52,7 +51,7 @@ fn an_evacuation_of_a_guest_of_another_host_is_found() {
         u.power_is_read("ha3", HOST);
         u.servers.get_mut(&server(1).id).unwrap().host = Some("compute2".parse().unwrap());
         u.services.get_mut("compute2").unwrap().forced_down = true;
-        let _answer = u.evacuate("ha3", &server(1).id, "ha3");
+        let _answer = u.evacuate("ha3", &server(1).id, Some("ha3"), None);
     });
 }
 
@@ -110,19 +109,4 @@ fn a_broken_rule_of_the_machines_is_found() {
 #[test]
 fn an_incident_that_nobody_works_on_is_found() {
     is_broken(Invariant::Progress, &Planted { at: EARLY, plant: |_| {}, nobody_recovers: true });
-}
-
-#[test]
-fn only_a_message_that_is_later_than_promised_is_counted_apart() {
-    let beside = |late: u64| Violation {
-        at: Duration::from_secs(1_000),
-        invariant: Invariant::OneEvacuation,
-        what: String::new(),
-        actor: None,
-        beside_one_sent: Some(Duration::from_secs(late)),
-    };
-    assert_eq!(apart::of(&beside(59)), None);
-    assert_eq!(apart::of(&beside(61)), Some(NotPromised::LateEvacuate));
-    assert_eq!(apart::of(&Violation { beside_one_sent: None, ..beside(0) }), None);
-    assert_eq!(apart::of(&Violation { invariant: Invariant::Progress, ..beside(61) }), None);
 }

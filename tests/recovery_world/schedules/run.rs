@@ -52,7 +52,7 @@ pub(crate) struct Run {
 }
 
 /// A host with three guests that died just now; nobody has seen it yet.
-fn stage(storage: Storage) -> Stage {
+fn stage(storage: Storage, scheduled: bool) -> Stage {
     let start = Duration::from_secs(10_000);
     let time = Time::from(start);
     let mut universe = Universe::new(start);
@@ -62,13 +62,16 @@ fn stage(storage: Storage) -> Stage {
         Storage::Md => universe.on_an_array(),
         Storage::Exec => universe.on_a_pool(),
     }
+    if scheduled {
+        universe.goes_where_the_scheduler_says();
+    }
     universe.invariants = Some(Box::new(Invariants::of(&universe)));
     universe.dies(HOST);
     Stage { time, universe: Arc::new(Mutex::new(universe)) }
 }
 
 pub(crate) fn run(schedule: &Schedule, planted: Option<&Planted>) -> Run {
-    let stage = stage(schedule.storage);
+    let stage = stage(schedule.storage, schedule.scheduled);
     let violation = block_on(&stage.time, whole(&stage, schedule, planted));
     let outcome = match violation {
         Err(violation) => match apart::of(&violation) {
@@ -107,7 +110,6 @@ async fn whole(stage: &Stage, schedule: &Schedule, planted: Option<&Planted>) ->
         invariant: Invariant::Progress,
         what: "half an hour after the second resume it is neither closed nor held".into(),
         actor: None,
-        beside_one_sent: None,
     };
     settled(stage).ok_or_else(|| Box::new(too_long()))
 }

@@ -193,6 +193,7 @@ impl Engine<'_> {
             u.machines.get_mut(node).unwrap().power_on = true;
             let number = u.clock(node).booted.map_or(1, |(number, _)| number + 1);
             u.clocks.insert(node.to_owned(), Clock { behind: now, booted: Some((number, now)) });
+            u.forgets_tokens(node);
             let _there_was_none = std::fs::remove_dir_all(u.run_dirs.path().join(node));
             if u.pool_on.as_deref() == Some(node) {
                 u.pool_on = None;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use nova_ha::nova::ServerId;
+use nova_ha::nova::{ServerId, TokenId};
 
 use super::super::universe::Universe;
 use super::invariants::{Actor, Known};
@@ -70,11 +70,13 @@ pub(crate) struct Request<'a> {
     pub(crate) kind: Kind,
     /// The guest that it is about.
     pub(crate) about: Option<ServerId>,
+    /// With which token Nova is asked.
+    pub(crate) token: Option<TokenId>,
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn new(name: &'a str, kind: Kind) -> Self {
-        Self { name, kind, about: None }
+        Self { name, kind, about: None, token: None }
     }
 }
 
@@ -86,6 +88,7 @@ pub(crate) struct Message {
     pub(crate) kind: Kind,
     /// The guest that it is about.
     about: Option<ServerId>,
+    token: Option<TokenId>,
     /// What its sender knew.
     known: Known,
     arrives: Box<dyn FnOnce(&mut Universe) + Send>,
@@ -100,8 +103,6 @@ pub(crate) struct Weather {
     /// Whose next message of a kind is late, and by how much.
     pub(crate) to_be_late: Vec<(String, Kind, Duration)>,
     pub(crate) on_their_way: Vec<Message>,
-    /// Guests whose evacuate was late, and when it was sent.
-    pub(crate) heard_late: BTreeMap<ServerId, Duration>,
 }
 
 /// Calls that stay on their machine, or go to its disks.
@@ -113,6 +114,11 @@ const LOCAL: [&str; 16] = [
 impl Message {
     pub(crate) fn is_about(&self, server: &ServerId) -> bool {
         self.about.as_ref() == Some(server)
+    }
+
+    /// Whether Nova takes it when it arrives, as far as is known now.
+    pub(crate) fn is_taken(&self, universe: &Universe) -> bool {
+        self.token.as_ref().is_none_or(|token| universe.takes_at(token, self.due))
     }
 }
 
@@ -162,6 +168,7 @@ impl Universe {
             by: by.to_owned(),
             kind: request.kind,
             about: request.about.clone(),
+            token: request.token.clone(),
             known: self.what_is_known(),
             arrives: Box::new(arrives),
         };
@@ -175,9 +182,6 @@ impl Universe {
         let late = Some((self.now - message.sent, message.known));
         self.begins(Actor { late, in_call: None, last: None });
         (message.arrives)(self);
-        if let (Some(server), Kind::Post) = (message.about, message.kind) {
-            self.weather.heard_late.insert(server, message.sent);
-        }
         self.is_over();
     }
 }

@@ -2,10 +2,10 @@
 //! ledger state, written before it and replaced after it.
 
 use super::guest::Guest;
-use super::look::settle;
+use super::look::{settle, silent};
 use super::off::Off;
 use crate::fence::off::Permission;
-use crate::incident::guest::GuestState;
+use crate::incident::guest::{GuestState, Sent};
 use crate::nova::{Migration, NovaError, NovaHost, RequestId};
 use crate::recovery::evacuation::ask::ask_for;
 use crate::recovery::evacuation::next::relevant;
@@ -60,7 +60,15 @@ pub(super) async fn reset(
     if let Choice::Hold { why } = ask_for(context, &server).await {
         return settle(context, guest, own, GuestState::Held { why }).await;
     }
+    let token = match context.cloud.token().await {
+        Ok(token) => token,
+        Err(error) => {
+            silent(context, guest, "a token", &chain(&error));
+            return Ok(());
+        }
+    };
     entry.state = GuestState::Resetting;
+    entry.sent = Some(Sent { token: token.id.to_string(), until: token.ends });
     guest.store(context, entry.clone()).await?;
     context.lease.check()?;
     // Nova would show as failed what may still run, were the host not off.
@@ -70,17 +78,20 @@ pub(super) async fn reset(
     }
     let now = context.world.clock.boottime();
     let pause = context.case.policy.evacuation_poll * 4;
-    match said(context, "reset", &server.name, context.cloud.reset_to_error(&server.id).await) {
+    match said(context, "reset", &server.name, context.cloud.reset_to_error(&server.id, &token.id).await) {
         Said::Yes(id) => {
             tracing::info!(incident = %context.case.id, guest = %server.name, "reset to ERROR");
             guest.resets += 1;
             entry.requests.push(id.to_string());
+            // Heard: nothing of it is on its way.
+            entry.sent = Some(Sent { token: token.id.to_string(), until: token.now });
             guest.store(context, entry).await?;
             guest.answered = true;
         }
         // Nova may be busy with it still: the time to look for it begins now.
         Said::Unclear => {
             guest.resets += 1;
+            context.cloud.set_aside(&token.id).await;
             guest.changed_at = context.world.clock.boottime();
         }
         Said::NotNow | Said::Gone => {

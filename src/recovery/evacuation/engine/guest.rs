@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::reads::on_the_host;
+use jiff::Timestamp;
+
 use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::nova::{Migration, Server, ServerId};
@@ -25,6 +27,10 @@ pub(super) struct Guest {
     pub(super) look_after: BootInstant,
     /// Whether Nova answered clearly to what this process asked last.
     pub(super) answered: bool,
+    /// Nova may hear what it was asked for until then, at the latest; `None` within if that is not known.
+    pub(super) outlasts: Option<Option<Timestamp>>,
+    /// What a process before this one wrote last was *posting*, whatever was written about its token since.
+    pub(super) inherited: bool,
     /// How often this process had it reset.
     pub(super) resets: u32,
     /// What it needs next, as soon as it is its turn.
@@ -53,6 +59,8 @@ impl Guest {
             not_before: now,
             look_after: now,
             answered: false,
+            outlasts: None,
+            inherited: false,
             resets: 0,
             needs: None,
             posted: 0,
@@ -108,6 +116,8 @@ impl Guest {
         self.changed_at = context.world.clock.boottime();
         self.look_after = self.changed_at;
         self.answered = false;
+        self.outlasts = None;
+        self.inherited = false;
         Ok(())
     }
 }

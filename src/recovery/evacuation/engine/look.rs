@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use super::effects;
 use super::guest::{Guest, Needs};
+use super::outlast::outlast;
 use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, Server, TaskState};
-use crate::recovery::evacuation::next::{Elapsed, Limits, Move, by_migration, by_server, relevant};
+use crate::recovery::evacuation::next::{
+    Elapsed, Limits, Move, by_migration, by_server, may_be_heard, relevant,
+};
 use crate::recovery::evacuation::treatment::{Beside, Treatment, treat};
 use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
@@ -25,15 +28,17 @@ pub(super) fn elapsed(context: &Context<'_>, guest: &Guest) -> Elapsed {
     Elapsed {
         since_change: context.world.clock.boottime().saturating_duration_since(guest.changed_at),
         earlier_holder_may_act: entry.is_some_and(|entry| context.earlier.may_act(entry.term)),
-        posting_of_an_earlier_process: entry
-            .is_some_and(|entry| is_posting_of_an_earlier_process(context, entry)),
+        posting_of_an_earlier_process: is_posting_of_an_earlier_process(context, guest),
         answered: guest.answered,
+        may_be_heard: false,
     }
 }
 
 /// A process before this one wrote *posting* and may have died before it posted.
-pub(super) fn is_posting_of_an_earlier_process(context: &Context<'_>, entry: &GuestEntry) -> bool {
-    entry.state == GuestState::Posting && entry.term < context.journal.term()
+pub(super) fn is_posting_of_an_earlier_process(context: &Context<'_>, guest: &Guest) -> bool {
+    let posting = |entry: &GuestEntry| entry.state == GuestState::Posting;
+    let of_earlier = |entry: &GuestEntry| guest.inherited || entry.term < context.journal.term();
+    guest.entry().is_some_and(|entry| posting(entry) && of_earlier(entry))
 }
 
 /// The limits of the policy.
@@ -74,13 +79,19 @@ pub(super) fn treated(
     }
 }
 
+/// What Nova showed before a look at one guest.
+pub(super) struct Seen<'s> {
+    /// Its evacuations.
+    pub(super) own: &'s [Migration],
+    /// Live migrations from or to the host.
+    pub(super) live: &'s [Migration],
+    /// Whether other guests are being evacuated, or may be, with the token with which it was asked for last.
+    pub(super) token_in_use: bool,
+}
+
 /// Reads the guest itself and does what follows: a final state, a stop, or what it needs next.
-pub(super) async fn look(
-    context: &Context<'_>,
-    guest: &mut Guest,
-    own: &[Migration],
-    live: &[Migration],
-) -> Result<(), Stop> {
+pub(super) async fn look(context: &Context<'_>, guest: &mut Guest, seen: Seen<'_>) -> Result<(), Stop> {
+    let Seen { own, live, token_in_use } = seen;
     let mut own = own.to_vec();
     if relevant(&own, guest.id.as_str(), guest.entry()).is_none() && guest.entry().is_some() {
         // That none is listed decides something now, so the list must be whole.
@@ -124,23 +135,30 @@ pub(super) async fn look(
     if server.is_some() {
         guest.known.clone_from(&server);
     }
+    let token = match context.cloud.token().await {
+        Ok(token) => token,
+        Err(error) => {
+            silent(context, guest, "what time it is", &chain(&error));
+            return Ok(());
+        }
+    };
     let source = &context.case.nova_host;
-    let next = by_server(
-        guest.entry(),
-        migration,
-        server.as_ref(),
-        source,
-        elapsed(context, guest),
-        limits(context),
-    );
+    let mut elapsed = elapsed(context, guest);
+    elapsed.may_be_heard =
+        guest.entry().is_some_and(|entry| may_be_heard(entry, &token, elapsed.since_change));
+    let next = by_server(guest.entry(), migration, server.as_ref(), source, elapsed, limits(context));
+    if next != Move::Outlast {
+        guest.outlasts = None;
+    }
     match (next, server) {
+        (Move::Outlast, _) => outlast(context, guest, &token, token_in_use).await,
         (Move::Done(state), _) => settle(context, guest, &own, state).await,
         (Move::Stop { at }, _) if guest.not_before <= asked_at => effects::stop(context, guest, at).await,
         // Nova writes this before it makes the migration: our own POST may be under way unseen.
         (Move::Post, Some(server))
             if guest.entry().is_some_and(|e| e.attempts > 0) && is_rebuilt(&server) =>
         {
-            if elapsed(context, guest).since_change <= limits(context).deadline {
+            if elapsed.since_change <= limits(context).deadline {
                 later(context, guest);
                 return Ok(());
             }
@@ -172,7 +190,7 @@ pub(super) fn silent(context: &Context<'_>, guest: &mut Guest, what: &str, why: 
 }
 
 /// The longer it is in coming, the rarer it is looked for.
-fn later(context: &Context<'_>, guest: &mut Guest) {
+pub(super) fn later(context: &Context<'_>, guest: &mut Guest) {
     let now = context.world.clock.boottime();
     let waited = now.saturating_duration_since(guest.changed_at) / 4;
     // What is under way for long is mostly just slow: Nova is asked for the guest itself ever rarer.

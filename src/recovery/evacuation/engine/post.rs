@@ -6,7 +6,7 @@ use super::guest::Guest;
 use super::look::{attach, beside, is_posting_of_an_earlier_process, settle, silent};
 use super::off::Off;
 use crate::fence::off::Permission;
-use crate::incident::guest::GuestState;
+use crate::incident::guest::{GuestState, Sent};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError};
 use crate::recovery::evacuation::ask::ask_for;
@@ -66,14 +66,24 @@ pub(super) async fn post(
             MigrationOutcome::GaveUp => {}
         }
     }
+    // With this token and no other: the ledger says how long Nova takes it.
+    let token = match context.cloud.token().await {
+        Ok(token) => token,
+        Err(error) => {
+            silent(context, guest, "a token", &chain(&error));
+            return Ok(None);
+        }
+    };
     let mut entry = guest.entry_or_new(context, &server, own);
     // Repeated for a process that died before Nova heard it, it is the same attempt.
     let same_attempt = entry.attempts > 0
-        && is_posting_of_an_earlier_process(context, &entry)
+        && is_posting_of_an_earlier_process(context, guest)
         && relevant(own, server.id.as_str(), Some(&entry)).is_none();
     // A migration that gave up belongs to the attempt before this one.
     entry.before = own.iter().map(|m| m.id).max().unwrap_or(entry.before).max(entry.before);
     entry.state = GuestState::Posting;
+    entry.sent = Some(Sent { token: token.id.to_string(), until: token.ends });
+    let not_sent = Some(Sent { token: token.id.to_string(), until: token.now });
     let attempt = u32::from(!same_attempt);
     entry.attempts += attempt;
     guest.store(context, entry.clone()).await?;
@@ -84,12 +94,13 @@ pub(super) async fn post(
     if kept_waiting || !off.is_fresh() || !ask.is_fresh(asked_at, context.case.policy.proof_max_age) {
         // Consul kept the entry waiting for longer than what was read counts: nothing is sent on it.
         entry.attempts -= attempt;
+        entry.sent = not_sent;
         guest.store(context, entry).await?;
         guest.answered = true;
         return Ok(None);
     }
     guest.posted += 1;
-    let answer = ask.send(context.cloud).await;
+    let answer = ask.send(context.cloud, &token.id).await;
     let now = context.world.clock.boottime();
     let took = now.saturating_duration_since(asked_at);
     let (state, load, again) = match answer {
@@ -101,6 +112,8 @@ pub(super) async fn post(
             tracing::warn!(incident = %context.case.id, guest = %server.name, error = %chain(&error), "Nova did not answer clearly; it is looked for before it is asked again");
             // Nova may be busy with it still: the time to look for it begins now.
             guest.changed_at = now;
+            // Whoever is asked for from now on is so with another token, so that this one can be revoked.
+            context.cloud.set_aside(&token.id).await;
             return Ok(Some(Answer::Struggles(None)));
         }
         // The guest, or its target, or a wrong way through a proxy: the guest itself is looked at.
@@ -128,6 +141,9 @@ pub(super) async fn post(
         }
     };
     tracing::info!(incident = %context.case.id, guest = %server.name, state = state.word(), why = state.why().unwrap_or(""), how = ask.why(), "evacuation asked for");
+    if matches!(state, GuestState::Posting) {
+        entry.sent = not_sent;
+    }
     entry.state = state;
     guest.store(context, entry).await?;
     // Surely not done: there is nothing to look for before it is asked for again.

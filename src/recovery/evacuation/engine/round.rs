@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::guest::{Guest, Needs};
-use super::look::{attach, elapsed, is_unattached, is_young, limits, look, settle, treated};
+use super::look::{Seen, attach, elapsed, is_unattached, is_young, limits, look, settle, treated};
 use super::reads::{migrations, on_the_host};
 use super::{Engine, LISTING_COUNTS, MOST_LOOKS, Outcome, Task, effects, post};
 use crate::clock::BootInstant;
@@ -59,7 +59,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
             // What was looked for in vain and is to be asked for again takes no slot: if all slots were
             // taken so, nobody would ever be asked for.
             (Some(GuestState::Posting | GuestState::Accepted { .. }), None) => {
-                !guest.answered && guest.needs.is_none()
+                !guest.answered && guest.needs.is_none() && guest.outlasts.is_none()
             }
             (_, _) => false,
         }
@@ -108,6 +108,15 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
             let off = self.off;
             tasks.push(Box::pin(async move { off.read().await.map(Outcome::Off) }));
         }
+        let outlasting = self.seats.iter().filter_map(|seat| seat.guest.as_ref());
+        let outlasting = outlasting.filter_map(|guest| guest.outlasts.map(|until| (guest.name(), until)));
+        if let Some(word) = self.outlasting.word(outlasting) {
+            let context = self.context;
+            tasks.push(Box::pin(async move {
+                word.say(context).await;
+                Ok(Outcome::Said)
+            }));
+        }
         if let Some(word) = self.struggle.word(now) {
             let context = self.context;
             tasks.push(Box::pin(async move {
@@ -128,12 +137,49 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         self.migrations.get(server).map_or(&[], Vec::as_slice)
     }
 
+    /// The token that Nova works with for this guest, or may: revoked, it would fail what was accepted with it.
+    fn token_of(&self, guest: &Guest) -> Option<String> {
+        let entry = guest.entry()?;
+        let token = entry.sent.as_ref()?.token.clone();
+        let migration = relevant(self.own(guest.id.as_str()), guest.id.as_str(), Some(entry));
+        let moves = migration.is_some_and(|m| m.status.outcome() == MigrationOutcome::InFlight);
+        let elapsed = elapsed(self.context, guest);
+        let may_move = match &entry.state {
+            GuestState::Accepted { .. } => true,
+            GuestState::Posting | GuestState::Resetting => {
+                !guest.answered && elapsed.since_change <= limits(self.context).settle
+            }
+            GuestState::Stopping { .. }
+            | GuestState::Recovered { .. }
+            | GuestState::Excluded { .. }
+            | GuestState::Refused { .. }
+            | GuestState::Failed { .. }
+            | GuestState::Held { .. } => false,
+        };
+        (moves || may_move).then_some(token)
+    }
+
+    /// Whether the token of what this guest was asked for last is another guest's too. One that is just being asked for
+    /// may have any.
+    fn token_in_use(&self, index: usize) -> bool {
+        let sent = self.seats.get(index).and_then(|seat| seat.guest.as_ref()?.entry()?.sent.as_ref());
+        let Some(sent) = sent else { return false };
+        self.seats.iter().enumerate().filter(|(at, _)| *at != index).any(|(_, seat)| match &seat.guest {
+            Some(guest) => self.token_of(guest).as_deref() == Some(sent.token.as_str()),
+            None => seat.is_asked || seat.token.as_deref() == Some(sent.token.as_str()),
+        })
+    }
+
     /// Gives a guest to a task, which brings it back.
     fn hand(&mut self, index: usize, hand: Hand) -> Option<Task<'e, 'a>> {
         let (context, off, live) = (self.context, self.off, Arc::clone(&self.live));
         let moving = self.seats.get(index)?.guest.as_ref().is_some_and(|guest| self.is_moving(guest));
+        let token_in_use = matches!(hand, Hand::Look) && self.token_in_use(index);
+        let token = self.seats.get(index)?.guest.as_ref().and_then(|guest| self.token_of(guest));
         let seat = self.seats.get_mut(index)?;
         let mut guest = seat.guest.take()?;
+        seat.token = token;
+        seat.is_asked = matches!(hand, Hand::Ask(_));
         seat.metadata.clone_from(guest.metadata());
         seat.looked_at = matches!(hand, Hand::Look);
         seat.under_way = moving || matches!(hand, Hand::Ask(_));
@@ -141,7 +187,9 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         Some(Box::pin(async move {
             let mut answer = None;
             match hand {
-                Hand::Look => look(context, &mut guest, &own, &live).await?,
+                Hand::Look => {
+                    look(context, &mut guest, Seen { own: &own, live: &live, token_in_use }).await?
+                }
                 Hand::Attach(migration) => attach(context, &mut guest, &migration).await?,
                 Hand::Settle(state) => settle(context, &mut guest, &own, state).await?,
                 Hand::Ask(Needs::Reset) => effects::reset(context, &mut guest, &own, off).await?,
@@ -167,7 +215,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         let migration = relevant(self.own(guest.id.as_str()), guest.id.as_str(), guest.entry());
         match by_migration(guest.entry(), migration, elapsed(context, guest), limits(context)) {
             Move::Done(state) => Now::Settle(state),
-            Move::Wait | Move::Post | Move::Stop { .. } => match migration {
+            Move::Wait | Move::Post | Move::Outlast | Move::Stop { .. } => match migration {
                 Some(migration) if is_unattached(guest) => Now::Attach(Box::new(migration.clone())),
                 Some(_) | None => Now::Nothing,
             },

@@ -18,6 +18,7 @@ fn after(seconds: u64) -> Elapsed {
         earlier_holder_may_act: false,
         posting_of_an_earlier_process: false,
         answered: false,
+        may_be_heard: false,
     }
 }
 
@@ -34,6 +35,7 @@ fn entry(state: GuestState, attempts: u32) -> GuestEntry {
         vm_state: "active".into(),
         ends_stopped: false,
         requests: vec![],
+        sent: None,
         state,
         at: jiff::Timestamp::UNIX_EPOCH,
     }
@@ -73,6 +75,7 @@ fn word(next: &Move) -> &'static str {
         Move::Wait => "wait",
         Move::Look => "look",
         Move::Stop { .. } => "stop",
+        Move::Outlast => "outlast",
         Move::Done(state) => state.word(),
     }
 }
@@ -275,4 +278,71 @@ fn a_reset_is_looked_for_before_anything_else_is_asked() {
     let here = server(Some("compute1"), "error", None);
     let next = by_server(Some(&resetting), None, Some(&here), &source(), after(31), LIMITS);
     assert_eq!(word(&next), "post", "{next:?}");
+}
+
+#[test]
+fn what_nova_may_hear_yet_is_never_asked_for_a_second_time() {
+    let here = server(Some("compute1"), "active", None);
+    let error = server(Some("compute1"), "error", None);
+    let paused = |state| GuestEntry { vm_state: "paused".into(), ..entry(state, 0) };
+    let heard = |may_be_heard, answered| Elapsed { may_be_heard, answered, ..after(3_600) };
+    let gone = Elapsed { posting_of_an_earlier_process: true, ..heard(true, false) };
+    for (name, entry, status, server, elapsed, expected) in [
+        ("no answer", entry(GuestState::Posting, 1), None, &here, heard(true, false), "outlast"),
+        (
+            "no answer, its token is over",
+            entry(GuestState::Posting, 1),
+            None,
+            &here,
+            heard(false, false),
+            "post",
+        ),
+        ("asked twice, no answer", entry(GuestState::Posting, 2), None, &here, heard(true, false), "outlast"),
+        ("asked by a process that died", entry(GuestState::Posting, 1), None, &here, gone, "outlast"),
+        ("a clear answer: not done", entry(GuestState::Posting, 1), None, &here, heard(true, true), "post"),
+        (
+            "heard, and it failed",
+            entry(GuestState::Posting, 1),
+            Some("failed"),
+            &here,
+            heard(true, false),
+            "post",
+        ),
+        (
+            "a reset without an answer",
+            paused(GuestState::Resetting),
+            None,
+            &here,
+            heard(true, false),
+            "outlast",
+        ),
+        ("a reset that Nova shows", paused(GuestState::Resetting), None, &error, heard(true, false), "post"),
+    ] {
+        let migration = status.map(|status| migration(11, status));
+        let next = by_server(Some(&entry), migration.as_ref(), Some(server), &source(), elapsed, LIMITS);
+        assert_eq!(word(&next), expected, "{name}: {next:?}");
+    }
+}
+
+#[test]
+fn a_request_may_be_heard_for_as_long_as_its_token_is_taken() {
+    let at = |second: i64| jiff::Timestamp::from_second(second).unwrap();
+    let token = |now| Token {
+        id: crate::nova::TokenId::new_one(),
+        ends: at(9_000),
+        now: at(now),
+        life: Duration::from_secs(3_600),
+    };
+    let sent = |until| GuestEntry {
+        sent: Some(Sent { token: "t".into(), until: at(until) }),
+        ..entry(GuestState::Posting, 1)
+    };
+    let heard =
+        |entry: &GuestEntry, now, waited| may_be_heard(entry, &token(now), Duration::from_secs(waited));
+    assert!(heard(&sent(1_000), 1_004, 99_999), "clocks differ by some seconds");
+    assert!(!heard(&sent(1_000), 1_005, 0));
+    // An older build says nothing of its token: a whole life of one is waited, from when it was first seen.
+    let of_old = entry(GuestState::Posting, 1);
+    assert!(heard(&of_old, 8_000, 3_604) && !heard(&of_old, 0, 3_605));
+    assert!(!heard(&entry(GuestState::Posting, 0), 0, 0), "nothing was ever asked");
 }

@@ -1,0 +1,193 @@
+//! Tokens as a fence of requests: Nova takes a request for as long as it takes the token that came with it.
+//!
+//! An effect without an answer may lie in a queue before Nova for as long as that. So it is sent with a token that is
+//! known by name, which outlasts the process on this machine (never in the tree), and before it is asked for again that
+//! token has ended or was revoked. See docs/decisions/0033.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use url::Url;
+
+use super::auth::Session;
+use super::client::{NovaClient, with_token};
+use super::error::NovaError;
+use super::http::{Outgoing, secret_value};
+use super::ids::TokenId;
+
+/// What is known of a token, but for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// What we call it.
+    pub id: TokenId,
+    /// When it ends, by keystone's clock.
+    pub ends: Timestamp,
+    /// It is not before this, by keystone's clock.
+    pub now: Timestamp,
+    /// For how long it was given.
+    pub life: Duration,
+}
+
+/// The tokens that effects were sent with.
+#[derive(Debug)]
+pub struct KeptTokens {
+    /// Only this keystone is asked to revoke them: another one would not know them, and say that they are no tokens.
+    keystone: Url,
+    memory: Mutex<BTreeMap<TokenId, SecretString>>,
+    /// What this process has had revoked, and keystone's time after that.
+    revoked: Mutex<BTreeMap<TokenId, Timestamp>>,
+    folder: Option<PathBuf>,
+}
+
+/// A kept token, in a file that only root reads, on a filesystem that ends with the boot.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    keystone: String,
+    ends: Timestamp,
+    token: String,
+}
+
+impl KeptTokens {
+    /// Known to this process only.
+    pub(super) fn in_memory(keystone: &Url) -> Self {
+        Self { keystone: keystone.clone(), memory: Mutex::default(), revoked: Mutex::default(), folder: None }
+    }
+
+    /// Known to the next one on this machine too.
+    pub(super) fn in_folder(self, folder: PathBuf) -> Self {
+        Self { folder: Some(folder), ..self }
+    }
+
+    /// Before an effect is sent with it. Where it cannot be written, the next process waits for its end instead.
+    pub(super) fn keep(&self, session: &Session) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.insert(session.id.clone(), session.token.clone()).is_some() {
+            return;
+        }
+        let Some(folder) = &self.folder else { return };
+        forget_ended(folder, session.token().now);
+        let kept = Kept {
+            keystone: self.keystone.to_string(),
+            ends: session.ends,
+            token: session.token.expose_secret().to_owned(),
+        };
+        if let Err(error) = write(folder, &session.id, &kept) {
+            tracing::warn!(%error, folder = %folder.display(), "cannot keep a token: were this process to die in an evacuate, the next one waits for the token's end");
+        }
+    }
+
+    fn find(&self, id: &TokenId) -> Option<SecretString> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = memory.get(id) {
+            return Some(token.clone());
+        }
+        let kept = read(&self.folder.as_ref()?.join(id.as_str()))?;
+        (kept.keystone == self.keystone.as_str()).then(|| SecretString::from(kept.token))
+    }
+
+    fn revoked(&self) -> MutexGuard<'_, BTreeMap<TokenId, Timestamp>> {
+        self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(path: &Path) -> Option<Kept> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Whole or not at all; a temporary file is its owner's alone.
+fn write(folder: &Path, id: &TokenId, kept: &Kept) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer(&mut file, kept)?;
+    file.flush()?;
+    file.persist(folder.join(id.as_str())).map(drop).map_err(|error| error.error)
+}
+
+fn forget_ended(folder: &Path, now: Timestamp) {
+    let Ok(files) = std::fs::read_dir(folder) else { return };
+    for path in files.flatten().map(|file| file.path()) {
+        if read(&path).is_some_and(|kept| kept.ends < now) {
+            let _gone_already = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl NovaClient {
+    /// As [`super::Cloud::revoke`] says.
+    pub(super) async fn revoke_token(&self, id: &TokenId) -> Result<Option<Timestamp>, NovaError> {
+        if let Some(after) = self.kept.revoked().get(id) {
+            return Ok(Some(*after));
+        }
+        let Some(token) = self.kept.find(id) else { return Ok(None) };
+        self.login.set_aside(id).await;
+        let session = self.session().await?;
+        let deadline = Instant::now() + self.transport.timing.effect;
+        let mut headers: HeaderMap = with_token(&session)?;
+        let subject = secret_value(token.expose_secret());
+        let subject =
+            subject.ok_or_else(|| NovaError::NotSent { why: "the token is no header value".into() })?;
+        headers.insert("X-Subject-Token", subject);
+        let out = Outgoing {
+            method: Method::DELETE,
+            url: self.login.tokens_url(),
+            effect: true,
+            headers,
+            body: None,
+        };
+        let answer = self.transport.exchange(out, deadline).await?;
+        match answer.status.as_u16() {
+            // 404: it is no token (any more), as when it has ended.
+            200 | 204 | 404 => {}
+            401 => {
+                self.login.forget(&session).await;
+                return Err(answer.refusal(None));
+            }
+            _ => return Err(answer.refusal(None)),
+        }
+        // A login that begins after that, so that keystone's time in it is after it too.
+        self.login.set_aside(&session.id).await;
+        let after = self.session().await?.token().now;
+        // Its file stays until it would have ended: the next process may have to know the same of another guest.
+        self.kept.revoked().insert(id.clone(), after);
+        Ok(Some(after))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(keystone: &str, ends: &str) -> Kept {
+        Kept { keystone: keystone.into(), ends: ends.parse().unwrap(), token: "secret".into() }
+    }
+
+    #[test]
+    fn a_token_is_found_by_the_next_process_on_this_machine_and_at_its_own_keystone_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let (id, other) = (TokenId::new_one(), TokenId::new_one());
+        write(&path, &id, &kept("http://a/v3", "2026-11-30T12:00:00Z")).unwrap();
+        write(&path, &other, &kept("http://b/v3", "2026-11-30T12:00:00Z")).unwrap();
+        let mode = std::fs::metadata(path.join(id.as_str())).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let next = KeptTokens::in_memory(&"http://a/v3".parse().unwrap()).in_folder(path.clone());
+        assert_eq!(next.find(&id).unwrap().expose_secret(), "secret");
+        assert!(next.find(&other).is_none(), "this keystone would say that it is no token");
+        assert!(next.find(&TokenId::new_one()).is_none());
+        assert!(!format!("{next:?}").contains("secret"));
+        forget_ended(&path, "2026-11-30T11:59:59Z".parse().unwrap());
+        assert!(path.join(other.as_str()).exists());
+        forget_ended(&path, "2026-11-30T12:00:01Z".parse().unwrap());
+        assert!(!path.join(other.as_str()).exists());
+    }
+}
