@@ -9,7 +9,7 @@ mod consul_agent;
 use cli_support::Site;
 use nova_ha::keys;
 use nova_ha::store::{Op, Store};
-use nova_ha::tree::formats::published::publish;
+use nova_ha::tree::formats::published::{Stopped, publish};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_key_never_hides_the_others() {
@@ -350,10 +350,13 @@ async fn an_ha_node_that_has_not_said_what_it_reads_is_named_until_it_does_or_is
     assert_eq!(held_back_by().await, serde_json::json!(["ha1", "ha2"]));
     // One run of its recover, on an HA node that nobody added, makes no key.
     let consul = site.agent.client();
-    assert!(!publish(&consul, &"ha9".parse().unwrap()).await.unwrap());
-    assert!(publish(&consul, &"ha1".parse().unwrap()).await.unwrap());
+    assert!(!publish(&consul, &"ha9".parse().unwrap(), None).await.unwrap());
+    assert!(publish(&consul, &"ha1".parse().unwrap(), None).await.unwrap());
     let index = consul.get("ha_cluster/ha_nodes/ha1/internal/formats").await.unwrap().unwrap().modify_index;
-    assert!(!publish(&consul, &"ha1".parse().unwrap()).await.unwrap(), "written once, while nothing changes");
+    assert!(
+        !publish(&consul, &"ha1".parse().unwrap(), None).await.unwrap(),
+        "written once, while nothing changes"
+    );
     let again = consul.get("ha_cluster/ha_nodes/ha1/internal/formats").await.unwrap().unwrap().modify_index;
     assert_eq!(index, again);
     assert_eq!(consul.keys("ha_cluster/ha_nodes/ha9/", false).await.unwrap(), Vec::<String>::new());
@@ -364,6 +367,26 @@ async fn an_ha_node_that_has_not_said_what_it_reads_is_named_until_it_does_or_is
     assert!(words.contains("nova-ha ha-node remove ha2"), "{text}");
     site.run(&["ha-node", "remove", "ha2", "--yes", "ha2"]).await.ok();
     assert_eq!(held_back_by().await, serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ha_node_that_recovers_nothing_is_named_with_why() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "ha1"]).await.ok();
+    let consul = site.agent.client();
+    let stopped = Stopped { why: "the tree has forgotten what it took".into(), next: "look there".into() };
+    assert!(publish(&consul, &"ha1".parse().unwrap(), Some(stopped)).await.unwrap());
+    let said = site.run(&["status"]).await;
+    let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("HA node ha1 recovers nothing: the tree has forgotten what it took"),
+        "{}",
+        said.out
+    );
+    assert!(words.contains("look there"), "{}", said.out);
+    assert!(publish(&consul, &"ha1".parse().unwrap(), None).await.unwrap());
+    assert!(!site.run(&["status"]).await.out.contains("recovers nothing"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ No guest is posted a second time while the dead holder's evacuation is accepted 
 from novalab import expect
 
 MAY_BE_SHOT = ["compute1"]
-SHAPE = {"targets": {"mode": "hosts", "hosts": ["compute2", "compute3"]}, "cloud_seed": {"evacuate_seconds": 4}}
+SHAPE = {"targets": {"mode": "hosts", "hosts": ["compute2", "compute3"]}, "cloud_seed": {"evacuate_seconds": 4, "token_seconds": 120}}
 TIME_LIMIT = 360
 
 

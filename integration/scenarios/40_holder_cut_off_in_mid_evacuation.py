@@ -10,7 +10,7 @@ from pathlib import Path
 from novalab import expect, verdict, wait
 
 MAY_BE_SHOT = ["compute1"]
-SHAPE = {"policy": {"evacuation_parallel": "1"}, "cloud_seed": {"evacuate_seconds": 4}}
+SHAPE = {"policy": {"evacuation_parallel": "1"}, "cloud_seed": {"evacuate_seconds": 4, "token_seconds": 120}}
 TIME_LIMIT = 420
 # Session TTL 10 s: an effect may start until 8 s after the last good renewal (the lease's margin is 2 s).
 TTL = 10

@@ -11,7 +11,7 @@ from novalab import expect, verdict
 MAY_BE_SHOT = ["compute1"]
 # Guests go to hosts: a guest that the scheduler sends to the holder would die with it.
 SHAPE = {"policy": {"session_ttl": None, "lease_margin": None, "lock_delay": None, "post_settle": None},
-         "cloud_seed": {"evacuate_seconds": 4}, "targets": {"mode": "hosts", "hosts": ["compute2", "compute3"]}}
+         "cloud_seed": {"evacuate_seconds": 4, "token_seconds": 120}, "targets": {"mode": "hosts", "hosts": ["compute2", "compute3"]}}
 TIME_LIMIT = 600
 TTL, LOCK_DELAY = 15, 60
 

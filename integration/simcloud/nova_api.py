@@ -129,6 +129,7 @@ class Nova:
                    "state": "up" if self.world.is_up(host) else "down",
                    "status": "disabled" if host.disabled else "enabled"}
             if details:
+                row["host_ip"] = host.host_ip
                 row["service"] = {"host": host.name, "id": host.uuid, "disabled_reason": host.disabled_reason}
             answer["hypervisors"].append(row)
         if links:

@@ -38,6 +38,7 @@ class Host:
         self.number = number
         self.uuid = str(uuid.uuid5(NAMESPACE, "service:" + name))
         self.hypervisor_hostname = spec.get("hypervisor_hostname", name)
+        self.host_ip = spec.get("host_ip", "10.77.1.%d" % number)
         self.disabled = bool(spec.get("disabled", False))
         self.disabled_reason = spec.get("disabled_reason")
         self.forced_down = bool(spec.get("forced_down", False))

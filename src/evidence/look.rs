@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cooling::cooling;
+use super::unchanged::unchanged_for;
 use super::wait::{Waiting, until_sequences_rise};
 use super::{Anchors, EvidenceError};
 use crate::clock::{BootInstant, Clock};
 use crate::incident::IncidentRecord;
 use crate::incident::record::Origin;
 use crate::judge::freshness::{self, Freshness, Life};
-use crate::judge::guard::guards;
+use crate::judge::guard::{SUSPECT_FAILS, guards};
 use crate::judge::scene::{Anchor, KnownIncident, Observer, Scene, Subject, Testimony};
 use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
@@ -318,7 +319,13 @@ pub(super) fn testimonies(
                 (Some(_), false) => freshness::foreign(modify_index, yardstick),
                 (None, _) => Freshness::CannotTell,
             };
-            (name, Testimony { record, modify_index, freshness })
+            let unchanged_for = match (freshness, witness) {
+                (Freshness::Stale, Some(witness)) if record.fails >= SUSPECT_FAILS => {
+                    unchanged_for(witness, &keys.observer(&name), modify_index)
+                }
+                (Freshness::Fresh | Freshness::Stale | Freshness::CannotTell, _) => Duration::ZERO,
+            };
+            (name, Testimony { record, modify_index, freshness, unchanged_for })
         })
         .collect())
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod first_seen;
 pub mod look;
 pub mod signs;
+mod unchanged;
 pub mod wait;
 
 pub use anchor::{Anchors, TcpAnchors};

@@ -4,6 +4,7 @@
 //! incident is a known case, however long it waits or is held: it uses up an HA node, and disarms nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -68,7 +69,9 @@ fn suspects_of(scene: &Scene, observer: &HaNodeName) -> BTreeSet<HostName> {
         .subjects
         .iter()
         .filter(|(host, subject)| counts(scene, host, subject))
-        .filter(|(_, subject)| subject.testimonies.get(observer).is_some_and(|t| suspects(t, subject)))
+        .filter(|(_, subject)| {
+            subject.testimonies.get(observer).is_some_and(|t| suspects(t, subject, scene.policy.cooldown))
+        })
         .map(|(host, _)| host.clone())
         .collect()
 }
@@ -85,9 +88,12 @@ fn counts(scene: &Scene, host: &HostName, subject: &Subject) -> bool {
 /// A record whose age nobody can tell counts here: the guard errs to the side of not shooting. So
 /// does an old one of a host that gossip has lost as well: on observers that are short of CPU, as
 /// they are in a storm, probes fall behind, each host's by another amount, and the storm would be
-/// seen one host at a time. An observer that sees the host answer again writes so.
-fn suspects(testimony: &Testimony, subject: &Subject) -> bool {
-    let lost = subject.has_agent && subject.serf == Some(SerfHealth::Critical);
+/// seen one host at a time. An observer that sees the host answer again writes so. One that has not written for the time of
+/// a cool-down says nothing of now: what an observer left that does not look any more must not become a storm with the first
+/// flap of gossip.
+fn suspects(testimony: &Testimony, subject: &Subject, cooldown: Duration) -> bool {
+    let lost =
+        subject.has_agent && subject.serf == Some(SerfHealth::Critical) && testimony.unchanged_for < cooldown;
     (testimony.freshness != Freshness::Stale || lost)
         && testimony.record.epoch == subject.epoch
         && testimony.record.fails >= SUSPECT_FAILS

@@ -40,6 +40,8 @@ pub struct Testimony {
     pub modify_index: u64,
     /// Whether it is of now.
     pub freshness: Freshness,
+    /// For how long this machine has seen this very record, where it is stale: not what its writer does now.
+    pub unchanged_for: Duration,
 }
 
 /// A machine that may be dead: a host, or an HA node when its incident is to be adopted.

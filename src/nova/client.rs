@@ -276,6 +276,10 @@ impl Cloud for NovaClient {
         self.read_service(host).await
     }
 
+    async fn beside(&self, host: &NovaHost) -> Result<Vec<NovaHost>, NovaError> {
+        self.read_beside(host).await
+    }
+
     async fn reports(&self, host: &NovaHost) -> Result<Option<Reports>, NovaError> {
         self.read_reports(host).await
     }

@@ -39,7 +39,10 @@ pub trait Cloud: Send + Sync {
     /// The nova-compute service of exactly this host; `None` when Nova has none.
     async fn service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError>;
 
-    /// The same with what tells how old its last report is. Lists every nova-compute of the cloud: asked before
+    /// Other nova-computes at the address of this one: services of the same machine, whose guests lose their power with it.
+    async fn beside(&self, host: &NovaHost) -> Result<Vec<NovaHost>, NovaError>;
+
+    /// The service with what tells how old its last report is. Lists every nova-compute of the cloud: asked before
     /// what cannot be taken back, not in a loop over guests.
     async fn reports(&self, host: &NovaHost) -> Result<Option<Reports>, NovaError>;
 

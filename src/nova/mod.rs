@@ -19,6 +19,7 @@ pub mod clouds;
 pub mod error;
 pub mod evacuate;
 pub mod http;
+mod hypervisors;
 pub mod ids;
 pub mod marks;
 pub mod migrations;

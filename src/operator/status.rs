@@ -118,6 +118,10 @@ impl Status {
         let nova = NovaSays::read(cluster).await;
         let mut remarks = watching.warnings();
         remarks.extend(cluster.ha_nodes.iter().filter_map(|node| in_use_for_another(tree, node)));
+        remarks.extend(cluster.formats().stopped().map(|(node, stopped)| Fault {
+            what: format!("HA node {node} recovers nothing: {}", stopped.why),
+            next: Some(stopped.next.clone()),
+        }));
         remarks.extend(nova.kept_out(cluster, &hosts));
         Self {
             is_warned,

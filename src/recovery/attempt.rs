@@ -117,6 +117,7 @@ pub(super) async fn attempt(
     };
     history.same_strategy(id, &world.me, &case.storage.strategy)?;
     case.disks.clone_from(&history.disks);
+    case.idle.clone_from(&history.idle);
     if work == Work::Claim {
         not_in_maintenance(&case)?;
     }

@@ -178,13 +178,20 @@ pub async fn adopt<'a>(
     }
     let (plan_ops, _) = plan_ops(case, plan);
     let adopted = IncidentRecord { holder: Some(world.me.clone()), ..case.record.clone() };
+    // Nothing was done since it was taken up last: that entry makes room for this one.
+    let idle = case.idle.as_ref().filter(|idle| {
+        ground == AdoptionGround::SameNode && idle.by == world.me && idle.sequence == case.record.head
+    });
+    let head = idle.map_or(case.record.head, |idle| idle.sequence.saturating_sub(1));
+    let adopted = IncidentRecord { head, ..adopted };
     let event = Event::Adopted { from: from.clone(), ground };
     let (record, entry) = first(world, case, &adopted, event, term)?;
+    let index = idle.map_or(0, |idle| idle.index);
     ops.extend([
         Op::Lock(incident.lock(), value, lease.session().clone()),
         Op::replace(incident.term(), term.to_string(), case.tree.get(&incident.term())),
         Op::replace(incident.incident(), bytes(&record), case.tree.get(&incident.incident())),
-        Op::replace(incident.journal_entry(entry.sequence), bytes(&entry), None),
+        Op::Cas(incident.journal_entry(entry.sequence), bytes(&entry), index),
         Op::replace(own.in_use(), flag::text(true), case.tree.get(&own.in_use())),
         Op::replace(own.in_use_by(), case.id.to_string(), case.tree.get(&own.in_use_by())),
         note::removed(&case.id),

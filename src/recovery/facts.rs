@@ -1,6 +1,6 @@
 //! Looking, before anything is decided: one case, its devices, its cloud. Changes nothing.
 
-use super::history::DisksHistory;
+use super::history::{DisksHistory, IdleResume};
 use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
 use super::reports;
 use super::stop::Stop;
@@ -60,6 +60,8 @@ pub struct Case {
     pub generation: String,
     /// What the journal says of the host's disks.
     pub disks: DisksHistory,
+    /// The journal's last entry, where the next resume replaces it.
+    pub idle: Option<IdleResume>,
     /// What the configured HA nodes read: asked before anything is written that an older build refuses.
     pub formats: Formats,
 }
@@ -160,6 +162,7 @@ async fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Resu
         tree: snapshot,
         generation,
         disks: DisksHistory::default(),
+        idle: None,
     })
 }
 
@@ -334,10 +337,15 @@ async fn nova(world: &World, case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts
         Some(_) => cloud.live_migrations_at(&case.nova_host).await.map_err(fail)?,
         None => Vec::new(),
     };
+    let beside = match &service {
+        Some(_) => cloud.beside(&case.nova_host).await.map_err(fail),
+        None => Ok(Vec::new()),
+    };
     let surroundings = surroundings::read(cloud, &case.nova_host, &servers).await;
     Ok(NovaFacts {
         host: case.nova_host.clone(),
         service,
+        beside,
         first_reading,
         targets,
         servers,

@@ -9,7 +9,7 @@ use super::tenure::Tenure;
 use super::world::World;
 use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState};
-use crate::incident::journal::{Event, HeldCause, JournalEntry, MemberSeen};
+use crate::incident::journal::{AdoptionGround, Event, HeldCause, JournalEntry, MemberSeen};
 use crate::incident::sentences;
 use crate::incident::step::Step;
 use crate::keys;
@@ -98,8 +98,33 @@ pub struct History {
     pub disks: DisksHistory,
     /// Since when the present holder has it.
     pub tenure: Tenure,
+    /// The last entry, where it says only that its holder took it up again, and nothing was done since.
+    pub idle: Option<IdleResume>,
     /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
     strategies: BTreeMap<Option<StrategyName>, String>,
+}
+
+/// The journal's last entry, which the next one of its kind may replace: an incident that waits is taken up again by every
+/// sweep, and would have a journal of thousands of such entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdleResume {
+    /// Its place in the journal.
+    pub sequence: u64,
+    /// Consul's index of it.
+    pub index: u64,
+    /// Who took it up.
+    pub by: HaNodeName,
+    term: u64,
+}
+
+impl IdleResume {
+    fn of(entry: &JournalEntry, index: u64) -> Option<Self> {
+        let Event::Adopted { from: Some(from), ground: AdoptionGround::SameNode } = &entry.what else {
+            return None;
+        };
+        let by = (from.as_str() == entry.by).then(|| from.clone())?;
+        Some(Self { sequence: entry.sequence, index, by, term: entry.term })
+    }
 }
 
 /// What the journal says of the host's own disks. Empty before a claim.
@@ -129,6 +154,7 @@ impl History {
             let entry: JournalEntry = parse(&stored.key, &stored.value).map_err(tree)?;
             let entry = sentences::typed(entry, id.host(), holder.as_ref());
             history.tenure.add(&entry);
+            history.idle = IdleResume::of(&entry, stored.modify_index);
             match entry.what {
                 Event::Claimed { .. } | Event::Adopted { .. } => {
                     let node: HaNodeName = entry.by.parse().map_err(|_| Stop::Journal {
@@ -183,6 +209,10 @@ impl History {
         for stored in world.store.list(&keys.guests()).await.map_err(read)? {
             let guest: GuestEntry = parse(&stored.key, &stored.value).map_err(tree)?;
             history.tenure.guest(guest.term);
+            // Whose term that was must stay known.
+            if history.idle.as_ref().is_some_and(|idle| idle.term == guest.term) {
+                history.idle = None;
+            }
             if matches!(guest.state, GuestState::Posting | GuestState::Resetting) {
                 history.unsettled.insert(guest.term);
             }

@@ -64,6 +64,8 @@ pub struct NovaFacts {
     pub host: NovaHost,
     /// Its service.
     pub service: Option<ComputeService>,
+    /// Other nova-computes on its machine, as far as their addresses tell; or why nobody can tell.
+    pub beside: Result<Vec<NovaHost>, String>,
     /// The same look, as the run's first one at the host's reports.
     pub first_reading: Option<Reading>,
     /// Where guests may go.

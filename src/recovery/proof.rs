@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::silence::settled;
 use super::stop::Stop;
 use super::word::{Refused, Whereabouts, Word, beside, heeded};
-use super::world::World;
+use super::world::{World, chain};
+use crate::fence::identity::compare;
 use crate::fence::off::{Settings, Why, prove_off};
-use crate::fence::{FenceLevels, NotOff, PoweredOff};
+use crate::fence::{FenceLevels, Identity, Level, NotOff, PoweredOff, Verdict};
 use crate::names::IncidentId;
 use crate::policy::Policy;
 use crate::ssh::Answer;
@@ -25,7 +26,12 @@ pub struct Reader<'a> {
     pub incident: &'a IncidentId,
     /// Where it is looked for, when a person's word is to count.
     pub at: Whereabouts<'a>,
+    /// Who its devices say that they belong to.
+    pub expected: &'a Identity,
 }
+
+/// How often a device is asked whose it is, before its silence is one.
+const ASKED: u32 = 3;
 
 impl<'a> Reader<'a> {
     /// By reading the power now: what a resumed recovery does.
@@ -43,7 +49,7 @@ impl<'a> Reader<'a> {
     async fn proof(self) -> Result<PoweredOff, Stop> {
         let settings = Settings::of(self.policy);
         let not_off = match prove_off(self.levels, self.world.clock.as_ref(), &settings).await {
-            Ok(proof) => return Ok(proof),
+            Ok(proof) => return self.its_own(proof).await,
             Err(not_off) => not_off,
         };
         let mut refused = None;
@@ -58,6 +64,39 @@ impl<'a> Reader<'a> {
         Err(Stop::waiting(
             format!("{host} was off and cannot be proved so now: {not_off}{}", beside(refused.as_ref())),
             format!("make the BMC answer, or: nova-ha confirm-off {host} --by NAME --ttl 10m"),
+        ))
+    }
+
+    /// The proof, if the device that made it says now as well that it is this machine's: behind its address there may be
+    /// another one since the run began.
+    ///
+    /// # Errors
+    /// Waiting: it is another machine's, or does not say so any more.
+    pub async fn its_own(self, proof: PoweredOff) -> Result<PoweredOff, Stop> {
+        let level = self.levels.levels().iter().find(|level| level.switch().describe() == proof.by());
+        let Some(level) = level else { return Ok(proof) };
+        let mut verdict = whose(level, self.expected).await;
+        for _ in 1..ASKED {
+            if !matches!(verdict, Verdict::CannotTell(_)) {
+                break;
+            }
+            self.world.clock.sleep(self.policy.off_read_pause).await;
+            verdict = whose(level, self.expected).await;
+        }
+        let (host, by) = (self.incident.host(), proof.by());
+        let why = match verdict {
+            Verdict::Matches => return Ok(proof),
+            Verdict::CannotTell(_) if self.policy.allow_unidentified_bmc => return Ok(proof),
+            Verdict::CannotTell(why) => format!("and does not say any more that it is {host}'s: {why}"),
+            Verdict::Differs { expected, found } => {
+                format!("and is ANOTHER machine's now: expected {expected}, found {found}")
+            }
+        };
+        Err(Stop::waiting(
+            format!("{by} says off, {why}"),
+            format!(
+                "nova-ha host show {host}; whose BMC is it? nova-ha host add {host} --replace --bmc-ip ..."
+            ),
         ))
     }
 
@@ -77,6 +116,16 @@ impl<'a> Reader<'a> {
     /// Who answers at the host's address: the first answer that says who is there, or that nobody is.
     pub async fn answer(self) -> Answer {
         settled(self.world.clock.as_ref(), || async { self.at.ask(self.world).await }).await
+    }
+}
+
+/// Whose machine's this device says that it is.
+async fn whose(level: &Level, expected: &Identity) -> Verdict {
+    match (level.switch().identity().await, level.identity_confirmed_by()) {
+        (Ok(Some(found)), _) => compare(expected, &found),
+        (Ok(None), Some(_)) => Verdict::Matches,
+        (Ok(None), None) => Verdict::CannotTell("the device cannot say which machine it powers".into()),
+        (Err(error), _) => Verdict::CannotTell(chain(&error)),
     }
 }
 

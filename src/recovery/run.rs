@@ -14,7 +14,7 @@ use super::twin;
 use super::word;
 use super::world::{World, chain};
 use crate::names::IncidentId;
-use crate::tree::formats::published::publish;
+use crate::tree::formats::published::{Stopped, publish};
 use crate::tree::namesake::OwnName;
 
 /// How often one execution looks again because somebody else wrote an incident that it works on.
@@ -23,12 +23,20 @@ const MOST_MOVES: u32 = 8;
 /// Incidents that one execution works on; above any storm limit.
 const MOST_CASES: usize = 256;
 
+/// For `nova-ha status`, which may be asked elsewhere: nothing is recovered here beside a tree that has forgotten what
+/// this HA node took.
+fn stopped_by(known: &Result<(), Stop>) -> Option<Stopped> {
+    let Err(Stop::Waiting { reasons, next }) = known else { return None };
+    Some(Stopped { why: reasons.join("; "), next: next.join("; ") })
+}
+
 /// Works until nothing is claimable; a line per pending incident.
 pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> {
     let agent = twin::by_its_agent(world).await?;
+    let known = takeovers::are_known_to_the_tree(world).await;
     if !options.plan_only {
         // What it could not say now the next run says. Until then the others write for an older build.
-        match publish(world.store.as_ref(), &world.me).await {
+        match publish(world.store.as_ref(), &world.me, stopped_by(&known)).await {
             Ok(true) => tracing::info!(ha_node = %world.me, "published which formats it reads"),
             Ok(false) => {}
             Err(error) => {
@@ -37,7 +45,7 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
             }
         }
     }
-    takeovers::are_known_to_the_tree(world).await?;
+    known?;
     let mut reports: Vec<Report> = Vec::new();
     let mut tried: BTreeSet<IncidentId> = BTreeSet::new();
     let mut moved = 0;

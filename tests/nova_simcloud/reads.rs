@@ -142,3 +142,12 @@ async fn a_deleted_guest_is_none_and_another_404_is_not() {
     sim.sim("guests", json!({"name": "other", "deleted": true})).await;
     assert_eq!(client.server(&other.id).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn another_nova_compute_at_the_same_address_is_named() {
+    let twin = |name: &str| json!({"name": name, "host_ip": "10.1.1.1"});
+    let sim = SimCloud::start(with(seed(), json!({"hosts": [twin("node1"), twin("node1-gpu"), "node10"]})));
+    let client = sim.client();
+    assert_eq!(client.beside(&host("node1")).await.unwrap(), [host("node1-gpu")]);
+    assert!(client.beside(&host("node10")).await.unwrap().is_empty());
+}

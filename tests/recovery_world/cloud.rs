@@ -98,6 +98,9 @@ impl Cloud for SimCloud {
     async fn service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError> {
         self.ask("service", false, |u| Ok(u.service_of(host.as_str()))).await
     }
+    async fn beside(&self, _: &NovaHost) -> Result<Vec<NovaHost>, NovaError> {
+        self.ask("hypervisors", false, |_| Ok(Vec::new())).await
+    }
     async fn reports(&self, host: &NovaHost) -> Result<Option<Reports>, NovaError> {
         self.ask("reports", false, |u| Ok(u.reports_of(host.as_str()))).await
     }

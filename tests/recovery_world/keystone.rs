@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nova_ha::nova::{Token, TokenId};
+use nova_ha::nova::{Migration, MigrationStatus, Token, TokenId};
 
 use super::time::wall;
-use super::universe::Universe;
+use super::universe::{Universe, in_flight};
 
 pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// `token_cache_time`: that a token was good is remembered for so long, in the worst case.
 const REMEMBERED: Duration = Duration::from_secs(5 * 60);
+
+/// What Nova heard longer ago than this, whoever revokes a token has seen.
+const A_LOOK: Duration = Duration::from_secs(15);
 
 /// A token.
 #[derive(Debug, Clone)]
@@ -61,13 +64,17 @@ impl Universe {
         Some(wall(now))
     }
 
-    /// Nova asks other services with the token of whoever asked it.
+    /// Nova asks other services with the token of whoever asked it. What was to be seen in a look before is never failed
+    /// so; what Nova heard since then is.
     fn fails_what_works_with(&mut self, id: &TokenId) {
-        let works = self.works_with.iter().filter(|(_, token)| *token == id).map(|(number, _)| *number);
-        for number in works.collect::<Vec<i64>>() {
-            let moves = |m: &nova_ha::nova::Migration| m.id == number && super::universe::in_flight(m);
-            let fails = self.migrations.iter().any(|(m, _)| moves(m));
-            self.rule(!fails, format!("the token is revoked with which migration {number} is under way"));
+        let works = self.works_with.iter().filter(|(_, (token, _))| token == id);
+        for (number, since) in works.map(|(number, (_, since))| (*number, *since)).collect::<Vec<_>>() {
+            let moves = |m: &&mut (Migration, Duration)| m.0.id == number && in_flight(&m.0);
+            let Some((migration, _)) = self.migrations.iter_mut().find(moves) else { continue };
+            migration.status = MigrationStatus::Failed;
+            self.servers.get_mut(&migration.server).unwrap().task_state = None;
+            let was_seen = self.now - since > A_LOOK;
+            self.rule(!was_seen, format!("the token is revoked with which migration {number} is under way"));
         }
     }
 

@@ -26,6 +26,7 @@ mod guards;
 mod keystone;
 mod late;
 mod lease;
+mod long_runs;
 mod marking;
 mod md;
 mod orders;

@@ -10,6 +10,7 @@ use nova_ha::incident::step::Phase;
 use nova_ha::keys;
 use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::{release, takeovers};
+use nova_ha::tree::formats::published::Published;
 
 use super::arrays::{NAME, OnMachine};
 use super::seams::Fault;
@@ -473,6 +474,14 @@ fn beside_a_tree_that_has_forgotten_it_nothing_is_taken_a_second_time() {
     let refused = block_on(&stage.time, process.run()).unwrap().unwrap_err();
     assert!(refused.to_string().contains("ha1 took the storage of compute1"), "{refused}");
     assert!(refused.hint().unwrap().contains("--release-storage"), "{refused:?}");
+    // What a status says, wherever it is asked.
+    let says_why = |stage: &Stage| {
+        let key = keys::ha_node(&"ha1".parse().unwrap()).formats();
+        let said = stage.with(|u| u.kv.get(&key).unwrap());
+        Published::parse(&said.key, &said.value).unwrap().stopped
+    };
+    let stopped = says_why(&stage).unwrap();
+    assert!(stopped.why.contains("ha1 took the storage of compute1"), "{stopped:?}");
     let said = stage.recover("ha2");
     stage.nothing_was_broken("ha2");
     assert!(
@@ -492,4 +501,6 @@ fn beside_a_tree_that_has_forgotten_it_nothing_is_taken_a_second_time() {
     assert_eq!(stage.record().id, incident());
     let world = stage.process("ha1", None).world();
     block_on(&stage.time, takeovers::are_known_to_the_tree(&world)).unwrap();
+    stage.recover("ha1");
+    assert_eq!(says_why(&stage), None);
 }

@@ -530,7 +530,11 @@ impl SimSwitch {
 impl PowerSwitch for SimSwitch {
     async fn read(&self) -> Result<PowerState, FenceError> {
         let node = &self.process.node;
-        let on = self.ask("power", |u| u.power_is_read(node, &self.machine)).await?;
+        let read = |u: &mut Universe| match &u.machines[&self.machine].bmc_is_of {
+            None => u.power_is_read(node, &self.machine),
+            Some(other) => u.machines[other].power_on,
+        };
+        let on = self.ask("power", read).await?;
         Ok(if on { PowerState::On } else { PowerState::Off })
     }
     async fn switch_off(&self) -> Result<(), FenceError> {
@@ -545,8 +549,9 @@ impl PowerSwitch for SimSwitch {
         self.process.send(Request::new("switch off", Kind::Off), || self.silent(), act).await
     }
     async fn identity(&self) -> Result<Option<Identity>, FenceError> {
-        let serial = Some(format!("SN-{}", self.machine));
-        self.ask("identity", |_| Some(Identity { uuid: None, serial })).await
+        let whose = |u: &mut Universe| u.machines[&self.machine].bmc_is_of.clone();
+        let whose = self.ask("identity", whose).await?.unwrap_or_else(|| self.machine.clone());
+        Ok(Some(Identity { uuid: None, serial: Some(format!("SN-{whose}")) }))
     }
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
         self.ask("privilege", |_| Privilege::Allowed).await

@@ -38,6 +38,8 @@ pub(crate) struct Machine {
     pub(crate) power_on: bool,
     /// Whether its BMC answers.
     pub(crate) bmc: bool,
+    /// The machine whose BMC is at the address of its own, where somebody changed that.
+    pub(crate) bmc_is_of: Option<String>,
     /// How somebody at its address says that it is there, whatever its power.
     pub(crate) noise: Option<Answer>,
 }
@@ -99,7 +101,7 @@ pub(crate) struct Universe {
     /// Keystone's.
     pub(crate) tokens: BTreeMap<TokenId, SimToken>,
     /// With which token Nova works on a migration.
-    pub(crate) works_with: BTreeMap<i64, TokenId>,
+    pub(crate) works_with: BTreeMap<i64, (TokenId, Duration)>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) broken: Vec<String>,
     /// How many evacuations Nova lets fail before one succeeds.
@@ -194,7 +196,7 @@ impl Universe {
                 kv.put(&machine.in_use(), "False");
                 kv.put(&machine.formats(), serde_json::to_vec(&Published::of_this_build()).unwrap());
             }
-            let machine = Machine { dead: false, power_on: true, bmc: true, noise: None };
+            let machine = Machine { dead: false, power_on: true, bmc: true, bmc_is_of: None, noise: None };
             machines.insert((*name).to_owned(), machine);
             services.insert((*name).to_owned(), service(number, name));
         }
@@ -393,8 +395,10 @@ impl Universe {
         let machine = keys::host(&name.parse().unwrap());
         self.kv.put(&machine.general(), "");
         self.kv.put(&machine.bmc_field("identity"), format!("SN-{name}"));
-        self.machines
-            .insert(name.to_owned(), Machine { dead: false, power_on: true, bmc: true, noise: None });
+        self.machines.insert(
+            name.to_owned(),
+            Machine { dead: false, power_on: true, bmc: true, bmc_is_of: None, noise: None },
+        );
         self.services.insert(name.to_owned(), service(self.services.len(), name));
     }
 
@@ -493,7 +497,7 @@ impl Universe {
         self.rule(!live && !done, format!("{by} POSTs {server} a second time, {live} {done}"));
         let number = self.migrations.len() + 1;
         if let Some(token) = token {
-            self.works_with.insert(i64::try_from(number).unwrap(), token.clone());
+            self.works_with.insert(i64::try_from(number).unwrap(), (token.clone(), self.now));
         }
         let to = to.map_or_else(|| self.schedulers_choice(), str::to_owned);
         let migration = Migration {

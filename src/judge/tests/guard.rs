@@ -575,3 +575,20 @@ fn every_no_says_something_to_a_person() {
     }
     assert!(matches!(&noes[7], No::CannotTell(CannotTell::Votes { have: 1, .. })));
 }
+
+#[test]
+fn what_an_observer_left_that_does_not_look_any_more_is_no_storm_when_gossip_flaps() {
+    let left = |unchanged_for: Duration| {
+        let seen = many(2, &["h1", "h2"]).seen("h3", &["ha1", "ha2", "ha3"], 2);
+        seen.with("h3", |subject| {
+            subject.serf = Some(Critical);
+            for testimony in subject.testimonies.values_mut() {
+                (testimony.freshness, testimony.unchanged_for) = (Freshness::Stale, unchanged_for);
+            }
+        })
+    };
+    let cooldown = crate::policy::Policy::default().cooldown;
+    is_storm(&left(Duration::ZERO), "h1");
+    is_storm(&left(cooldown - Duration::from_secs(1)), "h1");
+    assert!(left(cooldown).is_marked("h1"));
+}

@@ -53,7 +53,12 @@ pub(super) fn record(observer: &str, fails: u64) -> ObserverRecord {
 }
 
 pub(super) fn testimony(observer: &str, fails: u64) -> Testimony {
-    Testimony { record: record(observer, fails), modify_index: 100, freshness: Freshness::Fresh }
+    Testimony {
+        record: record(observer, fails),
+        modify_index: 100,
+        freshness: Freshness::Fresh,
+        unchanged_for: Duration::ZERO,
+    }
 }
 
 /// A site with HA nodes `ha1`.. and hosts `h1`.., all well; no anchor was asked.

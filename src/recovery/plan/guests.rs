@@ -97,7 +97,28 @@ pub(super) fn notes(facts: &Facts, nova: &NovaFacts) -> Vec<String> {
         notes.extend(wish.doubts.into_iter().chain(urgency).map(|doubt| format!("{}: {doubt}", server.name)));
     }
     notes.extend(arriving(nova));
+    notes.extend(beside(facts, nova));
     notes
+}
+
+/// A second nova-compute on the machine that is powered off: nobody recovers its guests.
+fn beside(facts: &Facts, nova: &NovaFacts) -> Vec<String> {
+    let host = facts.id.host();
+    match &nova.beside {
+        Ok(others) => others
+            .iter()
+            .map(|other| {
+                format!(
+                    "Nova has nova-compute {other} at the address of {} as well: if it is on {host}, its guests lose \
+                     their power with that and are not recovered (openstack server list --all-projects --host {other})",
+                    nova.host
+                )
+            })
+            .collect(),
+        Err(why) => {
+            vec![format!("whether another nova-compute is on {host} cannot be told: {why}")]
+        }
+    }
 }
 
 /// Guests on their way to the dead host are still their source's, and nobody's to evacuate: what

@@ -83,6 +83,7 @@ fn good() -> Facts {
         nova: Ok(NovaFacts {
             host: "compute1".parse().unwrap(),
             service: Some(service("compute1")),
+            beside: Ok(Vec::new()),
             first_reading: None,
             targets: TargetFacts::Scheduler,
             servers: vec![guest("web", "active"), guest("odd", "paused")],
@@ -494,4 +495,16 @@ fn a_host_of_another_system_or_one_that_nobody_wants_recovered_is_refused() {
     assert!(one.guests[0].treatment.starts_with("evacuate"), "{one:?}");
     assert!(one.guests[1].treatment.starts_with("exclude"), "{one:?}");
     assert!(marked("evacuable", "flase", None).unwrap().text().contains("flase"), "said, and no more");
+}
+
+#[test]
+fn a_second_nova_compute_on_the_machine_is_named_and_blocks_nothing() {
+    let notes = |beside| plan(&with_nova(|nova| nova.beside = beside)).unwrap().notes.join("; ");
+    assert_eq!(notes(Ok(vec![])), "");
+    let said = notes(Ok(vec!["compute1-gpu".parse().unwrap()]));
+    assert!(
+        said.contains("compute1-gpu at the address of compute1") && said.contains("not recovered"),
+        "{said}"
+    );
+    assert!(notes(Err("no answer".into())).contains("cannot be told: no answer"));
 }

@@ -58,6 +58,7 @@ pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
             };
         }
     };
+    let proof = reader(context).its_own(proof).await?;
     let answer = after_off(context).await?;
     silent(context, &answer).await?;
     fenced(context, proof, outcome, &answer).await
@@ -68,6 +69,7 @@ pub async fn prove_again<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, 
     let settings = Settings::of(&case.policy);
     match prove_off(context.levels, world.clock.as_ref(), &settings).await {
         Ok(proof) => {
+            let proof = reader(context).its_own(proof).await?;
             let answer = after_off(context).await?;
             silent(context, &answer).await?;
             Ok(reader(context).known(proof))
@@ -195,7 +197,14 @@ fn reader<'a>(context: &Context<'a>) -> Reader<'a> {
     let case = context.case;
     let address = case.ssh.address.as_deref().unwrap_or(case.id.host().as_str());
     let at = Whereabouts { address, port: case.ssh.port, pins: &case.pins };
-    Reader { world: context.world, policy: &case.policy, levels: context.levels, incident: &case.id, at }
+    Reader {
+        world: context.world,
+        policy: &case.policy,
+        levels: context.levels,
+        incident: &case.id,
+        at,
+        expected: &case.expected,
+    }
 }
 
 fn waiting_for_off(context: &Context<'_>, not_off: &NotOff, refused: Option<&Refused>) -> Stop {

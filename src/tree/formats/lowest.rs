@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::kind::Kind;
-use super::published::Published;
+use super::published::{Published, Stopped};
 use crate::keys;
 use crate::names::HaNodeName;
 use crate::store::Store;
@@ -132,6 +132,14 @@ impl Formats {
         let wanted: Vec<String> = nodes.iter().map(|node| keys::ha_node(node).formats()).collect();
         let snapshot = Snapshot::read(store, &what(), &wanted).await?;
         Ok(Self::of(&snapshot, &nodes))
+    }
+
+    /// HA nodes that say that they recover nothing, and why.
+    pub fn stopped(&self) -> impl Iterator<Item = (&HaNodeName, &Stopped)> {
+        self.nodes.iter().filter_map(|(node, reads)| match reads {
+            Reads::Published(published) => published.stopped.as_ref().map(|stopped| (node, stopped)),
+            Reads::Nothing | Reads::Unreadable => None,
+        })
     }
 
     /// The highest version of this kind that all configured HA nodes and this build read.

@@ -20,13 +20,25 @@ pub struct Published {
     pub build: String,
     /// The highest version that it reads, by [`Kind::key`].
     pub reads: BTreeMap<String, u64>,
+    /// Why it recovers nothing at all, where that is so whatever is dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+}
+
+/// Why an HA node recovers nothing: for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Why.
+    pub why: String,
+    /// The operator's next command.
+    pub next: String,
 }
 
 impl Published {
     /// What this build reads.
     pub fn of_this_build() -> Self {
         let reads = Kind::ALL.map(|kind| (kind.key().to_owned(), kind.newest())).into();
-        Self { version: 1, build: env!("CARGO_PKG_VERSION").to_owned(), reads }
+        Self { version: 1, build: env!("CARGO_PKG_VERSION").to_owned(), reads, stopped: None }
     }
 
     /// The highest version of this kind that it reads.
@@ -73,13 +85,18 @@ impl PublishError {
     }
 }
 
-/// Publishes what this build reads, where the tree says otherwise. Returns whether it wrote.
+/// Publishes what this build reads, and why this HA node recovers nothing if that is so, where the tree says otherwise.
+/// Returns whether it wrote.
 ///
 /// An HA node that nobody configured publishes nothing: its key would make a machine of a typing error.
 ///
 /// # Errors
 /// Consul does not answer, or the token may not write the key.
-pub async fn publish(store: &dyn Store, me: &HaNodeName) -> Result<bool, PublishError> {
+pub async fn publish(
+    store: &dyn Store,
+    me: &HaNodeName,
+    stopped: Option<Stopped>,
+) -> Result<bool, PublishError> {
     let own = keys::ha_node(me);
     let read = [own.general(), own.formats()];
     let tree = Snapshot::read(store, &own.formats(), &read).await;
@@ -87,7 +104,7 @@ pub async fn publish(store: &dyn Store, me: &HaNodeName) -> Result<bool, Publish
     let (Some(general), before) = (tree.get(&own.general()), tree.get(&own.formats())) else {
         return Ok(false);
     };
-    let ours = Published::of_this_build();
+    let ours = Published { stopped, ..Published::of_this_build() };
     let is_there = before
         .and_then(|entry| Published::parse(&entry.key, &entry.value).ok())
         .is_some_and(|published| published == ours);
