@@ -167,11 +167,11 @@ impl HostView {
             (!self.faults.is_empty(), Unprotected::BadKey),
             (self.maintenance.as_ref().is_some_and(|m| m.on), Unprotected::InMaintenance),
             (self.consul_says == Some(ConsulSays::Absent), Unprotected::AgentAbsent),
-            (!has(&keys.ssh_field("user")), Unprotected::NoSsh),
         ];
         let mut why: Vec<Unprotected> =
             applies.into_iter().filter(|(applies, _)| *applies).map(|(_, why)| why).collect();
         why.extend(self.flag_in_the_way(cluster, host));
+        why.extend((!has(&keys.ssh_field("user"))).then_some(Unprotected::NoSsh));
         why.extend(no_fence.map(Unprotected::NoFence));
         why
     }
