@@ -9,10 +9,11 @@ mod consul_agent;
 mod open_incident;
 
 use cli_support::Site;
+use nova_ha::incident::guest::{GuestEntry, GuestState};
 use nova_ha::incident::note::WaitingNote;
 use nova_ha::keys;
 use nova_ha::store::{Op, SessionSpec, Store};
-use nova_ha::tree::record::bytes;
+use nova_ha::tree::record::{Record, bytes};
 use open_incident::open;
 
 /// What both say, on one line, and how the sweep ended.
@@ -131,4 +132,43 @@ async fn a_host_whose_nova_name_is_in_doubt_is_a_warning_before_it_dies() {
     site.run(&["host", "add", "c1", "--replace", "--nova-host", "c1.example.org"]).await.ok();
     let said = both(&site).await;
     assert!(!said.sweep.contains("bound to") && !said.status.contains("bound to"), "{}", said.sweep);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_on_an_ha_node_that_nobody_sees_are_named_until_their_host_is_reset() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "node1"]).await.ok();
+    // It is no node of this Consul: its agent left.
+    site.run(&["ha-node", "add", "ha9", "--nova-host", "spare-9"]).await.ok();
+    site.run(&["host", "add", "c1", "--agent", "none"]).await.ok();
+    let id = open(&site, "c1@0").await;
+    let keys = keys::incident(&id);
+    let guest = GuestEntry {
+        version: GuestEntry::VERSION,
+        server: "0b8b6c5e-0000-4000-8000-000000000001".into(),
+        name: "vm-01".into(),
+        from: "c1".into(),
+        term: 1,
+        attempts: 1,
+        before: 0,
+        migration: None,
+        vm_state: "active".into(),
+        ends_stopped: false,
+        requests: Vec::new(),
+        sent: None,
+        state: GuestState::Recovered { to: "spare-9".into() },
+        at: open_incident::at(60),
+    };
+    site.put(&keys.guest(&guest.server), bytes(&guest)).await;
+    site.run(&["incident", "hold", "c1@0", "--reason", "look", "--by", "ann"]).await.ok();
+    site.run(&["incident", "abandon", "c1@0", "--by", "ann", "--yes", "c1"]).await.ok();
+    let said = both(&site).await;
+    said.say("HA node ha9 has no Consul agent, so nobody sees whether it lives, with guests on it: vm-01;");
+    said.say("openstack server list --all --host spare-9");
+    said.say("nova-ha incident show c1@0");
+    assert_eq!(said.swept, 1, "{}", said.sweep);
+    site.run(&["reset", "c1", "--maintenance", "--by", "ann", "--yes", "c1"]).await.ok();
+    let said = both(&site).await;
+    assert!(!said.sweep.contains("vm-01") && !said.status.contains("vm-01"), "{}", said.sweep);
 }

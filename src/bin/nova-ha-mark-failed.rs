@@ -109,7 +109,7 @@ fn judge(args: &Args, said: &mut Said) -> anyhow::Result<()> {
             let evidence = |source| MarkError::Evidence { source };
             sweep::unwatched(&consul, lines).await.map_err(evidence)?;
             said.standing = standing(&consul, clock.wall(), lines).await.map_err(evidence)?;
-            said.ha_nodes = ha_nodes(&consul).await.map_err(evidence)?;
+            said.ha_nodes = ha_nodes(&witness).await.map_err(evidence)?;
         }
         Ok::<(), MarkError>(())
     });

@@ -13,6 +13,7 @@ pub mod error;
 pub mod first_seen;
 pub mod look;
 pub mod signs;
+pub mod stranded;
 mod unchanged;
 pub mod wait;
 

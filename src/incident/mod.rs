@@ -13,6 +13,7 @@ pub mod facts;
 pub mod guest;
 pub mod journal;
 pub mod note;
+pub mod on_ha_nodes;
 pub mod open;
 pub mod record;
 pub mod sentences;

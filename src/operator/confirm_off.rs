@@ -4,7 +4,6 @@
 //! that says that the host lives has to be named, in a word of its own.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -15,11 +14,11 @@ use super::cluster::Cluster;
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::{held_back, tree};
+use super::eyes::from_here;
 use super::incident::{Open, person, quoted};
 use crate::chain::chain;
-use crate::clock::{SystemClock, boot_id};
+use crate::evidence::EvidenceError;
 use crate::evidence::signs::{SignSeen, Signs, beside, look_for_life, text};
-use crate::evidence::{EvidenceError, TcpAnchors, Witness};
 use crate::fence::proof::MAX_CONFIRM_TTL;
 use crate::fence::{ConfirmOff, FenceConfig, PowerState};
 use crate::keys;
@@ -185,15 +184,7 @@ async fn contradictions(store: &dyn Store, host: &HostName) -> Result<Vec<SignSe
         why: format!("nobody can see whether it lives: {why}"),
         next,
     };
-    let boot_id = boot_id().map_err(|error| cannot(chain(&error), None))?.to_string();
-    let witness = Witness {
-        store,
-        clock: &SystemClock,
-        anchors: &TcpAnchors,
-        me: None,
-        boot_id,
-        run_dir: PathBuf::from("/run/nova-ha"),
-    };
+    let witness = from_here(store).map_err(|error| cannot(chain(&error), None))?;
     let found = look_for_life(&witness, &SshReach, host).await;
     let Signs { mut signs, not_dead } =
         found.map_err(|error: EvidenceError| cannot(chain(&error), error.hint()))?;

@@ -17,6 +17,7 @@ pub mod confirm;
 pub mod confirm_off;
 pub mod cooldown;
 pub mod error;
+mod eyes;
 pub mod free;
 pub mod generate;
 mod ha_node;

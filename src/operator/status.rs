@@ -7,6 +7,7 @@ use super::answer::{Answer, code};
 use super::cloud::NovaSays;
 use super::cluster::{Catalog, Cluster, ConsulSays};
 use super::cooldown::CooldownView;
+use super::eyes::from_here;
 use super::incident_view::{IncidentLine, incidents_table};
 use super::machine_view::{
     Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, next_text,
@@ -14,7 +15,10 @@ use super::machine_view::{
 use super::table::field;
 use super::watch::Watching;
 use super::weak_points::weak_points;
+use crate::attention::Row;
+use crate::chain::chain;
 use crate::columns::wrap;
+use crate::evidence::stranded::stranded;
 use crate::keys;
 use crate::names::HaNodeName;
 use crate::policy::Policy;
@@ -117,6 +121,7 @@ impl Status {
         warnings.extend(behind.iter().map(|behind| format!("{}; next: {}", behind.text(), behind.hint())));
         let nova = NovaSays::read(cluster).await;
         let mut remarks = watching.warnings();
+        remarks.extend(guests_on_dead_ha_nodes(store).await);
         remarks.extend(cluster.ha_nodes.iter().filter_map(|node| in_use_for_another(tree, node)));
         remarks.extend(cluster.formats().stopped().map(|(node, stopped)| Fault {
             what: format!("HA node {node} recovers nothing: {}", stopped.why),
@@ -236,6 +241,26 @@ fn warnings(catalog: &Catalog, quorum: Option<&Quorum>, cooldown: Option<&Cooldo
     }
     warnings.extend(cooldown.map(CooldownView::warning));
     warnings
+}
+
+/// Guests that were recovered to an HA node that is dead: nobody recovers them. Where that cannot be seen it is said.
+async fn guests_on_dead_ha_nodes(store: &dyn Store) -> Vec<Fault> {
+    let cannot = |why: String, next: Option<String>| {
+        let what = format!("whether HA nodes that have guests live cannot be seen: {why}");
+        vec![Fault { what, next }]
+    };
+    let witness = match from_here(store) {
+        Ok(witness) => witness,
+        Err(error) => return cannot(chain(&error), None),
+    };
+    match stranded(&witness).await {
+        Ok(found) => found.into_iter().map(|stranded| in_one(stranded.row())).collect(),
+        Err(error) => cannot(chain(&error), error.hint()),
+    }
+}
+
+fn in_one(row: Row) -> Fault {
+    Fault { what: row.text, next: (!row.next.is_empty()).then(|| row.next.join("; ")) }
 }
 
 /// An HA node that takes nothing, and for nothing of ours. A key that cannot be read is among its own faults.

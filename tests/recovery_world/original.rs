@@ -49,7 +49,7 @@ fn an_in_use_that_is_older_than_the_failure_stops_its_own_ha_node_only() {
     stage.with(|u| u.kv.put(&in_use("ha3"), "True"));
     let world = stage.process("ha1", None).world();
     stage.mark(&world).1.unwrap();
-    let said = block_on(&stage.time, ha_nodes(world.store.as_ref())).unwrap();
+    let said = block_on(&stage.time, ha_nodes(&world.witness())).unwrap();
     let [line] = &said[..] else { panic!("{said:?}") };
     assert!(line.ha_node.as_str() == "ha3" && line.text().contains("for no incident of ours"), "{line:?}");
     let waits = stage.recover("ha3");

@@ -1,12 +1,13 @@
-//! What a sweep says of HA nodes themselves: one that is in use for nothing of ours takes no incident.
+//! What a sweep says of HA nodes themselves: one that is in use for nothing of ours takes no incident, and the guests of one
+//! that is dead nobody recovers.
 
 use serde::Serialize;
 
 use crate::attention::{Row, Severity};
 use crate::chain::chain;
-use crate::evidence::EvidenceError;
+use crate::evidence::stranded::stranded;
+use crate::evidence::{EvidenceError, Witness};
 use crate::names::HaNodeName;
-use crate::store::Store;
 use crate::tree::TreeError;
 use crate::tree::foreign::{Foreign, HaNodesInUse};
 
@@ -38,9 +39,13 @@ impl HaNodeLine {
 /// Reads the HA nodes.
 ///
 /// # Errors
-/// Consul does not answer.
-pub async fn ha_nodes(store: &dyn Store) -> Result<Vec<HaNodeLine>, EvidenceError> {
-    let in_use = HaNodesInUse::read(store).await.map_err(|source| EvidenceError::Tree { source })?;
+/// Consul does not answer; or one of them may have guests, and there is no evidence on it.
+pub async fn ha_nodes(witness: &Witness<'_>) -> Result<Vec<HaNodeLine>, EvidenceError> {
+    let stranded = stranded(witness).await?.into_iter().map(|stranded| {
+        let row = stranded.row();
+        HaNodeLine::of(stranded.node, row)
+    });
+    let in_use = HaNodesInUse::read(witness.store).await.map_err(|source| EvidenceError::Tree { source })?;
     let line = |(node, _): (HaNodeName, u64)| {
         let flag = Foreign::InUse { node: node.clone() };
         HaNodeLine::of(node, Row { severity: Severity::Warning, text: flag.text(), next: vec![flag.next()] })
@@ -53,5 +58,5 @@ pub async fn ha_nodes(store: &dyn Store) -> Result<Vec<HaNodeLine>, EvidenceErro
         )
     };
     let unreadable = in_use.unreadable.into_iter().map(unclear);
-    Ok(in_use.foreign.into_iter().map(line).chain(unreadable).collect())
+    Ok(stranded.chain(in_use.foreign.into_iter().map(line)).chain(unreadable).collect())
 }
