@@ -97,7 +97,16 @@ impl World {
         record.holder = Some("ha1".parse().unwrap());
         record.status = record.status.after(&what).unwrap();
         let (version, at) = (JournalEntry::VERSION, record.opened_at);
-        let first = JournalEntry { version, sequence: 1, term: 1, by: "ha1".into(), machine: None, at, what };
+        let first = JournalEntry {
+            version,
+            sequence: 1,
+            term: 1,
+            by: "ha1".into(),
+            machine: None,
+            boot: None,
+            at,
+            what,
+        };
         let write = [Op::Set(keys.incident(), bytes(&record)), Op::Set(keys.journal_entry(1), bytes(&first))];
         self.site.write(&write).await;
         id

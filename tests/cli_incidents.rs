@@ -37,6 +37,7 @@ async fn journal(site: &Site, id: &IncidentId, events: Vec<Event>) {
             term: 1,
             by: "ha1".into(),
             machine: None,
+            boot: None,
             at,
             what: event,
         };
@@ -152,7 +153,7 @@ async fn a_person_leads_an_incident_and_its_journal_says_who() {
         .refused("cannot confirm")
         .next("upgrade nova-ha on ha1");
     let ha1 = keys::ha_node(&"ha1".parse().unwrap());
-    site.put(&ha1.formats(), serde_json::to_vec(&Published::of_this_build()).unwrap()).await;
+    site.put(&ha1.formats(), serde_json::to_vec(&Published::of_this_build(None)).unwrap()).await;
     site.run(&[&word[..], &yes, &although].concat()).await.ok();
     let stored: serde_json::Value =
         serde_json::from_str(&site.value(&keys.confirm_off()).await.unwrap()).unwrap();

@@ -350,11 +350,11 @@ async fn an_ha_node_that_has_not_said_what_it_reads_is_named_until_it_does_or_is
     assert_eq!(held_back_by().await, serde_json::json!(["ha1", "ha2"]));
     // One run of its recover, on an HA node that nobody added, makes no key.
     let consul = site.agent.client();
-    assert!(!publish(&consul, &"ha9".parse().unwrap(), None).await.unwrap());
-    assert!(publish(&consul, &"ha1".parse().unwrap(), None).await.unwrap());
+    assert!(!publish(&consul, &"ha9".parse().unwrap(), "boot-1", None).await.unwrap());
+    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", None).await.unwrap());
     let index = consul.get("ha_cluster/ha_nodes/ha1/internal/formats").await.unwrap().unwrap().modify_index;
     assert!(
-        !publish(&consul, &"ha1".parse().unwrap(), None).await.unwrap(),
+        !publish(&consul, &"ha1".parse().unwrap(), "boot-1", None).await.unwrap(),
         "written once, while nothing changes"
     );
     let again = consul.get("ha_cluster/ha_nodes/ha1/internal/formats").await.unwrap().unwrap().modify_index;
@@ -376,7 +376,7 @@ async fn an_ha_node_that_recovers_nothing_is_named_with_why() {
     site.run(&["ha-node", "add", "ha1"]).await.ok();
     let consul = site.agent.client();
     let stopped = Stopped { why: "the tree has forgotten what it took".into(), next: "look there".into() };
-    assert!(publish(&consul, &"ha1".parse().unwrap(), Some(stopped)).await.unwrap());
+    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", Some(stopped)).await.unwrap());
     let said = site.run(&["status"]).await;
     let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
@@ -385,7 +385,7 @@ async fn an_ha_node_that_recovers_nothing_is_named_with_why() {
         said.out
     );
     assert!(words.contains("look there"), "{}", said.out);
-    assert!(publish(&consul, &"ha1".parse().unwrap(), None).await.unwrap());
+    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", None).await.unwrap());
     assert!(!site.run(&["status"]).await.out.contains("recovers nothing"));
 }
 

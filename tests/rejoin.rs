@@ -163,8 +163,16 @@ async fn a_host_with_its_guests_on_an_array_gets_new_ones_only_when_that_is_moun
     mounted_in(Some("boot1")).await;
     let fenced = Event::Finished { step: Step::Fence, outcome: Outcome::Changed, facts: Vec::new() };
     let at = Timestamp::from_second(1_790_000_100).unwrap();
-    let entry =
-        JournalEntry { version: 1, sequence: 2, term: 1, by: "ha1".into(), machine: None, at, what: fenced };
+    let entry = JournalEntry {
+        version: 1,
+        sequence: 2,
+        term: 1,
+        by: "ha1".into(),
+        machine: None,
+        boot: None,
+        at,
+        what: fenced,
+    };
     let journal = keys::incident(&format!("{HOST}@0").parse().unwrap());
     world.site.write(&[Op::Set(journal.journal_entry(2), bytes(&entry))]).await;
 

@@ -55,6 +55,7 @@ pub fn next(
         term: writer.term,
         by: writer.by.to_owned(),
         machine: writer.machine.cloned(),
+        boot: None,
         at: writer.at,
         what: event,
     };

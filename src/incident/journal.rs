@@ -43,6 +43,9 @@ pub enum AdoptionGround {
 pub enum HeldCause {
     /// The host's power reads off, and it writes to its disks. A person who resumes it has cut its power by hand.
     HostLives,
+    /// The HA node on which guests were recovered booted since, or was dead for a while: whether they run nobody can tell. A
+    /// person who resumes it has looked.
+    GuestsMayBeDown,
 }
 
 /// How far a member of an array was, by its superblock.
@@ -224,6 +227,10 @@ pub struct JournalEntry {
     /// not write it. Builds that do not know this field read the entry without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineId>,
+    /// In which boot of that machine, where a term begins (*claimed*, *adopted*): guests that were recovered to it in this
+    /// term ran in this boot. Builds that do not know this field read the entry without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
     /// Wall clock, for people.
     pub at: Timestamp,
     /// What happened.

@@ -55,9 +55,9 @@ pub fn in_sentences(event: Event, host: &HostName) -> Option<Event> {
             Event::Held { reason, cause: Some(HeldCause::HostLives) }
         }
         // 7763f26 looks for these words anywhere in a reason, also where a person typed them.
-        Event::Held { reason, cause: None } => {
+        Event::Held { reason, cause: cause @ (None | Some(HeldCause::GuestsMayBeDown)) } => {
             let reason = reason.replace(HOST_LIVES, "it lives, says this text, by its disks");
-            Event::Held { reason, cause: None }
+            Event::Held { reason, cause }
         }
         other => other,
     };
@@ -74,7 +74,7 @@ mod tests {
 
     fn entry(version: u64, by: &str, what: Event) -> JournalEntry {
         let at = jiff::Timestamp::UNIX_EPOCH;
-        JournalEntry { version, sequence: 2, term: 1, by: by.into(), at, what, machine: None }
+        JournalEntry { version, sequence: 2, term: 1, by: by.into(), at, what, machine: None, boot: None }
     }
 
     fn read(version: u64, by: &str, what: Event) -> Event {

@@ -111,10 +111,13 @@ pub(super) async fn attempt(
             History::read(world, id).await?
         }
     };
-    let earlier = match &ground {
+    let mut earlier = match &ground {
         Some(_) if !options.plan_only => Earlier::of(world, &history, pending.record.holder.as_ref()).await?,
         Some(_) | None => Earlier::default(),
     };
+    if let (Some(AdoptionGround::HolderDead { .. }), Some(dead)) = (&ground, &pending.record.holder) {
+        earlier.boots.adopted_from(dead);
+    }
     history.same_strategy(id, &world.me, &case.storage.strategy)?;
     case.disks.clone_from(&history.disks);
     case.idle.clone_from(&history.idle);

@@ -85,7 +85,8 @@ fn first(
     let at = world.clock.wall();
     let writer =
         Writer { by: world.me.as_str(), machine: Some(&world.machine), term, at, formats: &case.formats };
-    next(record, cut(event), &writer).map_err(|why| not_appended(&case.id, why))
+    let (record, entry) = next(record, cut(event), &writer).map_err(|why| not_appended(&case.id, why))?;
+    Ok((record, JournalEntry { boot: Some(world.boot_id.clone()), ..entry }))
 }
 
 /// Whether this HA node is used up by an incident: from the moment at which its storage was begun to
@@ -180,7 +181,8 @@ pub async fn adopt<'a>(
     let adopted = IncidentRecord { holder: Some(world.me.clone()), ..case.record.clone() };
     // Nothing was done since it was taken up last: that entry makes room for this one.
     let idle = case.idle.as_ref().filter(|idle| {
-        ground == AdoptionGround::SameNode && idle.by == world.me && idle.sequence == case.record.head
+        let same = idle.by == world.me && idle.boot.as_deref() == Some(world.boot_id.as_str());
+        ground == AdoptionGround::SameNode && same && idle.sequence == case.record.head
     });
     let head = idle.map_or(case.record.head, |idle| idle.sequence.saturating_sub(1));
     let adopted = IncidentRecord { head, ..adopted };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::boots::Boots;
 use super::holder;
 use super::stop::Stop;
 use super::tenure::Tenure;
@@ -40,6 +41,8 @@ pub struct Earlier {
     pub begun_here: bool,
     /// Whether this very run took it from another HA node.
     pub adopted_now: bool,
+    /// In which boots it was held.
+    pub boots: Boots,
 }
 
 impl Earlier {
@@ -57,6 +60,7 @@ impl Earlier {
             machines: history.tenure.machines.clone(),
             returns: history.tenure.returns,
             begun_here: history.tenure.has_begun(&world.me),
+            boots: history.boots.clone(),
             adopted_now: !history.tenure.is_of(&world.me),
             ..Self::default()
         };
@@ -100,6 +104,8 @@ pub struct History {
     pub tenure: Tenure,
     /// The last entry, where it says only that its holder took it up again, and nothing was done since.
     pub idle: Option<IdleResume>,
+    /// In which boots it was held.
+    pub boots: Boots,
     /// By which strategies it began to be taken, and who wrote so; `None` where it was not written.
     strategies: BTreeMap<Option<StrategyName>, String>,
 }
@@ -114,6 +120,8 @@ pub struct IdleResume {
     pub index: u64,
     /// Who took it up.
     pub by: HaNodeName,
+    /// In which boot: what that one saw stands for itself.
+    pub boot: Option<String>,
     term: u64,
 }
 
@@ -123,7 +131,7 @@ impl IdleResume {
             return None;
         };
         let by = (from.as_str() == entry.by).then(|| from.clone())?;
-        Some(Self { sequence: entry.sequence, index, by, term: entry.term })
+        Some(Self { sequence: entry.sequence, index, by, boot: entry.boot.clone(), term: entry.term })
     }
 }
 
@@ -155,6 +163,7 @@ impl History {
             let entry = sentences::typed(entry, id.host(), holder.as_ref());
             history.tenure.add(&entry);
             history.idle = IdleResume::of(&entry, stored.modify_index);
+            history.boots.add(&entry);
             match entry.what {
                 Event::Claimed { .. } | Event::Adopted { .. } => {
                     let node: HaNodeName = entry.by.parse().map_err(|_| Stop::Journal {

@@ -257,6 +257,7 @@ mod tests {
             term: u64::MAX,
             by: "n".repeat(200),
             machine: Some("f".repeat(32).try_into().unwrap()),
+            boot: Some("f".repeat(36)),
             at: jiff::Timestamp::MAX,
             what: event,
         };

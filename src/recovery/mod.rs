@@ -12,6 +12,7 @@
 pub mod args;
 pub mod arrays;
 mod attempt;
+pub mod boots;
 pub mod capacity;
 pub mod claim;
 pub mod dump;

@@ -36,7 +36,7 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
     let known = takeovers::are_known_to_the_tree(world).await;
     if !options.plan_only {
         // What it could not say now the next run says. Until then the others write for an older build.
-        match publish(world.store.as_ref(), &world.me, stopped_by(&known)).await {
+        match publish(world.store.as_ref(), &world.me, &world.boot_id, stopped_by(&known)).await {
             Ok(true) => tracing::info!(ha_node = %world.me, "published which formats it reads"),
             Ok(false) => {}
             Err(error) => {

@@ -89,7 +89,16 @@ mod tests {
 
     fn entry(by: &str, term: u64, what: Event) -> JournalEntry {
         let at = jiff::Timestamp::UNIX_EPOCH;
-        JournalEntry { version: 1, sequence: 1, term, by: by.into(), machine: Some(machine("a")), at, what }
+        JournalEntry {
+            version: 1,
+            sequence: 1,
+            term,
+            by: by.into(),
+            machine: Some(machine("a")),
+            boot: None,
+            at,
+            what,
+        }
     }
 
     fn adopted() -> Event {

@@ -15,6 +15,7 @@
 
 mod adoption;
 mod arrays;
+mod boots;
 mod claims;
 mod cloud;
 mod consul;

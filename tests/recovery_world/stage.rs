@@ -240,6 +240,7 @@ pub(crate) fn append_by(universe: &mut Universe, by: &str, event: Event) {
         term,
         by: by.into(),
         machine: None,
+        boot: None,
         at,
         what: event,
     };

@@ -194,7 +194,8 @@ impl Universe {
             if !hosts.contains(name) {
                 kv.put(&machine.storage(), "shared");
                 kv.put(&machine.in_use(), "False");
-                kv.put(&machine.formats(), serde_json::to_vec(&Published::of_this_build()).unwrap());
+                let published = Published::of_this_build(Some(Clock::default().boot_id(name)));
+                kv.put(&machine.formats(), serde_json::to_vec(&published).unwrap());
             }
             let machine = Machine { dead: false, power_on: true, bmc: true, bmc_is_of: None, noise: None };
             machines.insert((*name).to_owned(), machine);

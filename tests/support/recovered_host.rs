@@ -96,6 +96,7 @@ impl World {
             term: 0,
             by: "ann".into(),
             machine: None,
+            boot: None,
             at: record.opened_at,
             what,
         };

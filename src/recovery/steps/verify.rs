@@ -4,15 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::incident::guest::{GuestState, Summary};
-use crate::incident::journal::Outcome;
+use crate::incident::journal::{HeldCause, Outcome};
 use crate::incident::step::Step;
-use crate::names::IncidentId;
+use crate::keys;
+use crate::names::{HaNodeName, IncidentId};
 use crate::nova::{NovaHost, Server, ServiceState};
 use crate::recovery::evacuation::ledger::{self, Line};
 use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
+use crate::tree::Snapshot;
+use crate::tree::formats::published::Published;
 use crate::tree::machine::Targets;
+use crate::tree::nova_names::{TreeMachine, bound};
 
 /// Whether every guest of the ledger and of the dead host has an end that needs nobody.
 pub async fn is_accounted_for(context: &Context<'_>) -> Result<bool, Stop> {
@@ -82,7 +86,8 @@ pub async fn again(context: &Context<'_>) -> Result<(), Stop> {
 
 /// An HA node that took guests to itself and died since has no incident of its own: nobody else would miss them.
 /// Nova may show them as running there for ever. Where their disks are one machine's at a time, one that is up again
-/// has lost them by its boot, or to whoever took them after it: that its nova-compute reports says nothing then.
+/// has lost them by its boot, or to whoever took them after it: that its nova-compute reports says nothing then. Where
+/// they are shared, one that booted, or that was voted dead and is up again, may have stopped them: a person looks at each.
 async fn still_run_where_they_were_sent(
     context: &Context<'_>,
     lines: &BTreeMap<String, Line>,
@@ -92,8 +97,85 @@ async fn still_run_where_they_were_sent(
     }
     let disks_are_elsewhere = context.case.storage.strategy.is_taken();
     let own = context.case.own_nova_host.as_str();
-    let recovered_to = |line: &Line| match line.entry.state {
-        GuestState::Recovered { .. } => line.entry.state.to().filter(|to| *to != own).map(str::to_owned),
+    let all: BTreeSet<&str> = lines.values().filter_map(recovered_to).collect();
+    let others = Others::read(context).await?;
+    for to in all {
+        let doubt = match to == own {
+            true => Doubt::MayBeDown,
+            false if disks_are_elsewhere => Doubt::DisksAreElsewhere,
+            false if is_up(context, to).await? => Doubt::MayBeDown,
+            false => Doubt::IsDown,
+        };
+        let may_have_stopped = |line: &Line| match doubt {
+            Doubt::DisksAreElsewhere | Doubt::IsDown => true,
+            // One that is to be stopped has lost nothing by a boot.
+            Doubt::MayBeDown => {
+                !line.entry.must_stop() && others.may_have_stopped(context, to, line.entry.term)
+            }
+        };
+        let doubtful: BTreeSet<&str> = lines
+            .iter()
+            .filter(|(_, line)| recovered_to(line) == Some(to) && may_have_stopped(line))
+            .map(|(server, _)| server.as_str())
+            .collect();
+        if doubtful.is_empty() {
+            continue;
+        }
+        let there = servers_on(context, to).await?;
+        let lost: Vec<&Server> =
+            there.iter().filter(|server| doubtful.contains(server.id.as_str())).collect();
+        if !lost.is_empty() {
+            return Err(doubt.held(to, &lost, &context.case.id));
+        }
+    }
+    Ok(())
+}
+
+/// The other HA nodes that held the incident, by what Nova calls them, with the boot that each published last.
+struct Others(BTreeMap<String, (HaNodeName, Option<String>)>);
+
+impl Others {
+    async fn read(context: &Context<'_>) -> Result<Self, Stop> {
+        let tree = |source| Stop::Tree { source };
+        let boots = &context.earlier.boots;
+        let nodes: Vec<&HaNodeName> =
+            boots.nodes().into_iter().filter(|node| **node != context.world.me).collect();
+        let keys: Vec<String> = nodes
+            .iter()
+            .flat_map(|node| [keys::ha_node(node).names(), keys::ha_node(node).formats()])
+            .collect();
+        let read = Snapshot::read(context.world.store.as_ref(), "the earlier holders", &keys).await;
+        let read = read.map_err(tree)?;
+        let mut others = BTreeMap::new();
+        for node in nodes {
+            let key = keys::ha_node(node).formats();
+            // What cannot be understood says nothing.
+            let published = read.get(&key).and_then(|entry| Published::parse(&key, &entry.value).ok());
+            let name = bound(&read, &TreeMachine::HaNode(node.clone())).map_err(tree)?;
+            others.insert(name, (node.clone(), published.and_then(|published| published.boot)));
+        }
+        Ok(Self(others))
+    }
+
+    /// Whether what arrived in this term on this Nova host of an HA node may have been stopped since, and no person has looked.
+    fn may_have_stopped(&self, context: &Context<'_>, to: &str, term: u64) -> bool {
+        let (world, boots) = (context.world, &context.earlier.boots);
+        if boots.were_looked_at(&world.me, &world.boot_id) {
+            return false;
+        }
+        match self.0.get(to) {
+            Some((node, now)) => boots.another_stopped_since(term, node, now.as_deref()),
+            None => {
+                to == context.case.own_nova_host.as_str()
+                    && boots.i_booted_since(term, &world.me, &world.boot_id)
+            }
+        }
+    }
+}
+
+fn recovered_to(line: &Line) -> Option<&str> {
+    match &line.entry.state {
+        GuestState::Recovered { to } => Some(to),
         GuestState::Posting
         | GuestState::Resetting
         | GuestState::Accepted { .. }
@@ -102,48 +184,67 @@ async fn still_run_where_they_were_sent(
         | GuestState::Refused { .. }
         | GuestState::Failed { .. }
         | GuestState::Held { .. } => None,
-    };
-    let elsewhere: BTreeSet<String> = lines.values().filter_map(recovered_to).collect();
-    for to in elsewhere {
-        let cannot_tell = |why: String| {
-            let reason = format!("whether {to} runs the guests that it took cannot be told: {why}");
-            Stop::waiting(reason, "openstack compute service list")
-        };
-        let host: NovaHost = match to.parse() {
-            Ok(host) => host,
-            Err(error) => return Err(cannot_tell(chain(&error))),
-        };
-        let service = context.cloud.service(&host).await.map_err(|error| cannot_tell(chain(&error)))?;
-        let is_up = service.is_some_and(|service| service.state == ServiceState::Up && !service.forced_down);
-        if is_up && !disks_are_elsewhere {
-            continue;
-        }
-        let there = context.cloud.servers_on(&host).await.map_err(|error| cannot_tell(chain(&error)))?;
-        let lost: Vec<&str> = there
-            .iter()
-            .filter(|server| {
-                lines.get(server.id.as_str()).is_some_and(|line| recovered_to(line).as_ref() == Some(&to))
-            })
-            .map(|server| server.name.as_str())
-            .collect();
-        if !lost.is_empty() {
-            return Err(Stop::held(lost_on(&to, &lost, disks_are_elsewhere, &context.case.id)));
-        }
     }
-    Ok(())
 }
 
-fn lost_on(to: &str, guests: &[&str], disks_are_elsewhere: bool, id: &IncidentId) -> String {
-    let (count, names) = (guests.len(), guests.join(", "));
-    match disks_are_elsewhere {
-        false => format!(
-            "{count} guests were recovered on {to}, which is down now: {names}; bring {to} back, or make sure that it is \
-             off and evacuate them; then nova-ha incident resume {id} --by NAME"
-        ),
-        true => format!(
-            "{count} guests were recovered on {to}, which did not end it: {names}; do not start them there, their disks may \
-             be elsewhere (docs/storage-md.md); evacuate them, attach-only, to where their disks are, then nova-ha incident \
-             resume {id} --by NAME; if they run on {to} all the same: nova-ha incident abandon {id} --by NAME"
-        ),
+fn cannot_tell(to: &str, why: String) -> Stop {
+    let reason = format!("whether {to} runs the guests that it took cannot be told: {why}");
+    Stop::waiting(reason, "openstack compute service list")
+}
+
+fn host_of(to: &str) -> Result<NovaHost, Stop> {
+    to.parse().map_err(|error| cannot_tell(to, chain(&error)))
+}
+
+async fn is_up(context: &Context<'_>, to: &str) -> Result<bool, Stop> {
+    let service = context.cloud.service(&host_of(to)?).await;
+    let service = service.map_err(|error| cannot_tell(to, chain(&error)))?;
+    Ok(service.is_some_and(|service| service.state == ServiceState::Up && !service.forced_down))
+}
+
+async fn servers_on(context: &Context<'_>, to: &str) -> Result<Vec<Server>, Stop> {
+    let servers = context.cloud.servers_on(&host_of(to)?).await;
+    servers.map_err(|error| cannot_tell(to, chain(&error)))
+}
+
+/// Why guests may not run where they were recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// It is down.
+    IsDown,
+    /// It booted since, or was dead for a while and is up again.
+    MayBeDown,
+    /// It is not the one that has their disks now.
+    DisksAreElsewhere,
+}
+
+impl Doubt {
+    fn held(self, to: &str, guests: &[&Server], id: &IncidentId) -> Stop {
+        let names: Vec<&str> = guests.iter().map(|server| server.name.as_str()).collect();
+        let (count, names) = (guests.len(), names.join(", "));
+        match self {
+            Doubt::IsDown => Stop::held(format!(
+                "{count} guests were recovered on {to}, which is down now: {names}; bring {to} back, or make sure that it is \
+                 off and evacuate them; then nova-ha incident resume {id} --by NAME"
+            )),
+            Doubt::DisksAreElsewhere => Stop::held(format!(
+                "{count} guests were recovered on {to}, which did not end it: {names}; do not start them there, their disks may \
+                 be elsewhere (docs/storage-md.md); evacuate them, attach-only, to where their disks are, then nova-ha incident \
+                 resume {id} --by NAME; if they run on {to} all the same: nova-ha incident abandon {id} --by NAME"
+            )),
+            Doubt::MayBeDown => {
+                let says = |s: &&Server| format!("{} ({}, power {:?})", s.name, s.vm_state, s.power_state);
+                let named: Vec<String> = guests.iter().map(says).collect();
+                Stop::Held {
+                    reason: format!(
+                        "{count} guests were recovered on {to}, which booted since, or was dead for a while: a boot stops \
+                         them, and Nova may not know it yet. Start those that do not run (openstack server reboot --hard), \
+                         then nova-ha incident resume {id} --by NAME. Nova says: {}",
+                        named.join(", ")
+                    ),
+                    cause: Some(HeldCause::GuestsMayBeDown),
+                }
+            }
+        }
     }
 }

@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn ours() -> String {
-        serde_json::to_string(&Published::of_this_build()).unwrap()
+        serde_json::to_string(&Published::of_this_build(None)).unwrap()
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Published {
     pub build: String,
     /// The highest version that it reads, by [`Kind::key`].
     pub reads: BTreeMap<String, u64>,
+    /// In which boot it published that: a boot stops the guests that it had. Absent from builds that did not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
     /// Why it recovers nothing at all, where that is so whatever is dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
@@ -35,10 +38,11 @@ pub struct Stopped {
 }
 
 impl Published {
-    /// What this build reads.
-    pub fn of_this_build() -> Self {
+    /// What this build reads, in this boot.
+    pub fn of_this_build(boot: Option<String>) -> Self {
         let reads = Kind::ALL.map(|kind| (kind.key().to_owned(), kind.newest())).into();
-        Self { version: 1, build: env!("CARGO_PKG_VERSION").to_owned(), reads, stopped: None }
+        let build = env!("CARGO_PKG_VERSION").to_owned();
+        Self { version: 1, build, reads, boot, stopped: None }
     }
 
     /// The highest version of this kind that it reads.
@@ -85,8 +89,8 @@ impl PublishError {
     }
 }
 
-/// Publishes what this build reads, and why this HA node recovers nothing if that is so, where the tree says otherwise.
-/// Returns whether it wrote.
+/// Publishes what this build reads, in which boot, and why this HA node recovers nothing if that is so, where the tree says
+/// otherwise. Returns whether it wrote.
 ///
 /// An HA node that nobody configured publishes nothing: its key would make a machine of a typing error.
 ///
@@ -95,6 +99,7 @@ impl PublishError {
 pub async fn publish(
     store: &dyn Store,
     me: &HaNodeName,
+    boot: &str,
     stopped: Option<Stopped>,
 ) -> Result<bool, PublishError> {
     let own = keys::ha_node(me);
@@ -104,7 +109,7 @@ pub async fn publish(
     let (Some(general), before) = (tree.get(&own.general()), tree.get(&own.formats())) else {
         return Ok(false);
     };
-    let ours = Published { stopped, ..Published::of_this_build() };
+    let ours = Published { stopped, ..Published::of_this_build(Some(boot.to_owned())) };
     let is_there = before
         .and_then(|entry| Published::parse(&entry.key, &entry.value).ok())
         .is_some_and(|published| published == ours);
