@@ -49,31 +49,16 @@ impl Settings {
     }
 }
 
-/// What allows a power-off, asked right before each command: in a recovery, the lease.
-pub trait Permission: Send + Sync {
-    /// Whether the next command may be sent, now.
-    ///
-    /// # Errors
-    /// It may not, and nothing further may be done.
-    fn check(&self) -> Result<(), LeaseLost>;
-}
-
-/// What allows one power-off command, asked right before each. A level may go on for a minute with a device that does not
+/// What allows a power-off command, asked right before each. A level may go on for a minute with a device that does not
 /// answer; what was true when it began is not enough for a command that is sent at its end.
 #[async_trait(?Send)]
-pub trait MayCommand {
-    /// Whether the next command may be sent, now.
+pub trait Permission {
+    /// Whether the next command may be sent, now. In a recovery that is asked of Consul: the clock of an HA node whose
+    /// virtual machine was paused does not know of it.
     ///
     /// # Errors
     /// It may not, and nothing further may be done.
-    async fn may_command(&self) -> Result<(), LeaseLost>;
-}
-
-#[async_trait(?Send)]
-impl<T: Permission> MayCommand for T {
-    async fn may_command(&self) -> Result<(), LeaseLost> {
-        self.check()
-    }
+    async fn check(&self) -> Result<(), LeaseLost>;
 }
 
 /// The permission is gone: another may be acting already.
@@ -228,7 +213,7 @@ pub async fn power_off(
     levels: &FenceLevels,
     clock: &dyn Clock,
     settings: &Settings,
-    lease: &dyn MayCommand,
+    lease: &dyn Permission,
 ) -> Result<(PoweredOff, Changed), NotOff> {
     run(levels, clock, settings, Some(lease)).await
 }
@@ -237,7 +222,7 @@ async fn run(
     levels: &FenceLevels,
     clock: &dyn Clock,
     settings: &Settings,
-    lease: Option<&dyn MayCommand>,
+    lease: Option<&dyn Permission>,
 ) -> Result<(PoweredOff, Changed), NotOff> {
     let machine = levels.machine();
     if levels.levels().is_empty() {
@@ -296,7 +281,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run(&mut self, lease: Option<&dyn MayCommand>) -> Result<Result<PoweredOff, Why>, LeaseLost> {
+    async fn run(&mut self, lease: Option<&dyn Permission>) -> Result<Result<PoweredOff, Why>, LeaseLost> {
         let (clock, switch) = (self.clock, self.level.switch());
         let deadline = self.level.deadline().unwrap_or(self.settings.level_deadline);
         let ends = clock.boottime().saturating_add(deadline);
@@ -335,9 +320,9 @@ impl Attempt<'_> {
         Ok(Err(last))
     }
 
-    async fn command(&mut self, lease: &dyn MayCommand, left: Duration) -> Result<(), LeaseLost> {
+    async fn command(&mut self, lease: &dyn Permission, left: Duration) -> Result<(), LeaseLost> {
         let limit = self.settings.attempt.min(left);
-        lease.may_command().await?;
+        lease.check().await?;
         self.commands += 1;
         self.command_error = match within(self.clock, limit, self.level.switch().switch_off()).await {
             Some(answer) => answer.err(),

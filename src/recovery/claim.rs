@@ -241,8 +241,8 @@ async fn finish<'a>(
     (record, term): (IncidentRecord, u64),
 ) -> Result<Taken<'a>, Stop> {
     debug_assert!(ops.len() <= MAX_OPS);
-    use crate::fence::off::Permission;
-    lease.check()?;
+    lease.in_time()?;
+    let asked = world.clock.boottime();
     let outcome = world
         .store
         .transact(&ops)
@@ -252,7 +252,8 @@ async fn finish<'a>(
         TxnOutcome::Committed(entries) => {
             let index = index_of(&entries, &keys::incident(&record.id).incident())?;
             tracing::info!(incident = %record.id, host = %record.id.host(), term, "taken");
-            let taken = AsTaken { term, formats: case.formats.clone(), record, index };
+            lease.holds(keys::incident(&record.id).lock());
+            let taken = AsTaken { term, formats: case.formats.clone(), record, index, asked };
             Ok(Taken::Yes(Box::new(Journal::continued(world, lease, taken))))
         }
         TxnOutcome::Refused(why) => Ok(Taken::No(why)),
@@ -282,8 +283,9 @@ pub async fn give_back(
     Ok(ops)
 }
 
-/// The lock is given back.
+/// The lock is given back, in a transaction that follows at once.
 pub fn unlocked(world: &World, lease: &Lease<'_>, id: &IncidentId, term: u64) -> Op {
+    lease.gives_back();
     Op::Unlock(keys::incident(id).lock(), holder_value(world, lease, term), lease.session().clone())
 }
 

@@ -20,7 +20,7 @@ use super::steps;
 use super::stop::Stop;
 use super::world::World;
 use crate::fence::FenceLevels;
-use crate::fence::off::Permission;
+use crate::fence::PoweredOff;
 use crate::incident::journal::{Event, Outcome};
 use crate::incident::step::Step;
 use crate::nova::Cloud;
@@ -79,6 +79,19 @@ impl Context<'_> {
         self.journal.append(Event::Finished { step, outcome, facts }, Vec::new()).await
     }
 
+    /// The right to change something outside of Consul, now: the host is off by a fresh proof, and the incident is ours
+    /// by Consul's word of this moment.
+    pub async fn may_change<'o>(&self, off: &'o mut KnownOff<'_>) -> Result<&'o PoweredOff, Stop> {
+        loop {
+            off.fresh().await?;
+            self.journal.confirm().await?;
+            // Consul may have kept it waiting for longer than the proof counts.
+            if off.is_fresh() {
+                return off.fresh().await;
+            }
+        }
+    }
+
     /// A read or an idempotent write of the tree, tried for as long as the lease allows.
     pub async fn retrying<T, F, Fut>(&self, doing: &'static str, call: F) -> Result<T, Stop>
     where
@@ -86,7 +99,7 @@ impl Context<'_> {
         Fut: Future<Output = Result<T, StoreError>>,
     {
         loop {
-            self.lease.check()?;
+            self.lease.in_time()?;
             match call().await {
                 Ok(value) => return Ok(value),
                 Err(error) if error.is_retryable() => {

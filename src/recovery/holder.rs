@@ -3,7 +3,7 @@
 //! storage mounted, it is powered off for that.
 
 use super::facts;
-use super::lease::Lease;
+use super::journal::Journal;
 use super::rejudged::Rejudged;
 use super::silence::settled;
 use super::stop::{Lives, Stop};
@@ -164,14 +164,14 @@ pub async fn may_be_shot(world: &World, holder: &HaNodeName) -> Result<String, S
 pub async fn power_off(
     world: &World,
     holder: &HaNodeName,
-    lease: &Lease<'_>,
+    journal: &Journal<'_>,
     judged_at: BootInstant,
 ) -> Result<(PoweredOff, Changed), Stop> {
     let node = Node::read(world, holder).await?;
     let armed = node.arm(world).await?;
     let settings = Settings::of(&node.policy);
     let judge = || async { may_be_shot(world, holder).await.map(drop) };
-    let may_command = Rejudged::new(world, lease, node.policy.probe_interval, judged_at, judge);
+    let may_command = Rejudged::new(world, journal, node.policy.probe_interval, judged_at, judge);
     let off = fence::off::power_off(&armed.levels, world.clock.as_ref(), &settings, &may_command).await;
     let stopped = may_command.stopped();
     let (proof, changed) = match off {

@@ -1,20 +1,20 @@
 //! Writing the journal: each entry in a transaction that also checks that our session still holds
 //! the lock, that the term is ours and that the incident is as we last saw it.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::lease::Lease;
 use super::stop::Stop;
 use super::world::World;
-use crate::clock::Clock;
-use crate::fence::off::Permission;
+use crate::clock::{BootInstant, Clock};
 use crate::incident::append::{CannotAppend, Writer, next};
 use crate::incident::journal::{Event, JournalEntry, MAX_MEMBERS, bounded};
 use crate::incident::{IncidentRecord, Status};
 use crate::keys::{self, IncidentKeys};
 use crate::machine_id::MachineId;
 use crate::names::{HaNodeName, IncidentId};
-use crate::store::{Entry, Op, Refusal, Store, TxnOutcome};
+use crate::store::{Entry, Op, Refusal, Store, StoreError, TxnOutcome};
 use crate::tree::formats::{Formats, Kind};
 use crate::tree::record::{bytes, parse};
 
@@ -29,6 +29,8 @@ pub struct Journal<'a> {
     formats: Formats,
     record: IncidentRecord,
     index: u64,
+    /// When the last transaction was sent by which Consul said that the incident is ours and as we last saw it.
+    ours_at: Cell<BootInstant>,
 }
 
 /// A journal as the transaction that claimed or adopted it left it.
@@ -41,18 +43,24 @@ pub struct AsTaken {
     pub record: IncidentRecord,
     /// Consul's index of its key.
     pub index: u64,
+    /// When the transaction was sent that took it.
+    pub asked: BootInstant,
 }
 
 /// Pause between two tries of a write that Consul did not take; an election takes 2 to 4 s.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+/// For so long after a write the incident counts as ours where the effect follows that the write announces.
+const OURS_COUNTS: Duration = Duration::from_secs(1);
+
 impl<'a> Journal<'a> {
     /// Continues a journal that was just claimed or adopted.
     pub fn continued(world: &'a World, lease: &'a Lease<'a>, taken: AsTaken) -> Self {
-        let AsTaken { term, formats, record, index } = taken;
+        let AsTaken { term, formats, record, index, asked } = taken;
         let (store, clock) = (world.store.as_ref(), world.clock.as_ref());
         let (me, machine) = (world.me.clone(), world.machine.clone());
-        Self { store, clock, lease, me, machine, term, formats, record, index }
+        let ours_at = Cell::new(asked);
+        Self { store, clock, lease, me, machine, term, formats, record, index, ours_at }
     }
 
     /// Where the incident stands.
@@ -75,24 +83,54 @@ impl<'a> Journal<'a> {
         keys::incident(&self.record.id)
     }
 
-    /// The checks that belong into every transaction of ours: the lock is ours, and nobody (a person
-    /// who holds the incident, an adopter) wrote it since.
-    pub fn guards(&self) -> [Op; 2] {
-        [self.guard(), Op::CheckIndex(self.keys().incident(), self.index)]
+    /// One try to write more under the checks that belong into every transaction of ours: the lock is ours, and nobody (a
+    /// person who holds the incident, an adopter) wrote it since.
+    ///
+    /// # Errors
+    /// Consul does not answer; it may have been written.
+    pub async fn with_guards(&self, more: &[Op]) -> Result<TxnOutcome, StoreError> {
+        let mut ops = vec![self.guard(), Op::CheckIndex(self.keys().incident(), self.index)];
+        ops.extend_from_slice(more);
+        self.once(&ops).await
+    }
+
+    /// One try of a transaction that has the guards; taken, it says that the incident is ours.
+    async fn once(&self, ops: &[Op]) -> Result<TxnOutcome, StoreError> {
+        let asked = self.clock.boottime();
+        let outcome = self.store.transact(ops).await?;
+        if matches!(outcome, TxnOutcome::Committed(_)) {
+            self.ours_at.set(asked);
+        }
+        Ok(outcome)
+    }
+
+    /// Whether the effect that was just written may be begun: Consul is asked, unless its answer to the write is not older
+    /// than a second. An HA node that stood still does not know by its own clock: that of a virtual machine which was
+    /// paused stood too, and another HA node may have recovered the host meanwhile. Where anything but memory is looked
+    /// at between write and effect, [`Journal::confirm`] asks in any case.
+    ///
+    /// # Errors
+    /// Somebody else wrote the incident, the lock is gone, or Consul does not say so within the lease.
+    pub async fn may_act(&self) -> Result<(), Stop> {
+        if self.clock.boottime().saturating_duration_since(self.ours_at.get()) >= OURS_COUNTS {
+            self.confirm().await?;
+        }
+        Ok(self.lease.in_time()?)
     }
 
     fn guard(&self) -> Op {
         Op::CheckSession(self.keys().lock(), self.lease.session().clone())
     }
 
-    /// That this is so now: asked where an effect follows that no entry is written for, and by a
-    /// recovery that waits (it writes nothing, and would not notice otherwise that a person led the
+    /// That this is so now, by a round trip to Consul: asked right before each effect that does not follow its own write
+    /// at once, and by a recovery that waits (it writes nothing, and would not notice otherwise that a person led the
     /// incident on, or took it away).
     pub async fn confirm(&self) -> Result<(), Stop> {
         loop {
-            self.lease.check()?;
-            match self.store.transact(&self.guards()).await {
-                Ok(TxnOutcome::Committed(_)) => return Ok(()),
+            self.lease.in_time()?;
+            match self.with_guards(&[]).await {
+                // The process may have been stopped since it asked.
+                Ok(TxnOutcome::Committed(_)) => return Ok(self.lease.in_time()?),
                 Ok(TxnOutcome::Refused(refusals)) => return Err(moved(&refusals)),
                 Err(error) if error.is_retryable() => {
                     tracing::warn!(%error, incident = %self.record.id, "Consul does not show the incident, trying again");
@@ -156,8 +194,8 @@ impl<'a> Journal<'a> {
         let key = self.keys().incident();
         let mut unsure = false;
         loop {
-            self.lease.check()?;
-            match self.store.transact(ops).await {
+            self.lease.in_time()?;
+            match self.once(ops).await {
                 Ok(TxnOutcome::Committed(entries)) => return index_of(&entries, &key),
                 Ok(TxnOutcome::Refused(refusals)) => {
                     if unsure && let Some(index) = self.is_written(entry).await? {

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use nova_ha::fence::off::Settings;
 use nova_ha::fence::{FenceConfig, FenceLevels, LeaseLost, Level, Permission, PowerSwitch};
 use nova_ha::names::HostName;
@@ -49,8 +50,9 @@ pub(crate) fn settings() -> Settings {
 /// A lease that is held.
 pub(crate) struct Held;
 
+#[async_trait(?Send)]
 impl Permission for Held {
-    fn check(&self) -> Result<(), LeaseLost> {
+    async fn check(&self) -> Result<(), LeaseLost> {
         Ok(())
     }
 }
@@ -58,8 +60,9 @@ impl Permission for Held {
 /// A lease that is gone.
 pub(crate) struct Gone;
 
+#[async_trait(?Send)]
 impl Permission for Gone {
-    fn check(&self) -> Result<(), LeaseLost> {
+    async fn check(&self) -> Result<(), LeaseLost> {
         Err(LeaseLost { why: "the session lapsed".into() })
     }
 }

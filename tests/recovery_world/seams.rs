@@ -106,6 +106,8 @@ struct State {
     behind: Duration,
     /// When it stood still.
     freezes: Vec<Freeze>,
+    /// When Consul last said that the incident is its own, by its machine's boot clock.
+    ours_at: Option<Duration>,
 }
 
 impl Process {
@@ -126,6 +128,7 @@ impl Process {
             struck: None,
             behind,
             freezes: Vec::new(),
+            ours_at: None,
         };
         Arc::new(Self {
             node: node.to_owned(),
@@ -304,10 +307,13 @@ impl Process {
     /// Something of the world is changed in its name.
     fn acting<T>(&self, frozen_before: usize, act: impl FnOnce(&mut Universe) -> T) -> T {
         let now = self.time.now();
+        let clock = self.boot_clock();
         let actor = {
-            let freezes = &self.state.lock().unwrap().freezes;
+            let state = self.state.lock().unwrap();
+            let freezes = &state.freezes;
             let in_call = freezes.get(frozen_before..).and_then(|these| these.first().copied());
-            Actor { late: None, in_call, last: freezes.last().copied() }
+            let asked_ago = state.ours_at.map(|at| clock - at);
+            Actor { late: None, in_call, last: freezes.last().copied(), asked_ago }
         };
         let mut universe = self.universe.lock().unwrap();
         let universe = universe.at(now);
@@ -416,8 +422,24 @@ impl Store for SimStore {
         if ops.iter().all(|op| matches!(op, Op::GetTree(_))) {
             return self.ask("read", |u| u.kv.transact(ops, u.now)).await;
         }
+        // Of the guards alone a lease asks beside the work.
+        let is_asked = ops.len() > 1 && ops.iter().any(|op| matches!(op, Op::CheckSession(..)));
+        let checks = |op: &Op| matches!(op, Op::CheckSession(..) | Op::CheckIndex(..) | Op::CheckAbsent(_));
+        let only_checks = ops.iter().all(checks);
         let ops = ops.to_vec();
-        let act = move |u: &mut Universe| Ok(u.kv.transact(&ops, u.now));
+        let process = Arc::clone(&self.0);
+        let act = move |u: &mut Universe| {
+            let outcome = u.kv.transact(&ops, u.now);
+            if is_asked && matches!(outcome, TxnOutcome::Committed(_)) {
+                let mut state = process.state.lock().unwrap();
+                state.ours_at = Some(u.now - state.behind);
+            }
+            Ok(outcome)
+        };
+        // What only checks is answered from memory, like a read: it can be lost, and not be heard late.
+        if only_checks {
+            return self.0.call("check", || deadline("check"), act).await;
+        }
         self.0.send(Request::new("write", Kind::Write), || deadline("write"), act).await
     }
     async fn create_session(&self, spec: &SessionSpec) -> Result<SessionId, StoreError> {

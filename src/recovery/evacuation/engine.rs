@@ -33,7 +33,6 @@ use self::reads::{MOST_TRIES, live_migrations, migrations, on_the_host};
 use self::struggle::Struggle;
 use super::pace::{Answer, Pace, poll_pause};
 use crate::clock::BootInstant;
-use crate::fence::off::Permission;
 use crate::incident::guest::{GuestState, Summary};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError, Server};
@@ -242,7 +241,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                     }
                 }
                 seen = &mut poll, if failed.is_none() => {
-                    if let Err(stop) = context.lease.check().map_err(Stop::from).and_then(|()| self.seen(seen)) {
+                    if let Err(stop) = context.lease.in_time().map_err(Stop::from).and_then(|()| self.seen(seen)) {
                         failed = Some(stop);
                     }
                     poll = self.poll();

@@ -76,11 +76,8 @@ pub async fn write(context: &Context<'_>, entry: &GuestEntry, seen: Option<u64>)
         *why = why.chars().take(400).collect();
     }
     let key = context.journal.keys().guest(&entry.server);
-    let [lock, incident] = context.journal.guards();
-    let ops = [lock, incident, Op::Cas(key.clone(), bytes(&entry), seen.unwrap_or(0))];
-    let outcome = context
-        .retrying("write the guest ledger", || async { context.world.store.transact(&ops).await })
-        .await?;
+    let ops = [Op::Cas(key.clone(), bytes(&entry), seen.unwrap_or(0))];
+    let outcome = context.retrying("write the guest ledger", || context.journal.with_guards(&ops)).await?;
     match outcome {
         TxnOutcome::Committed(entries) => crate::recovery::journal::index_of(&entries, &key),
         TxnOutcome::Refused(_) => {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::watch::{Reading, Word};
-use crate::fence::off::Permission;
 use crate::nova::{Cloud, NovaError, NovaHost, Reports};
 use crate::recovery::executor::Context;
 use crate::recovery::proof::KnownOff;
@@ -55,7 +54,7 @@ pub async fn have_ceased(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> R
     let host = &context.case.nova_host;
     loop {
         off.fresh().await?;
-        context.lease.check()?;
+        context.lease.in_time()?;
         let read = read(context.world, context.cloud, host).await.map_err(|error| {
             Stop::waiting(
                 format!("Nova does not say whether {host} still reports: {}", chain(&error)),

@@ -1,7 +1,6 @@
 //! Nova: forced down first, then disabled with our reason. Not the other way round: since Train
 //! disabling calls the host, and a dead host does not answer.
 
-use crate::fence::off::Permission;
 use crate::incident::DISABLED_REASON;
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
@@ -74,15 +73,14 @@ async fn act(
     _: &Ceased,
     before: &ComputeService,
 ) -> Result<(), Stop> {
-    off.fresh().await?;
     if !before.forced_down {
-        context.lease.check()?;
+        context.may_change(off).await?;
         let answer = context.cloud.set_forced_down(&before.id, true).await;
         changed(context, answer)?;
     }
     // A host that somebody had disabled keeps the reason they gave.
     if before.status == ServiceStatus::Enabled {
-        context.lease.check()?;
+        context.may_change(off).await?;
         let reason = format!("{DISABLED_REASON}{}", context.case.id);
         let answer = context.cloud.disable(&before.id, &reason).await;
         changed(context, answer)?;

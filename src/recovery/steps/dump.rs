@@ -176,11 +176,10 @@ impl Account {
     /// Writes it if the incident is still ours and as we saw it: a person's hold or order ends the wait.
     async fn save(&mut self, context: &Context<'_>) -> Result<(), Stop> {
         let key = context.journal.keys().kdump();
-        let [lock, incident] = context.journal.guards();
         let value = bytes(&self.grace);
-        let ops = [lock, incident, Op::Cas(key.clone(), value.clone(), self.index)];
+        let ops = [Op::Cas(key.clone(), value.clone(), self.index)];
         let doing = "write what is left of the grace for a crash dump";
-        let outcome = context.retrying(doing, || context.world.store.transact(&ops)).await?;
+        let outcome = context.retrying(doing, || context.journal.with_guards(&ops)).await?;
         match outcome {
             TxnOutcome::Committed(entries) => self.index = index_of(&entries, &key)?,
             TxnOutcome::Refused(why) => {

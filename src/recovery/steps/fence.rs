@@ -39,7 +39,7 @@ pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
     let settings = Settings::of(&context.case.policy);
     let (now, good_for) = (&*context, context.case.policy.probe_interval);
     let judge = || async { may_be_shot(now).await.map(drop) };
-    let may_command = Rejudged::new(now.world, now.lease, good_for, judged_at, judge);
+    let may_command = Rejudged::new(now.world, &now.journal, good_for, judged_at, judge);
     let off = power_off(now.levels, now.world.clock.as_ref(), &settings, &may_command).await;
     let stopped = may_command.stopped();
     let (proof, outcome) = match off {

@@ -172,7 +172,7 @@ async fn fence_holder(context: &mut Context<'_>, node: &HaNodeName) -> Result<()
             context.earlier.being_fenced.insert(node.clone());
         }
     }
-    let off = holder::power_off(context.world, node, context.lease, judged_at).await;
+    let off = holder::power_off(context.world, node, &context.journal, judged_at).await;
     context.earlier.commanded.insert(node.clone(), context.world.clock.boottime());
     let (proof, changed) = off?;
     let outcome = match changed {

@@ -4,7 +4,6 @@
 use super::answer::Answer;
 use super::contract::Verb;
 use super::{exec, md};
-use crate::fence::off::Permission;
 use crate::incident::step::Phase;
 use crate::recovery::executor::Context;
 use crate::recovery::facts::Case;
@@ -51,8 +50,7 @@ pub async fn take(
     match &context.case.storage.strategy {
         Strategy::Md => md::take::take(context, off).await.map(Some),
         Strategy::Exec { .. } => {
-            let by = off.fresh().await?.by().to_owned();
-            context.lease.check()?;
+            let by = context.may_change(off).await?.by().to_owned();
             Ok(exec::ask(context.world, context.case, Verb::Take, guests, Some(&by)).await)
         }
         Strategy::Shared | Strategy::Refused { .. } => Ok(None),

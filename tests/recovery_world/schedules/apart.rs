@@ -9,12 +9,14 @@ use super::invariants::{Invariant, Violation};
 pub(crate) enum NotPromised {
     /// An HA node's process stood still in the very call of its effect, after its look at the clock.
     StoodStillInTheCall,
-    /// Its virtual machine was paused, and its clock, which stood too, allows effects until the lease is over by it.
+    /// Its virtual machine was paused between Consul's word that the incident is its own and the effect: its clock, which
+    /// stood too, says that this was a moment ago.
     PausedMachine,
 }
 
-/// What is left of a lease at most, when a machine that was paused goes on.
-const LEASE: Duration = Duration::from_secs(15);
+/// From the moment at which Consul says it to the effect, by the machine's own clock: the second that a write counts for,
+/// and the way of one call.
+const A_MOMENT: Duration = Duration::from_millis(1_400);
 
 /// Whether it is named in the README's *What it does not promise*.
 pub(crate) fn of(violation: &Violation) -> Option<NotPromised> {
@@ -24,8 +26,9 @@ pub(crate) fn of(violation: &Violation) -> Option<NotPromised> {
             if actor.in_call.is_some() {
                 return Some(NotPromised::StoodStillInTheCall);
             }
-            let woke = actor.last.filter(|freeze| freeze.clock_stands);
-            woke.filter(|freeze| violation.at - freeze.ended <= LEASE).map(|_| NotPromised::PausedMachine)
+            let woke = actor.last.is_some_and(|freeze| freeze.clock_stands);
+            let was_asked = actor.asked_ago.is_some_and(|ago| ago <= A_MOMENT);
+            (woke && was_asked).then_some(NotPromised::PausedMachine)
         }
         Invariant::OneEvacuation
         | Invariant::OneMachine

@@ -59,6 +59,8 @@ pub(crate) struct Actor {
     pub(crate) in_call: Option<Freeze>,
     /// It stood still last.
     pub(crate) last: Option<Freeze>,
+    /// How long ago Consul last said that the incident is its own, by its machine's boot clock.
+    pub(crate) asked_ago: Option<Duration>,
 }
 
 /// What is known at a time.

@@ -12,6 +12,7 @@ mod engine;
 mod event;
 mod generate;
 pub(crate) mod invariants;
+mod paused;
 mod planted;
 mod run;
 mod shrink;

@@ -52,7 +52,7 @@ pub(crate) struct Run {
 }
 
 /// A host with three guests that died just now; nobody has seen it yet.
-fn stage(storage: Storage, scheduled: bool) -> Stage {
+pub(super) fn stage(storage: Storage, scheduled: bool) -> Stage {
     let start = Duration::from_secs(10_000);
     let time = Time::from(start);
     let mut universe = Universe::new(start);

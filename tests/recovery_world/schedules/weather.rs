@@ -180,7 +180,7 @@ impl Universe {
         let Some(first) = (0..messages.len()).min_by_key(|at| messages[*at].due) else { return };
         let message = messages.remove(first);
         let late = Some((self.now - message.sent, message.known));
-        self.begins(Actor { late, in_call: None, last: None });
+        self.begins(Actor { late, in_call: None, last: None, asked_ago: None });
         (message.arrives)(self);
         self.is_over();
     }

@@ -4,7 +4,6 @@
 use super::guest::Guest;
 use super::look::{settle, silent};
 use super::off::Off;
-use crate::fence::off::Permission;
 use crate::incident::guest::{GuestState, Sent};
 use crate::nova::{Migration, NovaError, NovaHost, RequestId};
 use crate::recovery::evacuation::ask::ask_for;
@@ -70,7 +69,7 @@ pub(super) async fn reset(
     entry.state = GuestState::Resetting;
     entry.sent = Some(Sent { token: token.id.to_string(), until: token.ends });
     guest.store(context, entry.clone()).await?;
-    context.lease.check()?;
+    context.journal.may_act().await?;
     // Nova would show as failed what may still run, were the host not off.
     if !off.is_fresh() {
         guest.answered = true;
@@ -118,7 +117,7 @@ pub(super) async fn stop(context: &Context<'_>, guest: &mut Guest, at: NovaHost)
         entry.state = stopping;
         guest.store(context, entry.clone()).await?;
     }
-    context.lease.check()?;
+    context.journal.may_act().await?;
     guest.not_before = context.world.clock.boottime().saturating_add(context.case.policy.post_settle);
     match said(context, "stop", &entry.name, context.cloud.stop(&guest.id).await) {
         Said::Yes(id) => {

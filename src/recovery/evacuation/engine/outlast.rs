@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::guest::Guest;
 use super::look::{is_posting_of_an_earlier_process, later, silent};
-use crate::fence::off::Permission;
 use crate::incident::guest::Sent;
 use crate::nova::{Token, TokenId};
 use crate::recovery::evacuation::next::over;
@@ -32,7 +31,7 @@ pub(super) async fn outlast(
         until = Some(over(sent));
         let by_revoking = after_revoking(context, token.now);
         if !token_in_use && by_revoking < sent.until {
-            context.lease.check()?;
+            context.journal.confirm().await?;
             match revoked(context, sent).await {
                 Ok(Some(shorter)) if shorter.until < sent.until => {
                     tracing::info!(incident = %context.case.id, guest = %entry.name, until = %shorter.until, "the token of an evacuation without an answer is revoked");

@@ -5,7 +5,6 @@ use super::LISTING_COUNTS;
 use super::guest::Guest;
 use super::look::{attach, beside, is_posting_of_an_earlier_process, settle, silent};
 use super::off::Off;
-use crate::fence::off::Permission;
 use crate::incident::guest::{GuestState, Sent};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError};
@@ -87,7 +86,7 @@ pub(super) async fn post(
     let attempt = u32::from(!same_attempt);
     entry.attempts += attempt;
     guest.store(context, entry.clone()).await?;
-    context.lease.check()?;
+    context.journal.may_act().await?;
     let asked_at = context.world.clock.boottime();
     let later = asked_at.saturating_add(context.case.policy.evacuation_poll * 4);
     let kept_waiting = asked_at.saturating_duration_since(began) > LISTING_COUNTS;

@@ -1,7 +1,6 @@
 //! What the engine asks Nova for all guests at once. Silence is *cannot tell*: a wait, never a list.
 
 use super::guest::Guest;
-use crate::fence::off::Permission;
 use crate::nova::{Migration, Server, TaskState};
 use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
@@ -29,7 +28,7 @@ pub(super) async fn migrations(context: &Context<'_>) -> Result<Vec<Migration>, 
             Ok(migrations) => return Ok(migrations),
             Err(error) if error.is_retryable() && tries < MOST_TRIES => {
                 tracing::warn!(incident = %context.case.id, error = %chain(&error), "Nova does not list its migrations, trying again");
-                context.lease.check()?;
+                context.lease.in_time()?;
                 context.world.clock.sleep(context.case.policy.evacuation_poll).await;
             }
             Err(error) => {

@@ -9,7 +9,7 @@ use crate::disks::md_superblock::Role;
 use crate::disks::owner_mark::{self, Owner};
 use crate::disks::places::Place;
 use crate::disks::reservation_key::ReservationKey;
-use crate::fence::off::{Permission, Settings};
+use crate::fence::off::Settings;
 use crate::recovery::arrays::Seen;
 use crate::recovery::executor::Context;
 use crate::recovery::facts::Case;
@@ -102,8 +102,7 @@ pub(super) async fn reserve(
     let (members, key, earlier) = (in_order(wanted, seen), key(world), earlier(wanted, ground));
     let order = Order { members: &members, key, earlier: &earlier };
     let within = Settings::of(&case.policy).attempt;
-    let proof = off.fresh().await?;
-    context.lease.check()?;
+    let proof = context.may_change(off).await?;
     let done = world.reservations.reserve(&order, proof, within).await;
     Ok(done.map(|reserved| reserved.text()).map_err(|why| kept(&why)))
 }

@@ -10,7 +10,7 @@ use super::wanted::Wanted;
 use crate::disks::md::State;
 use crate::disks::running::Running;
 use crate::fence::PoweredOff;
-use crate::fence::off::{Permission, Settings};
+use crate::fence::off::Settings;
 use crate::incident::journal::{Event, MAX_MEMBERS, MemberSeen};
 use crate::recovery::arrays::{Assembly, How, Scope, Seen, Start};
 use crate::recovery::executor::Context;
@@ -80,8 +80,7 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
             return Ok(Answer::Refused { detail: format!("{}: no success, {tries} times", said_of(&act)) });
         }
         tracing::info!(incident = %case.id, host = %case.id.host(), step = "take storage", act = said_of(&act), detail);
-        let proof = off.fresh().await?;
-        context.lease.check()?;
+        let proof = context.may_change(off).await?;
         let done = perform(context, &act, proof).await;
         if let Err(why) = &done {
             tracing::warn!(incident = %case.id, step = "take storage", act = said_of(&act), why, "looking again");
