@@ -239,6 +239,14 @@ impl IncidentKeys {
     pub fn ask(&self, node: &HaNodeName) -> String {
         format!("{}asks/{node}", self.root)
     }
+    /// Which machines that held it are through with it.
+    pub fn all_gone(&self) -> String {
+        format!("{}gone/", self.root)
+    }
+    /// That the machine which has this HA node's name is through with it.
+    pub fn gone(&self, node: &HaNodeName) -> String {
+        format!("{}gone/{node}", self.root)
+    }
     /// Who declared the host good again afterwards.
     pub fn reset(&self) -> String {
         format!("{}reset", self.root)

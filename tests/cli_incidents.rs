@@ -8,6 +8,8 @@ mod consul_agent;
 #[path = "support/open_incident.rs"]
 mod open_incident;
 
+use std::time::Duration;
+
 use cli_support::Site;
 use nova_ha::incident::guest::{GuestEntry, GuestState};
 use nova_ha::incident::journal::{Event, JournalEntry, Outcome};
@@ -258,6 +260,59 @@ async fn a_reset_host_is_good_again_in_one_transaction_or_not_at_all() {
     let json = site.run(&["host", "show", "node2", "--json"]).await.ok().json();
     assert_eq!(json["host"]["maintenance"]["on"], true);
     assert_eq!(json["host"]["epoch"], 1);
+}
+
+/// A process of ha1 that stood still in the middle of it would act on the host once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_given_back_only_when_each_machine_that_held_its_incident_is_through_with_it() {
+    let site = site().await;
+    let id = open(&site, "node2@0").await;
+    let ended = [Event::Claimed { plan_hash: "x".into() }, Event::Abandoned { by: "ann".into() }];
+    journal(&site, &id, ended.into()).await;
+    let before = site.tree().await;
+    let reset = ["reset", "node2", "--by", "ann", "--yes", "node2", "--maintenance"];
+    let in_vain = [&reset[..], &["--wait", "0s"]].concat();
+    let said = site.run(&in_vain).await.refused("HA node ha1 (it took the incident at 2");
+    assert!(said.err.contains("waiting since 0 s") && said.err.contains("cannot say so"), "{}", said.err);
+    said.next("nova-ha reset node2 --by ann --maintenance --gone ha1");
+    assert_eq!(site.tree().await, before);
+
+    // Its build says it, and has not yet; another machine of its name does not count, nor an earlier term.
+    let ha1 = "ha1".parse().unwrap();
+    site.put(&keys::ha_node(&ha1).formats(), serde_json::to_vec(&Published::of_this_build(None)).unwrap())
+        .await;
+    let said = site.run(&in_vain).await.refused("HA node ha1 (it took the incident at 2");
+    assert!(!said.err.contains("cannot say so"), "{}", said.err);
+    let word = |term: u64| {
+        let machine = "a".repeat(32);
+        serde_json::json!({"version": 1, "machine": machine, "term": term, "at": "2026-11-22T12:00:00Z"})
+            .to_string()
+    };
+    let key = keys::incident(&id).gone(&ha1);
+    site.put(&key, word(0)).await;
+    site.run(&in_vain).await.refused("HA node ha1");
+    // It says so while the reset waits.
+    let (said, ()) = tokio::join!(site.run(&reset), async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        site.put(&key, word(1)).await;
+    });
+    let said = said.ok();
+    assert!(said.err.contains("waiting since 0 s"), "{}", said.err);
+    assert_eq!(site.value(&keys::host(id.host()).epoch()).await.as_deref(), Some("1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_says_that_an_ha_node_is_no_more_and_it_is_kept_with_the_incident() {
+    let site = site().await;
+    let id = open(&site, "node2@0").await;
+    let ended = [Event::Claimed { plan_hash: "x".into() }, Event::Abandoned { by: "ann".into() }];
+    journal(&site, &id, ended.into()).await;
+    let reset = ["reset", "node2", "--by", "ann", "--yes", "node2", "--maintenance", "--wait", "0s"];
+    site.run(&[&reset[..], &["--gone", "ha2"]].concat()).await.refused("HA node ha1");
+    site.run(&[&reset[..], &["--gone", "ha1"]].concat()).await.ok();
+    let note: serde_json::Value =
+        serde_json::from_str(&site.value(&keys::incident(&id).reset()).await.unwrap()).unwrap();
+    assert_eq!((&note["by"], &note["said_gone"]), (&"ann".into(), &serde_json::json!(["ha1"])));
 }
 
 /// The observers of a host that is off write at every probe; their writes do not refuse a reset.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use cli_support::Said;
 use cloud::{host, until};
 use jiff::Timestamp;
-use nova_ha::incident::journal::{Event, JournalEntry, Outcome};
+use nova_ha::incident::journal::{AdoptionGround, Event, JournalEntry, Outcome};
 use nova_ha::incident::step::Step;
 use nova_ha::incident::{IncidentRecord, Phase};
 use nova_ha::keys;
@@ -145,6 +145,28 @@ async fn an_answer_of_nova_that_is_lost_is_read_back() {
         )
         .await;
     world.rejoin(&["--wait", "40s"]).await.ok();
+    assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_given_back_while_a_machine_that_held_the_incident_may_still_act() {
+    let world = World::recovered(&ours()).await;
+    world.start("b");
+    let at = Timestamp::from_second(1_790_000_100).unwrap();
+    let machine = Some("a".repeat(32).try_into().unwrap());
+    let what = Event::Adopted { from: None, ground: AdoptionGround::SameNode };
+    let entry =
+        JournalEntry { version: 1, sequence: 2, term: 1, by: "ha1".into(), machine, boot: None, at, what };
+    let journal = keys::incident(&format!("{HOST}@0").parse().unwrap());
+    world.site.write(&[Op::Set(journal.journal_entry(2), bytes(&entry))]).await;
+    let before = (world.is().await, world.site.tree().await);
+    world.rejoin(&["--wait", "0s"]).await.refused("HA node ha1 (it took the incident at").next("--gone ha1");
+    assert_eq!(
+        (world.is().await, world.site.tree().await),
+        before,
+        "nothing was touched, in Nova or in the tree"
+    );
+    world.rejoin(&["--wait", "20s", "--gone", "ha1"]).await.ok();
     assert_eq!(world.is().await, (false, false, Some("False".to_owned())));
 }
 

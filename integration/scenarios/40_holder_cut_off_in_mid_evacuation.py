@@ -1,7 +1,8 @@
 """The HA node that recovers is cut off from Consul and everybody else, but not from Nova: it stops by its own lease.
 
 It lives and could go on asking Nova for evacuations. Another one adopts when it is voted dead and the lock-delay is over;
-from the end of its lease on the first asks Nova for nothing, and when it is back it does not go on either.
+from the end of its lease on the first asks Nova for nothing, and when it is back it does not go on either. Until it is back and has said that
+it is through, the host is not given back.
 """
 
 import time
@@ -37,11 +38,16 @@ def run(lab):
     late = [r for r in effects if sources.get(r["source"]) == holder and verdict.seconds(r["at"]) > cut_at + TTL]
     assert not late, f"{holder} acted after its lease had ended: {late}"
     assert {sources[r["source"]] for r in effects} > {holder}, "the adopter asked Nova for the rest"
+    reset = ("nova-ha", "reset", "compute1", "--by", "maria", "--yes", "compute1", "--maintenance", "--wait")
+    refused = lab.admin(*reset, "0s", check=False)
+    assert refused.code == 1 and f"--gone {holder}" in refused.err, refused
     lab.mend(holder, *everybody)
     lab.wait_for_agent(holder)
     lab.recover(holder)
     incident = lab.incident_of("compute1")
     assert incident.state == "closed" and incident.holder != holder, incident
+    lab.admin(*reset, "30s")
+    assert not lab.flag("compute1", "failed")
     assert not lab.shots(holder) and not any(expect.in_use(lab, node.name) for node in lab.ha_nodes)
 
 

@@ -19,6 +19,7 @@ pub mod record;
 pub mod sentences;
 pub mod status;
 pub mod step;
+pub mod through;
 pub mod timeline;
 
 pub use record::IncidentRecord;

@@ -34,6 +34,7 @@ pub mod reset;
 pub mod secret_input;
 pub mod status;
 pub mod table;
+mod through;
 pub mod unprotected;
 pub mod watch;
 mod weak_points;

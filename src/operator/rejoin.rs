@@ -27,10 +27,11 @@ use super::confirm::confirm;
 use super::error::tree;
 use super::incident::{person, quoted};
 use super::reset::{self, ResetArgs, Standing};
+use super::through::{GoneArgs, Return, all_are_through};
 use crate::chain::chain;
 use crate::exit;
 use crate::keys;
-use crate::names::HostName;
+use crate::names::{HostName, IncidentId};
 use crate::nova::{Aggregate, Cloud, ComputeService, NovaClient, NovaError, NovaHost};
 use crate::store::{Op, Store};
 use crate::tree::TreeError;
@@ -67,6 +68,9 @@ pub struct RejoinArgs {
     /// The HA node that took the host's storage is dead or empty: it has nothing of it any more.
     #[arg(long)]
     pub storage_is_released: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as its help")]
+    pub gone: GoneArgs,
     /// Name of the cloud in clouds.yaml; by default the one that the HA nodes use.
     #[arg(long, value_name = "NAME")]
     pub os_cloud: Option<String>,
@@ -75,7 +79,26 @@ pub struct RejoinArgs {
     pub yes: Option<String>,
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+impl RejoinArgs {
+    /// The same command again.
+    fn command(&self, host: &HostName) -> String {
+        let swap = if self.swap_roles { " --swap-roles" } else { "" };
+        format!("nova-ha rejoin {host}{swap} --by {}", quoted(&self.by))
+    }
+
+    /// Whose return this is, of whom each machine has to be through with the incident.
+    fn back<'a>(
+        &'a self,
+        host: &'a HostName,
+        id: &'a IncidentId,
+        command: &'a str,
+        since: Instant,
+    ) -> Return<'a> {
+        Return { host, id, gone: &self.gone.gone, doing: "rejoined", command, since }
+    }
+}
+
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let signed: jiff::SignedDuration =
         text.parse().map_err(|_| format!("{text:?} is no time like 30s or 5m"))?;
     Duration::try_from(signed).map_err(|_| format!("{text:?} is negative"))
@@ -96,7 +119,7 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
     may_return(&cluster, &host, store, &doing, args.storage_is_released).await?;
     let cloud = cloud(args.os_cloud.as_deref(), &cluster, &doing)?;
     let nova_host = nova_name(&cluster, &TreeMachine::Host(host.clone()), &doing)?;
-    let command = format!("nova-ha rejoin {host} --by {}", quoted(&args.by));
+    let command = args.command(&host);
     confirm(
         host.as_str(),
         args.yes.as_deref(),
@@ -110,7 +133,7 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
     let mut changed = false;
     loop {
         // What may not be while somebody works on it is looked at again before every effect.
-        let looked = stands(&host, store, &doing, args.storage_is_released).await;
+        let looked = stands(&host, &args, began, store).await;
         let Some((cluster, standing)) = unless_it_may_pass(looked, began.elapsed() < args.wait).await? else {
             continue;
         };
@@ -171,6 +194,8 @@ pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, Operator
                     by,
                     maintenance: false,
                     storage_is_released: args.storage_is_released,
+                    gone: args.gone.clone(),
+                    wait: Duration::ZERO,
                     yes,
                 };
                 // It judges by the tree of now, once more.
@@ -229,12 +254,17 @@ async fn unless_it_may_pass<T>(
 /// The tree as it is now, where the host may still return.
 async fn stands(
     host: &HostName,
+    args: &RejoinArgs,
+    since: Instant,
     store: &dyn Store,
-    doing: &str,
-    storage_is_released: bool,
 ) -> Result<(Cluster, Standing), OperatorError> {
-    let cluster = Cluster::read(store, doing).await?;
-    let standing = may_return(&cluster, host, store, doing, storage_is_released).await?;
+    let doing = format!("rejoin host {host}");
+    let cluster = Cluster::read(store, &doing).await?;
+    let standing = may_return(&cluster, host, store, &doing, args.storage_is_released).await?;
+    if let Some(id) = &standing.ended {
+        let command = args.command(host);
+        all_are_through(&cluster, &args.back(host, id, &command, since), store).await?;
+    }
     Ok((cluster, standing))
 }
 

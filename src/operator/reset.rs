@@ -4,8 +4,12 @@
 //! one transaction that compares everything it was decided on: a host that was reset is not shot
 //! again on yesterday's votes.
 
+use std::time::Duration;
+
 use clap::Args;
 use serde::{Deserialize, Serialize};
+
+use tokio::time::Instant;
 
 use super::OperatorError;
 use super::alive;
@@ -16,6 +20,7 @@ use super::confirm::confirm;
 use super::error::tree;
 use super::incident::{person, quoted};
 use super::maintenance;
+use super::through::{GoneArgs, Return, all_are_through};
 use crate::incident::IncidentRecord;
 use crate::keys;
 use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
@@ -42,6 +47,12 @@ pub struct ResetArgs {
     /// The HA node that took the host's storage is dead or empty: it has nothing of it any more.
     #[arg(long)]
     pub storage_is_released: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as its help")]
+    pub gone: GoneArgs,
+    /// How long to wait for the HA nodes that held its incident to be through with it (0s: look once).
+    #[arg(long, default_value = "2m", value_parser = super::rejoin::time, value_name = "TIME")]
+    pub wait: Duration,
     /// The host's name, instead of typing it when asked.
     #[arg(long, value_name = "HOST")]
     pub yes: Option<String>,
@@ -60,6 +71,9 @@ pub struct ResetNote {
     /// HA nodes of which that person said that they have nothing of the host's storage any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub storage_said_released: Vec<HaNodeName>,
+    /// HA nodes of which that person said that no process of them works on it any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said_gone: Vec<HaNodeName>,
 }
 
 impl Record for ResetNote {
@@ -70,12 +84,26 @@ impl Record for ResetNote {
 /// a person who types its name takes longer than that.
 const MOST_LOOKS: usize = 10;
 
+/// Between two looks at who is through.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl ResetArgs {
+    /// The same command again.
+    fn command(&self, host: &HostName) -> String {
+        let maintenance = if self.maintenance { " --maintenance" } else { "" };
+        let released = if self.storage_is_released { " --storage-is-released" } else { "" };
+        format!("nova-ha reset {host} --by {}{maintenance}{released}", quoted(&self.by))
+    }
+}
+
 /// Resets one host.
 pub async fn run(args: ResetArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
     let by = person(&args.by)?;
     let doing = format!("reset host {}", args.host);
     let mut confirmed = false;
     let mut looks = 0;
+    let since = Instant::now();
+    let mut waits = false;
     loop {
         looks += 1;
         let cluster = Cluster::read(store, &doing).await?;
@@ -94,16 +122,28 @@ pub async fn run(args: ResetArgs, store: &dyn Store) -> Result<Answer, OperatorE
                     "This makes {} a healthy host again, to be recovered at its next failure.",
                     scene.host
                 ),
-                &format!(
-                    "nova-ha reset {} --by {}{}",
-                    scene.host,
-                    quoted(&args.by),
-                    if args.maintenance { " --maintenance" } else { "" }
-                ),
+                &args.command(&scene.host),
             )?;
             confirmed = true;
         }
-        let ops = scene.transaction(&cluster, &by, args.maintenance)?;
+        if let Some(id) = scene.incident(&cluster) {
+            let (host, gone) = (&scene.host, args.gone.gone.as_slice());
+            let command = args.command(host);
+            let back = Return { host, id: &id, gone, doing: "reset", command: &command, since };
+            match all_are_through(&cluster, &back, store).await {
+                Ok(()) => {}
+                Err(error) if error.may_pass() && since.elapsed() < args.wait => {
+                    if !std::mem::replace(&mut waits, true) {
+                        tracing::warn!("{error}");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                    looks = 0;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let ops = scene.transaction(&cluster, &by, &args)?;
         match commit(store, &doing, &ops).await {
             Ok(()) => return scene.answer(args.maintenance),
             // Decided again on what is there now.
@@ -306,7 +346,7 @@ impl Scene {
         })
     }
 
-    fn transaction(&self, cluster: &Cluster, by: &str, maintain: bool) -> Result<Vec<Op>, OperatorError> {
+    fn transaction(&self, cluster: &Cluster, by: &str, args: &ResetArgs) -> Result<Vec<Op>, OperatorError> {
         let tree = &cluster.snapshot;
         let keys = keys::host(&self.host);
         let replace = |key: String, value: String| {
@@ -320,7 +360,7 @@ impl Scene {
             replace(keys.number_fails(), "0".into()),
             replace(keys.epoch(), Epoch(self.epoch.0 + 1).to_string()),
         ];
-        ops.push(match maintain {
+        ops.push(match args.maintenance {
             true => {
                 let reason = Some("reset while it is not healthy");
                 let record = maintenance::record(true, reason, by)?;
@@ -343,6 +383,7 @@ impl Scene {
                 by: by.into(),
                 at: jiff::Timestamp::now(),
                 storage_said_released: self.with_storage.clone(),
+                said_gone: args.gone.gone.clone(),
             };
             ops.push(Op::Set(incident.reset(), bytes(&note)));
         }

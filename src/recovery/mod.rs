@@ -50,6 +50,7 @@ pub mod storage;
 pub mod surroundings;
 pub mod takeovers;
 pub mod tenure;
+pub mod through;
 pub mod twin;
 pub mod word;
 pub mod world;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use super::queue::{self, Work};
+use super::through;
 use super::world::World;
 use crate::incident::note::WaitingNote;
 use crate::keys;
@@ -108,6 +109,8 @@ pub async fn behind(world: &World, at_work: &IncidentId) -> Infallible {
                 continue;
             }
         };
+        // Of what has ended since, while this one works on another: it begins nothing for that any more.
+        through::say(world).await;
         // Not before the claim: an adoption may wait for the earlier holder's session.
         if queue.in_use_by.as_ref() != Some(at_work) {
             continue;

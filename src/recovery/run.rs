@@ -10,6 +10,7 @@ use super::queue::{self, Pending, Queue, Work};
 use super::report::{Report, Result as Ending, stopped, waiting, would_wait};
 use super::stop::Stop;
 use super::takeovers;
+use super::through;
 use super::twin;
 use super::word;
 use super::world::{World, chain};
@@ -44,6 +45,7 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
                 tracing::warn!(error = %chain(&error), next, "cannot publish which formats this HA node reads");
             }
         }
+        through::say(world).await;
     }
     known?;
     let mut reports: Vec<Report> = Vec::new();
@@ -127,6 +129,8 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
         incident,
     }));
     if !options.plan_only {
+        // What this run ended itself.
+        through::say(world).await;
         // Housekeeping; whatever is wrong with it, the recovery above is what counts.
         match prune(world).await {
             Ok(0) => {}

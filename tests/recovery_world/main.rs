@@ -41,6 +41,7 @@ mod seams;
 mod stage;
 mod states;
 mod storage;
+mod through;
 mod time;
 mod twins;
 mod universe;

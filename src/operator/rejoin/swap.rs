@@ -32,7 +32,8 @@ use crate::operator::cluster::{Catalog, Cluster};
 use crate::operator::commit::{commit, committed};
 use crate::operator::confirm::confirm;
 use crate::operator::error::tree;
-use crate::operator::incident::{person, quoted};
+use crate::operator::incident::person;
+use crate::operator::through::all_are_through;
 use crate::policy::Policy;
 use crate::store::Store;
 use crate::tree::nova_names::TreeMachine;
@@ -44,12 +45,12 @@ const MOST_LOOKS: usize = 10;
 pub(super) async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
     let by = person(&args.by)?;
     let doing = format!("swap the roles of host {}", args.host);
-    let command = format!("nova-ha rejoin {} --swap-roles --by {}", args.host, quoted(&args.by));
     let cluster = Cluster::read(store, &doing).await?;
     if let Some(note) = swapped_already(&cluster, &args.host, store, &doing).await? {
         return already_so(&cluster, &note);
     }
     let host = cluster.host(&args.host)?;
+    let command = args.command(&host);
     let ground = on(&cluster, &host, &args, store, &doing).await?;
     let cloud = cloud(args.os_cloud.as_deref(), &cluster, &doing)?;
     let names = nova_names(&cluster, &ground.swap, &doing)?;
@@ -60,7 +61,7 @@ pub(super) async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, O
     let mut refused = 0;
     loop {
         // What may not be while somebody works on either is looked at again before every effect.
-        let looked = stands(&host, &args, store, &doing).await;
+        let looked = stands(&host, &args, began, store).await;
         let Some((cluster, ground)) = unless_it_may_pass(looked, is_time_left()).await? else { continue };
         let (facts, spare) = match seen(&cloud, &names, &mut pulse, &ground, &args).await {
             Ok(seen) => seen,
@@ -114,11 +115,16 @@ pub(super) async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, O
 async fn stands(
     host: &HostName,
     args: &RejoinArgs,
+    since: Instant,
     store: &dyn Store,
-    doing: &str,
 ) -> Result<(Cluster, Ground), OperatorError> {
-    let cluster = Cluster::read(store, doing).await?;
-    let ground = on(&cluster, host, args, store, doing).await?;
+    let doing = format!("swap the roles of host {host}");
+    let cluster = Cluster::read(store, &doing).await?;
+    let ground = on(&cluster, host, args, store, &doing).await?;
+    if let Some(id) = &ground.standing.ended {
+        let command = args.command(host);
+        all_are_through(&cluster, &args.back(host, id, &command, since), store).await?;
+    }
     Ok((cluster, ground))
 }
 

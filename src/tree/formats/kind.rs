@@ -19,6 +19,8 @@ pub enum Kind {
     Evidence,
     /// `incidents/{id}/preflight/{ha-node}`
     WaitingNote,
+    /// `incidents/{id}/gone/{ha-node}`
+    Through,
     /// `incidents/{id}/kdump`
     DumpGrace,
     /// `incidents/{id}/confirm_off`
@@ -54,7 +56,7 @@ const fn row(key: &'static str, name: &'static str, baseline: u64, newest: u64) 
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 14] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Incident,
         Kind::Holder,
         Kind::Journal,
@@ -62,6 +64,7 @@ impl Kind {
         Kind::Plan,
         Kind::Evidence,
         Kind::WaitingNote,
+        Kind::Through,
         Kind::DumpGrace,
         Kind::ConfirmOff,
         Kind::Cooldown,
@@ -82,6 +85,7 @@ impl Kind {
             Kind::Plan => row("plan", "the plan", 1, 1),
             Kind::Evidence => row("evidence", "the evidence of an incident", 1, 1),
             Kind::WaitingNote => row("waiting_note", "the note of an HA node that waits", 1, 1),
+            Kind::Through => row("through", "that a machine is through with an incident", 0, 1),
             Kind::DumpGrace => row("dump_grace", "the grace for a crash dump", 1, 1),
             Kind::ConfirmOff => row("confirm_off", "a person's word that a host is off", 1, 2),
             Kind::Cooldown => row("cooldown", "the cool-down", 1, 1),

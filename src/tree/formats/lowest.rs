@@ -142,6 +142,11 @@ impl Formats {
         })
     }
 
+    /// The highest version of this kind that this HA node is known to read; that of one which is not configured is 0.
+    pub fn reads(&self, node: &HaNodeName, kind: Kind) -> u64 {
+        self.nodes.get(node).map_or(0, |reads| reads.version(kind))
+    }
+
     /// The highest version of this kind that all configured HA nodes and this build read.
     pub fn lowest(&self, kind: Kind) -> u64 {
         self.nodes.values().map(|reads| reads.version(kind)).chain([kind.newest()]).min().unwrap_or(0)
