@@ -247,6 +247,10 @@ impl IncidentKeys {
     pub fn gone(&self, node: &HaNodeName) -> String {
         format!("{}gone/{node}", self.root)
     }
+    /// Where Nova says otherwise than the ledger of guests on HA nodes.
+    pub fn guests_seen(&self) -> String {
+        format!("{}guests_seen", self.root)
+    }
     /// Who declared the host good again afterwards.
     pub fn reset(&self) -> String {
         format!("{}reset", self.root)

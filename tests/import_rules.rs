@@ -98,6 +98,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "policy",
             "program",
             "published_disks",
+            "run_dir",
             "ssh",
             "store",
             "tree",

@@ -2,6 +2,7 @@
 
 use super::EvidenceError;
 use super::look::{About, Witness, look};
+use crate::incident::guests_seen::NovaSays;
 use crate::incident::on_ha_nodes::{Fate, OnHaNodes, Stranded};
 use crate::judge::guard::guards;
 use crate::judge::verdict::CannotTell;
@@ -12,8 +13,12 @@ use crate::judge::{Verdict, judge};
 /// # Errors
 /// There is no evidence: Consul does not answer, or the tree cannot be understood.
 pub async fn stranded(witness: &Witness<'_>) -> Result<Vec<Stranded>, EvidenceError> {
-    let on_ha_nodes =
-        OnHaNodes::read(witness.store).await.map_err(|source| EvidenceError::Tree { source })?;
+    let on_ha_nodes = OnHaNodes::read(witness.store).await;
+    let mut on_ha_nodes = on_ha_nodes.map_err(|source| EvidenceError::Tree { source })?;
+    on_ha_nodes.guests.retain(|_, guests| {
+        guests.retain(|guest| !guest.nova.as_ref().is_some_and(NovaSays::has_left));
+        !guests.is_empty()
+    });
     if on_ha_nodes.guests.is_empty() {
         return Ok(Vec::new());
     }

@@ -11,6 +11,7 @@ pub mod dump_grace;
 pub mod evidence;
 pub mod facts;
 pub mod guest;
+pub mod guests_seen;
 pub mod journal;
 pub mod note;
 pub mod on_ha_nodes;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::guest::{GuestEntry, GuestState};
+use super::guests_seen::{Differs, GuestsSeen, NovaSays};
 use crate::attention::{Row, Severity};
 use crate::keys;
 use crate::names::{Epoch, HaNodeName, IncidentId};
@@ -25,12 +26,16 @@ pub struct Carried {
     pub name: String,
     /// Nova host where the ledger says that it is.
     pub to: String,
+    /// Whether it was to run there.
+    pub runs: bool,
+    /// What Nova said of it last, where that was something else.
+    pub nova: Option<NovaSays>,
 }
 
 /// Guests by the HA node that they were recovered to, and what of it cannot be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OnHaNodes {
-    /// By HA node; one without guests is not in it.
+    /// By HA node; one without guests is not in it. Those that have left it, by Nova's word, are in it too.
     pub guests: BTreeMap<HaNodeName, Vec<Carried>>,
     /// Keys that cannot be understood.
     pub unreadable: Vec<String>,
@@ -55,8 +60,9 @@ impl OnHaNodes {
         nodes.dedup();
         nodes.retain(is_added);
         let epochs = ids.iter().map(|id| keys::host(id.host()).epoch());
+        let seen = ids.iter().map(|id| keys::incident(id).guests_seen());
         let prefixes: Vec<String> =
-            epochs.chain(nodes.iter().map(|node| keys::ha_node(node).names())).collect();
+            epochs.chain(seen).chain(nodes.iter().map(|node| keys::ha_node(node).names())).collect();
         let tree = Snapshot::read(store, &what(), &prefixes).await?;
         let by_nova_name: BTreeMap<String, HaNodeName> = nodes
             .into_iter()
@@ -68,10 +74,13 @@ impl OnHaNodes {
             if epoch.is_ok_and(|epoch| epoch != id.epoch()) {
                 continue;
             }
+            // A note that cannot be understood hides no guest.
+            let seen: Option<GuestsSeen> = tree.record(&keys::incident(&id).guests_seen()).ok().flatten();
+            let seen = seen.map_or_else(Vec::new, |seen| seen.differs);
             let ledger = store.list(&keys::incident(&id).guests()).await;
             for stored in ledger.map_err(|source| TreeError::Read { what: what(), source })? {
                 match parse::<GuestEntry>(&stored.key, &stored.value) {
-                    Ok(entry) => found.add(&id, entry, &by_nova_name),
+                    Ok(entry) => found.add(&id, entry, &by_nova_name, &seen),
                     Err(error) => found.unreadable.push(error.to_string()),
                 }
             }
@@ -79,10 +88,20 @@ impl OnHaNodes {
         Ok(found)
     }
 
-    fn add(&mut self, incident: &IncidentId, entry: GuestEntry, nodes: &BTreeMap<String, HaNodeName>) {
+    fn add(
+        &mut self,
+        incident: &IncidentId,
+        entry: GuestEntry,
+        nodes: &BTreeMap<String, HaNodeName>,
+        seen: &[Differs],
+    ) {
+        let runs = !entry.must_stop();
         let GuestState::Recovered { to } = entry.state else { return };
         let Some(node) = nodes.get(&to) else { return };
-        let carried = Carried { incident: incident.clone(), server: entry.server, name: entry.name, to };
+        let nova =
+            seen.iter().find(|differs| differs.server == entry.server).map(|differs| differs.nova.clone());
+        let (server, name) = (entry.server, entry.name);
+        let carried = Carried { incident: incident.clone(), server, name, to, runs, nova };
         self.guests.entry(node.clone()).or_default().push(carried);
     }
 }
@@ -155,6 +174,8 @@ mod tests {
             server: format!("id-{name}"),
             name: name.into(),
             to: "ha1".into(),
+            runs: true,
+            nova: None,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::incident::attention::{self, Cause};
 use crate::incident::evidence::Evidence;
 use crate::incident::facts::Facts;
 use crate::incident::guest::GuestEntry;
+use crate::incident::guests_seen::GuestsSeen;
 use crate::incident::journal::{AdoptionGround, Event, JournalEntry, Outcome};
 use crate::incident::note::WaitingNote;
 use crate::incident::record::{Holder, Origin};
@@ -159,6 +160,8 @@ pub struct IncidentView {
     pub journal: Vec<JournalEntry>,
     /// Every guest in the ledger.
     pub guests: Vec<GuestView>,
+    /// Where Nova says otherwise of guests on HA nodes.
+    pub guests_seen: Option<GuestsSeen>,
     /// Why HA nodes wait.
     pub waiting: Vec<WaitingNote>,
     /// A person's word that the host is off.
@@ -212,6 +215,7 @@ impl IncidentView {
             .filter_map(|entry| look(&mut faults, parse(&entry.key, &entry.value)))
             .collect();
         let confirm_off = look(&mut faults, tree.record(&keys.confirm_off())).flatten();
+        let guests_seen = look(&mut faults, tree.record(&keys.guests_seen())).flatten();
         let gaps = journal_gap(&record, &journal);
         faults.extend(gaps.map(|why| TreeError::Malformed { key: keys.journal(), why }.into()));
         Self {
@@ -222,6 +226,7 @@ impl IncidentView {
             evidence,
             journal,
             guests,
+            guests_seen,
             waiting,
             confirm_off,
             faults,
@@ -277,6 +282,9 @@ impl IncidentView {
         }
         text += &self.journal_text();
         text += &self.guests_text();
+        for differs in self.guests_seen.iter().flat_map(|seen| &seen.differs) {
+            text += &field("Nova says", Some(&format!("{} {}", differs.name, differs.nova.text())), AT);
+        }
         text + &faults_text(&self.faults)
     }
 

@@ -14,6 +14,7 @@ pub mod arrays;
 mod attempt;
 pub mod boots;
 pub mod capacity;
+pub mod carried;
 pub mod claim;
 pub mod dump;
 pub mod evacuation;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::attempt::{PAUSE, attempt};
+use super::carried::compare;
 use super::note;
 use super::options::Options;
 use super::prune::prune;
@@ -138,6 +139,11 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
                 tracing::info!(removed, "ended incidents removed, as policy keep_closed_incidents says")
             }
             Err(error) => tracing::warn!(error = %chain(&error), "ended incidents cannot be removed"),
+        }
+        match compare(world).await {
+            Ok(0) => {}
+            Ok(notes) => tracing::info!(notes, "noted where Nova says otherwise than a ledger"),
+            Err(error) => tracing::info!(error = %chain(&error), "guests on HA nodes are not compared"),
         }
     }
     Ok(reports)

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use nova_ha::attention::Severity;
 use nova_ha::incident::guest::{GuestEntry, GuestState};
+use nova_ha::incident::guests_seen::{GuestsSeen, NovaSays};
 use nova_ha::incident::journal::{Event, HeldCause};
 use nova_ha::incident::status::State;
 use nova_ha::keys;
 use nova_ha::monitor::mark::ha_nodes::{HaNodeLine, ha_nodes};
-use nova_ha::nova::PowerState;
+use nova_ha::nova::{PowerState, VmState};
+use nova_ha::tree::record::parse;
 
 use super::schedules::weather::Clock;
 use super::seams::Fault;
@@ -184,4 +186,47 @@ fn an_ha_node_that_dies_with_what_was_recovered_to_it_is_said_with_their_names_u
     // Its host is reset: whoever did that has seen to them.
     stage.with(|u| u.kv.put(&keys::host(&super::universe::HOST.parse().unwrap()).epoch(), "1"));
     assert_eq!(said(), []);
+}
+
+#[test]
+fn what_nova_says_otherwise_of_guests_on_an_ha_node_is_noted_and_ends_the_alarm_for_those_that_left() {
+    let stage = Stage::with_dead_host();
+    stage.recover_until_settled("ha1");
+    stage.all_is_recovered("recovered to ha1");
+    let note = || {
+        let entry = stage.with(|u| u.kv.get(&keys::incident(&super::universe::incident()).guests_seen()));
+        entry.map(|entry| parse::<GuestsSeen>(&entry.key, &entry.value).unwrap().differs)
+    };
+    let looks = |node: &str| {
+        let process = stage.process(node, None);
+        block_on(&stage.time, process.run()).unwrap().unwrap();
+        process.calls().iter().filter(|name| *name == "servers").count()
+    };
+    assert_eq!(looks("ha2"), 1, "of the one HA node with guests");
+    assert_eq!(note(), None, "Nova says what the ledger says");
+    assert_eq!(looks("ha2"), 0, "not in every run");
+    let running = stage.run_on("ha1");
+    let [stopped, moved] = &running[..] else { panic!("{running:?}") };
+    stage.with(|u| {
+        for server in u.servers.values_mut() {
+            if server.name == *stopped {
+                server.vm_state = VmState::Stopped;
+            } else if server.name == *moved {
+                server.host = Some("ha3".parse().unwrap());
+            }
+        }
+    });
+    stage.wait(Duration::from_secs(11 * 60));
+    assert_eq!(looks("ha2"), 1);
+    let differs = note().unwrap();
+    let says = |name: &String| differs.iter().find(|d| d.name == *name).map(|d| d.nova.clone());
+    assert_eq!(says(moved), Some(NovaSays::Elsewhere { host: Some("ha3".into()) }), "{differs:?}");
+    assert_eq!(says(stopped), Some(NovaSays::NotActive { vm_state: "stopped".into() }), "{differs:?}");
+    assert_eq!(differs.len(), 2, "{differs:?}");
+    stage.with(|u| u.dies("ha1"));
+    stage.wait(Duration::from_secs(60));
+    let world = stage.process("ha2", None).world();
+    let lines = block_on(&stage.time, ha_nodes(&world.witness())).unwrap();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.because.contains(stopped) && !line.because.contains(moved), "{line:?}");
 }
