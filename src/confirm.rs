@@ -1,6 +1,8 @@
 //! Destructive commands want the host's name typed, and to know who says so.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
+
+use crate::say;
 
 /// Passes when `yes` holds exactly the name, or a person types it on a terminal; otherwise says why
 /// not.
@@ -14,9 +16,7 @@ pub fn typed(name: &str, yes: Option<&str>, what: &str) -> Result<(), String> {
     if !stdin.is_terminal() {
         return Err("there is no terminal to ask on".into());
     }
-    let mut stderr = std::io::stderr();
-    // If the question cannot be shown, the answer read below will not be the name.
-    let _unseen = write!(stderr, "{what}\nType {name} to go on: ").and_then(|()| stderr.flush());
+    say::ask(&format!("{what}\nType {name} to go on: "));
     let mut line = String::new();
     match stdin.lock().read_line(&mut line) {
         Ok(_) if line.trim() == name => Ok(()),

@@ -28,6 +28,7 @@ pub mod published_disks;
 pub mod recovery;
 pub mod run_dir;
 pub mod runtime_info;
+pub mod say;
 pub mod secret;
 pub mod ssh;
 pub mod store;

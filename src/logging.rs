@@ -2,6 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
+use crate::say::Log;
+
 /// Installs the subscriber: `NOVA_HA_LOG` filters as `RUST_LOG` does, default `info`.
 pub fn init() {
     // A second call in one process (tests) keeps the first subscriber.
@@ -19,14 +21,14 @@ type Layers<F> = tracing_subscriber::fmt::SubscriberBuilder<
     tracing_subscriber::fmt::format::DefaultFields,
     F,
     EnvFilter,
-    fn() -> std::io::Stderr,
+    fn() -> Log,
 >;
 
 fn to_stderr(default: &str) -> Layers<tracing_subscriber::fmt::format::Format> {
     let filter = EnvFilter::try_from_env("NOVA_HA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr as fn() -> std::io::Stderr)
+        .with_writer(Log::default as fn() -> Log)
         .with_target(false)
         .with_ansi(false)
 }

@@ -262,6 +262,27 @@ async fn a_reset_host_is_good_again_in_one_transaction_or_not_at_all() {
     assert_eq!(json["host"]["epoch"], 1);
 }
 
+/// Whoever may write an incident may not write on a person's terminal.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_terminal_obeys_is_shown_and_not_sent_to_it() {
+    let site = site().await;
+    let id = open(&site, "node1@0").await;
+    let said = "\u{1b}[2J\u{7}all is well\u{9b}31m\u{202e}";
+    journal(&site, &id, vec![Event::Held { reason: said.into(), cause: None }]).await;
+    let is_hidden = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+    for words in [&["status"][..], &["incident", "list"], &["incident", "show", "node1@0"]] {
+        let shown = site.run(words).await;
+        let text = format!("{}{}", shown.out, shown.err);
+        assert!(!text.contains(is_hidden), "{words:?}: {text:?}");
+        assert!(text.contains(r"\u{1b}[2J\u{7}all"), "{words:?}: {text}");
+        let json = site.run(&[words, &["--json"]].concat()).await;
+        assert!(!json.out.contains(is_hidden), "{words:?}: {:?}", json.out);
+        assert!(json.json().to_string().contains("all is well"), "{words:?}");
+    }
+    let shown = site.run(&["incident", "show", "node1@0", "--json"]).await.json();
+    assert_eq!(shown["journal"][0]["what"]["reason"], said, "a program reads what was written");
+}
+
 /// A process of ha1 that stood still in the middle of it would act on the host once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_is_given_back_only_when_each_machine_that_held_its_incident_is_through_with_it() {

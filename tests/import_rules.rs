@@ -20,15 +20,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("chain", &[]),
     ("clock", &[]),
     ("columns", &[]),
-    ("confirm", &[]),
+    ("confirm", &["say"]),
     ("exit", &[]),
-    ("logging", &[]),
+    ("logging", &["say"]),
     ("machine_id", &[]),
     ("may_hang", &[]),
     ("names", &[]),
     ("disks", &[]),
     ("program", &[]),
     ("run_dir", &[]),
+    ("say", &[]),
     ("secret", &[]),
     ("store", &[]),
     ("keys", &["names"]),
@@ -99,6 +100,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "program",
             "published_disks",
             "run_dir",
+            "say",
             "ssh",
             "store",
             "tree",
@@ -141,7 +143,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // Executables.
-    ("bin/nova-ha-probe", &["clock", "consul", "exit", "logging", "monitor"]),
+    ("bin/nova-ha-probe", &["clock", "consul", "exit", "logging", "monitor", "say"]),
     (
         "bin/nova-ha-mark-failed",
         &[
@@ -156,6 +158,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "logging",
             "monitor",
             "names",
+            "say",
             "ssh",
             "store",
         ],
@@ -172,12 +175,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "machine_id",
             "names",
             "recovery",
+            "say",
             "store",
         ],
     ),
-    ("bin/nova-ha-runtime-info", &["clock", "consul", "exit", "logging", "names", "runtime_info"]),
-    ("bin/nova-ha-boot-guard", &["boot_guard", "clock", "consul", "exit", "logging", "names", "store"]),
-    ("bin/nova-ha", &["chain", "columns", "consul", "exit", "logging", "operator"]),
+    ("bin/nova-ha-runtime-info", &["clock", "consul", "exit", "logging", "names", "runtime_info", "say"]),
+    (
+        "bin/nova-ha-boot-guard",
+        &["boot_guard", "clock", "consul", "exit", "logging", "names", "say", "store"],
+    ),
+    ("bin/nova-ha", &["chain", "columns", "consul", "exit", "logging", "operator", "say"]),
 ];
 
 /// What the table must never come to allow, by any way round.
@@ -312,6 +319,29 @@ fn every_import_is_in_the_table() {
     assert!(files.len() > 100, "only {} files were found", files.len());
     let found = violations(&files);
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// What a host, a BMC or Nova said is shown by people's terminals: nothing of it goes around the gate.
+#[test]
+fn words_reach_people_through_one_gate() {
+    let ways = [
+        "println!",
+        "print!(",
+        "eprintln!",
+        "eprint!(",
+        "io::stdout()",
+        "io::stderr()",
+        "io::Stderr",
+        "dbg!(",
+    ];
+    let mut found = Vec::new();
+    for (file, text) in sources().iter().filter(|(file, _)| file != "say.rs") {
+        // Whether a person reads it may be asked anywhere.
+        let text = text.split("#[cfg(test)]").next().unwrap().replace("().is_terminal()", "");
+        let of = ways.iter().filter(|way| text.contains(**way)).map(|way| format!("{file}: {way}"));
+        found.extend(of);
+    }
+    assert!(found.is_empty(), "use crate::say: {found:#?}");
 }
 
 #[test]

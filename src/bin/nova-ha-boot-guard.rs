@@ -1,6 +1,5 @@
 //! `nova-ha-boot-guard`: see [`nova_ha::boot_guard`].
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use nova_ha::clock::{Clock, SystemClock, boot_id};
 use nova_ha::consul::Consul;
 use nova_ha::exit::{ATTENTION, FAILED, OK};
 use nova_ha::names::HostName;
+use nova_ha::say;
 use nova_ha::store::Store;
 
 /// One question takes no longer.
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(code) => ExitCode::from(code),
         Err(why) => {
-            eprintln!("nova-ha-boot-guard: {why}");
+            say::error(&format!("nova-ha-boot-guard: {why}"));
             ExitCode::from(FAILED)
         }
     }
@@ -69,7 +69,7 @@ async fn guard(args: &Args, machine: &Machine) -> u8 {
         let answer = question(machine).await;
         let is_news = said.as_ref().is_none_or(|(last, at)| *last != answer || at.elapsed() >= REMINDER);
         if is_news {
-            let _nobody_reads = writeln!(std::io::stdout(), "{}: {answer}", machine.host);
+            say::line(&format!("{}: {answer}", machine.host));
             said = Some((answer.clone(), Instant::now()));
         }
         match answer {
@@ -115,15 +115,14 @@ async fn recorded(args: &Args, machine: &Machine) -> u8 {
         let why = match tokio::time::timeout(DEADLINE, catch_up(machine)).await {
             Ok(Ok(None)) => return OK,
             Ok(Ok(Some(by))) => {
-                let _nobody_reads =
-                    writeln!(std::io::stdout(), "{}: the override by {by} is in the tree", machine.host);
+                say::line(&format!("{}: the override by {by} is in the tree", machine.host));
                 return OK;
             }
             Ok(Err(why)) => why,
             Err(_) => format!("Consul took longer than {DEADLINE:?}"),
         };
         if said.as_ref() != Some(&why) {
-            let _nobody_reads = writeln!(std::io::stdout(), "{}: {why}", machine.host);
+            say::line(&format!("{}: {why}", machine.host));
             said = Some(why);
         }
         tokio::time::sleep(args.interval).await;

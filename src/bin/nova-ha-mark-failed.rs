@@ -1,6 +1,6 @@
 //! `nova-ha-mark-failed`: see [`nova_ha::monitor::mark`].
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -20,6 +20,7 @@ use nova_ha::monitor::mark::report::{Line, Result as LineResult};
 use nova_ha::monitor::mark::standing::{Standing, standing};
 use nova_ha::monitor::mark::{Args, MarkError, Request, run, sweep};
 use nova_ha::names::{HaNodeName, HostName, NameError};
+use nova_ha::say;
 use nova_ha::ssh::SshReach;
 use nova_ha::store::StoreError;
 
@@ -37,13 +38,13 @@ fn main() -> ExitCode {
             if !nothing {
                 print(&args, &said);
             }
-            eprintln!("{}", columns::error_line(&format!("nova-ha-mark-failed: {error:#}")));
+            say::error(&columns::error_line(&format!("nova-ha-mark-failed: {error:#}")));
             if let Some(hint) = next_command(&error) {
-                eprintln!("next: {hint}");
+                say::error(&format!("next: {hint}"));
             }
             if args.sweep {
                 // What Consul shows of the sweep's check is stdout.
-                say(&format!(
+                say::line(&format!(
                     "cannot judge{}: {error:#}",
                     if nothing { ", nothing was marked" } else { " any further" }
                 ));
@@ -176,21 +177,21 @@ fn print(args: &Args, said: &Said) -> u8 {
         let values = lines.iter().map(serde_json::to_value).chain(standing.iter().map(serde_json::to_value));
         let values = values.chain(ha_nodes.iter().map(serde_json::to_value));
         let values: Vec<serde_json::Value> = values.filter_map(Result::ok).collect();
-        say(&serde_json::to_string(&values).unwrap_or_default());
+        say::json_line(&serde_json::to_string(&values).unwrap_or_default());
     } else if lines.is_empty() && standing.is_empty() && ha_nodes.is_empty() {
-        say("nobody is suspect: nothing to judge");
+        say::line("nobody is suspect: nothing to judge");
     } else {
         for line in lines {
-            say(&columns::line(&line.text()));
+            say::line(&columns::line(&line.text()));
             if let Some(next) = &line.next {
-                say(&format!("  next: {next}"));
+                say::line(&format!("  next: {next}"));
             }
         }
         let of_incidents = standing.iter().map(|incident| (incident.text(), &incident.next));
         for (text, next) in of_incidents.chain(ha_nodes.iter().map(|node| (node.text(), &node.next))) {
-            say(&columns::line(&text));
+            say::line(&columns::line(&text));
             for next in next {
-                say(&format!("  next: {next}"));
+                say::line(&format!("  next: {next}"));
             }
         }
     }
@@ -215,9 +216,4 @@ fn next_command(error: &anyhow::Error) -> Option<String> {
     }
     let store = error.downcast_ref::<StoreError>().map(StoreError::hint);
     store.or_else(|| error.is::<NameError>().then(|| "nova-ha host list; nova-ha ha-node list".to_owned()))
-}
-
-fn say(line: &str) {
-    // A closed stdout changes nothing about what was judged.
-    let _nobody_reads = writeln!(std::io::stdout(), "{line}");
 }

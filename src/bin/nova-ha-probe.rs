@@ -1,6 +1,5 @@
 //! `nova-ha-probe`: see [`nova_ha::monitor::probe`].
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -8,23 +7,24 @@ use nova_ha::clock::SystemClock;
 use nova_ha::consul::Consul;
 use nova_ha::exit::probe::{PASSING, WARNING};
 use nova_ha::monitor::probe::{Args, Report, run};
+use nova_ha::say;
 
 fn main() -> ExitCode {
     // A panic anywhere is ours: exit 1 with a line, never Rust's 101, which Consul reads as critical.
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("{panic}");
-        say("WARNING nova-ha-probe: cannot tell: it panicked, see its log on stderr");
+        say::error(&panic.to_string());
+        say::line("WARNING nova-ha-probe: cannot tell: it panicked, see its log on stderr");
         std::process::exit(i32::from(WARNING));
     }));
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) if !error.use_stderr() => {
-            say(error.to_string().trim_end());
+            say::line(error.to_string().trim_end());
             return ExitCode::from(PASSING);
         }
         Err(error) => {
             // clap's own exit code for this is 2: a dead host to Consul.
-            eprint!("{error}");
+            say::ask(&error.to_string());
             let text = error.to_string();
             let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
             let what: Vec<&str> = what.split_whitespace().collect();
@@ -57,11 +57,9 @@ fn probe(args: &Args) -> Report {
 }
 
 fn end(report: &Report, json: bool) -> ExitCode {
-    say(&report.text(json));
+    match json {
+        true => say::json_line(&report.text(json)),
+        false => say::line(&report.text(json)),
+    }
     ExitCode::from(report.exit)
-}
-
-fn say(line: &str) {
-    // A closed stdout changes nothing about the machine.
-    let _nobody_reads = writeln!(std::io::stdout(), "{line}");
 }

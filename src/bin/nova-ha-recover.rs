@@ -1,6 +1,5 @@
 //! `nova-ha-recover`: see [`nova_ha::recovery`].
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,7 @@ use nova_ha::recovery::site_programs::SitePrograms;
 use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::world::{ConfiguredClouds, ConfiguredFences, KdumpPort, SshReach};
 use nova_ha::recovery::{Args, Options, World, run};
+use nova_ha::say;
 use nova_ha::store::StoreError;
 
 /// How long a person's order waits for another `nova-ha-recover` of this HA node; a sweep that finds nothing to do is over
@@ -37,9 +37,9 @@ fn main() -> ExitCode {
     match recover(&args) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("{}", columns::error_line(&format!("nova-ha-recover: {error:#}")));
+            say::error(&columns::error_line(&format!("nova-ha-recover: {error:#}")));
             if let Some(hint) = next_command(&error) {
-                eprintln!("next: {hint}");
+                say::error(&format!("next: {hint}"));
             }
             ExitCode::from(exit::FAILED)
         }
@@ -62,14 +62,14 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         // That one ends without having released anything: *nothing to do* would be a lie.
         (false, Err(busy @ SingleError::Busy { .. })) if args.release_storage => {
             let host = args.host.as_deref().unwrap_or("");
-            say(&format!("{host}: not released: a recovery runs here ({busy})"));
-            say(&format!(
+            say::line(&format!("{host}: not released: a recovery runs here ({busy})"));
+            say::line(&format!(
                 "  next: nova-ha incident list; once it has ended the same command again for {host}"
             ));
             return Ok(exit::ATTENTION);
         }
         (false, Err(busy @ SingleError::Busy { .. })) => {
-            say(&format!("nothing to do here: {busy}; it looks for work again before it ends"));
+            say::line(&format!("nothing to do here: {busy}; it looks for work again before it ends"));
             return Ok(exit::OK);
         }
         (false, Err(error)) => return Err(error.into()),
@@ -105,8 +105,8 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         Ok(reports) => Ok(print(args, &reports)),
         // Nothing was even looked at: this HA node waits as a whole.
         Err(Stop::Waiting { reasons, next }) => {
-            say(&columns::line(&format!("{}: waiting: {}", world.me, reasons.join("; "))));
-            next.iter().for_each(|next| say(&format!("  next: {next}")));
+            say::line(&columns::line(&format!("{}: waiting: {}", world.me, reasons.join("; "))));
+            next.iter().for_each(|next| say::line(&format!("  next: {next}")));
             Ok(exit::ATTENTION)
         }
         Err(stop) => Err(stop.into()),
@@ -136,14 +136,14 @@ fn release(args: &Args, world: &World, host: Option<&HostName>) -> anyhow::Resul
     let detail = match released {
         Ok(detail) => detail,
         Err(Stop::Waiting { reasons, next }) => {
-            say(&format!("{host}: not released: {}", reasons.join("; ")));
-            next.iter().for_each(|next| say(&format!("  next: {next}")));
+            say::line(&format!("{host}: not released: {}", reasons.join("; ")));
+            next.iter().for_each(|next| say::line(&format!("  next: {next}")));
             return Ok(exit::ATTENTION);
         }
         Err(stop) => return Err(stop.into()),
     };
-    say(&format!("{host}: released: {detail}"));
-    say(&format!("  next: nova-ha rejoin {host} --by NAME"));
+    say::line(&format!("{host}: released: {detail}"));
+    say::line(&format!("  next: nova-ha rejoin {host} --by NAME"));
     Ok(exit::OK)
 }
 
@@ -156,24 +156,19 @@ fn next_command(error: &anyhow::Error) -> Option<String> {
 
 fn print(args: &Args, reports: &[Report]) -> u8 {
     if args.json {
-        say(&serde_json::to_string(reports).unwrap_or_default());
+        say::json_line(&serde_json::to_string(reports).unwrap_or_default());
     } else if reports.is_empty() {
-        say(&match &args.host {
+        say::line(&match &args.host {
             Some(host) => format!("{host}: no open incident, nothing to do"),
             None => "no open incident: nothing to do".into(),
         });
     } else {
         for report in reports {
-            say(&columns::line(&format!("{}: {}", report.incident, report.text)));
+            say::line(&columns::line(&format!("{}: {}", report.incident, report.text)));
             for next in report.next.iter().filter(|_| report.needs_attention()) {
-                say(&format!("  next: {next}"));
+                say::line(&format!("  next: {next}"));
             }
         }
     }
     if reports.iter().any(Report::needs_attention) { exit::ATTENTION } else { exit::OK }
-}
-
-fn say(line: &str) {
-    // A closed stdout changes nothing about what was done.
-    let _nobody_reads = writeln!(std::io::stdout(), "{line}");
 }

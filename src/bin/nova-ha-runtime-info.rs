@@ -1,6 +1,5 @@
 //! `nova-ha-runtime-info`: see [`nova_ha::runtime_info`].
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use nova_ha::consul::Consul;
 use nova_ha::exit::probe::{PASSING, WARNING};
 use nova_ha::names::HostName;
 use nova_ha::runtime_info::{Args, Report, publish};
+use nova_ha::say;
 
 /// Below the 30 s after which Consul kills a check that has no timeout of its own.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -25,14 +25,13 @@ fn main() -> ExitCode {
     };
     nova_ha::logging::init_for_check();
     let report = run(&args);
-    let shown = match (&report.document, args.json || args.dry_run) {
+    match (&report.document, args.json || args.dry_run) {
         (Some(document), true) => {
-            eprintln!("{}", report.line);
-            serde_json::to_string(document).unwrap_or_else(|_| report.line.clone())
+            say::error(&report.line);
+            say::json_line(&serde_json::to_string(document).unwrap_or_default());
         }
-        (Some(_), false) | (None, _) => report.line.clone(),
-    };
-    let _nobody_reads = writeln!(std::io::stdout(), "{shown}");
+        (Some(_), false) | (None, _) => say::line(&report.line),
+    }
     ExitCode::from(report.exit)
 }
 

@@ -1,7 +1,6 @@
 //! `nova-ha`: what people do to the tree, and what it shows them. See [`nova_ha::operator`].
 
 use std::error::Error;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,7 +8,7 @@ use nova_ha::chain::chain;
 use nova_ha::columns;
 use nova_ha::consul::Consul;
 use nova_ha::operator::{Answer, Cli, OperatorError, cli};
-use nova_ha::{exit, logging};
+use nova_ha::{exit, logging, say};
 
 fn main() -> ExitCode {
     logging::init();
@@ -32,8 +31,11 @@ fn main() -> ExitCode {
 }
 
 fn print(answer: &Answer, json: bool) -> ExitCode {
-    let text = if json { format!("{:#}\n", answer.json) } else { answer.text.clone() };
-    match std::io::stdout().write_all(text.as_bytes()) {
+    let said = match json {
+        true => say::json(&format!("{:#}\n", answer.json)),
+        false => say::result(&answer.text),
+    };
+    match said {
         Ok(()) => ExitCode::from(answer.code),
         // A reader that had enough (`| head`) is no fault of ours.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(answer.code),
@@ -43,9 +45,9 @@ fn print(answer: &Answer, json: bool) -> ExitCode {
 
 /// The chain once, then what to type.
 fn fail(error: &dyn Error, hint: Option<&str>) -> ExitCode {
-    eprintln!("{}", columns::error_line(&format!("nova-ha: {}", chain(error))));
+    say::error(&columns::error_line(&format!("nova-ha: {}", chain(error))));
     if let Some(hint) = hint {
-        eprintln!("next: {hint}");
+        say::error(&format!("next: {hint}"));
     }
     ExitCode::from(exit::FAILED)
 }

@@ -286,8 +286,8 @@ fn message_of(body: &[u8]) -> String {
         || String::from_utf8_lossy(body.get(..1024).unwrap_or(body)).into_owned(),
         str::to_owned,
     );
-    let line: Vec<&str> = text.split_whitespace().collect();
-    line.join(" ").chars().take(500).collect()
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ").chars().take(500).collect()
 }
 
 /// A header value that is never shown in a log.

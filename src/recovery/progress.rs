@@ -1,13 +1,13 @@
 //! How far a recovery is, while it runs: for a person and for programs. It decides nothing.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::incident::guest::GuestEntry;
 use crate::names::IncidentId;
+use crate::say;
 
 /// Something that a watcher may want to see at once.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -140,12 +140,10 @@ pub struct Lines {
 
 impl Watcher for Lines {
     fn say(&self, event: &Event<'_>) {
-        let line = match self.json {
-            true => serde_json::to_string(event).unwrap_or_default(),
-            false => event.text(),
-        };
-        // A closed stdout changes nothing about what is done.
-        let _nobody_reads = writeln!(std::io::stdout(), "{line}");
+        match self.json {
+            true => say::json_line(&serde_json::to_string(event).unwrap_or_default()),
+            false => say::line(&event.text()),
+        }
     }
 }
 
