@@ -354,6 +354,13 @@ async fn what_must_not_be_is_refused_and_changes_nothing() {
     world.run(&["rejoin", HOST, "--by", " ", "--yes", HOST]).await.refused("--by");
     assert_eq!(world.rejoin(&["--wait", "soon"]).await.code, 2);
     world.rejoin(&["--os-cloud", "nowhere"]).await.refused("nowhere").next("clouds.yaml");
+    // What somebody left where it is run names no cloud.
+    let folder = tempfile::tempdir().unwrap();
+    let left = "clouds: {nowhere: {auth: {auth_url: 'http://127.0.0.1:1/v3', user_id: u, project_id: p, password: x}}}";
+    std::fs::write(folder.path().join("clouds.yaml"), left).unwrap();
+    let mut there = world.command(&[&REJOIN[..], &["--os-cloud", "nowhere"]].concat());
+    there.current_dir(folder.path());
+    world.finish(there).await.refused("nowhere").next("clouds.yaml");
 
     let mut wrong = world.command(&REJOIN);
     wrong.env("OS_PASSWORD", "Swordfish7");

@@ -1,9 +1,11 @@
 //! Where the cloud is and who we are: `clouds.yaml`, `secure.yaml` and the `OS_*` variables.
 //!
-//! The files are found and merged as openstacksdk does: `OS_CLIENT_CONFIG_FILE`, the working
-//! folder, `~/.config/openstack`, `/etc/openstack`; the first that exists is used, and a cloud of
-//! the same name in `secure.yaml` (`OS_CLIENT_SECURE_FILE`) is laid over it. Without a name (given,
-//! or in `OS_CLOUD`) the `OS_*` variables are the cloud. Vendor profiles are not supported.
+//! The files are found and merged as openstacksdk does, but for the working folder, which is never looked at: `clouds.yaml`
+//! is `OS_CLIENT_CONFIG_FILE`, else that of `~/.config/openstack` or of `/etc/openstack`; the first that exists is used, and
+//! a cloud of the same name in `secure.yaml` (`OS_CLIENT_SECURE_FILE`, else the one beside that `clouds.yaml`) is laid
+//! over it. People run `nova-ha rejoin` wherever they are: a file that somebody else left there would name the keystone to which
+//! root's password goes. Without a name (given, or in `OS_CLOUD`) the `OS_*` variables are the cloud. Vendor profiles
+//! are not supported.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,7 +13,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::Url;
 
-use super::clouds_file::{CloudEntry, candidates, folders, read};
+use super::clouds_file::{CloudEntry, clouds_files, folders, read, secure_files};
 use super::error::ConfigError;
 
 /// What of the process's surroundings the settings depend on; a value, so that tests need no
@@ -20,8 +22,6 @@ use super::error::ConfigError;
 pub struct Environment {
     /// The variables. Empty ones count as unset.
     pub variables: HashMap<String, String>,
-    /// The working folder.
-    pub folder: PathBuf,
     /// The home folder, where there is one.
     pub home: Option<PathBuf>,
 }
@@ -33,7 +33,7 @@ impl Environment {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let home = variables.get("HOME").map(PathBuf::from);
-        Self { variables, folder: std::env::current_dir().unwrap_or_default(), home }
+        Self { variables, home }
     }
 
     pub(super) fn variable(&self, name: &str) -> Option<String> {
@@ -124,7 +124,7 @@ impl CloudSettings {
             }
             return Self::from_entry("envvars", CloudEntry::of_variables(env));
         };
-        let paths = candidates(env, "OS_CLIENT_CONFIG_FILE", "clouds");
+        let paths = clouds_files(env);
         let Some(file) = paths.iter().find(|path| path.is_file()) else {
             let mut looked_in: Vec<String> = env.variable("OS_CLIENT_CONFIG_FILE").into_iter().collect();
             looked_in.extend(folders(env).iter().map(|folder| folder.display().to_string()));
@@ -135,8 +135,7 @@ impl CloudSettings {
             let known = clouds.into_keys().collect();
             return Err(ConfigError::UnknownCloud { cloud: name, file: file.clone(), known });
         };
-        if let Some(secure) =
-            candidates(env, "OS_CLIENT_SECURE_FILE", "secure").iter().find(|path| path.is_file())
+        if let Some(secure) = secure_files(env, file).iter().find(|path| path.is_file())
             && let Some(top) = read(secure)?.clouds.remove(&name)
         {
             entry = entry.overlaid(top);
@@ -328,15 +327,16 @@ clouds:
             std::fs::write(path, text).unwrap();
         }
         let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let folder = dir.path().join("work");
         let home = Some(dir.path().join("home"));
-        (dir, Environment { variables, folder, home })
+        (dir, Environment { variables, home })
     }
 
     #[test]
     fn secure_yaml_is_laid_over_clouds_yaml() {
-        let (_dir, env) =
-            env(&[("work/clouds.yaml", CLOUDS), ("home/.config/openstack/secure.yaml", SECURE)], &[]);
+        let (_dir, env) = env(
+            &[("home/.config/openstack/clouds.yaml", CLOUDS), ("home/.config/openstack/secure.yaml", SECURE)],
+            &[],
+        );
         let lab = CloudSettings::load(Some("lab"), &env).unwrap();
         assert_eq!(lab.auth_url.as_str(), "http://10.0.0.1:5000/v3");
         assert_eq!(
@@ -363,20 +363,33 @@ clouds:
     #[test]
     fn the_first_file_found_is_the_one_used() {
         let other = "clouds: {b: {auth: {auth_url: 'http://b'}}}";
-        let (dir, mut env) = env(
-            &[("work/clouds.yaml", CLOUDS), ("home/.config/openstack/clouds.yaml", other), ("x.yaml", other)],
-            &[],
-        );
+        let (dir, mut env) = env(&[("home/.config/openstack/clouds.yaml", CLOUDS), ("x.yaml", other)], &[]);
         match CloudSettings::load(Some("b"), &env) {
             Err(ConfigError::UnknownCloud { known, file, .. }) => {
                 assert_eq!(known, ["credential", "lab", "vendor"]);
-                assert!(file.ends_with("work/clouds.yaml"));
+                assert!(file.ends_with("home/.config/openstack/clouds.yaml"));
             }
             other => panic!("{other:?}"),
         }
         env.variables.insert("OS_CLIENT_CONFIG_FILE".into(), dir.path().join("x.yaml").display().to_string());
         let error = CloudSettings::load(Some("b"), &env).unwrap_err();
         assert_eq!(error.to_string(), "cloud \"b\" has no auth.username");
+    }
+
+    /// What is in root's home is for the keystone that stands there too.
+    #[test]
+    fn a_password_goes_to_no_address_that_does_not_stand_beside_it() {
+        let (dir, mut env) =
+            env(&[("tenant/clouds.yaml", CLOUDS), ("home/.config/openstack/secure.yaml", SECURE)], &[]);
+        env.variables.insert(
+            "OS_CLIENT_CONFIG_FILE".into(),
+            dir.path().join("tenant/clouds.yaml").display().to_string(),
+        );
+        let error = CloudSettings::load(Some("lab"), &env).unwrap_err();
+        assert!(error.to_string().contains("auth.password"), "{error}");
+        let secure = dir.path().join("home/.config/openstack/secure.yaml").display().to_string();
+        env.variables.insert("OS_CLIENT_SECURE_FILE".into(), secure);
+        CloudSettings::load(Some("lab"), &env).unwrap();
     }
 
     #[test]
@@ -390,7 +403,10 @@ clouds:
             ("OS_INSECURE", "true"),
             ("OS_REGION_NAME", ""),
         ];
-        let (_dir, mut env) = env(&[("work/clouds.yml", CLOUDS), ("work/secure.yml", SECURE)], &variables);
+        let (_dir, mut env) = env(
+            &[("home/.config/openstack/clouds.yml", CLOUDS), ("home/.config/openstack/secure.yml", SECURE)],
+            &variables,
+        );
         let settings = CloudSettings::load(None, &env).unwrap();
         assert_eq!((settings.name.as_str(), settings.verify, settings.region), ("envvars", false, None));
         let Credentials::Password { user_domain, scope, .. } = settings.credentials else {
@@ -427,7 +443,7 @@ clouds:
             ("clouds: [geheim", "is not a valid clouds file"),
         ];
         for (text, expected) in cases {
-            let (_dir, env) = env(&[("work/clouds.yaml", text)], &[]);
+            let (_dir, env) = env(&[("home/.config/openstack/clouds.yaml", text)], &[]);
             let error = CloudSettings::load(Some("a"), &env).unwrap_err();
             assert!(error.to_string().contains(expected), "{text}: {error}");
             assert!(!format!("{error:?} {error}").contains("geheim"), "{error:?}");
@@ -439,7 +455,10 @@ clouds:
 
     #[test]
     fn settings_do_not_show_secrets() {
-        let (_dir, env) = env(&[("work/clouds.yaml", CLOUDS), ("work/secure.yaml", SECURE)], &[]);
+        let (_dir, env) = env(
+            &[("home/.config/openstack/clouds.yaml", CLOUDS), ("home/.config/openstack/secure.yaml", SECURE)],
+            &[],
+        );
         let shown = format!("{:?}", CloudSettings::load(Some("credential"), &env).unwrap());
         assert!(!shown.contains("hush"), "{shown}");
     }

@@ -155,15 +155,25 @@ impl CloudEntry {
     }
 }
 
-/// The files that openstacksdk would look at, in its order; the first that exists is used.
-pub(super) fn candidates(env: &Environment, variable: &str, stem: &str) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = env.variable(variable).map(PathBuf::from).into_iter().collect();
-    for folder in folders(env) {
-        for ending in ["yaml", "yml", "json"] {
-            paths.push(folder.join(format!("{stem}.{ending}")));
-        }
-    }
+/// Where `clouds.yaml` may be, in this order; the first that exists is used.
+pub(super) fn clouds_files(env: &Environment) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        env.variable("OS_CLIENT_CONFIG_FILE").map(PathBuf::from).into_iter().collect();
+    paths.extend(folders(env).iter().flat_map(|folder| named(folder, "clouds")));
     paths
+}
+
+/// Where the `secure.yaml` of this `clouds.yaml` may be: secrets go to the address that stands beside them, or where a
+/// variable says so.
+pub(super) fn secure_files(env: &Environment, clouds: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> =
+        env.variable("OS_CLIENT_SECURE_FILE").map(PathBuf::from).into_iter().collect();
+    paths.extend(clouds.parent().into_iter().flat_map(|folder| named(folder, "secure")));
+    paths
+}
+
+fn named(folder: &Path, stem: &str) -> Vec<PathBuf> {
+    ["yaml", "yml", "json"].map(|ending| folder.join(format!("{stem}.{ending}"))).into()
 }
 
 /// Where the files are looked for, in this order.
@@ -173,8 +183,7 @@ pub(super) fn folders(env: &Environment) -> Vec<PathBuf> {
         .map(PathBuf::from)
         .or_else(|| Some(env.home.as_ref()?.join(".config")));
     let configured = config_home.map(|home| home.join("openstack"));
-    let folders = [Some(env.folder.clone()), configured, Some(PathBuf::from("/etc/openstack"))];
-    folders.into_iter().flatten().collect()
+    configured.into_iter().chain([PathBuf::from("/etc/openstack")]).collect()
 }
 
 /// Reads one file; JSON is YAML too.

@@ -122,7 +122,9 @@ impl SimCloud {
         };
         write("clouds.yaml", cloud);
         write("secure.yaml", secure);
-        let env = Environment { folder: self.folder.path().to_owned(), ..Environment::default() };
+        let file = self.folder.path().join("clouds.yaml").display().to_string();
+        let variables = [("OS_CLIENT_CONFIG_FILE".to_owned(), file)].into();
+        let env = Environment { variables, ..Environment::default() };
         CloudSettings::load(Some("lab"), &env).unwrap()
     }
 
