@@ -11,7 +11,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::agent::Agent;
+use super::agent::{Agent, may_be_set};
 use super::ipmi::{self, Ipmi, IpmiAccess, SessionPrivilege};
 use super::redfish::{Redfish, RedfishAccess, Verify};
 use super::{FenceError, FenceLevels, Level, Machine, PowerSwitch};
@@ -355,7 +355,9 @@ impl LevelConfig {
                 Err("a CA file and \"verify\": false contradict each other".into())
             }
             Self::Redfish { url, .. } => parse_url(url).map(|_| ()),
-            Self::Agent { .. } => Ok(()),
+            Self::Agent { options, secret_options, .. } => {
+                options.keys().chain(secret_options.keys()).try_for_each(|option| may_be_set(option))
+            }
         }
     }
 }
@@ -458,6 +460,8 @@ mod tests {
             ("\"deadline_seconds\":30", "\"deadline_seconds\":30,\"colour\":1"),
             ("10.0.0.1", "-Hevil"),
             ("\"verify\":false", "\"verify\":false,\"ca\":\"/ca.pem\""),
+            ("\"type\":\"file\"", "\"debug_file\":\"/etc/cron.d/x\""),
+            ("{\"password\":\"s3cret\"}", "{\"password\":\"s3cret\",\"ssh-options\":\"-o ProxyCommand=x\"}"),
             ("{", ""),
         ] {
             let broken = THREE.replacen(from, to, 1);
