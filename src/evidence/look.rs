@@ -8,16 +8,17 @@ use super::cooling::cooling;
 use super::unchanged::unchanged_for;
 use super::wait::{Waiting, until_sequences_rise};
 use super::{Anchors, EvidenceError};
+use crate::chain::chain;
 use crate::clock::{BootInstant, Clock};
 use crate::incident::IncidentRecord;
 use crate::incident::record::Origin;
 use crate::judge::freshness::{self, Freshness, Life};
 use crate::judge::guard::{SUSPECT_FAILS, guards};
-use crate::judge::scene::{Anchor, KnownIncident, Observer, Scene, Subject, Testimony};
+use crate::judge::scene::{Anchor, KnownIncident, Observer, Scene, Subject, Testimony, Unreadable};
 use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::policy::Policy;
-use crate::store::{NodeHealth, SerfHealth, Store};
+use crate::store::{Entry, NodeHealth, SerfHealth, Store};
 use crate::tree::cooldown::Cooldown;
 use crate::tree::formats::Formats;
 use crate::tree::incidents::IncidentNames;
@@ -277,32 +278,51 @@ fn subject(
     serf: Option<SerfHealth>,
 ) -> Result<Subject, EvidenceError> {
     let maintenance = Maintenance::of(snapshot, keys).map_err(tree)?;
+    let (testimonies, unreadable) = testimonies(snapshot, keys, Some(witness));
     Ok(Subject {
         epoch: Epoch(snapshot.number(&keys.epoch()).map_err(tree)?.unwrap_or(0)),
         has_agent: machine::has_agent(snapshot, keys).map_err(tree)?,
         serf,
-        testimonies: testimonies(snapshot, keys, Some(witness))?,
+        testimonies,
+        unreadable,
         maintenance: maintenance.on.then(|| maintenance.reason.unwrap_or_else(|| "no reason given".into())),
         failed: snapshot.flag(&keys.failed()).map_err(tree)?,
         recovered: snapshot.flag(&keys.recovered()).map_err(tree)?,
     })
 }
 
-/// The records of one machine. With a witness their age is told where it can be.
+/// The record at an observer's own key.
+fn of_observer(entry: &Entry, observer: &HaNodeName) -> Result<ObserverRecord, TreeError> {
+    let record: ObserverRecord = crate::tree::record::parse(&entry.key, &entry.value)?;
+    if record.observer != *observer {
+        let why = format!("it says that {} wrote it", record.observer);
+        return Err(TreeError::Malformed { key: entry.key.clone(), why });
+    }
+    Ok(record)
+}
+
+/// The records of one machine, and those that cannot be understood. With a witness their age is told where it can be.
 pub(super) fn testimonies(
     snapshot: &Snapshot,
     keys: &MachineKeys,
     witness: Option<&Witness<'_>>,
-) -> Result<BTreeMap<HaNodeName, Testimony>, EvidenceError> {
+) -> (BTreeMap<HaNodeName, Testimony>, BTreeMap<HaNodeName, Unreadable>) {
     let prefix = keys.observers();
     let mut records: BTreeMap<HaNodeName, (ObserverRecord, u64)> = BTreeMap::new();
+    let mut unreadable = BTreeMap::new();
     for entry in snapshot.below(&prefix) {
-        let record: ObserverRecord = crate::tree::record::parse(&entry.key, &entry.value).map_err(tree)?;
-        if entry.key != keys.observer(&record.observer) {
-            let why = format!("it says that {} wrote it", record.observer);
-            return Err(tree(TreeError::Malformed { key: entry.key.clone(), why }));
+        // A key that no HA node can have is nobody's word.
+        let Some(Ok(observer)) = entry.key.strip_prefix(&prefix).map(str::parse::<HaNodeName>) else {
+            continue;
+        };
+        let modify_index = entry.modify_index;
+        match of_observer(entry, &observer) {
+            Ok(record) => drop(records.insert(observer, (record, modify_index))),
+            Err(error) => {
+                let why = chain(&error);
+                drop(unreadable.insert(observer, Unreadable { why, modify_index }));
+            }
         }
-        records.insert(record.observer.clone(), (record, entry.modify_index));
     }
     let life = witness.map(Witness::life);
     let me = witness.and_then(|w| w.me.clone());
@@ -311,7 +331,7 @@ pub(super) fn testimonies(
         (Some((record, index)), Some(life)) => freshness::yardstick(record, *index, life),
         _ => None,
     };
-    Ok(records
+    let testimonies = records
         .into_iter()
         .map(|(name, (record, modify_index))| {
             let freshness = match (&life, Some(&name) == me.as_ref()) {
@@ -327,7 +347,8 @@ pub(super) fn testimonies(
             };
             (name, Testimony { record, modify_index, freshness, unchanged_for })
         })
-        .collect())
+        .collect();
+    (testimonies, unreadable)
 }
 
 fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, TreeError> {

@@ -77,7 +77,10 @@ pub async fn until_sequences_rise(
             .await
             .map_err(|source| EvidenceError::Tree { source })?;
         for (machine, questions) in machines.iter_mut().zip(&mut open) {
-            let now = testimonies(&snapshot, &machine.keys, None)?;
+            let (now, unreadable) = testimonies(&snapshot, &machine.keys, None);
+            // What it said before it wrote something else is not of now.
+            machine.subject.testimonies.retain(|name, _| !unreadable.contains_key(name));
+            machine.subject.unreadable = unreadable;
             for (name, mut testimony) in now {
                 // Also what needed no wait: a record that was fresh when the wait began may have been
                 // followed by the one that says *healthy again*.

@@ -44,6 +44,15 @@ pub struct Testimony {
     pub unchanged_for: Duration,
 }
 
+/// A record that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Why, for people.
+    pub why: String,
+    /// Consul's index of its key: it may say that the machine failed as late as that.
+    pub modify_index: u64,
+}
+
 /// A machine that may be dead: a host, or an HA node when its incident is to be adopted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
@@ -55,6 +64,9 @@ pub struct Subject {
     pub serf: Option<SerfHealth>,
     /// Records by observer; a missing one is *cannot tell*.
     pub testimonies: BTreeMap<HaNodeName, Testimony>,
+    /// Records that cannot be understood (garbage, a newer format), by whose they are. Such a record costs its observer the
+    /// vote, and nobody else anything.
+    pub unreadable: BTreeMap<HaNodeName, Unreadable>,
     /// Why it is in maintenance, if it is.
     pub maintenance: Option<String>,
     /// `status/failed`.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::freshness::Freshness;
-use super::scene::{Anchor, Observer, Scene, Subject};
-use super::votes::{Vote, absentees, vote};
+use super::scene::{Anchor, Observer, Scene, Subject, Unreadable};
+use super::votes::{NoVote, Vote, absentees, vote};
 use crate::names::HaNodeName;
 use crate::policy::{Policy, Rule};
 use crate::store::SerfHealth;
@@ -165,7 +165,11 @@ fn by_rule(
         .map(|(name, observer)| {
             let testimony = subject.testimonies.get(*name);
             let doubts = doubtful.contains(*name);
-            ((*name).clone(), vote(observer, testimony, subject, rule, &scene.policy, doubts))
+            let vote = match vote(observer, testimony, subject, rule, &scene.policy, doubts) {
+                Vote::None(NoVote::NoRecord) => Vote::None(without_record(subject, name)),
+                vote @ (Vote::Dead | Vote::Healthy | Vote::None(_)) => vote,
+            };
+            ((*name).clone(), vote)
         })
         .collect();
     let voters: Vec<HaNodeName> =
@@ -194,6 +198,14 @@ fn by_rule(
     }
 }
 
+/// Why an observer without a record does not vote.
+fn without_record(subject: &Subject, observer: &HaNodeName) -> NoVote {
+    match subject.unreadable.get(observer) {
+        Some(Unreadable { why, .. }) => NoVote::Unreadable { why: why.clone() },
+        None => NoVote::NoRecord,
+    }
+}
+
 /// Whether somebody saw it answer after the last failure that anybody holds. The record that says
 /// *healthy again* is written once and stays: one from last week must not outvote failures of now
 /// whose age the reader happens not to be able to tell.
@@ -207,6 +219,8 @@ fn is_seen_to_answer(votes: &[(HaNodeName, Vote)], subject: &Subject) -> bool {
     let last_failure = of(false)
         .filter(|t| t.record.epoch == subject.epoch && t.record.fails > 0)
         .map(|t| t.modify_index)
+        // What cannot be understood may say so too.
+        .chain(subject.unreadable.values().map(|unreadable| unreadable.modify_index))
         .max();
     of(true).any(|t| t.freshness == Freshness::Fresh || Some(t.modify_index) > last_failure)
 }

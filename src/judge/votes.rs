@@ -26,6 +26,11 @@ pub enum Vote {
 pub enum NoVote {
     /// The observer wrote nothing: it sees no failure, or does not look.
     NoRecord,
+    /// What it wrote cannot be understood.
+    Unreadable {
+        /// Why.
+        why: String,
+    },
     /// The observer's own agent is not passing: it may be cut off.
     ObserverNotPassing,
     /// Its record is old, or nothing tells its age.
@@ -55,6 +60,7 @@ impl NoVote {
     pub fn text(&self) -> String {
         match self {
             NoVote::NoRecord => "reports no failure".into(),
+            NoVote::Unreadable { why } => format!("its record cannot be understood: {why}"),
             NoVote::ObserverNotPassing => "its own agent is not passing".into(),
             NoVote::NotFresh => "record not fresh".into(),
             NoVote::OtherEpoch => "record of another epoch".into(),

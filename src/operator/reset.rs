@@ -260,8 +260,9 @@ impl Scene {
         let keys = keys::host(&host);
         let observers = tree
             .below(&keys.observers())
-            .map(|entry| crate::tree::record::parse(&entry.key, &entry.value))
-            .collect::<Result<_, _>>()?;
+            // One that cannot be understood is no vote, and nobody's refusal; it is deleted with the others.
+            .filter_map(|entry| crate::tree::record::parse(&entry.key, &entry.value).ok())
+            .collect();
         let mut held = Vec::new();
         let mut with_storage = Vec::new();
         for node in &cluster.ha_nodes {

@@ -152,6 +152,33 @@ fn an_ha_node_whose_names_cannot_be_read_costs_its_own_vote_only() {
 }
 
 #[test]
+fn a_record_that_cannot_be_understood_costs_its_observer_the_vote_and_nobody_else_anything() {
+    let host = keys::host(&HOST.parse().unwrap());
+    let record = |node: &str| host.observer(&node.parse().unwrap());
+    for said in ["{", "", r#"{"version":99}"#, r#"{"version":1,"observer":"ha1"}"#] {
+        let stage = Stage::with_votes();
+        stage.with(|u| u.kv.put(&record("ha3"), said));
+        let (lines, judged) = stage.mark(&stage.process("ha1", None).world());
+        judged.unwrap();
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        assert!(
+            line.result == Said::Marked && line.because.starts_with("2 of 2 votes (ha1, ha2)"),
+            "{line:?}"
+        );
+        // It is judged again on the same before the shot.
+        stage.recover_until_settled("ha1");
+        stage.all_is_recovered(said);
+
+        let stage = Stage::with_votes();
+        stage.with(|u| ["ha2", "ha3"].map(|node| u.kv.put(&record(node), said)));
+        let (lines, judged) = stage.mark(&stage.process("ha1", None).world());
+        judged.unwrap();
+        assert!(!stage.is_marked(), "{lines:?}");
+        assert!(lines.iter().any(|line| line.because.contains("cannot be understood")), "{lines:?}");
+    }
+}
+
+#[test]
 fn a_host_that_cannot_be_judged_again_waits_and_names_the_key() {
     let stage = Stage::with_dead_host();
     let key = keys::host(&HOST.parse().unwrap()).agent();

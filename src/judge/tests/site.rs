@@ -97,6 +97,7 @@ impl Site {
             has_agent: true,
             serf: Some(SerfHealth::Critical),
             testimonies: Default::default(),
+            unreadable: Default::default(),
             maintenance: None,
             failed: false,
             recovered: false,

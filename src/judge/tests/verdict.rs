@@ -6,8 +6,8 @@ use super::site::{Site, ha, host, leaderless, plane, started};
 use crate::judge::decision::No;
 use crate::judge::freshness::Freshness;
 use crate::judge::guard::guards;
-use crate::judge::scene::Testimony;
-use crate::judge::verdict::CannotTell;
+use crate::judge::scene::{Testimony, Unreadable};
+use crate::judge::verdict::{CannotTell, Verdict};
 use crate::names::Epoch;
 use crate::policy::Rule;
 use crate::store::SerfHealth::{Critical, Passing};
@@ -31,6 +31,28 @@ fn a_quorum_of_votes_and_a_critical_agent_is_dead() {
     let proof = dead().proof("h1");
     assert_eq!((proof.voters.len(), proof.quorum, proof.serf.as_str()), (3, 2, "critical"));
     assert_eq!(Site::new(3, 20).seen("h1", &["ha1", "ha3"], 3).proof("h1").voters, [ha("ha1"), ha("ha3")]);
+}
+
+#[test]
+fn a_record_that_cannot_be_understood_is_no_vote_and_no_sign_of_life() {
+    let garbled = |site: Site, observer: &str, modify_index: u64| {
+        let mut site = site;
+        let subject = site.subject("h1");
+        subject.testimonies.remove(&ha(observer));
+        subject.unreadable.insert(ha(observer), Unreadable { why: "garbage".into(), modify_index });
+        site
+    };
+    let one = garbled(dead(), "ha1", 1_000);
+    assert_eq!(one.proof("h1").voters, [ha("ha2"), ha("ha3")]);
+    garbled(one, "ha2", 1_000).has_votes("h1", 1);
+    // What ha2 said once, healthy, stands against a failure that is older, and not against what may be a newer one.
+    let healthy = || {
+        Site::new(3, 20).seen("h1", &["ha1", "ha2"], 3).says("h1", "ha2", |t| {
+            (t.record.fails, t.modify_index, t.freshness) = (0, 500, Freshness::Stale);
+        })
+    };
+    assert!(matches!(garbled(healthy(), "ha1", 499).verdict_on("h1"), Verdict::Alive(_)));
+    assert!(matches!(garbled(healthy(), "ha1", 501).verdict_on("h1"), Verdict::CannotTell(_)));
 }
 
 #[test]
