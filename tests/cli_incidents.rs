@@ -338,6 +338,29 @@ async fn a_person_says_that_an_ha_node_is_no_more_and_it_is_kept_with_the_incide
     assert_eq!((&note["by"], &note["said_gone"]), (&"ann".into(), &serde_json::json!(["ha1"])));
 }
 
+/// In epoch 0 again it could not be marked: its incident is there, and has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_removed_after_its_recovery_comes_back_protected() {
+    let site = site().await;
+    let id = open(&site, "node2@0").await;
+    let ended = [Event::Claimed { plan_hash: "x".into() }, Event::Abandoned { by: "ann".into() }];
+    journal(&site, &id, ended.into()).await;
+    site.run(&["host", "remove", "node2", "--yes", "node2"]).await.ok();
+    let before = site.tree().await;
+    site.run(&["host", "add", "node2"])
+        .await
+        .refused("HA node ha1 (it took the incident at")
+        .next("--gone ha1");
+    assert_eq!(site.tree().await, before);
+    site.run(&["host", "add", "node2", "--gone", "ha1"]).await.ok();
+    let epoch = keys::host(id.host()).epoch();
+    assert_eq!(site.value(&epoch).await.as_deref(), Some("1"));
+    open(&site, "node2@1").await;
+    // A change leaves it.
+    site.run(&["host", "add", "node2", "--replace", "--ssh-user", "probe"]).await.ok();
+    assert_eq!(site.value(&epoch).await.as_deref(), Some("1"));
+}
+
 /// The observers of a host that is off write at every probe; their writes do not refuse a reset.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_gets_through_while_the_observers_write() {

@@ -1,6 +1,7 @@
 //! `nova-ha host`: the hosts that are protected.
 
 use clap::{Args, Subcommand, ValueEnum};
+use tokio::time::Instant;
 
 use super::OperatorError;
 use super::answer::{Answer, Outcome, done};
@@ -10,9 +11,10 @@ use super::confirm::confirm;
 use super::error::tree;
 use super::machine_options::{MachineOptions, Setting};
 use super::machine_view::{HostView, MachineDetails, faults_text, hosts_table};
+use super::through::{GoneArgs, Return, all_are_through};
 use super::watch::Watching;
 use crate::keys::{self, MachineKeys};
-use crate::names::{HostName, IncidentId};
+use crate::names::{Epoch, HostName, IncidentId};
 use crate::store::{Op, Store};
 use crate::tree::TreeError;
 use crate::tree::flag;
@@ -51,6 +53,9 @@ pub struct AddArgs {
     /// info. A host that lives publishes again: correct its nova.conf first.
     #[arg(long, requires_all = ["replace", "nova_host"])]
     pub forget_published_nova_host: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as its help")]
+    pub gone: GoneArgs,
 }
 
 /// `nova-ha host remove`, `nova-ha ha-node remove`.
@@ -93,7 +98,7 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
         (keys.agent(), text.into())
     }));
     let machine = TreeMachine::Host(args.name.clone());
-    let skeleton = skeleton(&keys);
+    let skeleton = skeleton(&keys, first_epoch(&args, store).await?);
     let published = match args.forget_published_nova_host {
         true => Published::WithoutNovaHost,
         false => Published::Stays,
@@ -109,17 +114,39 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
     add_machine(store, added, &args.options, &settings).await
 }
 
+/// The epoch that a host begins with: one that was removed after its recovery comes back as a reset host does, and is
+/// protected from its next failure on. Where nobody reset it, the machines that held its last incident are through with that.
+async fn first_epoch(args: &AddArgs, store: &dyn Store) -> Result<Epoch, OperatorError> {
+    let host = &args.name;
+    let doing = format!("add host {host}");
+    let cluster = Cluster::read(store, &doing).await?;
+    let last = cluster.incidents.iter().filter(|id| id.host() == host).max_by_key(|id| id.epoch());
+    let Some(last) = last.filter(|_| !cluster.hosts.contains(host)) else { return Ok(Epoch(0)) };
+    let key = keys::incident(last).reset();
+    let was_reset = store
+        .get(&key)
+        .await
+        .map_err(|source| tree(&doing)(TreeError::Read { what: key.clone(), source }))?;
+    if was_reset.is_none() {
+        let (gone, since) = (args.gone.gone.as_slice(), Instant::now());
+        let command = format!("nova-ha host add {host} ...");
+        let back = Return { host, id: last, gone, doing: "added", command: &command, since };
+        all_are_through(&cluster, &back, store).await?;
+    }
+    Ok(Epoch(last.epoch().0 + 1))
+}
+
 /// The keys that every host has: the original's, and of ours those that the marking transaction
 /// compares. A token may compare an absent key only if it may also write it (Consul asks `write`
 /// for `check-not-exists`), and the monitor's token shall not.
-fn skeleton(keys: &MachineKeys) -> Vec<Setting> {
+fn skeleton(keys: &MachineKeys, epoch: Epoch) -> Vec<Setting> {
     vec![
         (keys.failed(), flag::text(false).into()),
         (keys.recovered(), flag::text(false).into()),
         (keys.number_fails(), "0".into()),
         (keys.runtime_config(), "{}".into()),
         (keys.general(), Vec::new()),
-        (keys.epoch(), "0".into()),
+        (keys.epoch(), epoch.to_string().into()),
         (keys.maintenance(), flag::text(false).into()),
     ]
 }

@@ -47,7 +47,8 @@ pub struct RejoinArgs {
     /// Who says so.
     #[arg(long)]
     pub by: String,
-    /// How long to wait for what must be done on the host itself (0s: look once).
+    /// How long to wait for what must be done on the host itself, and for the HA nodes that held its incident to be
+    /// through with it (0s: look once).
     #[arg(long, default_value = "5m", value_parser = time, value_name = "TIME")]
     pub wait: Duration,
     /// Take forced down back although the host was reset since its recovery, or was not fenced: somebody may
