@@ -262,8 +262,10 @@ pub async fn turn(context: &mut Context<'_>, lives: &Lives, waited: bool) -> Res
             format!("look at {}", error.path.display()),
         )
     })?;
-    // Of a site's own program nothing remembers whether a run that died had begun to take it.
-    let is_unknown = case.storage.strategy != Strategy::Md && !context.earlier.adopted_now;
+    // Of a site's own program nothing remembers whether a run that died had begun to take it, or whether an earlier one has
+    // it still: before another HA node had the incident in between.
+    let is_unknown = case.storage.strategy != Strategy::Md
+        && (!context.earlier.adopted_now || context.earlier.took_before);
     let seen = Seen {
         ask: ask.as_ref(),
         machine: context.earlier.machines.get(&lives.node),

@@ -39,6 +39,8 @@ pub struct Earlier {
     pub returns: u32,
     /// Whether this HA node has begun anything since it became the holder.
     pub begun_here: bool,
+    /// Whether this HA node may have the storage since an earlier time that it held the incident.
+    pub took_before: bool,
     /// Whether this very run took it from another HA node.
     pub adopted_now: bool,
     /// In which boots it was held.
@@ -61,6 +63,7 @@ impl Earlier {
             returns: history.tenure.returns,
             begun_here: history.tenure.has_begun(&world.me),
             boots: history.boots.clone(),
+            took_before: history.took_storage.contains(&world.me),
             adopted_now: !history.tenure.is_of(&world.me),
             ..Self::default()
         };

@@ -208,3 +208,35 @@ fn what_was_asked_before_an_adoption_is_no_answer_to_it() {
     assert_eq!(stage.record().holder.map(|node| node.to_string()).as_deref(), Some("ha2"));
     assert!(stage.with(|u| u.kv.get(&key)).is_none(), "the adoption has taken it away");
 }
+
+/// ha1 has the pool, ha2 had the incident in between, and ha1 has it again: what it took in its first time it has still.
+#[test]
+fn one_that_took_the_storage_in_an_earlier_time_gives_the_incident_back_to_nobody() {
+    let mut met = 0;
+    for away in (60..400).step_by(20) {
+        let what = format!("ha2 is away for {away} s");
+        let stage = Stage::with_dead_host();
+        stage.with(Universe::on_a_pool);
+        let fault = Some((FIRST_EVACUATE, Fault::DiesBefore));
+        let _died = block_on(&stage.time, stage.process("ha1", fault).run());
+        assert!(stage.with(|u| u.pool_on.as_deref() == Some("ha1")), "{what}");
+        stage.with(cut_off);
+        block_on(&stage.time, timer(&stage, "ha2", stage.time.now() + 4 * MINUTE));
+        stage.with(|u| {
+            u.machines.get_mut("ha2").unwrap().bmc = false;
+            u.dies("ha2");
+            back(u);
+        });
+        let until = stage.time.now() + 20 * MINUTE;
+        let ha2_returns = async {
+            stage.time.sleep(Duration::from_secs(away)).await;
+            met += usize::from(stage.record().holder.is_some_and(|holder| holder.as_str() == "ha1"));
+            stage.with(|u| u.returns("ha2"));
+            timer(&stage, "ha2", until).await;
+        };
+        block_on(&stage.time, join(timer(&stage, "ha1", until), ha2_returns));
+        stage.nothing_was_broken(&what);
+        assert!(stage.with(|u| u.pool_on.as_deref() == Some("ha1")), "{what}: {:#?}", stage.journal());
+    }
+    assert!(met > 3, "ha1 had it again in {met} runs only");
+}
