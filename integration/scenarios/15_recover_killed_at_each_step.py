@@ -26,10 +26,11 @@ def run(lab):
     assert lab.lives(incident.holder)
     adoptions = incident.events("adopted")
     # The last kill that hit may find that it has just ended.
-    assert hits >= len(STEPS) - 2 and len(adoptions) >= hits - 1, f"hit {hits} times: {adoptions}"
+    terms = max(entry["term"] for entry in incident.journal)
+    assert hits >= len(STEPS) - 2 and terms >= hits, f"hit {hits} times: {adoptions}"
     assert all(a["from"] == incident.holder and "same_node" in str(a["ground"]) for a in adoptions), adoptions
 
 
 def taken_over(lab, incident, hits):
     now = lab.incident(incident)
-    return len(now.events("adopted")) >= hits or now.state != "active"
+    return max(entry["term"] for entry in now.journal) > hits or now.state != "active"
