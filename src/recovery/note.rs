@@ -110,7 +110,7 @@ pub async fn behind(world: &World, at_work: &IncidentId) -> Infallible {
             }
         };
         // Of what has ended since, while this one works on another: it begins nothing for that any more.
-        through::say(world).await;
+        through::say(world, Some(at_work)).await;
         // Not before the claim: an adoption may wait for the earlier holder's session.
         if queue.in_use_by.as_ref() != Some(at_work) {
             continue;

@@ -46,7 +46,7 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
                 tracing::warn!(error = %chain(&error), next, "cannot publish which formats this HA node reads");
             }
         }
-        through::say(world).await;
+        through::say(world, None).await;
     }
     known?;
     let mut reports: Vec<Report> = Vec::new();
@@ -131,7 +131,7 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
     }));
     if !options.plan_only {
         // What this run ended itself.
-        through::say(world).await;
+        through::say(world, None).await;
         // Housekeeping; whatever is wrong with it, the recovery above is what counts.
         match prune(world).await {
             Ok(0) => {}

@@ -1,7 +1,8 @@
 //! Says under each incident that this machine held, and that has ended, that no process of it works on it any more.
 //!
 //! Called under the file lock, by a process that works on one incident at a time: whatever an earlier process of this
-//! machine did is over, and this one begins nothing for an incident that has ended.
+//! machine did is over, and this one begins nothing for an incident that has ended. Of the one that it is at work on it
+//! says nothing before that work is over: a person may have ended the incident while an effect is under way.
 
 use super::world::{World, chain};
 use crate::incident::IncidentRecord;
@@ -14,13 +15,13 @@ use crate::tree::incidents::IncidentNames;
 use crate::tree::record::{Record, bytes, parse};
 use crate::tree::{Snapshot, TreeError};
 
-/// Says it where it is not said yet. Whatever goes wrong is logged: the host is given back later, and the next run says it.
-pub async fn say(world: &World) {
+/// Says it where it is not said yet, but for the incident that this process is at work on. Whatever goes wrong is logged: the host is given back later, and the next run says it.
+pub async fn say(world: &World, at_work: Option<&IncidentId>) {
     let (tree, ended) = match ended(world).await {
         Ok(found) => found,
         Err(error) => return tracing::warn!(error = %chain(&error), "cannot see which incidents have ended"),
     };
-    for id in ended {
+    for id in ended.into_iter().filter(|id| Some(id) != at_work) {
         match say_of(world, &id, &tree).await {
             Ok(true) => {
                 tracing::info!(incident = %id, ha_node = %world.me, "said that this machine is through with it");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nova_ha::incident::journal::Event;
 use nova_ha::incident::through::{Holding, Through, awaited, holdings};
 use nova_ha::keys;
 use nova_ha::recovery::through;
@@ -66,7 +67,7 @@ fn one_that_works_on_another_incident_says_it_meanwhile_and_one_that_never_held_
     stage.with(|u| u.kv.remove(&keys::incident(&incident()).gone(&"ha1".parse().unwrap())));
     let (ha1, ha3) = (stage.process("ha1", None), stage.process("ha3", None));
     block_on(&stage.time, async {
-        through::say(&ha3.world()).await;
+        through::say(&ha3.world(), None).await;
         assert!(said(&stage).is_empty());
         let other = "compute2@0".parse().unwrap();
         let world = ha1.world();
@@ -84,11 +85,32 @@ fn nothing_is_said_of_one_that_goes_on_and_nothing_twice() {
     let first = stage.process("ha1", Some((super::seams::FIRST_EVACUATE, Fault::DiesBefore)));
     assert!(block_on(&stage.time, first.run()).is_none(), "it died");
     let process = stage.process("ha1", None);
-    block_on(&stage.time, through::say(&process.world()));
+    block_on(&stage.time, through::say(&process.world(), None));
     assert!(said(&stage).is_empty(), "it is open");
     stage.recover_until_settled("ha1");
     let key = keys::incident(&incident()).gone(&"ha1".parse().unwrap());
     let index = stage.with(|u| u.kv.modify_index(&key));
-    block_on(&stage.time, through::say(&stage.process("ha1", None).world()));
+    block_on(&stage.time, through::say(&stage.process("ha1", None).world(), None));
     assert_eq!(stage.with(|u| u.kv.modify_index(&key)), index, "each sweep would wake whoever watches");
+}
+
+/// A person ends it while a command to its BMC is on the way: a host that is given back then would be shot in service.
+#[test]
+fn nothing_is_said_of_the_incident_at_work_although_a_person_has_ended_it() {
+    let stage = Stage::with_dead_host();
+    let first = stage.process("ha1", Some((super::seams::FIRST_EVACUATE, Fault::DiesBefore)));
+    assert!(block_on(&stage.time, first.run()).is_none(), "it died");
+    stage.with(|u| super::stage::append(u, Event::Abandoned { by: "ann".into() }));
+    let process = stage.process("ha1", None);
+    block_on(&stage.time, async {
+        let world = process.world();
+        let at_work = incident();
+        tokio::select! {
+            never = nova_ha::recovery::note::behind(&world, &at_work) => match never {},
+            () = stage.time.sleep(Duration::from_secs(20)) => {}
+        }
+    });
+    assert!(said(&stage).is_empty());
+    block_on(&stage.time, process.run()).unwrap().unwrap();
+    assert!(left(&stage).is_empty(), "that work is over");
 }
