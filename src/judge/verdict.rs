@@ -219,8 +219,8 @@ fn is_seen_to_answer(votes: &[(HaNodeName, Vote)], subject: &Subject) -> bool {
     let last_failure = of(false)
         .filter(|t| t.record.epoch == subject.epoch && t.record.fails > 0)
         .map(|t| t.modify_index)
-        // What cannot be understood may say so too.
-        .chain(subject.unreadable.values().map(|unreadable| unreadable.modify_index))
+        // What cannot be understood of one who may vote may say so too.
+        .chain(votes.iter().filter_map(|(name, _)| Some(subject.unreadable.get(name)?.modify_index)))
         .max();
     of(true).any(|t| t.freshness == Freshness::Fresh || Some(t.modify_index) > last_failure)
 }
