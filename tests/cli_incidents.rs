@@ -355,6 +355,9 @@ async fn a_host_that_was_removed_after_its_recovery_comes_back_protected() {
     site.run(&["host", "add", "node2", "--gone", "ha1"]).await.ok();
     let epoch = keys::host(id.host()).epoch();
     assert_eq!(site.value(&epoch).await.as_deref(), Some("1"));
+    let note: serde_json::Value =
+        serde_json::from_str(&site.value(&keys::incident(&id).reset()).await.unwrap()).unwrap();
+    assert_eq!(note["said_gone"], serde_json::json!(["ha1"]));
     open(&site, "node2@1").await;
     // A change leaves it.
     site.run(&["host", "add", "node2", "--replace", "--ssh-user", "probe"]).await.ok();

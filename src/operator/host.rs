@@ -11,6 +11,7 @@ use super::confirm::confirm;
 use super::error::tree;
 use super::machine_options::{MachineOptions, Setting};
 use super::machine_view::{HostView, MachineDetails, faults_text, hosts_table};
+use super::reset::ResetNote;
 use super::through::{GoneArgs, Return, all_are_through};
 use super::watch::Watching;
 use crate::keys::{self, MachineKeys};
@@ -98,7 +99,9 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
         (keys.agent(), text.into())
     }));
     let machine = TreeMachine::Host(args.name.clone());
-    let skeleton = skeleton(&keys, first_epoch(&args, store).await?);
+    let (epoch, note) = first_epoch(&args, store).await?;
+    settings.extend(note);
+    let skeleton = skeleton(&keys, epoch);
     let published = match args.forget_published_nova_host {
         true => Published::WithoutNovaHost,
         false => Published::Stays,
@@ -115,25 +118,28 @@ async fn add(args: AddArgs, store: &dyn Store) -> Result<Answer, OperatorError> 
 }
 
 /// The epoch that a host begins with: one that was removed after its recovery comes back as a reset host does, and is
-/// protected from its next failure on. Where nobody reset it, the machines that held its last incident are through with that.
-async fn first_epoch(args: &AddArgs, store: &dyn Store) -> Result<Epoch, OperatorError> {
+/// protected from its next failure on. Where nobody reset it, the machines that held its last incident are through with that,
+/// and the incident keeps of which of them that was only said.
+async fn first_epoch(args: &AddArgs, store: &dyn Store) -> Result<(Epoch, Option<Setting>), OperatorError> {
     let host = &args.name;
     let doing = format!("add host {host}");
     let cluster = Cluster::read(store, &doing).await?;
     let last = cluster.incidents.iter().filter(|id| id.host() == host).max_by_key(|id| id.epoch());
-    let Some(last) = last.filter(|_| !cluster.hosts.contains(host)) else { return Ok(Epoch(0)) };
+    let Some(last) = last.filter(|_| !cluster.hosts.contains(host)) else { return Ok((Epoch(0), None)) };
     let key = keys::incident(last).reset();
     let was_reset = store
         .get(&key)
         .await
         .map_err(|source| tree(&doing)(TreeError::Read { what: key.clone(), source }))?;
+    let mut note = None;
     if was_reset.is_none() {
         let (gone, since) = (args.gone.gone.as_slice(), Instant::now());
         let command = format!("nova-ha host add {host} ...");
         let back = Return { host, id: last, gone, doing: "added", command: &command, since };
         all_are_through(&cluster, &back, store).await?;
+        note = Some((key, bytes(&ResetNote::of_an_added_host(gone))));
     }
-    Ok(Epoch(last.epoch().0 + 1))
+    Ok((Epoch(last.epoch().0 + 1), note))
 }
 
 /// The keys that every host has: the original's, and of ours those that the marking transaction

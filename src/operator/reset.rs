@@ -80,6 +80,19 @@ impl Record for ResetNote {
     const VERSION: u64 = 1;
 }
 
+impl ResetNote {
+    /// Of a host that was removed after its recovery and is added again, which is as good as a reset.
+    pub(super) fn of_an_added_host(said_gone: &[HaNodeName]) -> Self {
+        Self {
+            version: Self::VERSION,
+            by: "nova-ha host add".into(),
+            at: jiff::Timestamp::now(),
+            storage_said_released: Vec::new(),
+            said_gone: said_gone.to_vec(),
+        }
+    }
+}
+
 /// Looks again after so many refusals: the observers of a host that is off write at every probe, and
 /// a person who types its name takes longer than that.
 const MOST_LOOKS: usize = 10;
