@@ -39,7 +39,8 @@ def run(lab):
     assert not late, f"{holder} acted after its lease had ended: {late}"
     assert {sources[r["source"]] for r in effects} > {holder}, "the adopter asked Nova for the rest"
     reset = ("nova-ha", "reset", "compute1", "--by", "maria", "--yes", "compute1", "--maintenance", "--wait")
-    refused = lab.admin(*reset, "0s", check=False)
+    # A person who is not cut off: at the HA node that went on with it.
+    refused = lab.product(lab.incident_of("compute1").holder, *reset, "0s")
     assert refused.code == 1 and f"--gone {holder}" in refused.err, refused
     lab.mend(holder, *everybody)
     lab.wait_for_agent(holder)
