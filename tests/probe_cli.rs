@@ -148,6 +148,25 @@ async fn a_dead_host_is_counted_to_critical_and_reset_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_silent_host_that_published_garbage_is_counted() {
+    let (world, sshd) = (World::new().await, Sshd::start("ed25519"));
+    let keys = world.add_host("compute1", &sshd).await;
+    // No key of it is bound: what it published would be its keys.
+    world.set(&keys.ssh_field("host_key"), "").await;
+    world.set(&keys.ssh_field("port"), closed_port().to_string()).await;
+    for (number, garbage) in
+        ["{", "[]", r#"{"version":99}"#, r#"{"ssh_host_keys":["k",""]}"#, r#"{"ssh_host_keys":7}"#]
+            .into_iter()
+            .enumerate()
+    {
+        world.set(&keys.runtime_config(), garbage).await;
+        let (_, line) = world.probe("ha1", &["compute1"]);
+        assert!(line.contains("connection refused"), "{garbage}: {line}");
+        assert_eq!(world.record(&keys, "ha1").await.unwrap().fails, number as u64 + 1, "{garbage}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_state_prints_the_same_at_each_run() {
     let (world, sshd) = (World::new().await, Sshd::start("ed25519"));
     let keys = world.add_host("compute1", &sshd).await;

@@ -7,18 +7,17 @@ use std::collections::BTreeSet;
 
 use super::EvidenceError;
 use super::look::{About, Witness, look};
-use crate::chain::chain;
+use super::pins::pins;
 use crate::judge::guard::guards;
 use crate::judge::scene::Subject;
 use crate::judge::{Verdict, judge};
 use crate::keys;
 use crate::names::HostName;
-use crate::ssh::{Answer, PinnedKey, Reach};
+use crate::ssh::{Answer, Reach};
 use crate::store::SerfHealth;
+use crate::tree::Snapshot;
 use crate::tree::machine::SshAccess;
-use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::sign::Sign;
-use crate::tree::{Snapshot, TreeError};
 
 /// A sign of life, and what was seen, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,20 +101,9 @@ async fn at_its_address(
         .await
         .map_err(tree)?;
     let ssh = SshAccess::of(&snapshot, &keys).map_err(tree)?;
-    let pins = pins(&snapshot, host, &ssh).map_err(tree)?;
+    let pins = pins(&snapshot, &keys, &ssh).map_err(tree)?;
     let address = ssh.address.clone().unwrap_or_else(|| host.to_string());
     Ok(of_answer(&reach.answers(&address, ssh.port, &pins).await))
-}
-
-fn pins(snapshot: &Snapshot, host: &HostName, ssh: &SshAccess) -> Result<Vec<PinnedKey>, TreeError> {
-    let keys = keys::host(host);
-    let published = match snapshot.get(&keys.runtime_config()) {
-        Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value)?,
-        None => RuntimeConfig::default(),
-    };
-    let lines = if ssh.host_keys.is_empty() { &published.ssh_host_keys } else { &ssh.host_keys };
-    PinnedKey::parse_all(lines)
-        .map_err(|why| TreeError::Malformed { key: keys.ssh_field("host_key"), why: chain(&why) })
 }
 
 /// The sign that an answer at its address is.

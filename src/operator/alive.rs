@@ -8,13 +8,12 @@
 use std::time::Duration;
 
 use super::cluster::{Catalog, Cluster, ConsulSays};
-use crate::chain::chain;
+use crate::evidence::pins;
 use crate::keys;
 use crate::names::HostName;
-use crate::ssh::{Answer, PinnedKey, answers_with_pinned_key};
+use crate::ssh::{Answer, answers_with_pinned_key};
 use crate::tree::TreeError;
 use crate::tree::machine::SshAccess;
-use crate::tree::runtime_config::RuntimeConfig;
 
 /// A handshake with a host that lives takes a fraction of it; as long as a recovery's own.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
@@ -38,13 +37,7 @@ pub(super) async fn of(
 async fn by_its_host_key(cluster: &Cluster, host: &HostName) -> Result<Result<String, String>, TreeError> {
     let keys = keys::host(host);
     let ssh = SshAccess::of(&cluster.snapshot, &keys)?;
-    let published = match cluster.snapshot.get(&keys.runtime_config()) {
-        Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value)?,
-        None => RuntimeConfig::default(),
-    };
-    let lines = if ssh.host_keys.is_empty() { &published.ssh_host_keys } else { &ssh.host_keys };
-    let pins = PinnedKey::parse_all(lines)
-        .map_err(|why| TreeError::Malformed { key: keys.ssh_field("host_key"), why: chain(&why) })?;
+    let pins = pins(&cluster.snapshot, &keys, &ssh)?;
     let address = ssh.address.unwrap_or_else(|| host.to_string());
     let at = format!("{address}:{}", ssh.port);
     let no = |why: String| Err(format!("it runs no Consul agent, and at {at} {why}"));

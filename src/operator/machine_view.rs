@@ -20,7 +20,7 @@ use crate::tree::foreign::Foreign;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::maintenance::Maintenance;
 use crate::tree::observer::ObserverRecord;
-use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::published::Published;
 use crate::tree::storage::Storage;
 use crate::tree::{Snapshot, TreeError};
 
@@ -92,9 +92,7 @@ impl HostView {
         let incident = look(&mut faults, cluster.open_incident(host)).flatten().map(|id| id.to_string());
         // What only its probes and its recovery read: they must not be the first to say so.
         look(&mut faults, SshAccess::of(tree, &keys));
-        if let Some(entry) = tree.get(&keys.runtime_config()) {
-            look(&mut faults, RuntimeConfig::parse(&entry.key, &entry.value));
-        }
+        faults.extend(Published::of(tree, &keys).faults().into_iter().map(Fault::from));
         let mut view = Self {
             name: host.to_string(),
             consul_says: look(&mut faults, catalog.says(tree, &keys, host.as_str())),

@@ -85,6 +85,11 @@ impl PinnedKey {
         lines.iter().map(|line| Self::parse(line.as_ref())).collect()
     }
 
+    /// Those of several that can be understood: of what a machine publishes about itself, which is nobody's setting.
+    pub fn parse_known<S: AsRef<str>>(lines: &[S]) -> Vec<Self> {
+        lines.iter().filter_map(|line| Self::parse(line.as_ref()).ok()).collect()
+    }
+
     /// Whether this is the key with this wire form.
     pub fn is(&self, wire: &[u8]) -> bool {
         self.blob == wire

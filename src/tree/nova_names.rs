@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::machine::OtherNames;
-use super::runtime_config::RuntimeConfig;
+use super::published::Published;
 use super::{Snapshot, TreeError};
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName};
@@ -58,17 +58,15 @@ pub fn bound(snapshot: &Snapshot, machine: &TreeMachine) -> Result<String, TreeE
 }
 
 /// The Nova host that a host has published, where that is not the one it is bound to. Exactly compared: to Nova,
-/// `node1` and `node1.example.org` are two hosts.
+/// `node1` and `node1.example.org` are two hosts. Its own word that cannot be understood names no other host: the
+/// host is what it is bound to, and `nova-ha status` names the field.
 ///
 /// # Errors
-/// Its runtime info, or `config/names`, cannot be understood.
+/// `config/names` cannot be understood.
 fn published_otherwise(snapshot: &Snapshot, host: &HostName) -> Result<Option<String>, TreeError> {
     let bound = bound(snapshot, &TreeMachine::Host(host.clone()))?;
-    let published = match snapshot.get(&keys::host(host).runtime_config()) {
-        Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value)?.nova_host,
-        None => None,
-    };
-    Ok(published.filter(|published| *published != bound))
+    let published = Published::of(snapshot, &keys::host(host)).nova_host();
+    Ok(published.ok().flatten().filter(|published| *published != bound))
 }
 
 /// Why it is in doubt which of Nova's hosts a host is. Such a host is not recovered, nor given back.
@@ -163,7 +161,7 @@ impl NovaNames {
     /// All doubts about one host.
     ///
     /// # Errors
-    /// Its runtime info, or `config/names`, cannot be understood.
+    /// `config/names` cannot be understood.
     pub fn doubts(&self, snapshot: &Snapshot, host: &HostName) -> Result<Vec<Doubt>, TreeError> {
         let machine = TreeMachine::Host(host.clone());
         let bound = bound(snapshot, &machine)?;

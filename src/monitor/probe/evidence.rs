@@ -4,12 +4,14 @@ use super::args::Settings;
 use super::decide::Next;
 use crate::keys;
 use crate::names::Epoch;
+use crate::ssh::PinnedKey;
 use crate::store::{Entry, Op, Store, StoreError, TxnOutcome};
+use crate::tree::host_keys::HostKeys;
 use crate::tree::machine::{self, SshAccess};
 use crate::tree::meta::Meta;
 use crate::tree::namesake::{Namesake, OwnName, own_name};
 use crate::tree::observer::ObserverRecord;
-use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::published::Published;
 use crate::tree::{Snapshot, TreeError, record};
 
 /// What the tree says to a probe, at one index.
@@ -65,10 +67,10 @@ pub async fn read(store: &dyn Store, settings: &Settings) -> Result<Before, Tree
         });
     }
     let mut access = SshAccess::of(&snapshot, &keys)?;
-    if access.host_keys.is_empty()
-        && let Some(entry) = snapshot.get(&keys.runtime_config())
-    {
-        access.host_keys = RuntimeConfig::parse(&entry.key, &entry.value)?.ssh_host_keys;
+    // What of the machine's own word cannot be understood is no key, and no reason to look away from a machine that is silent.
+    if let HostKeys::Published(mut lines) = HostKeys::of(&access, &Published::of(&snapshot, &keys)) {
+        lines.retain(|line| PinnedKey::parse(line).is_ok());
+        access.host_keys = lines;
     }
     let record = match snapshot.get(&own) {
         None => None,

@@ -11,8 +11,8 @@ use crate::nova::ComputeService;
 use crate::operator::cluster::Cluster;
 use crate::published_disks::of_the_guests;
 use crate::store::Store;
+use crate::tree::published::Published;
 use crate::tree::record::parse;
-use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::{Snapshot, TreeError};
 
 /// Looks. Only of a host that a recovery of ours disabled anybody asks: another one is not enabled by us.
@@ -25,7 +25,7 @@ pub(super) async fn of(
     let Some(entry) = cluster.snapshot.get(&keys::host(host).runtime_config()) else {
         return Ok(GuestDisks::NotOnArrays);
     };
-    let published = RuntimeConfig::parse(&entry.key, &entry.value)?;
+    let published = Published::of(&cluster.snapshot, &keys::host(host)).disks()?;
     if of_the_guests(&published).is_empty() {
         return Ok(GuestDisks::NotOnArrays);
     }

@@ -10,7 +10,7 @@ use crate::operator::error::tree;
 use crate::operator::reset::Standing;
 use crate::tree::TreeError;
 use crate::tree::machine::{OtherNames, Targets, has_agent};
-use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::published::Published;
 
 /// What was found of both.
 pub(super) struct Ground {
@@ -152,7 +152,7 @@ fn away(
 ) -> Result<Result<String, (String, String)>, TreeError> {
     let (tree, keys) = (&cluster.snapshot, keys::host(host));
     let published = match tree.get(&keys.runtime_config()) {
-        Some(entry) => Some((RuntimeConfig::parse(&entry.key, &entry.value)?, entry.modify_index)),
+        Some(entry) => Some((Published::of(tree, &keys).disks()?, entry.modify_index)),
         None => None,
     };
     let since = tree.get(&keys.recovered()).map(|entry| entry.modify_index);

@@ -19,6 +19,7 @@ use crate::recovery::storage::answer::Answer;
 use crate::recovery::storage::strategy::Progress;
 use crate::recovery::takeovers;
 use crate::recovery::world::World;
+use crate::tree::published::Published;
 use crate::tree::runtime_config::RuntimeConfig;
 
 /// Whether the host's storage is here, or could be taken.
@@ -118,10 +119,12 @@ pub(super) fn wanted_of(case: &Case) -> Result<Wanted, Answer> {
 
 fn config(case: &Case) -> Result<RuntimeConfig, Answer> {
     let host = case.id.host();
-    let key = keys::host(host).runtime_config();
-    match case.tree.get(&key) {
-        Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value)
-            .map_err(|error| Answer::CannotTell { why: chain(&error) }),
+    let keys = keys::host(host);
+    match case.tree.get(&keys.runtime_config()) {
+        Some(_) => {
+            let disks = Published::of(&case.tree, &keys).disks();
+            disks.map_err(|error| Answer::CannotTell { why: chain(&error) })
+        }
         None => {
             let detail =
                 format!("{host} published nothing of its disks (nova-ha-runtime-info, while it lives)");

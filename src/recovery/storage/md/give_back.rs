@@ -21,7 +21,7 @@ use crate::recovery::facts::Case;
 use crate::recovery::storage::answer::Answer;
 use crate::recovery::world::World;
 use crate::tree::TreeError;
-use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::published::Published;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,8 +86,7 @@ fn host_is_kept_from(case: &Case, name: &str) -> Result<(), Answer> {
     let keys = keys::host(host);
     let written = |key: &str| case.tree.get(key).map(|entry| entry.modify_index);
     let key = keys.runtime_config();
-    let published = case.tree.get(&key).map(|entry| RuntimeConfig::parse(&entry.key, &entry.value));
-    let published = published.transpose().map_err(unclear)?.unwrap_or_default();
+    let published = Published::of(&case.tree, &keys).disks().map_err(unclear)?;
     // By Consul's order of writes: what it published before it was marked is of the boot that ended with the fence, and
     // an override that was given after it last published is not in that yet.
     let is_marked = case.tree.flag(&keys.failed()).map_err(unclear)?;
