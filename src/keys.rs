@@ -127,6 +127,10 @@ impl MachineKeys {
     pub fn names(&self) -> String {
         format!("{}config/names", self.root)
     }
+    /// `config/bound`: what an operator took from what the machine published about itself.
+    pub fn bound(&self) -> String {
+        format!("{}config/bound", self.root)
+    }
     /// `config/agent`: `none` for a host without a Consul agent.
     pub fn agent(&self) -> String {
         format!("{}config/agent", self.root)

@@ -1,5 +1,6 @@
 //! nova-ha: a dead OpenStack compute host is noticed, fenced, and its guests run again, never twice.
 pub mod attention;
+pub mod bindings;
 pub mod boot_guard;
 pub mod chain;
 pub mod clock;

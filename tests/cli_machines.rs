@@ -230,3 +230,106 @@ async fn machines_that_are_added_at_once_never_differ_in_case_only() {
         assert!(text.iter().any(|err| err.contains("nothing but case")), "{text:?}");
     }
 }
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIR1IHyLjqK1rqBEr0rjCJm4gPRzDBqqmIIf8bF8YxNl";
+const UUID: &str = "4c4c4544-0042-3510-8051-b4c04f4b3233";
+const ARRAY: &str = "a3a88330:384edff1:0c126ded:b8d8ca93";
+
+/// What `nova-ha-runtime-info` writes.
+fn published(uuid: &str, array: &str) -> String {
+    serde_json::json!({
+        "version": 1, "system_uuid": uuid, "system_serial": "CZJ1234", "ssh_host_keys": [KEY],
+        "md_arrays": {array: {"uuid": array, "name": "installer:md1", "level": "raid10", "num_devices": "2",
+            "metadata": "1.2", "members": [{"disk": "naa.5000cca04dab0000", "slot": 0, "in_sync": true}]}},
+    })
+    .to_string()
+}
+
+fn runtime_config(host: &str) -> String {
+    format!("ha_cluster/compute_nodes/{host}/internal/runtime_config")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_bound_to_what_it_published_once_a_person_has_seen_it() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["host", "add", "node1"]).await.ok();
+    let accept = ["host", "accept", "node1", "--by", "ann", "--yes", "node1"];
+    site.run(&accept).await.refused("published nothing").next("nova-ha-runtime-info");
+    site.put(&runtime_config("node1"), published(UUID, ARRAY)).await;
+
+    let status = site.run(&["status"]).await;
+    let words: Vec<&str> = status.out.split_whitespace().collect();
+    let said = words.join(" ");
+    assert!(said.contains("node1 (BMC identity, SSH host keys, 1 array)"), "{said}");
+    assert!(said.contains("nova-ha host accept --all --by NAME"), "{said}");
+
+    // Nothing is bound that nobody typed.
+    let before = site.tree().await;
+    site.run(&["host", "accept", "node1", "--by", "ann"]).await.refused("no terminal").next("--yes node1");
+    assert_eq!(site.tree().await, before);
+
+    let said = site.run(&accept).await.ok();
+    for shown in [UUID, "CZJ1234", "...", ARRAY, "raid10, homehost installer"] {
+        assert!(said.out.contains(shown), "{shown}: {}", said.out);
+    }
+    assert_eq!(said.out.lines().find(|line| line.chars().count() > 80), None, "{}", said.out);
+    let root = "ha_cluster/compute_nodes/node1/config";
+    assert_eq!(site.value(&format!("{root}/ssh/host_key")).await.as_deref(), Some(KEY));
+    let bound: serde_json::Value =
+        serde_json::from_str(&site.value(&format!("{root}/bound")).await.unwrap()).unwrap();
+    assert_eq!((&bound["system_uuid"], &bound["by"]), (&UUID.into(), &"ann".into()));
+    assert_eq!(bound["arrays"][ARRAY]["places"], serde_json::json!(["naa.5000cca04dab0000"]));
+    let status = site.run(&["status"]).await.out;
+    assert!(!status.contains("first sight"), "{status}");
+    let before = site.tree().await;
+    assert!(site.run(&accept).await.ok().out.contains("already so"));
+    assert_eq!(site.tree().await, before);
+
+    // What it publishes later is said, and not used.
+    site.put(&runtime_config("node1"), published("4c4c4544-0042-3510-8051-b4c04f4b3299", ARRAY)).await;
+    let status = site.run(&["status"]).await.waits();
+    let said = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("node1 publishes otherwise than it is bound to"), "{said}");
+    assert!(said.contains("nova-ha host accept node1 --by NAME"), "{said}");
+    let all = site.run(&["host", "accept", "--all", "--by", "ann", "--yes", "all"]).await.ok();
+    assert!(all.out.contains("nothing was written"), "--all changes nothing that is bound: {}", all.out);
+    site.run(&accept).await.ok();
+    assert!(!site.run(&["status"]).await.out.contains("publishes otherwise"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_machines_claim_is_bound_to_one_of_them_by_its_name_only() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    let other = ("4c4c4544-0042-3510-8051-b4c04f4b0000", "a3a88330:384edff1:0c126ded:00000000");
+    for (host, uuid, array) in [
+        ("node1", UUID, ARRAY),
+        ("node2", UUID, ARRAY),
+        ("node3", other.0, other.1),
+        ("node4", "garbage", "x"),
+    ] {
+        site.run(&["host", "add", host]).await.ok();
+        site.put(&runtime_config(host), published(uuid, array)).await;
+    }
+    site.put(&runtime_config("node4"), r#"{"version":1,"system_uuid":7,"ssh_host_keys":["k"]}"#).await;
+    let all =
+        site.run(&["host", "accept", "--all", "--by", "ann", "--yes", "all", "--json"]).await.waits().json();
+    let bound = |host: &str| {
+        let hosts = all["hosts"].as_array().unwrap();
+        let found = hosts.iter().find(|one| one["host"] == host).unwrap_or_else(|| panic!("{host}: {all}"));
+        found["refused"].is_null()
+    };
+    assert!(bound("node3") && !bound("node1") && !bound("node2") && !bound("node4"), "{all}");
+
+    // A person decides; from then on the other one's word weighs nothing.
+    let accept = |host: &'static str| ["host", "accept", host, "--by", "ann", "--yes", host];
+    let said = site.run(&accept("node1")).await.ok().out;
+    assert!(said.contains("from now on host node2 waits"), "{said}");
+    site.run(&accept("node2")).await.refused("host node1 is bound to it").next("nova-ha host show node1");
+    let json = site.run(&["status", "--json"]).await.json();
+    let unprotected = |host: usize| json["hosts"][host]["unprotected"].to_string();
+    assert!(unprotected(1).contains("host node1 is bound to it"), "{}", unprotected(1));
+    assert!(!unprotected(0).contains("node2"), "{}", unprotected(0));
+    site.run(&accept("node4")).await.refused("cannot be understood");
+}

@@ -48,6 +48,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kdump", &[]),
     ("nova", &[]),
     ("fence", &["clock", "keys", "names", "policy", "program", "secret", "store", "tree"]),
+    // What is bound to each machine, and what it only claims.
+    ("bindings", &["disks", "fence", "keys", "names", "published_disks", "store", "tree"]),
     (
         "evidence",
         &[
@@ -82,6 +84,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "recovery",
         &[
             "attention",
+            "bindings",
             "chain",
             "clock",
             "confirm",
@@ -119,6 +122,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "operator",
         &[
             "attention",
+            "bindings",
             "chain",
             "clock",
             "columns",

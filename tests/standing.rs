@@ -135,6 +135,30 @@ async fn a_host_whose_nova_name_is_in_doubt_is_a_warning_before_it_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_are_known_by_their_own_word_only_are_a_warning_until_somebody_binds_them() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "node1"]).await.ok();
+    for host in ["c1", "c2"] {
+        site.run(&["host", "add", host, "--agent", "none"]).await.ok();
+        let uuid = format!("4c4c4544-0042-3510-8051-b4c04f4b32{host}").replace('c', "0");
+        let key = keys::host(&host.parse().unwrap()).runtime_config();
+        site.put(&key, format!(r#"{{"version":1,"system_uuid":"{uuid}"}}"#)).await;
+    }
+    let said = both(&site).await;
+    assert!(
+        said.sweep.contains("c1: FIRST SIGHT: known by its own word only (BMC identity); 1 more host"),
+        "{}",
+        said.sweep
+    );
+    said.say("nova-ha host accept --all --by NAME");
+    assert_eq!(said.swept, 1, "{}", said.sweep);
+    site.run(&["host", "accept", "--all", "--by", "ann", "--yes", "all"]).await.ok();
+    let said = both(&site).await;
+    assert!(!said.sweep.contains("FIRST SIGHT") && !said.status.contains("first sight"), "{}", said.sweep);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guests_on_an_ha_node_that_nobody_sees_are_named_until_their_host_is_reset() {
     let site = Site::start().await;
     site.run(&["init"]).await.ok();

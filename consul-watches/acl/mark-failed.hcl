@@ -66,6 +66,13 @@ key "ha_cluster/compute_nodes/@HOST@/config/ssh/host_key" {
 key "ha_cluster/compute_nodes/@HOST@/internal/runtime_config" {
   policy = "read"
 }
+# Whether a host is bound to what it published: the sweep says which ones are not.
+key "ha_cluster/compute_nodes/@HOST@/config/bound" {
+  policy = "read"
+}
+key "ha_cluster/compute_nodes/@HOST@/config/bmc/identity" {
+  policy = "read"
+}
 
 # HA node @ANY_HA_NODE@, whose vote is counted.
 key "ha_cluster/ha_nodes/@ANY_HA_NODE@/general" {

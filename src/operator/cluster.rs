@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::OperatorError;
 use super::error::tree;
+use crate::bindings::Claims;
 use crate::incident::IncidentRecord;
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName, IncidentId};
@@ -30,6 +31,8 @@ pub struct Cluster {
     pub ha_nodes: Vec<HaNodeName>,
     /// Which of Nova's hosts each of them is.
     pub nova_names: NovaNames,
+    /// What each of them is bound to, and what it claims.
+    pub claims: Claims,
     /// Incidents by id, whose record may or may not be readable.
     pub incidents: Vec<IncidentId>,
     /// Keys that belong to no machine and no incident, because their names are none.
@@ -63,9 +66,11 @@ impl Cluster {
         let machines = machines.chain(ha_nodes.iter().cloned().map(TreeMachine::HaNode));
         // A name that nobody added is no machine.
         let is_added = |machine: &TreeMachine| snapshot.get(&machine.keys().general()).is_some();
-        let nova_names = NovaNames::of(&snapshot, machines.filter(is_added));
+        let machines: Vec<TreeMachine> = machines.filter(is_added).collect();
+        let nova_names = NovaNames::of(&snapshot, machines.iter().cloned());
+        let claims = Claims::of(&snapshot, machines);
         let strays = strays.into_iter().collect();
-        Ok(Self { snapshot, meta, hosts, ha_nodes, nova_names, incidents, strays })
+        Ok(Self { snapshot, meta, hosts, ha_nodes, nova_names, claims, incidents, strays })
     }
 
     /// The host of this exact name.

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use tokio::time::Instant;
 
 use super::OperatorError;
+use super::accept::{self, AcceptArgs};
 use super::answer::{Answer, Outcome, done};
 use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
@@ -35,6 +36,8 @@ pub enum HostCommand {
         /// The host.
         name: String,
     },
+    /// Bind hosts to what they published about themselves: a recovery acts by that from then on.
+    Accept(AcceptArgs),
     /// Remove a host and all its keys.
     Remove(RemoveArgs),
 }
@@ -84,6 +87,7 @@ pub async fn run(command: HostCommand, store: &dyn Store) -> Result<Answer, Oper
         HostCommand::Add(args) => add(*args, store).await,
         HostCommand::List => list(store).await,
         HostCommand::Show { name } => show(&name, store).await,
+        HostCommand::Accept(args) => accept::run(args, store).await,
         HostCommand::Remove(args) => remove(args, store).await,
     }
 }

@@ -8,6 +8,7 @@ use super::secret_input::shown;
 use super::table::{Table, field};
 use super::unprotected::Unprotected;
 use super::watch::Watching;
+use crate::bindings::arrays;
 use crate::chain::chain;
 use crate::disks::owner_mark;
 use crate::disks::reservation_key::ReservationKey;
@@ -19,9 +20,10 @@ use crate::policy::Policy;
 use crate::tree::foreign::Foreign;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::maintenance::Maintenance;
+use crate::tree::nova_names::TreeMachine;
 use crate::tree::observer::ObserverRecord;
 use crate::tree::published::Published;
-use crate::tree::storage::Storage;
+use crate::tree::storage::{Storage, Strategy};
 use crate::tree::{Snapshot, TreeError};
 
 /// A key that cannot be understood, and what to type.
@@ -112,6 +114,7 @@ impl HostView {
         view.unprotected = view.why_unprotected(cluster, host, no_fence);
         let doubts = look(&mut view.faults, cluster.nova_names.doubts(tree, host));
         view.unprotected.extend(doubts.into_iter().flatten().map(Unprotected::NovaName));
+        view.unprotected.extend(whose(cluster, host));
         view.look_who_watches(cluster, watching, &keys);
         let next = view.unprotected.iter().flat_map(|why| why.next(host));
         view.next.splice(0..0, next);
@@ -201,6 +204,25 @@ impl HostView {
         }
         text + &faults_text(&self.faults)
     }
+}
+
+/// Why it is in doubt whether its BMC and its arrays are its own.
+fn whose(cluster: &Cluster, host: &HostName) -> Vec<Unprotected> {
+    let claims = &cluster.claims;
+    let known = claims.expected(&TreeMachine::Host(host.clone()));
+    let identity = known.and_then(|known| known.doubt()).map(Unprotected::Identity);
+    let takes_arrays = |node: &HaNodeName| {
+        Storage::of(&cluster.snapshot, &keys::ha_node(node))
+            .is_ok_and(|storage| storage.strategy == Strategy::Md)
+    };
+    let arrays = match cluster.ha_nodes.iter().any(takes_arrays) {
+        true => {
+            let disks = Published::of(&cluster.snapshot, &keys::host(host)).disks().unwrap_or_default();
+            claims.array_doubts(host, &arrays::of_the_guests(&disks))
+        }
+        false => Vec::new(),
+    };
+    identity.into_iter().chain(arrays.into_iter().map(Unprotected::Array)).collect()
 }
 
 /// Why nobody could power it off; a key that cannot be understood is a fault of its own.
@@ -374,8 +396,8 @@ impl MachineDetails {
 fn public(name: &str, text: &str) -> String {
     match name {
         "bmc/ip" | "bmc/port" | "bmc/user" | "bmc/driver" | "bmc/cipher" | "bmc/identity" | "ssh/user"
-        | "ssh/port" | "ssh/address" | "ssh/host_key" | "agent" | "os_cloud" | "nova_mountpoint"
-        | "nova_user" | "targets" | "storage" | "storage_exec" => text.to_owned(),
+        | "ssh/port" | "ssh/address" | "ssh/host_key" | "bound" | "agent" | "os_cloud"
+        | "nova_mountpoint" | "nova_user" | "targets" | "storage" | "storage_exec" => text.to_owned(),
         _ => shown(Some(text)).unwrap_or_default(),
     }
 }

@@ -7,6 +7,7 @@
 //! Secrets come in through [`secret_input`] (a file or standard input) and go nowhere but into
 //! their key. Start at [`cli`].
 
+mod accept;
 mod alive;
 pub mod answer;
 pub mod cli;
@@ -28,6 +29,7 @@ pub mod init;
 pub mod machine_options;
 pub mod machine_view;
 pub mod maintenance;
+mod offer;
 pub mod policy;
 pub mod rejoin;
 pub mod reset;

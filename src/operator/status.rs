@@ -12,6 +12,7 @@ use super::incident_view::{IncidentLine, incidents_table};
 use super::machine_view::{
     Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, next_text,
 };
+use super::offer::Offer;
 use super::table::field;
 use super::watch::Watching;
 use super::weak_points::weak_points;
@@ -20,9 +21,10 @@ use crate::chain::chain;
 use crate::columns::wrap;
 use crate::evidence::stranded::stranded;
 use crate::keys;
-use crate::names::HaNodeName;
+use crate::names::{HaNodeName, HostName};
 use crate::policy::Policy;
 use crate::store::Store;
+use crate::tree::first_sight::{self, own_words};
 use crate::tree::foreign::Foreign;
 use crate::tree::storage::{Storage, Strategy};
 use crate::tree::{Snapshot, TreeError};
@@ -127,6 +129,8 @@ impl Status {
             what: format!("HA node {node} recovers nothing: {}", stopped.why),
             next: Some(stopped.next.clone()),
         }));
+        remarks.extend(by_their_own_word(cluster));
+        remarks.extend(cluster.hosts.iter().filter_map(|host| publishes_otherwise(cluster, host)));
         remarks.extend(nova.kept_out(cluster, &hosts));
         Self {
             is_warned,
@@ -257,6 +261,42 @@ async fn guests_on_dead_ha_nodes(store: &dyn Store) -> Vec<Fault> {
         Ok(found) => found.into_iter().map(|stranded| in_one(stranded.row())).collect(),
         Err(error) => cannot(chain(&error), error.hint()),
     }
+}
+
+/// Hosts that so many names are said of; the others are counted.
+const NAMED: usize = 5;
+
+/// Hosts that a recovery would act on by their own word, because nobody bound anything.
+fn by_their_own_word(cluster: &Cluster) -> Option<Fault> {
+    let of_it = |host: &HostName| {
+        let words = own_words(&cluster.snapshot, &keys::host(host));
+        (!words.is_empty()).then(|| format!("{host} ({})", first_sight::text(&words)))
+    };
+    let hosts: Vec<String> = cluster.hosts.iter().filter_map(of_it).collect();
+    let more = hosts.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let named = hosts.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    (!hosts.is_empty()).then(|| Fault {
+        what: format!(
+            "first sight: what a recovery acts by is known by the hosts' own word only, and changes when a host publishes \
+             otherwise: {named}{more}"
+        ),
+        next: Some("nova-ha host accept --all --by NAME   (shows it first)".into()),
+    })
+}
+
+/// A host that publishes otherwise than it is bound to: that is said, and not used.
+fn publishes_otherwise(cluster: &Cluster, host: &HostName) -> Option<Fault> {
+    let differences = Offer::of(cluster, host).differences();
+    (!differences.is_empty()).then(|| Fault {
+        what: format!(
+            "host {host} publishes otherwise than it is bound to, which is not used: {}",
+            differences.join("; ")
+        ),
+        next: Some(format!(
+            "nova-ha host accept {host} --by NAME   (if its parts were replaced; shows it first)"
+        )),
+    })
 }
 
 fn in_one(row: Row) -> Fault {

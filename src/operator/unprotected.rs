@@ -2,10 +2,11 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::bindings::{ArrayDoubt, IdentityDoubt};
 use crate::incident::IncidentRecord;
 use crate::names::{HostName, IncidentId};
 use crate::tree::foreign::Foreign;
-use crate::tree::nova_names::Doubt;
+use crate::tree::nova_names::{Doubt, TreeMachine};
 use crate::watched::Sight;
 
 /// One reason.
@@ -31,6 +32,10 @@ pub enum Unprotected {
     NoFence(String),
     /// Which of Nova's hosts it is, is in doubt.
     NovaName(Doubt),
+    /// Another machine claims to be the same, and nobody bound this one.
+    Identity(IdentityDoubt),
+    /// Whose an array that holds its guests is, is in doubt.
+    Array(ArrayDoubt),
     /// Too few HA nodes see it.
     Unseen(Sight),
 }
@@ -60,6 +65,8 @@ impl Unprotected {
             Unprotected::NoSsh => "no SSH access to probe it with".into(),
             Unprotected::NoFence(what) => format!("no way to power it off ({what})"),
             Unprotected::NovaName(doubt) => doubt.text(),
+            Unprotected::Identity(doubt) => doubt.text(),
+            Unprotected::Array(doubt) => doubt.text(),
             Unprotected::Unseen(sight) => sight.text(),
         }
     }
@@ -89,6 +96,8 @@ impl Unprotected {
                 )
             }
             Unprotected::NovaName(doubt) => doubt.next(host),
+            Unprotected::Identity(doubt) => doubt.next(&TreeMachine::Host(host.clone())),
+            Unprotected::Array(doubt) => doubt.next(host),
             Unprotected::Unseen(sight) => return sight.next(),
         };
         vec![one]
@@ -107,6 +116,8 @@ impl Unprotected {
             | Unprotected::NoSsh
             | Unprotected::NoFence(_)
             | Unprotected::NovaName(_)
+            | Unprotected::Identity(_)
+            | Unprotected::Array(_)
             | Unprotected::Unseen(_) => true,
         }
     }

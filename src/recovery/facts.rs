@@ -4,13 +4,15 @@ use super::history::{DisksHistory, IdleResume};
 use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
 use super::reports;
 use super::stop::Stop;
+use super::storage::md;
 use super::storage::strategy::{self, Progress};
 use super::surroundings;
 use super::takeovers::Takeover;
 use super::word::{Word, word};
 use super::world::{World, chain};
-use crate::fence::identity::compare;
-use crate::fence::{FenceLevels, Identity, Machine, PowerState, Privilege, Verdict};
+use crate::bindings::{self, ArrayDoubt, Expected};
+use crate::evidence::pins;
+use crate::fence::{FenceLevels, Machine, PowerState, Privilege, Verdict};
 use crate::incident::IncidentRecord;
 use crate::incident::journal::JournalEntry;
 use crate::incident::record::Origin;
@@ -26,8 +28,7 @@ use crate::tree::machine::{SshAccess, Targets};
 use crate::tree::meta::Meta;
 use crate::tree::nova_names::{self, NovaNames, TreeMachine};
 use crate::tree::record::Record;
-use crate::tree::runtime_config::RuntimeConfig;
-use crate::tree::storage::Storage;
+use crate::tree::storage::{Storage, Strategy};
 use crate::tree::{Snapshot, TreeError, record};
 
 /// One incident with everything the tree knows about its host and about this HA node.
@@ -42,10 +43,10 @@ pub struct Case {
     pub record: IncidentRecord,
     /// How to reach the host.
     pub ssh: SshAccess,
-    /// Host keys that it is known by: set by hand, or published by itself.
+    /// Host keys that it is known by: bound by an operator, or else published by itself.
     pub pins: Vec<PinnedKey>,
-    /// What the host's BMC must say it is.
-    pub expected: Identity,
+    /// What the host's BMC must say it is, and by whose word.
+    pub expected: Expected,
     /// What Nova calls the host, by an operator's word or its own name.
     pub nova_host: NovaHost,
     /// Where this HA node sends guests.
@@ -133,19 +134,11 @@ async fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Resu
     let formats = Formats::read(world.store.as_ref()).await.map_err(tree)?;
     let policy = Policy::of(&snapshot).map_err(tree)?;
     let ssh = SshAccess::of(&snapshot, &host).map_err(tree)?;
-    let runtime = match snapshot.get(&host.runtime_config()) {
-        Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value).map_err(tree)?,
-        None => RuntimeConfig::default(),
-    };
-    let nova_host = nova_names::bound(&snapshot, &TreeMachine::Host(id.host().clone())).map_err(tree)?;
+    let machine = TreeMachine::Host(id.host().clone());
+    let nova_host = nova_names::bound(&snapshot, &machine).map_err(tree)?;
     let own_nova_host = nova_names::bound(&snapshot, &TreeMachine::HaNode(world.me.clone())).map_err(tree)?;
-    let key_lines = if ssh.host_keys.is_empty() { &runtime.ssh_host_keys } else { &ssh.host_keys };
-    let pins = PinnedKey::parse_all(key_lines)
-        .map_err(|why| tree(TreeError::Malformed { key: host.ssh_field("host_key"), why: chain(&why) }))?;
-    let expected = match snapshot.text(&host.bmc_field("identity")).map_err(tree)? {
-        Some(pinned) => Identity::pinned(&pinned),
-        None => Identity { uuid: runtime.system_uuid, serial: runtime.system_serial },
-    };
+    let pins = pins(&snapshot, &host, &ssh).map_err(tree)?;
+    let expected = bindings::expect(world.store.as_ref(), &snapshot, &machine).await.map_err(tree)?;
     Ok(Case {
         id: id.clone(),
         formats,
@@ -219,7 +212,7 @@ pub async fn arm_machine(
     machine: Machine,
     snapshot: &Snapshot,
     keys: &keys::MachineKeys,
-    expected: &Identity,
+    expected: &Expected,
     allow_unidentified: bool,
 ) -> Armed {
     let mut levels = match world.fences.levels(machine.clone(), snapshot, keys) {
@@ -238,7 +231,7 @@ pub async fn arm_machine(
             (Err(error), _, _) => LevelState::NoAnswer { why: chain(&error) },
             (Ok(power), identity, privilege) => {
                 let identity = match identity {
-                    Ok(Some(found)) => compare(expected, &found),
+                    Ok(Some(found)) => expected.compare(&found),
                     Ok(None) => match level.identity_confirmed_by() {
                         Some(_) => Verdict::Matches,
                         None => Verdict::CannotTell("the device cannot say which machine it powers".into()),
@@ -280,12 +273,25 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         storage: case.storage.clone(),
         own_nova_host: case.own_nova_host.clone(),
         name_doubts: names.doubts(&case.tree, case.id.host()).map_err(tree)?,
+        identity_doubt: case.expected.doubt(),
+        array_doubts: array_doubts(world, case).await?,
         attach_only: case.policy.attach_only,
         capacity_blocks: case.policy.capacity_blocks,
         storage_says: strategy::check(world, case, &Progress::of(case), &guests).await,
         nova_user_unknown: nova_user_unknown(world, case).await,
         nova,
     })
+}
+
+/// Why the arrays that the host published are not taken as its own, where this HA node would take them. That they
+/// cannot be understood, or are not enough, the look at the disks says.
+async fn array_doubts(world: &World, case: &Case) -> Result<Vec<ArrayDoubt>, Stop> {
+    match (&case.storage.strategy, md::check::wanted_of(case)) {
+        (Strategy::Md, Ok(wanted)) => md::whose::doubts(world, case, &wanted).await,
+        (Strategy::Md, Err(_)) | (Strategy::Shared | Strategy::Exec { .. } | Strategy::Refused { .. }, _) => {
+            Ok(Vec::new())
+        }
+    }
 }
 
 /// Why nobody can tell who nova-compute is here, where its guests' directories will be: each guest would be held for

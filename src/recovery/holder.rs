@@ -9,10 +9,11 @@ use super::silence::settled;
 use super::stop::{Lives, Stop};
 use super::word::Whereabouts;
 use super::world::{World, chain};
+use crate::bindings;
 use crate::clock::BootInstant;
-use crate::evidence::{About, look};
+use crate::evidence::{About, look, pins};
 use crate::fence::off::{Changed, Settings, prove_off};
-use crate::fence::{self, Identity, Machine, NotOff, PoweredOff};
+use crate::fence::{self, Machine, NotOff, PoweredOff};
 use crate::judge::decision::{No, stops_an_ha_node};
 use crate::judge::guard::guards;
 use crate::judge::verdict::quorum_sees_alive;
@@ -21,10 +22,10 @@ use crate::keys::{self, MachineKeys};
 use crate::names::HaNodeName;
 use crate::policy::Policy;
 use crate::ssh::{Answer, PinnedKey};
+use crate::tree::Snapshot;
 use crate::tree::machine::SshAccess;
 use crate::tree::maintenance::Maintenance;
-use crate::tree::runtime_config::RuntimeConfig;
-use crate::tree::{Snapshot, TreeError};
+use crate::tree::nova_names::TreeMachine;
 
 /// What can be said of an HA node that holds an incident, by the same rules as of any host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,7 +219,6 @@ struct Node {
     keys: MachineKeys,
     snapshot: Snapshot,
     policy: Policy,
-    published: RuntimeConfig,
 }
 
 impl Node {
@@ -229,23 +229,15 @@ impl Node {
         let snapshot =
             Snapshot::read(world.store.as_ref(), "the earlier holder", &prefixes).await.map_err(tree)?;
         let policy = Policy::of(&snapshot).map_err(tree)?;
-        let published = match snapshot.get(&keys.runtime_config()) {
-            Some(entry) => RuntimeConfig::parse(&entry.key, &entry.value).map_err(tree)?,
-            None => RuntimeConfig::default(),
-        };
-        Ok(Self { name: name.clone(), keys, snapshot, policy, published })
+        Ok(Self { name: name.clone(), keys, snapshot, policy })
     }
 
     /// Its devices, as far as they are its own.
     async fn arm(&self, world: &World) -> Result<facts::Armed, Stop> {
-        let pinned = self.snapshot.text(&self.keys.bmc_field("identity"));
-        let expected = match pinned.map_err(|source| Stop::Tree { source })? {
-            Some(pinned) => Identity::pinned(&pinned),
-            None => Identity {
-                uuid: self.published.system_uuid.clone(),
-                serial: self.published.system_serial.clone(),
-            },
-        };
+        let own = TreeMachine::HaNode(self.name.clone());
+        let expected = bindings::expect(world.store.as_ref(), &self.snapshot, &own)
+            .await
+            .map_err(|source| Stop::Tree { source })?;
         let machine = Machine::HaNode(self.name.clone());
         let may = self.policy.allow_unidentified_bmc;
         Ok(facts::arm_machine(world, machine, &self.snapshot, &self.keys, &expected, may).await)
@@ -255,11 +247,7 @@ impl Node {
     fn door(&self) -> Result<Door, Stop> {
         let tree = |source| Stop::Tree { source };
         let ssh = SshAccess::of(&self.snapshot, &self.keys).map_err(tree)?;
-        let lines = if ssh.host_keys.is_empty() { &self.published.ssh_host_keys } else { &ssh.host_keys };
-        let pins = PinnedKey::parse_all(lines).map_err(|why| {
-            let key = self.keys.ssh_field("host_key");
-            tree(TreeError::Malformed { key, why: chain(&why) })
-        })?;
+        let pins = pins(&self.snapshot, &self.keys, &ssh).map_err(tree)?;
         Ok(Door { address: ssh.address, port: ssh.port, pins })
     }
 }

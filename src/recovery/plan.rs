@@ -7,13 +7,14 @@ use super::evacuation::choice::{self, Surroundings};
 use super::evacuation::treatment::Target;
 use super::reports::watch::Reading;
 use super::storage::answer::Answer;
+use crate::bindings::{ArrayDoubt, IdentityDoubt};
 use crate::fence::{PowerState, Privilege, Verdict};
 use crate::incident::step::RECOVERY;
 use crate::names::{HaNodeName, IncidentId};
 use crate::nova::ownership;
 use crate::nova::{ComputeService, Migration, NovaHost, Room, Server, ServiceState, ServiceStatus};
 use crate::tree::formats::Kind;
-use crate::tree::nova_names::Doubt;
+use crate::tree::nova_names::{Doubt, TreeMachine};
 use crate::tree::record::Record;
 use crate::tree::storage::{Storage, Strategy};
 
@@ -120,6 +121,10 @@ pub struct Facts {
     pub own_nova_host: NovaHost,
     /// Why it is in doubt which of Nova's hosts the host is.
     pub name_doubts: Vec<Doubt>,
+    /// Another machine that claims to be the same as the host, which is known by its own word only.
+    pub identity_doubt: Option<IdentityDoubt>,
+    /// Why arrays that the host published are not taken as its own.
+    pub array_doubts: Vec<ArrayDoubt>,
     /// `policy.attach_only`.
     pub attach_only: bool,
     /// `policy.capacity_blocks`.
@@ -277,10 +282,14 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
     }
 }
 
-/// The guests of a Nova host are evacuated because a machine is off: which Nova host that machine is may not be in doubt.
+/// The guests of a Nova host are evacuated because a machine is off: which Nova host that machine is may not be in doubt. Nor
+/// whose the arrays are that would be taken.
 fn name_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
     let host = facts.id.host();
     for doubt in &facts.name_doubts {
+        block(format!("{host}: {}", doubt.text()), doubt.next(host));
+    }
+    for doubt in &facts.array_doubts {
         block(format!("{host}: {}", doubt.text()), doubt.next(host));
     }
 }
@@ -302,6 +311,13 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
     }
     let is_on = |fact: &&LevelFact| matches!(fact.state, LevelState::Answers { power: PowerState::On, .. });
     let said: Vec<String> = facts.levels.iter().map(LevelFact::text).collect();
+    if let Some(doubt) = &facts.identity_doubt {
+        block(
+            format!("no fence level of {host} can be used: {}", said.join("; ")),
+            doubt.next(&TreeMachine::Host(host.clone())),
+        );
+        return;
+    }
     match (&facts.confirmed_off_by, facts.levels.iter().find(is_on)) {
         (None, _) => block(
             format!(

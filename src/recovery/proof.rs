@@ -6,9 +6,9 @@ use super::silence::settled;
 use super::stop::Stop;
 use super::word::{Refused, Whereabouts, Word, beside, heeded};
 use super::world::{World, chain};
-use crate::fence::identity::compare;
+use crate::bindings::Expected;
 use crate::fence::off::{Settings, Why, prove_off};
-use crate::fence::{FenceLevels, Identity, Level, NotOff, PoweredOff, Verdict};
+use crate::fence::{FenceLevels, Level, NotOff, PoweredOff, Verdict};
 use crate::names::IncidentId;
 use crate::policy::Policy;
 use crate::ssh::Answer;
@@ -27,7 +27,7 @@ pub struct Reader<'a> {
     /// Where it is looked for, when a person's word is to count.
     pub at: Whereabouts<'a>,
     /// Who its devices say that they belong to.
-    pub expected: &'a Identity,
+    pub expected: &'a Expected,
 }
 
 /// How often a device is asked whose it is, before its silence is one.
@@ -120,9 +120,9 @@ impl<'a> Reader<'a> {
 }
 
 /// Whose machine's this device says that it is.
-async fn whose(level: &Level, expected: &Identity) -> Verdict {
+async fn whose(level: &Level, expected: &Expected) -> Verdict {
     match (level.switch().identity().await, level.identity_confirmed_by()) {
-        (Ok(Some(found)), _) => compare(expected, &found),
+        (Ok(Some(found)), _) => expected.compare(&found),
         (Ok(None), Some(_)) => Verdict::Matches,
         (Ok(None), None) => Verdict::CannotTell("the device cannot say which machine it powers".into()),
         (Err(error), _) => Verdict::CannotTell(chain(&error)),

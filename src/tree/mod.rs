@@ -8,8 +8,10 @@
 //! [`machine`] (configuration) and [`flag`] (the original's booleans).
 
 pub mod boot_guard;
+pub mod bound;
 pub mod cooldown;
 pub mod error;
+pub mod first_sight;
 pub mod flag;
 pub mod foreign;
 pub mod formats;

@@ -22,6 +22,23 @@ pub enum TreeMachine {
 }
 
 impl TreeMachine {
+    /// All machines that somebody added: a name without `general` is none.
+    ///
+    /// # Errors
+    /// Consul does not answer.
+    pub async fn all(store: &dyn Store) -> Result<BTreeSet<Self>, TreeError> {
+        let mut found = Vec::new();
+        for prefix in [keys::HOSTS, keys::HA_NODES] {
+            let read = store.keys(prefix, false).await;
+            found.extend(read.map_err(|source| TreeError::Read { what: prefix.to_owned(), source })?);
+        }
+        let there: BTreeSet<&String> = found.iter().collect();
+        let hosts = found.iter().filter_map(|key| keys::host_of(key)).map(TreeMachine::Host);
+        let ha_nodes = found.iter().filter_map(|key| keys::ha_node_of(key)).map(TreeMachine::HaNode);
+        let is_added = |machine: &TreeMachine| there.contains(&machine.keys().general());
+        Ok(hosts.chain(ha_nodes).filter(is_added).collect())
+    }
+
     /// Its keys.
     pub fn keys(&self) -> MachineKeys {
         match self {
@@ -128,19 +145,8 @@ impl NovaNames {
     /// # Errors
     /// Consul does not answer.
     pub async fn read(store: &dyn Store) -> Result<Self, TreeError> {
-        let mut found = Vec::new();
-        for prefix in [keys::HOSTS, keys::HA_NODES] {
-            let read = store.keys(prefix, false).await;
-            found.extend(read.map_err(|source| TreeError::Read { what: prefix.to_owned(), source })?);
-        }
-        let there: BTreeSet<&String> = found.iter().collect();
-        let hosts = found.iter().filter_map(|key| keys::host_of(key)).map(TreeMachine::Host);
-        let ha_nodes = found.iter().filter_map(|key| keys::ha_node_of(key)).map(TreeMachine::HaNode);
-        // A name that nobody added is no machine.
-        let is_added = |machine: &TreeMachine| there.contains(&machine.keys().general());
-        let machines: BTreeSet<TreeMachine> = hosts.chain(ha_nodes).filter(is_added).collect();
-        let names = machines.iter().map(|machine| machine.keys().names());
-        let names: Vec<String> = names.filter(|key| there.contains(key)).collect();
+        let machines = TreeMachine::all(store).await?;
+        let names: Vec<String> = machines.iter().map(|machine| machine.keys().names()).collect();
         let snapshot = Snapshot::read(store, "the names of all machines", &names).await?;
         Ok(Self::of(&snapshot, machines))
     }

@@ -1,8 +1,8 @@
 //! What a machine published about itself (`internal/runtime_config`), each field by itself.
 //!
 //! The document is the machine's own word. Whoever needs a field reads that field, and one that cannot be understood costs
-//! nobody else anything: neither the other fields, nor the probes, nor the recovery of a host whose
-//! keys and identity an operator wrote. A document of a newer format is read in the same way, because a field never changes its
+//! nobody else anything: neither the other fields, nor the probes, nor the recovery of a host that an operator bound
+//! ([`super::bound`]). A document of a newer format is read in the same way, because a field never changes its
 //! meaning: what means something else gets another name.
 
 use serde::de::DeserializeOwned;

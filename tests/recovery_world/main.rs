@@ -45,4 +45,5 @@ mod through;
 mod time;
 mod twins;
 mod universe;
+mod whose;
 mod words;

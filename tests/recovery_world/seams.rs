@@ -68,6 +68,8 @@ pub(crate) enum Fault {
     HolderTakesStorage,
     /// The original picks HA node ha3 for a recovery: the first of its two writes.
     OriginalPicks,
+    /// A person binds compute1's array to compute2.
+    ArrayIsBoundElsewhere,
 }
 
 /// A machine's own, by its name.
@@ -279,6 +281,10 @@ impl Process {
                 let now = self.time.now();
                 let in_use = keys::ha_node(&"ha3".parse().unwrap()).in_use();
                 self.universe.lock().unwrap().at(now).kv.put(&in_use, "True");
+            }
+            Some(Fault::ArrayIsBoundElsewhere) => {
+                let now = self.time.now();
+                super::whose::binds_the_array_to(self.universe.lock().unwrap().at(now), "compute2");
             }
             Some(Fault::HolderTakesStorage) => {
                 let now = self.time.now();

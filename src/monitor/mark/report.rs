@@ -22,6 +22,8 @@ pub enum Result {
     Unwatched,
     /// It was not judged, as nobody suspects it; and it would not be recovered.
     Unprotected,
+    /// It was not judged, as nobody suspects it; and a recovery would act by its own word.
+    FirstSight,
 }
 
 /// One host's line.
@@ -50,7 +52,9 @@ impl Line {
             Result::No => format!("{}: no, {}", self.host, self.because),
             Result::Answers => format!("{}: NOT ordered, it may live: {}", self.host, self.because),
             Result::Unreadable => format!("{}: ERROR {}", self.host, self.because),
-            Result::Unwatched | Result::Unprotected => format!("{}: {}", self.host, self.because),
+            Result::Unwatched | Result::Unprotected | Result::FirstSight => {
+                format!("{}: {}", self.host, self.because)
+            }
         }
     }
 }

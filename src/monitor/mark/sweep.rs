@@ -1,5 +1,5 @@
-//! What a sweep says beside its judgements: hosts that too few HA nodes see, and hosts that would not be recovered
-//! because it is in doubt which of Nova's hosts they are.
+//! What a sweep says beside its judgements: hosts that too few HA nodes see, hosts that would not be recovered
+//! because it is in doubt which of Nova's hosts they are, and hosts that are known by their own word only.
 //!
 //! A healthy probe writes nothing, so a host that nobody probes looks well in the tree; only the checks in Consul tell.
 //! Nothing is judged on what is read here.
@@ -13,6 +13,7 @@ use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName, HostName};
 use crate::policy::Policy;
 use crate::store::{NodeHealth, SerfHealth, Store};
+use crate::tree::first_sight::{self, own_words};
 use crate::tree::maintenance::Maintenance;
 use crate::tree::nova_names::{NovaNames, TreeMachine};
 use crate::tree::observer::ObserverRecord;
@@ -40,6 +41,7 @@ pub async fn unwatched(store: &dyn Store, lines: &mut Vec<Line>) -> Result<(), E
             lines.push(line(host, &sight, sight.is_enough(needed)));
         }
     }
+    lines.extend(site.by_their_own_word());
     Ok(())
 }
 
@@ -80,7 +82,9 @@ impl Site {
             .filter_map(|key| keys::ha_node_of(key).filter(|node| *key == keys::ha_node(node).general()))
             .collect();
         let of_host = |keys: MachineKeys| {
-            let own = [keys.names(), keys.runtime_config()];
+            let own = [keys.names(), keys.runtime_config(), keys.bound()];
+            let typed = [keys.bmc_field("identity"), keys.ssh_field("host_key")];
+            let own = own.into_iter().chain(typed);
             [keys.status(), keys.epoch(), keys.observers(), keys.maintenance()].into_iter().chain(own)
         };
         let prefixes: Vec<String> = hosts
@@ -112,6 +116,29 @@ impl Site {
             because: format!("UNPROTECTED: {}", doubt.text()),
             attention: true,
             next: Some(doubt.next(host)),
+        })
+    }
+
+    /// One line for all hosts that nobody bound: a recovery would act by what they say of themselves.
+    fn by_their_own_word(&self) -> Option<Line> {
+        let is_one = |host: &&HostName| {
+            !self.is_let_alone(host) && !own_words(&self.tree, &keys::host(host)).is_empty()
+        };
+        let hosts: Vec<&HostName> = self.hosts.iter().filter(is_one).collect();
+        let (first, more) = hosts.split_first()?;
+        let words = first_sight::text(&own_words(&self.tree, &keys::host(first)));
+        let others = match more.len() {
+            0 => String::new(),
+            1 => "; 1 more host likewise".to_owned(),
+            many => format!("; {many} more hosts likewise"),
+        };
+        Some(Line {
+            host: (*first).clone(),
+            result: LineResult::FirstSight,
+            incident: None,
+            because: format!("FIRST SIGHT: known by its own word only ({words}){others}"),
+            attention: true,
+            next: Some("nova-ha host accept --all --by NAME   (shows it first)".into()),
         })
     }
 

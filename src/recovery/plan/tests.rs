@@ -78,6 +78,8 @@ fn good() -> Facts {
         nova_user_unknown: None,
         own_nova_host: "ha1".parse().unwrap(),
         name_doubts: Vec::new(),
+        identity_doubt: None,
+        array_doubts: Vec::new(),
         attach_only: true,
         capacity_blocks: false,
         nova: Ok(NovaFacts {

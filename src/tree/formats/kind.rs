@@ -35,6 +35,8 @@ pub enum Kind {
     Maintenance,
     /// `config/names` of a machine
     Names,
+    /// `config/bound` of a machine
+    Bound,
 }
 
 /// One row of the table.
@@ -56,7 +58,7 @@ const fn row(key: &'static str, name: &'static str, baseline: u64, newest: u64) 
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::Incident,
         Kind::Holder,
         Kind::Journal,
@@ -72,6 +74,7 @@ impl Kind {
         Kind::Observer,
         Kind::Maintenance,
         Kind::Names,
+        Kind::Bound,
     ];
 
     /// The table. Whoever raises a number writes into docs/formats.md what the version added (a test compares them).
@@ -94,6 +97,7 @@ impl Kind {
             Kind::Observer => row("observer", "an observer's record", 1, 2),
             Kind::Maintenance => row("maintenance", "a machine's maintenance", 1, 1),
             Kind::Names => row("names", "a machine's other names", 1, 1),
+            Kind::Bound => row("bound", "what of a machine's own word was accepted", 0, 1),
         }
     }
 

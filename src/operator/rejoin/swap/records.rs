@@ -17,6 +17,7 @@ use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::operator::cluster::Cluster;
 use crate::store::{Entry, Op};
+use crate::tree::bound::Bound;
 use crate::tree::flag;
 use crate::tree::record::{Record, bytes};
 use crate::tree::runtime_config::RuntimeConfig;
@@ -32,6 +33,9 @@ const ROLE: [&str; 6] = [
     "config/nova_user",
     "config/targets",
 ];
+
+/// What is bound to a machine: who it is goes with the machine, its arrays stay with the role.
+const BOUND: &str = "config/bound";
 
 /// `incidents/{id}/swap`: that its host and the HA node that took its storage have swapped their roles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +94,8 @@ impl Swap {
     fn goes_to(&self, key: &str) -> Option<String> {
         let [old_host, old_node] = self.before().map(|keys| keys.all());
         let [new_node, new_host] = self.after().map(|keys| keys.all());
-        let is_carried = |rest: &str| rest.starts_with("config/") || rest == "general";
+        // What is bound to a machine is partly its own and partly its role's.
+        let is_carried = |rest: &str| (rest.starts_with("config/") && rest != BOUND) || rest == "general";
         match (key.strip_prefix(&old_host), key.strip_prefix(&old_node)) {
             (Some(rest), _) if is_carried(rest) && !ROLE.contains(&rest) => Some(format!("{new_node}{rest}")),
             (_, Some(rest)) if ROLE.contains(&rest) => Some(format!("{new_node}{rest}")),
@@ -171,10 +176,27 @@ impl Swap {
             (new_node.runtime_config(), known_by(cluster, &host)?),
         ]
         .into();
+        written.extend(self.bound(tree)?);
         for entry in [&host, &node].into_iter().flat_map(|keys| entries(tree, keys)) {
             written.extend(self.goes_to(&entry.key).map(|key| (key, entry.value.clone())));
         }
         Ok(written)
+    }
+
+    /// What the two new machines are bound to.
+    fn bound(&self, tree: &Snapshot) -> Result<Vec<(String, Vec<u8>)>, TreeError> {
+        let [host, node] = self.before();
+        let [new_node, new_host] = self.after();
+        let of_host: Option<Bound> = tree.record(&host.bound())?;
+        let of_node: Option<Bound> = tree.record(&node.bound())?;
+        let arrays = of_host.as_ref().map(|bound| bound.arrays.clone());
+        let nobody = |bound: &Bound| Bound { system_uuid: None, system_serial: None, ..bound.clone() };
+        // An HA node without a word of its own, whose new role has arrays: who it is stays first sight.
+        let host_now = of_node.clone().or_else(|| of_host.as_ref().map(nobody));
+        let host_now = host_now.map(|bound| Bound { arrays: arrays.unwrap_or_default(), ..bound });
+        let node_now = of_host.map(|bound| Bound { arrays: BTreeMap::new(), ..bound });
+        let written = [(new_host.bound(), host_now), (new_node.bound(), node_now)];
+        Ok(written.into_iter().filter_map(|(key, bound)| Some((key, bytes(&bound?)))).collect())
     }
 
     /// What somebody changed between our look and the transaction: `read` is what the transaction itself

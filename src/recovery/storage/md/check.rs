@@ -109,7 +109,7 @@ pub(super) fn published(case: &Case) -> Result<Wanted, Answer> {
 }
 
 /// What of it is here, or is to be.
-pub(super) fn wanted_of(case: &Case) -> Result<Wanted, Answer> {
+pub(in crate::recovery) fn wanted_of(case: &Case) -> Result<Wanted, Answer> {
     let refused = |detail: String| Answer::Refused { detail };
     let Some(mountpoint) = &case.storage.mountpoint else {
         return Err(refused("nova_mountpoint is not set".into()));

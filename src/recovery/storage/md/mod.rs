@@ -17,3 +17,4 @@ pub mod members;
 mod reserve;
 pub mod take;
 pub mod wanted;
+pub mod whose;

@@ -7,6 +7,7 @@ use super::check::{decided, ground, look, published};
 use super::decide::{Act, Next, has_its_filesystems};
 use super::reserve::reserve;
 use super::wanted::Wanted;
+use super::whose;
 use crate::disks::md::State;
 use crate::disks::running::Running;
 use crate::fence::PoweredOff;
@@ -46,6 +47,7 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
     let mut looked_at = BTreeSet::new();
     let (mut last, mut tries) = (None, 0);
     let mut reserved = None;
+    let mut is_own = false;
     let most = (wanted.arrays.len() * ACTS_PER_ARRAY + wanted.filesystems.len()) * MOST_TRIES as usize;
     for _ in 0..most {
         // Asked again before the act, which costs nothing then: what is written between look and act is not seen.
@@ -63,6 +65,12 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
             Next::Say(answer) => return Ok(with(answer, reserved)),
             Next::Do { act, detail } => (act, detail),
         };
+        if writes(&act) && !is_own {
+            if let Some(doubt) = whose::doubts(world, case, &wanted).await?.first() {
+                return Ok(Answer::Refused { detail: doubt.text() });
+            }
+            is_own = true;
+        }
         if writes(&act) && reserved.is_none() && case.policy.md_reserve_disks {
             match reserve(context, &wanted, &seen, &ground, off).await? {
                 Ok(said) => reserved = Some(said),

@@ -24,6 +24,9 @@ const MACHINE: [(&str, &str); 13] = [
     ("config/maintenance", "False"),
 ];
 
+const BOUND: &str = r#"{"version":1,"system_uuid":"u1","arrays":{"a":{"level":"raid10","homehost":"compute1","places":[]}},
+    "by":"ann","at":"2026-01-01T00:00:00Z"}"#;
+
 const ROLE_OF_HA1: [(&str, &str); 6] = [
     ("config/os_cloud", "prod"),
     ("config/storage", "md"),
@@ -62,6 +65,7 @@ fn cluster() -> Cluster {
     put(&host, "status/failed", "True");
     put(&host, "status/recovered", "True");
     put(&host, "internal/epoch", "4");
+    put(&host, "config/bound", BOUND);
     let published = r#"{"version":1,"system_uuid":"u1","md_arrays":{"a":{}},"boot_guard":false}"#;
     put(&host, "internal/runtime_config", published);
     let mut snapshot = Snapshot::default();
@@ -73,6 +77,7 @@ fn cluster() -> Cluster {
         ha_nodes: vec![swap.ha_node],
         incidents: ["compute1@4", "ha1@6", "ha10@9"].map(|id| id.parse().unwrap()).into(),
         nova_names: Default::default(),
+        claims: Default::default(),
         strays: Vec::new(),
     }
 }
@@ -120,6 +125,20 @@ fn a_machine_keeps_what_is_its_own_and_gets_the_others_role() {
     assert_eq!(is("compute_nodes/ha1/internal/runtime_config"), Some("{}"));
     let votes: Vec<&String> = written.keys().filter(|key| key.contains("observers")).collect();
     assert!(votes.is_empty() && !written.contains_key("ha_cluster/ha_nodes/compute1/internal/in_use_by"));
+}
+
+#[test]
+fn who_a_machine_is_stays_bound_to_it_and_the_arrays_to_the_role() {
+    let written = written(&cluster());
+    let bound = |key: &str| -> Bound {
+        let text = written.get(&format!("ha_cluster/{key}/config/bound")).unwrap();
+        serde_json::from_str(text).unwrap()
+    };
+    let (new_host, new_node) = (bound("compute_nodes/ha1"), bound("ha_nodes/compute1"));
+    assert_eq!(new_node.system_uuid.as_deref(), Some("u1"));
+    assert!(new_node.arrays.is_empty());
+    assert_eq!(new_host.system_uuid, None, "nobody bound who the former HA node is");
+    assert_eq!(new_host.arrays.keys().collect::<Vec<_>>(), ["a"]);
 }
 
 #[test]

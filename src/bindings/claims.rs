@@ -1,0 +1,182 @@
+//! What all machines of the tree are bound to, and what they claim.
+
+use std::collections::BTreeMap;
+
+use super::arrays::{self, ArrayDoubt, Wanting};
+use super::identity::{self, Expected, Source, is_same};
+use super::rival::{Rival, Standing};
+use crate::disks::places::Place;
+use crate::fence::Identity;
+use crate::names::HostName;
+use crate::store::Store;
+use crate::tree::bound::{Bound, BoundArray};
+use crate::tree::nova_names::TreeMachine;
+use crate::tree::published::Published;
+use crate::tree::{Snapshot, TreeError};
+
+/// One machine's.
+#[derive(Debug, Clone)]
+struct Claim {
+    expected: Option<Expected>,
+    arrays: Arrays,
+}
+
+/// The arrays of a machine.
+#[derive(Debug, Clone)]
+enum Arrays {
+    /// Those that an operator bound it to.
+    Bound(BTreeMap<String, BoundArray>),
+    /// Those that it published, by UUID.
+    Published(Vec<String>),
+}
+
+/// All of them.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    by_machine: BTreeMap<TreeMachine, Claim>,
+}
+
+impl Claims {
+    /// Reads those of all machines.
+    ///
+    /// # Errors
+    /// Consul does not answer.
+    pub async fn read(store: &dyn Store) -> Result<Self, TreeError> {
+        let machines = TreeMachine::all(store).await?;
+        let of_each = |machine: &TreeMachine| {
+            let keys = machine.keys();
+            [keys.bound(), keys.runtime_config(), keys.bmc_field("identity")]
+        };
+        let wanted: Vec<String> = machines.iter().flat_map(of_each).collect();
+        let snapshot = Snapshot::read(store, "what all machines are bound to", &wanted).await?;
+        Ok(Self::of(&snapshot, machines))
+    }
+
+    /// The same of what was read. A machine of which what an operator wrote cannot be understood claims nothing here: that is
+    /// a fault of its own, and it is not recovered.
+    pub fn of(snapshot: &Snapshot, machines: impl IntoIterator<Item = TreeMachine>) -> Self {
+        let claim = |machine: TreeMachine| {
+            let keys = machine.keys();
+            let bound: Option<Bound> = snapshot.record(&keys.bound()).ok()?;
+            let expected =
+                identity::expected(snapshot, &keys).ok().filter(|known| known.identity.is_usable());
+            let arrays = match bound {
+                Some(bound) => Arrays::Bound(bound.arrays),
+                None => {
+                    let disks = Published::of(snapshot, &keys).disks().unwrap_or_default();
+                    Arrays::Published(disks.md_arrays.into_keys().collect())
+                }
+            };
+            Some((machine, Claim { expected, arrays }))
+        };
+        Self { by_machine: machines.into_iter().filter_map(claim).collect() }
+    }
+
+    /// What the BMC of a machine must say it is, with whoever claims the same; nothing where nobody knows.
+    pub fn expected(&self, machine: &TreeMachine) -> Option<Expected> {
+        let own = self.by_machine.get(machine)?.expected.as_ref()?;
+        let rival = match own.source {
+            Source::FirstSight => self.rival_of_identity(machine, &own.identity),
+            Source::Typed | Source::Accepted => None,
+        };
+        Some(Expected { rival, ..own.clone() })
+    }
+
+    /// The other machine that claims to be this one; one that is bound to it before one that publishes it.
+    pub fn rival_of_identity(&self, machine: &TreeMachine, identity: &Identity) -> Option<Rival> {
+        let rivals = self.others(machine).filter_map(|(other, claim)| {
+            let theirs = claim.expected.as_ref().filter(|theirs| is_same(identity, &theirs.identity))?;
+            Some(Rival { machine: other.clone(), standing: theirs.source.standing() })
+        });
+        first_bound(rivals)
+    }
+
+    /// The other machine that claims an array; one that is bound to it before one that publishes it.
+    pub fn rival_of_array(&self, machine: &TreeMachine, uuid: &str) -> Option<Rival> {
+        let rivals = self.others(machine).filter_map(|(other, claim)| {
+            let standing = match &claim.arrays {
+                Arrays::Bound(arrays) => arrays.contains_key(uuid).then_some(Standing::Bound),
+                Arrays::Published(arrays) => {
+                    arrays.iter().any(|theirs| theirs == uuid).then_some(Standing::Published)
+                }
+            };
+            Some(Rival { machine: other.clone(), standing: standing? })
+        });
+        first_bound(rivals)
+    }
+
+    /// Why arrays that a host published are not taken as its own.
+    pub fn array_doubts(&self, host: &HostName, wanted: &[Wanting]) -> Vec<ArrayDoubt> {
+        let machine = TreeMachine::Host(host.clone());
+        let own = self.by_machine.get(&machine).map(|claim| &claim.arrays);
+        wanted.iter().filter_map(|wanting| self.array_doubt(&machine, own, wanting)).collect()
+    }
+
+    fn array_doubt(
+        &self,
+        machine: &TreeMachine,
+        own: Option<&Arrays>,
+        wanting: &Wanting,
+    ) -> Option<ArrayDoubt> {
+        let uuid = || wanting.uuid.clone();
+        let rival = self.rival_of_array(machine, &wanting.uuid);
+        match (own, rival) {
+            (_, Some(rival)) if rival.standing == Standing::Bound => {
+                return Some(ArrayDoubt::Claimed { uuid: uuid(), rival });
+            }
+            (Some(Arrays::Bound(bound)), _) => {
+                if let Some(doubt) = arrays::of_its_own(machine.name(), bound, wanting) {
+                    return Some(doubt);
+                }
+            }
+            (Some(Arrays::Published(_)) | None, Some(rival)) => {
+                return Some(ArrayDoubt::Claimed { uuid: uuid(), rival });
+            }
+            (Some(Arrays::Published(_)) | None, None) => {}
+        }
+        let (place, rival) =
+            wanting.places.iter().find_map(|place| Some((place, self.bound_at(machine, place)?)))?;
+        Some(ArrayDoubt::Place { uuid: uuid(), place: place.clone(), rival })
+    }
+
+    /// Another machine that is bound to an array with a member at a place.
+    fn bound_at(&self, machine: &TreeMachine, at: &Place) -> Option<Rival> {
+        self.others(machine).find_map(|(other, claim)| {
+            let Arrays::Bound(theirs) = &claim.arrays else { return None };
+            let mut places =
+                theirs.values().flat_map(|array| &array.places).filter_map(|text| arrays::place(text));
+            let is_there = places.any(|place| arrays::overlap(&place, at));
+            is_there.then(|| Rival { machine: other.clone(), standing: Standing::Bound })
+        })
+    }
+
+    fn others(&self, machine: &TreeMachine) -> impl Iterator<Item = (&TreeMachine, &Claim)> {
+        self.by_machine.iter().filter(move |(other, _)| *other != machine)
+    }
+}
+
+/// What the BMC of a machine must say it is, with the claims of all other machines where it is known by its own word only.
+/// `snapshot` has its `config/` and its runtime info.
+///
+/// # Errors
+/// Consul does not answer; what an operator wrote cannot be understood.
+pub async fn expect(
+    store: &dyn Store,
+    snapshot: &Snapshot,
+    machine: &TreeMachine,
+) -> Result<Expected, TreeError> {
+    let known = identity::expected(snapshot, &machine.keys())?;
+    let rival = match known.source {
+        Source::FirstSight if known.identity.is_usable() => {
+            Claims::read(store).await?.rival_of_identity(machine, &known.identity)
+        }
+        Source::FirstSight | Source::Typed | Source::Accepted => None,
+    };
+    Ok(Expected { rival, ..known })
+}
+
+fn first_bound(rivals: impl Iterator<Item = Rival>) -> Option<Rival> {
+    let mut rivals: Vec<Rival> = rivals.collect();
+    rivals.sort_by_key(|rival| rival.standing != Standing::Bound);
+    rivals.into_iter().next()
+}

@@ -1,0 +1,272 @@
+//! What a host published about itself, beside what it is bound to: what `nova-ha host accept` shows and writes, and what
+//! `nova-ha status` says of the difference.
+
+use std::collections::BTreeMap;
+
+use super::cluster::Cluster;
+use super::machine_options::Setting;
+use super::table::field;
+use crate::bindings::arrays::bound as bound_array;
+use crate::bindings::{Rival, Source, Standing, expected};
+use crate::fence::Identity;
+use crate::keys;
+use crate::names::HostName;
+use crate::ssh::PinnedKey;
+use crate::tree::bound::{Bound, BoundArray};
+use crate::tree::machine::SshAccess;
+use crate::tree::nova_names::TreeMachine;
+use crate::tree::published::Published;
+use crate::tree::record::{Record, bytes};
+use crate::tree::runtime_config::arrays::MdArray;
+
+/// One host's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) host: HostName,
+    /// What of its own word cannot be understood.
+    pub(super) faults: Vec<String>,
+    facts: Vec<Fact>,
+    rivals: Vec<(String, Rival)>,
+    before: Option<Bound>,
+    /// What is to be bound; nothing of it where a person typed it.
+    identity: Option<Identity>,
+    host_keys: Vec<String>,
+    arrays: BTreeMap<String, BoundArray>,
+}
+
+/// One fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fact {
+    /// *BMC identity*, *array UUID*.
+    what: String,
+    bound: Option<String>,
+    published: Option<String>,
+    /// A person typed what is bound: it is changed by `host add` only.
+    is_typed: bool,
+}
+
+impl Fact {
+    fn differs(&self) -> bool {
+        self.bound.is_some() && self.bound != self.published
+    }
+
+    fn changes(&self) -> bool {
+        !self.is_typed && self.bound != self.published
+    }
+
+    fn text(&self) -> String {
+        let published = self.published.as_deref().unwrap_or("not published any more");
+        match &self.bound {
+            None => published.to_owned(),
+            Some(bound) if Some(bound) == self.published.as_ref() => format!("{bound} (bound already)"),
+            Some(bound) if self.is_typed => format!("{published}; bound by a person, and stays: {bound}"),
+            Some(bound) => format!("{published}; bound until now: {bound}"),
+        }
+    }
+}
+
+impl Offer {
+    /// Looks.
+    pub(super) fn of(cluster: &Cluster, host: &HostName) -> Self {
+        let (tree, keys) = (&cluster.snapshot, keys::host(host));
+        let machine = TreeMachine::Host(host.clone());
+        let published = Published::of(tree, &keys);
+        let mut offer = Self {
+            host: host.clone(),
+            faults: published.faults().iter().map(ToString::to_string).collect(),
+            facts: Vec::new(),
+            rivals: Vec::new(),
+            before: None,
+            identity: None,
+            host_keys: Vec::new(),
+            arrays: BTreeMap::new(),
+        };
+        match tree.record(&keys.bound()) {
+            Ok(before) => offer.before = before,
+            Err(error) => offer.faults.push(error.to_string()),
+        }
+        let known = expected(tree, &keys);
+        let identity = Identity {
+            uuid: published.system_uuid().ok().flatten(),
+            serial: published.system_serial().ok().flatten(),
+        };
+        if identity.is_usable() {
+            let rival = cluster.claims.rival_of_identity(&machine, &identity);
+            let (bound, is_typed) = match &known {
+                Ok(known) if known.source == Source::FirstSight => (None, false),
+                Ok(known) => (Some(known), known.source == Source::Typed),
+                Err(_) => (None, true),
+            };
+            // A person typed one of the two: what both state is compared.
+            let agrees = bound.is_some_and(|known| known.agrees_with(&identity));
+            let text = identity.to_string();
+            let bound = bound.map(|known| if agrees { text.clone() } else { known.identity.to_string() });
+            offer.facts.push(Fact { what: "BMC identity".into(), bound, published: Some(text), is_typed });
+            if !is_typed {
+                offer.rivals.extend(rival.map(|rival| ("this BMC identity".to_owned(), rival)));
+                offer.identity = Some(identity);
+            }
+        }
+        offer.look_at_host_keys(SshAccess::of(tree, &keys).ok(), &published);
+        offer.look_at_arrays(cluster, &machine, &published);
+        offer
+    }
+
+    fn look_at_host_keys(&mut self, access: Option<SshAccess>, published: &Published) {
+        let Some(access) = access else { return };
+        let mut lines = published.ssh_host_keys().unwrap_or_default();
+        lines.retain(|line| PinnedKey::parse(line).is_ok());
+        if lines.is_empty() {
+            return;
+        }
+        let bound = (!access.host_keys.is_empty()).then(|| key_text(&access.host_keys));
+        let published = Some(key_text(&lines));
+        self.facts.push(Fact { what: "SSH host keys".into(), bound, published, is_typed: false });
+        self.host_keys = lines;
+    }
+
+    fn look_at_arrays(&mut self, cluster: &Cluster, machine: &TreeMachine, published: &Published) {
+        let disks = published.disks().unwrap_or_default();
+        for (uuid, value) in &disks.md_arrays {
+            match MdArray::of(uuid, value) {
+                Ok(array) => drop(self.arrays.insert(uuid.clone(), bound_array(&array))),
+                Err(why) => self.faults.push(why),
+            }
+        }
+        let before = self.before.as_ref().map(|bound| bound.arrays.clone()).unwrap_or_default();
+        let mut all: Vec<&String> = self.arrays.keys().chain(before.keys()).collect();
+        all.sort();
+        all.dedup();
+        for uuid in all {
+            // Where its members are moves with each disk that is replaced, and is no difference.
+            let text = |array: &BoundArray| array_text(array);
+            let fact = Fact {
+                what: format!("array {uuid}"),
+                bound: before.get(uuid).map(text),
+                published: self.arrays.get(uuid).map(text),
+                is_typed: false,
+            };
+            let rival = cluster.claims.rival_of_array(machine, uuid);
+            if fact.published.is_some() {
+                self.rivals.extend(rival.map(|rival| (format!("array {uuid}"), rival)));
+            }
+            self.facts.push(fact);
+        }
+    }
+
+    /// Whether nothing can be bound.
+    pub(super) fn is_empty(&self) -> bool {
+        self.identity.is_none() && self.host_keys.is_empty() && self.arrays.is_empty()
+    }
+
+    /// Whether anything would be written.
+    pub(super) fn changes(&self) -> bool {
+        self.facts.iter().any(Fact::changes)
+    }
+
+    /// Whether another look shows the same.
+    pub(super) fn is_still(&self, now: &Self) -> bool {
+        self.facts == now.facts && self.rivals == now.rivals && self.faults == now.faults
+    }
+
+    /// Another machine that is bound to something of it.
+    pub(super) fn bound_elsewhere(&self) -> Option<Elsewhere<'_>> {
+        let (what, rival) = self.rivals.iter().find(|(_, rival)| rival.standing == Standing::Bound)?;
+        Some(Elsewhere { what, rival })
+    }
+
+    /// Why only a person who looks at this one host binds it.
+    pub(super) fn why_not_with_all(&self) -> Option<String> {
+        if let Some(fault) = self.faults.first() {
+            return Some(format!("what it published cannot be understood: {fault}"));
+        }
+        if let Some((what, rival)) = self.rivals.first() {
+            return Some(format!("{what}: {rival}"));
+        }
+        let differs = self.facts.iter().find(|fact| fact.differs() && !fact.is_typed)?;
+        Some(format!("it publishes otherwise than it is bound to: {}: {}", differs.what, differs.text()))
+    }
+
+    /// What it publishes otherwise than it is bound to, for people; empty where nothing.
+    pub(super) fn differences(&self) -> Vec<String> {
+        let differing = self.facts.iter().filter(|fact| fact.differs());
+        differing.map(|fact| format!("{}: {}", fact.what, fact.text())).collect()
+    }
+
+    /// One fact a line.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.facts.iter().map(|fact| format!("{}: {}", fact.what, fact.text())).collect()
+    }
+
+    /// As a person reads it.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("{} publishes:\n", self.host);
+        for fact in &self.facts {
+            text += &field(&format!("  {}", fact.what), Some(&fact.text()), 20);
+        }
+        for (what, rival) in &self.rivals {
+            text +=
+                &field("  NOTE", Some(&format!("{what}: {rival}; from now on {} waits", rival.machine)), 20);
+        }
+        text
+    }
+
+    /// The keys that bind it.
+    pub(super) fn settings(&self, by: &str) -> Vec<Setting> {
+        let keys = keys::host(&self.host);
+        let identity = self.identity.clone().unwrap_or_default();
+        let before = self.before.as_ref();
+        let bound = Bound {
+            version: Bound::VERSION,
+            system_uuid: identity.uuid.or_else(|| before?.system_uuid.clone()),
+            system_serial: identity.serial.or_else(|| before?.system_serial.clone()),
+            arrays: self.arrays.clone(),
+            by: by.to_owned(),
+            at: jiff::Timestamp::now(),
+        };
+        let mut settings = vec![(keys.bound(), bytes(&bound))];
+        if !self.host_keys.is_empty() {
+            settings.push((keys.ssh_field("host_key"), self.host_keys.join("\n").into_bytes()));
+        }
+        settings
+    }
+}
+
+/// Something of a host that another machine is bound to.
+pub(super) struct Elsewhere<'a> {
+    what: &'a str,
+    rival: &'a Rival,
+}
+
+impl Elsewhere<'_> {
+    /// For people.
+    pub(super) fn text(&self) -> String {
+        format!("{}: {}", self.what, self.rival)
+    }
+
+    /// The other machine's name.
+    pub(super) fn machine(&self) -> &str {
+        self.rival.machine.name()
+    }
+}
+
+/// Kinds and the end of each key: what a person can compare with the host's own /etc/ssh/*.pub.
+fn key_text(lines: &[String]) -> String {
+    let mut texts: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let (kind, key) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let end: String = key.chars().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect();
+            format!("{kind} ...{end}")
+        })
+        .collect();
+    texts.sort();
+    texts.dedup();
+    texts.join(", ")
+}
+
+fn array_text(array: &BoundArray) -> String {
+    let homehost = if array.homehost.is_empty() { "none" } else { &array.homehost };
+    format!("{}, homehost {homehost}", array.level)
+}
