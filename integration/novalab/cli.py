@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from novalab import bench, bench_md, contract_suite, demo, paths, quick, runner, scenario, wait
+from novalab import ahead, bench, bench_md, contract_suite, demo, paths, quick, runner, scenario, wait
 from novalab.cluster import Lab, stale_runs
 from novalab.openstack import prepare
 from novalab.shape import shape_of
@@ -15,7 +15,7 @@ from novalab.uml import image
 TIERS = ("quick", "lab", "cloud", "disks")
 PENDING = ("faults", "operators")
 # A scenario mostly waits; but a whole OpenStack keeps two cores busy while it comes up.
-JOBS = {"lab": 2, "cloud": 1, "disks": 2}
+JOBS = {"lab": 3, "cloud": 1, "disks": 2}
 CLOUDS = ("simulated", "openstack")
 UML = "uml"
 
@@ -34,7 +34,7 @@ def parser():
     test.add_argument("--hosts", choices=[UML], help="uml: the tier of the hosts with disks alone")
     test.add_argument("--long", action="store_true", help="scenarios that say so many times in a row")
     test.add_argument("--only", metavar="NAME", help="scenarios whose name contains this")
-    test.add_argument("--jobs", type=int, help="scenarios at a time (default: two, of tier cloud one)")
+    test.add_argument("--jobs", type=int, help="scenarios at a time (default: lab three, cloud one, disks two)")
     measured = commands.add_parser("bench", help="the product's own share of an evacuation's time, beside real Nova, or of a takeover's")
     measured.add_argument("--guests", type=positive, help="how many the host has (default: 20, of uml 100)")
     measured.add_argument("--hosts", choices=[UML], help="uml: of the takeover of a host's md arrays")
@@ -56,6 +56,8 @@ def parser():
     logs.add_argument("machine", nargs="?")
     once = commands.add_parser("run", help="run one scenario")
     once.add_argument("name")
+    before = commands.add_parser("_prepare")
+    before.add_argument("tiers", nargs="*")
     play = commands.add_parser("_play")
     play.add_argument("name")
     play.add_argument("run")
@@ -109,19 +111,27 @@ def test(args):
     named = (["cloud"] if args.cloud == "openstack" else []) + (["disks"] if args.hosts == UML else [])
     tiers = args.tiers or named or TIERS
     passed = failed = 0
-    for tier in tiers:
-        started = time.monotonic()
-        if tier == "quick":
-            good, bad = quick.run()
-        else:
-            found = [s for s in scenario.discover(args.only) if s.tier == tier]
-            if not found and (args.tiers or named or not scenario.discover(args.only)):
-                raise LookupError(f"no scenario of tier {tier} has {args.only} in its name")
-            prepare_for(found)
-            again = [s for s in found for _ in range(s.long if args.long else 1)]
-            good, bad = runner.run_all(again, args.jobs or JOBS[tier])
-        print(f"tier {tier}: {good} passed, {bad} failed in {time.monotonic() - started:.0f} s", flush=True)
-        passed, failed = passed + good, failed + bad
+    later = ahead.Ahead([])
+    try:
+        for tier in tiers:
+            started = time.monotonic()
+            if tier == "quick":
+                good, bad = quick.run()
+            else:
+                found = [s for s in scenario.discover(args.only) if s.tier == tier]
+                if not found and (args.tiers or named or not scenario.discover(args.only)):
+                    raise LookupError(f"no scenario of tier {tier} has {args.only} in its name")
+                later.wait()
+                prepare_for(found)
+                if tier == "lab":
+                    after = [of for of in tiers[tiers.index(tier) + 1:] if of != "quick"]
+                    later = ahead.Ahead(after if not args.only else [])
+                again = [s for s in found for _ in range(s.long if args.long else 1)]
+                good, bad = runner.run_all(again, args.jobs or JOBS[tier])
+            print(f"tier {tier}: {good} passed, {bad} failed in {time.monotonic() - started:.0f} s", flush=True)
+            passed, failed = passed + good, failed + bad
+    finally:
+        later.stop()
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
 
@@ -149,6 +159,12 @@ def prepare_for(scenarios):
         image.prepare()
     for name in sorted({name for found in scenarios for name in found.tests}):
         contract_suite.executable(name)
+
+
+def prepare_tiers(args):
+    """The child's side of ahead.py."""
+    prepare_for([found for found in scenario.discover() if found.tier in args.tiers])
+    return 0
 
 
 def up(args):
@@ -257,5 +273,6 @@ COMMANDS = {
     "down": down,
     "shell": shell,
     "logs": logs,
+    "_prepare": prepare_tiers,
     "_play": lambda args: runner.play(args.name, args.run),
 }
