@@ -198,6 +198,18 @@ async fn another_ha_node_is_probed_under_its_own_keys() {
     assert_eq!(world.probe("ha1", &["ha2", "--peer"]).0, 1);
     assert_eq!(world.record(&keys, "ha1").await.unwrap().fails, 1);
     assert_eq!(world.probe("ha2", &["ha2", "--peer"]).0, 1, "not by itself");
+    // Its host key is bound: it is asked for that, with no account and no secret.
+    world.set(&keys.ssh_field("port"), sshd.port.to_string()).await;
+    for secret in ["user", "private_key"] {
+        world.set(&keys.ssh_field(secret), "").await;
+    }
+    assert_eq!(world.probe("ha1", &["ha2", "--peer"]), (0, "OK ha2: management healthy".to_owned()));
+    assert_eq!(world.record(&keys, "ha1").await.unwrap().fails, 0);
+    world.set(&keys.ssh_field("host_key"), Sshd::start("ed25519").host_key.as_str()).await;
+    let (code, line) = world.probe("ha1", &["ha2", "--peer"]);
+    assert!(code == 1 && line.contains("host key is not the pinned one"), "{line}");
+    assert!(line.contains("nova-ha ha-node add ha2 --replace --ssh-host-key-file"), "{line}");
+    assert_eq!(world.record(&keys, "ha1").await.unwrap().fails, 0, "another key is nobody's silence");
     assert_eq!(world.record(&keys, "ha2").await, None);
 }
 

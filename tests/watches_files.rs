@@ -122,6 +122,8 @@ impl Tried<'_> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_token_may_what_its_executable_does_and_nothing_more() {
     let site = site(Site::with_acl().await).await;
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIR1IHyLjqK1rqBEr0rjCJm4gPRzDBqqmIIf8bF8YxNl";
+    site.put("ha_cluster/ha_nodes/ha2/config/ssh/host_key", key).await;
     let out = tempfile::tempdir().unwrap();
     site.run(&["generate", "acl", "--out", out.path().to_str().unwrap()]).await.ok();
     let mut tokens = std::collections::BTreeMap::new();
@@ -140,8 +142,14 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
     let table: [(&str, Keys, Keys, Keys, Keys); 5] = [
         (
             "nova-ha-probe-ha1",
-            &["meta", "compute_nodes/node1/config/ssh/user", "ha_nodes/ha2/config/ssh/user"],
-            &["compute_nodes/node1/config/bmc/password", "compute_nodes/node1/config/fence", "policy"],
+            &["meta", "compute_nodes/node1/config/ssh/password", "ha_nodes/ha2/config/ssh/host_key"],
+            &[
+                "compute_nodes/node1/config/bmc/password",
+                "compute_nodes/node1/config/fence",
+                "policy",
+                "ha_nodes/ha2/config/ssh/password",
+                "ha_nodes/ha2/config/ssh/private_key",
+            ],
             &["compute_nodes/node10/internal/observers/ha1", "compute_nodes/node1/internal/number_fails"],
             &["compute_nodes/node1/status/failed", "compute_nodes/node1/internal/observers/ha2", "meta"],
         ),
@@ -150,6 +158,8 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
             &[
                 "policy",
                 "compute_nodes/node1/internal/epoch",
+                "compute_nodes/node1/config/bound",
+                "compute_nodes/node1/config/bmc/identity",
                 "ha_nodes/ha1/config/names",
                 "ha_nodes/ha1/internal/formats",
             ],
@@ -169,8 +179,18 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
         ),
         (
             "nova-ha-recover-ha1",
-            &["compute_nodes/node1/config/bmc/password", "policy"],
-            &[],
+            &[
+                "compute_nodes/node1/config/bmc/password",
+                "compute_nodes/node1/config/ssh/address",
+                "ha_nodes/ha2/config/ssh/host_key",
+                "policy",
+            ],
+            &[
+                "compute_nodes/node1/config/ssh/password",
+                "compute_nodes/node10/config/ssh/private_key",
+                "ha_nodes/ha2/config/ssh/password",
+                "ha_nodes/ha1/config/ssh/private_key",
+            ],
             &[
                 "compute_nodes/node1/status/recovered",
                 "ha_nodes/ha1/internal/formats",
@@ -224,6 +244,8 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
             assert!(tried.writes(key).await, "{name} may not write {key}");
         }
     }
+    // Nobody bound the host key of ha1: it is logged in to, as before.
+    assert!(tokens["nova-ha-probe-ha2"].reads("ha_nodes/ha1/config/ssh/password").await);
     for host in ["node1", "node10"] {
         let tried = &tokens[&format!("nova-ha-agent-{host}")];
         assert!(!tried.reads(&format!("{node}/config/ssh/user")).await && !tried.reads("meta").await);

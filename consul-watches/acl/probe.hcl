@@ -40,11 +40,17 @@ key "ha_cluster/compute_nodes/@HOST@/internal/number_fails" {
   policy = "write"
 }
 
-# HA node @PEER@, watched in the same way.
+# HA node @PEER@: asked for its own host key, by a key exchange. No secret of it is read.
 key "ha_cluster/ha_nodes/@PEER@/general" {
   policy = "read"
 }
-key_prefix "ha_cluster/ha_nodes/@PEER@/config/ssh/" {
+key "ha_cluster/ha_nodes/@PEER@/config/ssh/address" {
+  policy = "read"
+}
+key "ha_cluster/ha_nodes/@PEER@/config/ssh/port" {
+  policy = "read"
+}
+key "ha_cluster/ha_nodes/@PEER@/config/ssh/host_key" {
   policy = "read"
 }
 key "ha_cluster/ha_nodes/@PEER@/internal/epoch" {
@@ -61,4 +67,9 @@ key "ha_cluster/ha_nodes/@PEER@/internal/observers/@HA_NODE@" {
 }
 key "ha_cluster/ha_nodes/@PEER@/internal/number_fails" {
   policy = "write"
+}
+
+# HA node @PEER_BY_LOGIN@ is logged in to, as a host is: nobody bound its host key (ha-node add --ssh-host-key-file).
+key_prefix "ha_cluster/ha_nodes/@PEER_BY_LOGIN@/config/ssh/" {
+  policy = "read"
 }

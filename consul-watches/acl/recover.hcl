@@ -7,6 +7,23 @@ key_prefix "ha_cluster/" {
 key_prefix "ha_cluster/incidents/" {
   policy = "write"
 }
+
+# Where host @HOST@ answers and by which key it is known, and never how to log in.
+key "ha_cluster/compute_nodes/@HOST@/config/ssh/password" {
+  policy = "deny"
+}
+key "ha_cluster/compute_nodes/@HOST@/config/ssh/private_key" {
+  policy = "deny"
+}
+
+# The same of HA node @ANY_HA_NODE@.
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/config/ssh/password" {
+  policy = "deny"
+}
+key "ha_cluster/ha_nodes/@ANY_HA_NODE@/config/ssh/private_key" {
+  policy = "deny"
+}
+
 key "ha_cluster/recovery_queue" {
   policy = "write"
 }

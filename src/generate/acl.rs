@@ -4,6 +4,7 @@ use super::File;
 use super::consul_config::{names, peers};
 use super::site::Site;
 use super::template::{self, Fill, TemplateError};
+use crate::names::HaNodeName;
 
 const PROBE: &str = include_str!("../../consul-watches/acl/probe.hcl");
 const MARK_FAILED: &str = include_str!("../../consul-watches/acl/mark-failed.hcl");
@@ -34,7 +35,8 @@ pub fn policies(site: &Site) -> Result<Vec<File>, TemplateError> {
             ("@HA_NODE@", Fill::One(me.to_string())),
             ("@CONSUL_NODE@", Fill::One(node.consul_node.clone())),
             ("@HOST@", names(&site.hosts)),
-            ("@PEER@", Fill::Each(peers(site, me).map(ToString::to_string).collect())),
+            ("@PEER@", Fill::Each(peers(site, me).map(|node| node.name.to_string()).collect())),
+            ("@PEER_BY_LOGIN@", Fill::Each(by_login(site, me))),
             ("@ANY_HA_NODE@", names(&site.ha_nodes)),
         ];
         files.push(fill("acl/probe.hcl", PROBE, &format!("probe-{me}"), &fills)?);
@@ -50,6 +52,11 @@ pub fn policies(site: &Site) -> Result<Vec<File>, TemplateError> {
         files.push(fill("acl/agent-host.hcl", AGENT_HOST, &format!("agent-{me}"), &fills)?);
     }
     Ok(files)
+}
+
+/// Other HA nodes that are logged in to, because nobody bound their host key.
+fn by_login(site: &Site, me: &HaNodeName) -> Vec<String> {
+    peers(site, me).filter(|node| !node.is_known_by_key).map(|node| node.name.to_string()).collect()
 }
 
 fn fill(

@@ -31,7 +31,7 @@ pub fn ha_node(site: &Site, me: &HaNodeName, places: &Places) -> Result<File, Te
     fills.extend([
         ("@HA_NODE@", Fill::One(me.to_string())),
         ("@HOST@", names(&site.hosts)),
-        ("@PEER@", Fill::Each(peers(site, me).map(ToString::to_string).collect())),
+        ("@PEER@", Fill::Each(peers(site, me).map(|node| node.name.to_string()).collect())),
         ("@THRESHOLD@", Fill::One(policy.threshold.to_string())),
         ("@INTERVAL@", Fill::One(span(policy.probe_interval))),
         ("@DEADLINE@", Fill::One(span(policy.probe_deadline))),
@@ -85,8 +85,8 @@ pub(super) fn names<N: ToString>(machines: &[Machine<N>]) -> Fill {
 }
 
 /// The other HA nodes.
-pub(super) fn peers<'a>(site: &'a Site, me: &'a HaNodeName) -> impl Iterator<Item = &'a HaNodeName> {
-    site.ha_nodes.iter().map(|node| &node.name).filter(move |name| *name != me)
+pub(super) fn peers<'a>(site: &'a Site, me: &'a HaNodeName) -> impl Iterator<Item = &'a Machine<HaNodeName>> {
+    site.ha_nodes.iter().filter(move |node| node.name != *me)
 }
 
 fn sweep_timeout(policy: &Policy) -> Duration {

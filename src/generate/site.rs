@@ -21,6 +21,8 @@ pub struct Machine<N> {
     pub name: N,
     /// What Consul calls it.
     pub consul_node: String,
+    /// Whether an operator bound its SSH host key: whoever asks it for that needs no login.
+    pub is_known_by_key: bool,
 }
 
 /// Where things are on the machines.

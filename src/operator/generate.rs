@@ -16,7 +16,8 @@ use crate::generate::{File, Site, TemplateError, acl, consul_config};
 use crate::keys::{self, MachineKeys};
 use crate::policy::Policy;
 use crate::store::Store;
-use crate::tree::machine::consul_node;
+use crate::tree::machine::{SshAccess, consul_node};
+use crate::tree::{Snapshot, TreeError};
 
 /// What can be generated.
 #[derive(Debug, Subcommand)]
@@ -126,16 +127,22 @@ fn site(cluster: &Cluster, doing: &str) -> Result<Site, OperatorError> {
         let mut hosts = Vec::new();
         for name in &cluster.hosts {
             let consul_node = consul_node(tree_of, &keys::host(name), name.as_str())?;
-            hosts.push(Machine { name: name.clone(), consul_node });
+            let is_known_by_key = is_known_by_key(tree_of, &keys::host(name))?;
+            hosts.push(Machine { name: name.clone(), consul_node, is_known_by_key });
         }
         let mut ha_nodes = Vec::new();
         for name in &cluster.ha_nodes {
             let consul_node = consul_node(tree_of, &keys::ha_node(name), name.as_str())?;
-            ha_nodes.push(Machine { name: name.clone(), consul_node });
+            let is_known_by_key = is_known_by_key(tree_of, &keys::ha_node(name))?;
+            ha_nodes.push(Machine { name: name.clone(), consul_node, is_known_by_key });
         }
         Ok(Site { hosts, ha_nodes, policy: Policy::of(tree_of)? })
     };
     machines().map_err(tree(doing))
+}
+
+fn is_known_by_key(snapshot: &Snapshot, keys: &MachineKeys) -> Result<bool, TreeError> {
+    Ok(!SshAccess::of(snapshot, keys)?.host_keys.is_empty())
 }
 
 fn write(out: &Path, files: Vec<File>, notes: Vec<String>) -> Result<Answer, OperatorError> {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::args::{Machine, Settings};
 use super::decide::{Finding, Findings};
 use crate::secret::SecretRef;
-use crate::ssh::{self, Credential, Login, Outcome, PinnedKey, Target, Unknown};
+use crate::ssh::{self, Answer, Credential, Login, Outcome, PinnedKey, Target, Unknown};
 use crate::tree::machine::SshAccess;
 use crate::tree::observer::PlaneAnswer;
 
@@ -20,9 +20,18 @@ pub async fn look(settings: &Settings, access: &SshAccess, deadline: Duration) -
         .or_else(|| access.address.clone())
         .unwrap_or_else(|| settings.machine.name().to_owned());
     let mut asked = JoinSet::new();
+    let address_of_key = address.clone();
     let (plane, place) = (settings.plane.clone(), format!("{address}:{}", access.port));
-    match login(settings, access, &address) {
-        Ok(login) => {
+    match way(settings, access, &address) {
+        Ok(Way::KeyExchange(pins)) => {
+            let (machine, port) = (settings.machine.clone(), access.port);
+            asked.spawn(async move {
+                let outcome =
+                    by_key(ssh::answers_with_pinned_key(&address_of_key, port, &pins, deadline).await);
+                (plane, with_next(&machine, &outcome, finding(&place, outcome.clone())))
+            });
+        }
+        Ok(Way::Login(login)) => {
             let machine = settings.machine.clone();
             asked.spawn(async move {
                 let outcome = ssh::log_in(login, deadline).await;
@@ -102,11 +111,42 @@ fn option_for(unknown: &Unknown) -> Option<&'static str> {
     }
 }
 
+/// How a machine is asked.
+enum Way {
+    /// For its own host key, which an operator bound: no account and no secret.
+    KeyExchange(Vec<PinnedKey>),
+    /// By a login.
+    Login(Login),
+}
+
+/// A host is logged in to, because one that hangs answers a key exchange for a long time. An HA node whose key is bound is
+/// not: whoever has one HA node's secrets must not be on the others.
+fn way(settings: &Settings, access: &SshAccess, address: &str) -> Result<Way, String> {
+    match &settings.machine {
+        Machine::Peer(_) if !access.host_keys.is_empty() => Ok(Way::KeyExchange(pins(settings, access)?)),
+        Machine::Peer(_) | Machine::Host(_) => login(settings, access, address).map(Way::Login),
+    }
+}
+
+fn pins(settings: &Settings, access: &SshAccess) -> Result<Vec<PinnedKey>, String> {
+    let field = settings.machine.keys().ssh_field("host_key");
+    PinnedKey::parse_all(&access.host_keys).map_err(|error| format!("{field}: {error}"))
+}
+
+/// What the answer to a key exchange says of a machine.
+fn by_key(answer: Answer) -> Outcome {
+    match answer {
+        Answer::Yes => Outcome::Alive,
+        Answer::OtherKey | Answer::NotPinned => Outcome::CannotTell(Unknown::OtherHostKey),
+        Answer::No(failure) => Outcome::Failed(failure),
+        Answer::CannotTell(why) => Outcome::CannotTell(why),
+    }
+}
+
 /// What to log in with. Everything missing here is ours, so nothing is known about the machine.
 fn login(settings: &Settings, access: &SshAccess, address: &str) -> Result<Login, String> {
     let keys = settings.machine.keys();
-    let pins = PinnedKey::parse_all(&access.host_keys)
-        .map_err(|e| format!("{}: {e}", keys.ssh_field("host_key")))?;
+    let pins = pins(settings, access)?;
     let set = |option| settings.machine.command_to_set(option);
     let user = access
         .user
