@@ -202,6 +202,7 @@ async fn hold(
         levels: &armed.levels,
         earlier,
         members_seen: case.disks.members_seen.clone(),
+        members_first_seen: None,
         reports: Watch::new(case.policy.nova_report_interval, plan.first_reading.as_ref()),
     };
     let began = world.clock.boottime();

@@ -19,6 +19,7 @@ use super::reports::watch::Watch;
 use super::steps;
 use super::stop::Stop;
 use super::world::World;
+use crate::clock::BootInstant;
 use crate::fence::FenceLevels;
 use crate::fence::PoweredOff;
 use crate::incident::journal::{Event, Outcome};
@@ -46,6 +47,8 @@ pub struct Context<'a> {
     pub earlier: Earlier,
     /// What the members of the host's arrays said first, by the journal as it is now.
     pub members_seen: MembersSeen,
+    /// When this run looked at them first.
+    pub members_first_seen: Option<BootInstant>,
     /// What this run has seen of the host's reports to Nova.
     pub reports: Watch,
 }
@@ -140,7 +143,11 @@ pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
         };
         let known = off.insert(known);
         match step {
-            Step::DeclareDown => steps::declare_down::run(context, known).await?,
+            Step::DeclareDown => {
+                // The time until it is declared down is time in which a host that lives would write to its disks.
+                steps::take_storage::first_look(context).await?;
+                steps::declare_down::run(context, known).await?;
+            }
             Step::TakeStorage => steps::take_storage::run(context, known).await?,
             Step::Evacuate => steps::evacuate::run(context, known).await?,
             // Somebody is left: one that Nova placed there late, or one that a person led out of a hold.

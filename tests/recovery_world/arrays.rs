@@ -56,6 +56,8 @@ pub(crate) struct SimArray {
     pub(crate) stranger: bool,
     /// What a takeover needs is not installed.
     pub(crate) unable: bool,
+    /// Somebody writes to it at this moment, although nobody has it here.
+    pub(crate) written_at: Option<Duration>,
     /// Who may write to its disks.
     pub(crate) reservation: SimReservation,
     /// How much each machine saw when it looked last.
@@ -84,6 +86,7 @@ impl SimArray {
             foreign_mount: false,
             stranger: false,
             unable: false,
+            written_at: None,
             reservation: SimReservation::default(),
             seen: BTreeMap::new(),
         }
@@ -176,7 +179,13 @@ impl Universe {
     }
 
     fn look_at_the_array(&mut self, node: &str, scope: Scope) -> Seen {
+        let now = self.now;
         let array = self.the_array();
+        if array.written_at.is_some_and(|at| at <= now) {
+            array.written_at = None;
+            array.events = array.events.map(|events| events + 1);
+            array.updated += 1;
+        }
         array.seen.insert(node.to_owned(), scope);
         let mut seen = Seen {
             sights: vec![(0..4).map(|slot| array.sight(slot)).collect()],

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nova_ha::disks::md::State as ArrayState;
 use nova_ha::incident::guest::GuestState;
 use nova_ha::incident::journal::{Event, JournalEntry, Outcome};
+use nova_ha::incident::status::State;
 use nova_ha::incident::step::Phase;
 use nova_ha::keys;
 use nova_ha::recovery::stop::Stop;
@@ -282,6 +283,31 @@ fn a_host_that_is_booted_in_the_middle_and_says_so_stops_nobody() {
         stage.recover_until_settled("ha1");
         all_runs_on(&stage, "ha1", &what);
     }
+}
+
+#[test]
+fn who_writes_to_the_disks_within_some_seconds_after_they_were_looked_at_keeps_them() {
+    let all = calls();
+    let disabled = all.iter().position(|name| name.contains("disable")).unwrap();
+    let first = all.iter().position(|name| name == "disks").unwrap();
+    let look = disabled + all[disabled..].iter().position(|name| name == "disks").unwrap();
+    assert!(
+        all[..disabled].iter().filter(|name| *name == "disks").count() >= 2,
+        "at off, beside declare down: {first}"
+    );
+    let stage = staged();
+    let _died = block_on(&stage.time, stage.process("ha1", Some((look, Fault::DiesBefore))).run());
+    // A person was at the disks since: what they said before does not count any more.
+    stage.with(|u| {
+        super::stage::append(u, Event::Held { reason: "look".into(), cause: None });
+    });
+    stage.resume();
+    stage.with(|u| u.the_array().written_at = Some(u.now + Duration::from_secs(4)));
+    stage.recover("ha1");
+    let held = matches!(stage.record().status.state, State::Held { .. });
+    assert!(held, "{:#?}", stage.journal());
+    let done = effects(&stage, "ha1");
+    assert!(!done.iter().any(|what| what == "reserve" || what.starts_with("assemble as")), "{done:?}");
 }
 
 fn assembled_by_udev(u: &mut Universe) {

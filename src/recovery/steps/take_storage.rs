@@ -15,6 +15,7 @@ use crate::recovery::holder::{self, Life};
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
 use crate::recovery::storage::answer::Answer;
+use crate::recovery::storage::md;
 use crate::recovery::storage::strategy::{self, Progress};
 use crate::tree::storage::Strategy;
 
@@ -49,6 +50,15 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
         Answer::Contradicted { detail } => Err(contradicted(context, &detail)),
         Answer::HostLives { detail } => Err(host_lives(context, &detail)),
         Answer::CannotTell { why } => Err(unknown(context, &why)),
+    }
+}
+
+/// What the host's disks say as soon as it is off, to be compared with what they say before anything is written to them.
+/// What is in the way of that look is in the way of the step, which says it.
+pub async fn first_look(context: &mut Context<'_>) -> Result<(), Stop> {
+    match context.case.storage.strategy {
+        Strategy::Md => md::take::first_look(context).await,
+        Strategy::Shared | Strategy::Exec { .. } | Strategy::Refused { .. } => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Takes it: one thing after the other, each on a look of its own.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::as_left;
 use super::check::{decided, ground, look, published};
@@ -65,6 +66,13 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
             Next::Say(answer) => return Ok(with(answer, reserved)),
             Next::Do { act, detail } => (act, detail),
         };
+        if writes(&act) && reserved.is_none() {
+            let left = until_they_may_be_written(context);
+            if !left.is_zero() {
+                world.clock.sleep(left).await;
+                continue;
+            }
+        }
         if writes(&act) && !is_own {
             if let Some(doubt) = whose::doubts(world, case, &wanted).await?.first() {
                 return Ok(Answer::Refused { detail: doubt.text() });
@@ -107,8 +115,36 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
     Ok(Answer::CannotTell { why: format!("it is not taken after {most} steps") })
 }
 
+/// How far apart the first look at the members and the last one before they are written to are at least. md writes a
+/// superblock 200 ms after an array that is written to comes to rest (`safe_mode_delay`), and when it is written to again.
+const LOOKS_APART: Duration = Duration::from_secs(5);
+
+/// A look as soon as the host is off.
+///
+/// # Errors
+/// The journal cannot be written. That nobody can look is found again by whoever takes it.
+pub async fn first_look(context: &mut Context<'_>) -> Result<(), Stop> {
+    let (world, case) = (context.world, context.case);
+    let Ok(wanted) = published(case) else { return Ok(()) };
+    match look(world, case, &wanted, Scope::All).await {
+        Ok(seen) => remember(context, &wanted, &seen).await,
+        Err(answer) => {
+            tracing::info!(incident = %case.id, answer = answer.text(), "the disks cannot be looked at yet");
+            Ok(())
+        }
+    }
+}
+
+/// How long until a host that lives has had its time to show it, since the first look.
+fn until_they_may_be_written(context: &Context<'_>) -> Duration {
+    let now = context.world.clock.boottime();
+    let since = context.members_first_seen.map(|first| now.saturating_duration_since(first));
+    LOOKS_APART.saturating_sub(since.unwrap_or_default())
+}
+
 /// Members that the journal does not know yet are written there, before anything is done to them.
 async fn remember(context: &mut Context<'_>, wanted: &Wanted, seen: &Seen) -> Result<(), Stop> {
+    context.members_first_seen.get_or_insert(context.world.clock.boottime());
     let mut new: Vec<(String, MemberSeen)> = as_left::members(wanted, seen).into_iter().collect();
     new.retain(|(member, _)| !context.members_seen.contains_key(member));
     for some in new.chunks(MAX_MEMBERS) {
