@@ -6,11 +6,14 @@
 //! reference nor an error shows a plain value.
 
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use serde::Deserialize;
+
+use crate::local::open::OpenError;
+use crate::local::says::SecretFileError;
+use crate::local::{Asked, Leave, Local, Refused};
 
 /// The largest secret. An SSH private key (RSA 16384, PEM) has about 12 KiB.
 pub const MAX_SECRET_BYTES: usize = 16 * 1024;
@@ -35,19 +38,19 @@ pub enum SecretError {
         /// The reference as it came.
         place: String,
     },
-    /// The file cannot be read.
+    /// The file cannot be read, or is not one that may be.
     #[error("cannot read the secret from {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        source: OpenError,
     },
-    /// A folder, a fifo or a device: reading it could hang, or never end.
-    #[error("{} is not a regular file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
+    /// This machine's local.toml does not allow it.
+    #[error("the secret is not looked for")]
+    Refused {
+        /// Why.
+        source: Box<Refused>,
     },
     /// Larger than any password or key.
     #[error("{place} is larger than {limit} bytes, no password or key is")]
@@ -75,6 +78,23 @@ pub enum SecretError {
         /// The name as it came.
         name: String,
     },
+}
+
+impl SecretError {
+    /// What this machine's local.toml says against it, where that is the cause.
+    pub fn refused(&self) -> Option<&Refused> {
+        match self {
+            Self::Refused { source } => Some(source),
+            Self::Sealed
+            | Self::Empty { .. }
+            | Self::RelativePath { .. }
+            | Self::Read { .. }
+            | Self::TooLarge { .. }
+            | Self::NotText { .. }
+            | Self::NotSet { .. }
+            | Self::VariableName { .. } => None,
+        }
+    }
 }
 
 /// A secret, or where it is. Parsed with [`SecretRef::parse`]; turned into the secret, each time it
@@ -126,15 +146,27 @@ impl SecretRef {
         matches!(self, Self::Plain(_))
     }
 
+    /// What this machine's root is asked for before it is read; nothing of a plain value.
+    pub fn asked(&self) -> Option<Asked> {
+        match self {
+            Self::Plain(_) => None,
+            Self::File(path) => Some(Asked::SecretFile(path.clone())),
+            Self::Env(name) => Some(Asked::Variable(name.clone())),
+        }
+    }
+
     /// The secret. One line end at the end of a file is not part of it: editors and `echo` add one.
     ///
     /// # Errors
-    /// The file or variable cannot be read, is empty, too large, or not text.
-    pub fn resolve(&self) -> Result<SecretString, SecretError> {
+    /// The file or variable may not be read by this machine's local.toml, cannot be, is empty, too large, or not text.
+    pub fn resolve(&self, local: &Local) -> Result<SecretString, SecretError> {
         let place = self.to_string();
         match self {
             Self::Plain(secret) => Ok(secret.clone()),
             Self::Env(name) => {
+                if let Leave::Refused(source) = local.leave(&Asked::Variable(name.clone())) {
+                    return Err(SecretError::Refused { source });
+                }
                 let value =
                     std::env::var_os(name).ok_or_else(|| SecretError::NotSet { name: name.clone() })?;
                 let text = value.into_string().map_err(|_| SecretError::NotText { place: place.clone() })?;
@@ -144,9 +176,12 @@ impl SecretRef {
                 not_empty(text, place)
             }
             Self::File(path) => {
-                let bytes = read_bounded(path, &place)?;
-                let text =
-                    String::from_utf8(bytes).map_err(|_| SecretError::NotText { place: place.clone() })?;
+                let opened = local.secret_file(path, MAX_SECRET_BYTES).map_err(|error| match error {
+                    SecretFileError::Refused(source) => SecretError::Refused { source },
+                    SecretFileError::Open(source) => SecretError::Read { path: path.clone(), source },
+                })?;
+                let text = String::from_utf8(opened.bytes)
+                    .map_err(|_| SecretError::NotText { place: place.clone() })?;
                 let stripped = text.strip_suffix('\n').unwrap_or(&text);
                 let stripped = stripped.strip_suffix('\r').unwrap_or(stripped);
                 not_empty(stripped.to_owned(), place)
@@ -160,21 +195,6 @@ fn not_empty(text: String, place: String) -> Result<SecretString, SecretError> {
         return Err(SecretError::Empty { place });
     }
     Ok(SecretString::from(text))
-}
-
-fn read_bounded(path: &Path, place: &str) -> Result<Vec<u8>, SecretError> {
-    let failed = |source| SecretError::Read { path: path.to_owned(), source };
-    // Asked before opening: opening a fifo waits for a writer.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(SecretError::NotAFile { path: path.to_owned() });
-    }
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(MAX_SECRET_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > MAX_SECRET_BYTES {
-        return Err(SecretError::TooLarge { place: place.to_owned(), limit: MAX_SECRET_BYTES });
-    }
-    Ok(bytes)
 }
 
 impl TryFrom<String> for SecretRef {
@@ -210,6 +230,11 @@ mod tests {
 
     use super::*;
 
+    /// A machine without a local.toml.
+    fn local() -> Local {
+        Local::read(Path::new("/nonexistent/local.toml"))
+    }
+
     fn file_with(bytes: &[u8]) -> (tempfile::TempDir, SecretRef) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
@@ -220,8 +245,8 @@ mod tests {
     #[test]
     fn a_plain_value_is_the_secret_and_is_never_printed() {
         let plain = SecretRef::parse("Test123.").unwrap();
-        assert_eq!(plain.resolve().unwrap().expose_secret(), "Test123.");
-        let shown = format!("{plain} {plain:?} {:?}", plain.resolve().unwrap());
+        assert_eq!(plain.resolve(&local()).unwrap().expose_secret(), "Test123.");
+        let shown = format!("{plain} {plain:?} {:?}", plain.resolve(&local()).unwrap());
         assert!(!shown.contains("Test123."), "{shown}");
     }
 
@@ -231,22 +256,26 @@ mod tests {
             [("pw\n", "pw"), ("pw", "pw"), ("pw\r\n", "pw"), (" p w \n", " p w "), ("a\nb\n\n", "a\nb\n")]
         {
             let (_folder, reference) = file_with(bytes.as_bytes());
-            assert_eq!(reference.resolve().unwrap().expose_secret(), secret);
+            assert_eq!(reference.resolve(&local()).unwrap().expose_secret(), secret);
         }
     }
 
     #[test]
     fn what_is_no_secret_is_an_error_that_does_not_show_it() {
         let (_keep, empty) = file_with(b"\n");
-        assert!(matches!(empty.resolve(), Err(SecretError::Empty { .. })));
+        assert!(matches!(empty.resolve(&local()), Err(SecretError::Empty { .. })));
         let (_keep, large) = file_with(&[b'x'; MAX_SECRET_BYTES + 1]);
-        assert!(matches!(large.resolve(), Err(SecretError::TooLarge { .. })));
+        assert!(matches!(
+            large.resolve(&local()),
+            Err(SecretError::Read { source: OpenError::TooLarge { .. }, .. })
+        ));
         let (_keep, binary) = file_with(b"secret\xff");
-        let error = binary.resolve().unwrap_err();
+        let error = binary.resolve(&local()).unwrap_err();
         assert!(matches!(error, SecretError::NotText { .. }));
         assert!(!format!("{error} {error:?}").contains("secret\\xff"));
-        assert!(matches!(SecretRef::parse("file:/").unwrap().resolve(), Err(SecretError::NotAFile { .. })));
-        let absent = SecretRef::parse("file:/nonexistent/pw").unwrap().resolve().unwrap_err();
+        let folder = SecretRef::parse("file:/").unwrap().resolve(&local()).unwrap_err();
+        assert!(matches!(folder, SecretError::Read { source: OpenError::NotAFile { .. }, .. }));
+        let absent = SecretRef::parse("file:/nonexistent/pw").unwrap().resolve(&local()).unwrap_err();
         assert!(absent.to_string().contains("/nonexistent/pw") && absent.source().is_some());
     }
 
@@ -264,9 +293,33 @@ mod tests {
     fn a_variable_is_read_and_its_absence_named() {
         // Cargo sets this one for every test; setting one of our own is unsafe code.
         let set = SecretRef::parse("env:CARGO_PKG_NAME").unwrap();
-        assert_eq!(set.resolve().unwrap().expose_secret(), "nova-ha");
-        let absent = SecretRef::parse("env:NOVA_HA_NO_SUCH_VARIABLE").unwrap().resolve().unwrap_err();
+        assert_eq!(set.resolve(&local()).unwrap().expose_secret(), "nova-ha");
+        let absent = SecretRef::parse("env:NOVA_HA_NO_SUCH_VARIABLE").unwrap().resolve(&local()).unwrap_err();
         assert!(absent.to_string().contains("NOVA_HA_NO_SUCH_VARIABLE"));
+    }
+
+    #[test]
+    fn a_machine_whose_root_does_not_allow_it_reads_no_file_and_no_variable() {
+        let (folder, file) = file_with(b"pw");
+        let toml = folder.path().join("local.toml");
+        for text in ["", "x = 1"] {
+            std::fs::write(&toml, text).unwrap();
+            let local = Local::read(&toml);
+            for reference in [&file, &SecretRef::parse("env:CARGO_PKG_NAME").unwrap()] {
+                let error = reference.resolve(&local).unwrap_err();
+                assert!(matches!(error, SecretError::Refused { .. }), "{text:?} {error:?}");
+            }
+            let plain = SecretRef::parse("Test123.").unwrap();
+            assert!(plain.resolve(&local).is_ok(), "a plain value needs nobody's leave");
+        }
+        std::fs::write(
+            &toml,
+            format!("secret_folders = [{:?}]\nsecret_variables = [\"CARGO_PKG_NAME\"]", folder.path()),
+        )
+        .unwrap();
+        let local = Local::read(&toml);
+        assert_eq!(file.resolve(&local).unwrap().expose_secret(), "pw");
+        assert!(SecretRef::parse("env:CARGO_PKG_NAME").unwrap().resolve(&local).is_ok());
     }
 
     #[test]

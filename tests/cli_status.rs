@@ -9,7 +9,7 @@ mod consul_agent;
 use cli_support::Site;
 use nova_ha::keys;
 use nova_ha::store::{Op, Store};
-use nova_ha::tree::formats::published::{Stopped, publish};
+use nova_ha::tree::formats::published::{Remark, Stopped, Words, publish};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_key_never_hides_the_others() {
@@ -350,11 +350,11 @@ async fn an_ha_node_that_has_not_said_what_it_reads_is_named_until_it_does_or_is
     assert_eq!(held_back_by().await, serde_json::json!(["ha1", "ha2"]));
     // One run of its recover, on an HA node that nobody added, makes no key.
     let consul = site.agent.client();
-    assert!(!publish(&consul, &"ha9".parse().unwrap(), "boot-1", None).await.unwrap());
-    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", None).await.unwrap());
+    assert!(!publish(&consul, &"ha9".parse().unwrap(), "boot-1", Words::default()).await.unwrap());
+    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", Words::default()).await.unwrap());
     let index = consul.get("ha_cluster/ha_nodes/ha1/internal/formats").await.unwrap().unwrap().modify_index;
     assert!(
-        !publish(&consul, &"ha1".parse().unwrap(), "boot-1", None).await.unwrap(),
+        !publish(&consul, &"ha1".parse().unwrap(), "boot-1", Words::default()).await.unwrap(),
         "written once, while nothing changes"
     );
     let again = consul.get("ha_cluster/ha_nodes/ha1/internal/formats").await.unwrap().unwrap().modify_index;
@@ -376,7 +376,16 @@ async fn an_ha_node_that_recovers_nothing_is_named_with_why() {
     site.run(&["ha-node", "add", "ha1"]).await.ok();
     let consul = site.agent.client();
     let stopped = Stopped { why: "the tree has forgotten what it took".into(), next: "look there".into() };
-    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", Some(stopped)).await.unwrap());
+    assert!(
+        publish(
+            &consul,
+            &"ha1".parse().unwrap(),
+            "boot-1",
+            Words { stopped: Some(stopped), ..Words::default() }
+        )
+        .await
+        .unwrap()
+    );
     let said = site.run(&["status"]).await;
     let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
@@ -385,8 +394,25 @@ async fn an_ha_node_that_recovers_nothing_is_named_with_why() {
         said.out
     );
     assert!(words.contains("look there"), "{}", said.out);
-    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", None).await.unwrap());
+    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", Words::default()).await.unwrap());
     assert!(!site.run(&["status"]).await.out.contains("recovers nothing"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_ha_nodes_root_has_not_settled_waits_for_a_person_with_one_command() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "ha1"]).await.ok();
+    let consul = site.agent.client();
+    let remark = Remark { why: "it has no local.toml".into(), next: "on ha1: nova-ha local adopt".into() };
+    let words = Words { remarks: vec![remark], ..Words::default() };
+    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", words).await.unwrap());
+    let said = site.run(&["status"]).await.waits();
+    let words = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("WARNING HA node ha1: it has no local.toml"), "{}", said.out);
+    assert!(said.out.contains("\n  next: on ha1: nova-ha local adopt\n"), "{}", said.out);
+    assert!(publish(&consul, &"ha1".parse().unwrap(), "boot-1", Words::default()).await.unwrap());
+    assert!(!site.run(&["status"]).await.out.contains("local.toml"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

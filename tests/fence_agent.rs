@@ -59,3 +59,20 @@ async fn fence_dummy_is_switched_off_and_believed_only_after_a_status() {
     assert_eq!((changed, std::fs::read_to_string(file).unwrap().trim()), (Changed::Yes, "off"));
     std::fs::remove_file(file).unwrap();
 }
+
+/// Options come and go with the agents: the table is what these say of themselves.
+#[test]
+fn the_table_of_options_is_what_the_agents_of_debian_say_of_themselves() {
+    program("fence_ipmilan");
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/fence");
+    let made = std::process::Command::new("/usr/bin/python3").arg(source.join("agents.py")).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (made, kept) = (
+        String::from_utf8(made.stdout).unwrap(),
+        std::fs::read_to_string(source.join("agents.txt")).unwrap(),
+    );
+    for (made, kept) in made.lines().zip(kept.lines()) {
+        assert_eq!(made, kept, "python3 src/fence/agents.py > src/fence/agents.txt");
+    }
+    assert_eq!(made, kept);
+}

@@ -77,7 +77,18 @@ impl World {
     fn probe(&self, observer: &str, args: &[&str]) -> (i32, String) {
         let address = format!("127.0.0.1:{}", self.agent.port);
         let args = [&["--ha-node", observer, "--deadline", "4s"], args].concat();
-        run(&[("CONSUL_HTTP_ADDR", &address), ("NOVA_HA_RUN_DIR", self.run.path().to_str().unwrap())], &args)
+        let (run_dir, local) = (self.run.path().to_str().unwrap(), self.local().display().to_string());
+        let env = [
+            ("CONSUL_HTTP_ADDR", address.as_str()),
+            ("NOVA_HA_RUN_DIR", run_dir),
+            ("NOVA_HA_LOCAL_FILE", &local),
+        ];
+        run(&env, &args)
+    }
+
+    /// What root lets the tree have read here; it is not there unless a test writes it.
+    fn local(&self) -> std::path::PathBuf {
+        self.run.path().join("local.toml")
     }
 
     async fn record(&self, keys: &MachineKeys, observer: &str) -> Option<ObserverRecord> {
@@ -258,6 +269,21 @@ async fn our_own_faults_are_warnings_and_write_nothing() {
         expect(wanted, world.probe("ha1", &["compute1"]));
         world.set(&key, kept).await;
     }
+    // What root does not let it read is ours too, with the command.
+    for (text, wanted) in [
+        ("", "does not allow it: nova-ha local adopt"),
+        ("what is this", "cannot be used: nova-ha local show"),
+    ] {
+        std::fs::write(world.local(), text).unwrap();
+        for reference in ["file:/nonexistent/secret", "env:PATH"] {
+            let kept = world.text(&keys.ssh_field("private_key")).await.unwrap();
+            world.set(&keys.ssh_field("private_key"), reference).await;
+            expect(wanted, world.probe("ha1", &["compute1"]));
+            world.set(&keys.ssh_field("private_key"), kept).await;
+        }
+        assert_eq!(world.probe("ha1", &["compute1"]).0, 0, "a plain secret needs nobody's leave");
+    }
+    std::fs::remove_file(world.local()).unwrap();
     assert!(world.agent.client().list(&keys.internal()).await.unwrap().is_empty(), "nothing was written");
     let own = keys.observer(&"ha1".parse().unwrap());
     world.set(&own, r#"{"version":99}"#).await;

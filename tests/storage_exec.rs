@@ -14,6 +14,11 @@ use serde_json::Value;
 
 const GUESTS: [&str; 2] = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"];
 
+/// On an HA node without a local.toml.
+fn programs() -> SitePrograms {
+    SitePrograms { local_file: "/nonexistent/local.toml".into() }
+}
+
 /// A pool with compute1's guests, and the HA node's mountpoint, on one filesystem.
 struct Site {
     folder: tempfile::TempDir,
@@ -54,7 +59,7 @@ impl Site {
         };
         let stdin = serde_json::to_string(&order).unwrap();
         let args = [self.pool().to_str().unwrap().to_owned()];
-        let said = SitePrograms.run(program, &args, stdin, deadline).await.unwrap();
+        let said = programs().run(program, &args, stdin, deadline).await.unwrap();
         let answer = answer(&said, &mountpoint);
         (said, answer)
     }
@@ -171,7 +176,7 @@ async fn a_program_that_breaks_off_or_talks_too_much_says_nothing() {
         );
     }
     let why =
-        SitePrograms.run(Path::new("/nonexistent/program"), &[], String::new(), Duration::from_secs(1)).await;
+        programs().run(Path::new("/nonexistent/program"), &[], String::new(), Duration::from_secs(1)).await;
     assert!(why.is_err_and(|why| why.contains("/nonexistent/program")));
 }
 
@@ -181,10 +186,41 @@ async fn a_program_that_others_could_change_is_not_run() {
     let mark = site.mountpoint().join("mark");
     let program = site.script(&format!("touch {}", mark.display()));
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o775)).unwrap();
-    let said = SitePrograms.run(&program, &[], String::new(), Duration::from_secs(20)).await;
+    let said = programs().run(&program, &[], String::new(), Duration::from_secs(20)).await;
     let fix = format!("chmod go-w {}", program.display());
     assert!(said.as_ref().is_err_and(|why| why.contains(&fix)), "{said:?}");
     assert!(!mark.exists(), "it was run");
+}
+
+#[tokio::test]
+async fn a_command_line_that_the_ha_nodes_root_does_not_name_is_not_run() {
+    let site = Site::new();
+    let mark = site.mountpoint().join("mark");
+    let program = site.script(&format!("touch {}", mark.display()));
+    let toml = site.folder.path().join("local.toml");
+    let programs = SitePrograms { local_file: toml.clone() };
+    let run = async |args: &[&str]| {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        programs.run(&program, &args, String::new(), Duration::from_secs(20)).await
+    };
+    let line = format!("storage_programs = [\"{} --pool tank\"]\n", program.display());
+    for (text, args, why) in [
+        ("", &["--pool", "tank"][..], "does not allow the storage program"),
+        (&line, &["--pool", "tank2"], "does not allow the storage program"),
+        (&line, &[], "does not allow the storage program"),
+        ("storage_programs = [", &["--pool", "tank"], "cannot be used: line 1"),
+    ] {
+        std::fs::write(&toml, text).unwrap();
+        let said = run(args).await;
+        assert!(
+            said.as_ref().is_err_and(|said| said.contains(why) && said.contains("; next: ")),
+            "{text:?} {said:?}"
+        );
+        assert!(!mark.exists(), "{text:?} {args:?} was run");
+    }
+    std::fs::write(&toml, &line).unwrap();
+    assert_eq!(run(&["--pool", "tank"]).await.unwrap().ended, Ended::Exit(0));
+    assert!(mark.exists());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use nova_ha::columns;
 use nova_ha::consul::Consul;
 use nova_ha::evidence::TcpAnchors;
 use nova_ha::exit;
+use nova_ha::local;
 use nova_ha::machine_id::{MachineId, MachineIdError};
 use nova_ha::names::{HaNodeName, HostName, NameError};
 use nova_ha::recovery::local_arrays::LocalArrays;
@@ -78,12 +79,12 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         store: Box::new(Consul::from_env().context("cannot use Consul")?),
         clock: Box::new(SystemClock),
         anchors: Box::new(TcpAnchors),
-        fences: Box::new(ConfiguredFences),
+        fences: Box::new(ConfiguredFences { local_file: local::file() }),
         clouds: Box::new(ConfiguredClouds { tokens: args.run_dir.join("tokens") }),
         reach: Box::new(SshReach),
         dumps: Box::new(KdumpPort),
         disks: Box::new(LocalDisks::default()),
-        programs: Box::new(SitePrograms),
+        programs: Box::new(SitePrograms { local_file: local::file() }),
         arrays: Box::new(LocalArrays::default()),
         reservations: Box::new(LocalReservations::default()),
         progress: if args.progress { Box::new(Lines { json: args.json }) } else { Box::new(Nobody) },
@@ -92,6 +93,7 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         boot_id: boot_id()?.to_string(),
         run_dir: args.run_dir.clone(),
         state_dir: args.state_dir.clone(),
+        local_file: local::file(),
     };
     if args.release_storage {
         return release(args, &world, only.as_ref());

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::said::by_tool;
 use super::{FenceError, Identity, PowerState, PowerSwitch, Privilege};
+use crate::local::agents;
 use crate::program::{Ended, Finished, Program, ProgramError};
 
 /// Where agents are installed.
@@ -54,11 +55,10 @@ impl Agent {
         folders: &[&Path],
     ) -> Result<Self, FenceError> {
         let bad = |why: String| FenceError::Settings { device: format!("agent {name:?}"), why };
-        if !name.strip_prefix("fence_").is_some_and(|rest| !rest.is_empty() && rest.chars().all(lower)) {
-            return Err(bad("the name of a fence agent is fence_ and then a-z 0-9 _".to_owned()));
-        }
+        agents::name(name).map_err(bad)?;
         for (key, value) in options.iter().map(|(k, v)| (k, v.as_str())).chain(exposed(&secrets)) {
-            may_be_set(key).map_err(bad)?;
+            agents::may_be_set(key).map_err(bad)?;
+            agents::may_have(key, value, &options).map_err(bad)?;
             if value.contains(['\n', '\r', '\0']) {
                 return Err(bad(format!(
                     "the value of {key} has a line end in it, which would be an option"
@@ -105,40 +105,6 @@ impl Agent {
 
     fn said(&self, finished: &Finished) -> String {
         by_tool(finished, &self.secrets.values().collect::<Vec<_>>())
-    }
-}
-
-fn lower(c: char) -> bool {
-    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
-}
-
-/// Whether the tree may say this option of an agent: what it does is decided here, and which programs and files of the HA
-/// node it uses, and as whom, is the HA node's own. Whoever may write a device's settings is not root on every HA node.
-///
-/// Source: the metadata of Debian's fence-agents 4.12, whose options of that kind have these names (`ipmitool_path`,
-/// `ssh_options`, `identity_file`, `debug_file`, `use_sudo` and so on); an agent takes `-` for `_`.
-///
-/// # Errors
-/// Why it may not.
-pub(super) fn may_be_set(option: &str) -> Result<(), String> {
-    if option.is_empty() || !option.chars().all(|c| lower(c) || c == '-') {
-        return Err(format!("{option:?} is no option: a-z 0-9 _ -"));
-    }
-    let name = option.replace('-', "_");
-    if matches!(name.as_str(), "action" | "option" | "o" | "method") {
-        return Err(format!("{option} may not be set: what an agent does is decided here"));
-    }
-    let is_local = name.ends_with("_path")
-        || name.ends_with("_file")
-        || name.contains("debug")
-        || name.contains("sudo")
-        || name == "ssh_options";
-    match is_local {
-        true => Err(format!(
-            "{option} may not be set: it says what is run, read or written on the HA node, and as whom \
-             (no *_path, *_file, *debug*, *sudo*, ssh_options)"
-        )),
-        false => Ok(()),
     }
 }
 
@@ -269,6 +235,10 @@ mod tests {
             ("fence_ipmilan", "use_sudo", "1"),
             ("fence_virsh", "ssh_options", "-o ProxyCommand=evil"),
             ("fence_virsh", "identity-file", "/root/.ssh/id_ed25519"),
+            ("fence_gce", "runonfail", "/tmp/evil"),
+            ("fence_apc", "passwd_script", "/tmp/evil"),
+            ("fence_virsh", "username", "-oProxyCommand=evil"),
+            ("fence_virsh", "ip", "x -oProxyCommand=evil"),
             ("fence_dummy", "ip", "a\naction=on"),
             ("fence_dummy", "ip=x\naction", "on"),
             ("fence_dummy", "", "x"),

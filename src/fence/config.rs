@@ -4,18 +4,22 @@
 //! off within its deadline. Without `config/fence` there is one level: IPMI by `config/bmc`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::agent::{Agent, may_be_set};
+use super::agent::Agent;
 use super::ipmi::{self, Ipmi, IpmiAccess, SessionPrivilege};
+use super::not_here::NotHere;
 use super::redfish::{Redfish, RedfishAccess, Verify};
+use super::shipped;
 use super::{FenceError, FenceLevels, Level, Machine, PowerSwitch};
+use crate::chain::chain;
 use crate::keys::MachineKeys;
+use crate::local::{Asked, Leave, Local, Refused, agents, open};
 use crate::secret::{SecretError, SecretRef};
 use crate::tree::{Snapshot, TreeError};
 
@@ -26,7 +30,7 @@ pub const VERSION: u64 = 1;
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
 /// The largest CA file.
-const MAX_CA_BYTES: usize = 256 * 1024;
+const MAX_CA_BYTES: usize = 1024 * 1024;
 
 /// Why the fence levels of a machine cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +66,29 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        source: open::OpenError,
+    },
+    /// This machine's local.toml does not allow it.
+    #[error("{key}: level {level} is not used here")]
+    Refused {
+        /// The key that describes it.
+        key: String,
+        /// Its number, from 1.
+        level: usize,
+        /// Why.
+        source: Box<Refused>,
     },
 }
 
 impl ConfigError {
+    /// Whether this machine's local.toml is all that is in the way.
+    fn is_refused(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Secret { source: SecretError::Refused { .. }, .. } => true,
+            Self::Tree(_) | Self::Secret { .. } | Self::Level { .. } | Self::Ca { .. } => false,
+        }
+    }
+
     /// The operator's next command.
     pub fn hint(&self, machine: &Machine) -> String {
         let add = match machine {
@@ -82,6 +104,8 @@ impl ConfigError {
         match self {
             ConfigError::Tree(TreeError::Missing { key }) => format!("{add} {}", option(key)),
             ConfigError::Tree(source) => source.hint().unwrap_or_else(|| format!("{add} ...")),
+            ConfigError::Refused { source, .. }
+            | ConfigError::Secret { source: SecretError::Refused { source }, .. } => source.hint().to_owned(),
             ConfigError::Secret { key, .. } => format!("{add} {}", option(key.trim_end_matches('/'))),
             ConfigError::Level { .. } | ConfigError::Ca { .. } => format!("{add} --fence-file FILE"),
         }
@@ -245,20 +269,41 @@ impl FenceConfig {
         self.levels.iter().flat_map(LevelConfig::secrets).any(SecretRef::is_plain)
     }
 
-    /// The devices, with their secrets, ready to be asked.
-    ///
-    /// # Errors
-    /// A secret, CA file or agent is not there; the error names the key.
-    pub fn build(&self, machine: impl Into<Machine>) -> Result<FenceLevels, ConfigError> {
-        let levels = (1..).zip(&self.levels).map(|(number, level)| self.build_level(number, level));
-        Ok(FenceLevels::new(machine, levels.collect::<Result<_, _>>()?))
+    /// What this machine's root is asked for before the devices are used: what is beside the shipped table.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.levels.iter().flat_map(LevelConfig::asked).collect()
     }
 
-    fn build_level(&self, number: usize, config: &LevelConfig) -> Result<Level, ConfigError> {
+    /// The devices, with their secrets, ready to be asked by this machine.
+    ///
+    /// # Errors
+    /// A secret, CA file or agent is not there, or is not allowed here; the error names the key.
+    pub fn build(&self, machine: impl Into<Machine>, local: &Local) -> Result<FenceLevels, ConfigError> {
+        let machine = machine.into();
+        let built = (1..).zip(&self.levels).map(|(number, level)| self.build_level(number, level, local));
+        let built: Vec<Result<Level, ConfigError>> = built.collect();
+        let is_any_built = built.iter().any(Result::is_ok);
+        let levels = built.into_iter().map(|level| match level {
+            // What one level may not do takes nothing from the others.
+            Err(error) if is_any_built && error.is_refused() => {
+                let why = format!("{}; next: {}", chain(&error), error.hint(&machine));
+                Ok(Level::new(Box::new(NotHere { why }), None))
+            }
+            level => level,
+        });
+        let levels = levels.collect::<Result<_, _>>()?;
+        Ok(FenceLevels::new(machine, levels))
+    }
+
+    fn build_level(&self, number: usize, config: &LevelConfig, local: &Local) -> Result<Level, ConfigError> {
         let unusable = |source| ConfigError::Level { key: self.key.clone(), level: number, source };
         let secret = |what: &str, reference: &SecretRef| -> Result<SecretString, ConfigError> {
             let what = format!("{what} of level {number}");
-            reference.resolve().map_err(|source| ConfigError::Secret { key: self.key.clone(), what, source })
+            reference.resolve(local).map_err(|source| ConfigError::Secret {
+                key: self.key.clone(),
+                what,
+                source,
+            })
         };
         let mut confirmed_by = None;
         let switch: Box<dyn PowerSwitch> = match config {
@@ -291,6 +336,11 @@ impl FenceConfig {
             }
             LevelConfig::Agent { agent, options, secret_options, identity_confirmed_by, .. } => {
                 confirmed_by.clone_from(identity_confirmed_by);
+                for asked in config.asked_of_the_agent() {
+                    if let Leave::Refused(source) = local.leave(&asked) {
+                        return Err(ConfigError::Refused { key: self.key.clone(), level: number, source });
+                    }
+                }
                 let secrets = secret_options
                     .iter()
                     .map(|(option, reference)| Ok((option.clone(), secret(option, reference)?)))
@@ -301,13 +351,9 @@ impl FenceConfig {
         Ok(Level { switch, deadline: config.deadline(), identity_confirmed_by: confirmed_by })
     }
 
-    fn read_ca(&self, path: &PathBuf) -> Result<Vec<u8>, ConfigError> {
-        use std::io::Read;
-        let failed = |source| ConfigError::Ca { key: self.key.clone(), path: path.clone(), source };
-        let mut pem = Vec::new();
-        let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(MAX_CA_BYTES as u64).read_to_end(&mut pem).map_err(failed)?;
-        Ok(pem)
+    fn read_ca(&self, path: &Path) -> Result<Vec<u8>, ConfigError> {
+        let failed = |source| ConfigError::Ca { key: self.key.clone(), path: path.to_owned(), source };
+        Ok(open::anywhere(path, MAX_CA_BYTES).map_err(failed)?.bytes)
     }
 }
 
@@ -328,6 +374,25 @@ impl LevelConfig {
         match self {
             Self::Ipmi { password, .. } | Self::Redfish { password, .. } => vec![password],
             Self::Agent { secret_options, .. } => secret_options.values().collect(),
+        }
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        let secrets = self.secrets().into_iter().filter_map(SecretRef::asked);
+        self.asked_of_the_agent().into_iter().chain(secrets).collect()
+    }
+
+    /// The agent and its options, as far as they are not in the shipped table; nothing of our own drivers.
+    fn asked_of_the_agent(&self) -> Vec<Asked> {
+        match self {
+            Self::Ipmi { .. } | Self::Redfish { .. } => Vec::new(),
+            Self::Agent { agent, options, secret_options, .. } => {
+                let new = |option: &&String| !shipped::is_shipped_option(agent, option);
+                let option = |option: &String| Asked::Option { agent: agent.clone(), option: option.clone() };
+                let options = options.keys().chain(secret_options.keys()).filter(new).map(option);
+                let agent = (!shipped::is_shipped(agent)).then(|| Asked::Agent(agent.clone()));
+                agent.into_iter().chain(options).collect()
+            }
         }
     }
 
@@ -356,7 +421,11 @@ impl LevelConfig {
             }
             Self::Redfish { url, .. } => parse_url(url).map(|_| ()),
             Self::Agent { options, secret_options, .. } => {
-                options.keys().chain(secret_options.keys()).try_for_each(|option| may_be_set(option))
+                options
+                    .keys()
+                    .chain(secret_options.keys())
+                    .try_for_each(|option| agents::may_be_set(option))?;
+                options.iter().try_for_each(|(option, value)| agents::may_have(option, value, options))
             }
         }
     }
@@ -368,107 +437,4 @@ fn parse_url(text: &str) -> Result<Url, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keys;
-    use crate::store::Entry;
-
-    const THREE: &str = r#"{"version":1,"levels":[
-        {"driver":"ipmi","address":"10.0.0.1","user":"u","password":"s3cret","deadline_seconds":30},
-        {"driver":"redfish","url":"https://10.0.0.1","user":"u","password":"env:CARGO_PKG_NAME","verify":false},
-        {"driver":"agent","agent":"fence_dummy","options":{"type":"file"},
-         "secret_options":{"password":"s3cret"},"identity_confirmed_by":"maria"}]}"#;
-
-    fn tree(pairs: &[(&str, &str)]) -> (Snapshot, MachineKeys) {
-        let keys = keys::host(&"host1".parse().unwrap());
-        let mut snapshot = Snapshot::default();
-        snapshot.extend(pairs.iter().map(|(key, value)| Entry {
-            key: format!("ha_cluster/compute_nodes/host1/config/{key}"),
-            value: value.as_bytes().to_vec(),
-            modify_index: 1,
-            session: None,
-        }));
-        (snapshot, keys)
-    }
-
-    fn of(pairs: &[(&str, &str)]) -> Result<FenceConfig, TreeError> {
-        let (snapshot, keys) = tree(pairs);
-        FenceConfig::of(&snapshot, &keys).map_err(|error| match error {
-            ConfigError::Tree(error) => error,
-            other => panic!("{other}"),
-        })
-    }
-
-    fn built(config: &FenceConfig) -> Vec<String> {
-        let levels = config.build("host1".parse::<crate::names::HostName>().unwrap()).unwrap();
-        levels.levels().iter().map(|level| level.switch().describe()).collect()
-    }
-
-    #[test]
-    fn levels_keep_their_order_and_show_no_secret() {
-        let config = of(&[("fence", THREE)]).unwrap();
-        assert!(!format!("{config:?}").contains("s3cret"));
-        assert!(config.has_plain_secret());
-        let shown = built(&config);
-        assert_eq!(
-            shown,
-            ["ipmi 10.0.0.1:623 as \"u\"", "redfish https://10.0.0.1 as \"u\"", "agent fence_dummy"]
-        );
-        let levels = config.build("host1".parse::<crate::names::HostName>().unwrap()).unwrap();
-        assert_eq!(levels.levels()[0].deadline(), Some(Duration::from_secs(30)));
-        assert_eq!(levels.levels()[2].identity_confirmed_by(), Some("maria"));
-    }
-
-    #[test]
-    fn without_levels_the_originals_keys_are_ipmi() {
-        let bmc = [("bmc/ip", "10.0.0.1"), ("bmc/user", "test"), ("bmc/password", "Test123.")];
-        assert_eq!(built(&of(&bmc).unwrap()), ["ipmi 10.0.0.1:623 as \"test\""]);
-        let port = [&bmc[..], &[("bmc/port", "6230"), ("bmc/cipher", "3")]].concat();
-        assert_eq!(built(&of(&port).unwrap()), ["ipmi 10.0.0.1:6230 as \"test\""]);
-        let redfish = [&bmc[..], &[("bmc/driver", "redfish")]].concat();
-        assert_eq!(built(&of(&redfish).unwrap()), ["redfish https://10.0.0.1 as \"test\""]);
-    }
-
-    #[test]
-    fn a_missing_credential_names_its_key() {
-        let bmc = [("bmc/ip", "10.0.0.1"), ("bmc/user", "test"), ("bmc/password", "Test123.")];
-        for (missing, (field, _)) in bmc.iter().enumerate() {
-            let rest: Vec<_> =
-                bmc.iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, pair)| *pair).collect();
-            let empty = [&rest[..], &[(*field, "")]].concat();
-            for pairs in [rest, empty] {
-                let error = of(&pairs).unwrap_err();
-                let key = format!("ha_cluster/compute_nodes/host1/config/{field}");
-                assert!(matches!(&error, TreeError::Missing { key: k } if *k == key), "{error}");
-            }
-        }
-        let dangling = [&bmc[..2], &[("bmc/password", "file:/nonexistent/pw")]].concat();
-        let config = of(&dangling).unwrap();
-        let error = config.build("host1".parse::<crate::names::HostName>().unwrap()).err().unwrap();
-        assert!(error.to_string().contains("host1/config/bmc/"), "{error}");
-    }
-
-    #[test]
-    fn what_is_not_understood_is_refused() {
-        let newer = THREE.replace("\"version\":1", "\"version\":2,\"later\":true");
-        assert!(matches!(of(&[("fence", &newer)]), Err(TreeError::Newer { found: 2, known: 1, .. })));
-        for (from, to) in [
-            ("\"version\":1,", ""),
-            ("\"user\":\"u\"", "\"usr\":\"u\""),
-            ("\"driver\":\"ipmi\"", "\"driver\":\"noop\""),
-            ("\"deadline_seconds\":30", "\"deadline_seconds\":0"),
-            ("\"deadline_seconds\":30", "\"deadline_seconds\":30,\"colour\":1"),
-            ("10.0.0.1", "-Hevil"),
-            ("\"verify\":false", "\"verify\":false,\"ca\":\"/ca.pem\""),
-            ("\"type\":\"file\"", "\"debug_file\":\"/etc/cron.d/x\""),
-            ("{\"password\":\"s3cret\"}", "{\"password\":\"s3cret\",\"ssh-options\":\"-o ProxyCommand=x\"}"),
-            ("{", ""),
-        ] {
-            let broken = THREE.replacen(from, to, 1);
-            let error = of(&[("fence", &broken)]).err();
-            assert!(matches!(error, Some(TreeError::Malformed { .. })), "{from} -> {to}: {error:?}");
-            assert!(!format!("{error:?}").contains("s3cret"));
-        }
-        assert!(matches!(of(&[("fence", r#"{"version":1,"levels":[]}"#)]), Err(TreeError::Malformed { .. })));
-    }
-}
+mod tests;

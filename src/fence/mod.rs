@@ -19,10 +19,12 @@ pub mod error;
 pub mod identity;
 pub mod ipmi;
 pub mod levels;
+mod not_here;
 pub mod off;
 pub mod proof;
 pub mod redfish;
 mod said;
+mod shipped;
 pub mod switch;
 
 pub use config::{ConfigError, FenceConfig};

@@ -8,13 +8,14 @@ use super::generate::GenerateCommand;
 use super::ha_node::HaNodeCommand;
 use super::host::HostCommand;
 use super::incident::IncidentCommand;
+use super::local::LocalCommand;
 use super::maintenance::MaintenanceCommand;
 use super::policy::PolicyCommand;
 use super::rejoin::RejoinArgs;
 use super::reset::ResetArgs;
 use super::{
-    Answer, OperatorError, confirm_off, cooldown, generate, ha_node, host, incident, init, maintenance,
-    policy, rejoin, reset, status,
+    Answer, OperatorError, confirm_off, cooldown, generate, ha_node, host, incident, init, local,
+    maintenance, policy, rejoin, reset, status,
 };
 use crate::store::Store;
 
@@ -64,6 +65,9 @@ pub enum Command {
     /// Files for Consul, filled for the machines in the tree.
     #[command(subcommand)]
     Generate(GenerateCommand),
+    /// What the root of this HA node lets the tree have run and read here: local.toml.
+    #[command(subcommand)]
+    Local(LocalCommand),
     /// Give a repaired host back to Nova, step by step, and reset it at the end.
     Rejoin(RejoinArgs),
     /// Declare a failed host good again: flags, HA node and votes, in one transaction.
@@ -84,6 +88,7 @@ pub async fn run(command: Command, store: &dyn Store) -> Result<Answer, Operator
         Command::Cooldown(command) => cooldown::run(command, store).await,
         Command::Policy(command) => policy::run(command, store).await,
         Command::Generate(command) => generate::run(command, store).await,
+        Command::Local(command) => local::run(command, store).await,
         Command::Rejoin(args) => rejoin::run(args, store).await,
         Command::Reset(args) => reset::run(args, store).await,
         Command::ConfirmOff(args) => confirm_off::run(args, store).await,

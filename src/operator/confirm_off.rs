@@ -22,6 +22,7 @@ use crate::evidence::signs::{SignSeen, Signs, beside, look_for_life, text};
 use crate::fence::proof::MAX_CONFIRM_TTL;
 use crate::fence::{ConfirmOff, FenceConfig, PowerState};
 use crate::keys;
+use crate::local::{self, Local};
 use crate::names::HostName;
 use crate::ssh::SshReach;
 use crate::store::{Op, Store};
@@ -199,7 +200,10 @@ async fn contradictions(store: &dyn Store, host: &HostName) -> Result<Vec<SignSe
 async fn no_device_says_on(cluster: &Cluster, host: &HostName) -> Result<(), OperatorError> {
     let config = FenceConfig::of(&cluster.snapshot, &keys::host(host));
     // A device that cannot be used from here is as silent as one that does not answer.
-    let Ok(levels) = config.and_then(|config| config.build(host.clone())) else { return Ok(()) };
+    let Ok(levels) = config.and_then(|config| config.build(host.clone(), &Local::read(&local::file())))
+    else {
+        return Ok(());
+    };
     for level in levels.levels() {
         let switch = level.switch();
         if let Ok(PowerState::On) = switch.read().await {

@@ -10,6 +10,7 @@ use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
+use super::leave::{self, BeingSet};
 use super::machine_options::{MachineOptions, Setting};
 use super::machine_view::{HostView, MachineDetails, faults_text, hosts_table};
 use super::reset::ResetNote;
@@ -211,12 +212,13 @@ pub(super) async fn add_machine(
         let cluster = Cluster::read(store, &doing).await?;
         may_be_added(added.what, added.name, options.replace, &cluster)?;
         is_one_nova_host(&added, options, &cluster)?;
+        let wanted = may_be_set_here(&added, options.replace, settings, &cluster)?;
         match write(store, &cluster, &doing, &added, options, settings).await {
             // Another machine was added meanwhile: its name may be this one in another case.
             Err(OperatorError::Moved { .. }) if !options.replace && looks < MOST_LOOKS => {}
             written => {
                 let generate = still_to_generate(&added, &cluster, options);
-                return written?.answer(&added, options.replace, generate);
+                return written?.answer(&added, options.replace, generate, wanted);
             }
         }
     }
@@ -270,6 +272,17 @@ fn is_one_nova_host(
     }
 }
 
+/// What of it an HA node's root has to allow first; refused where this is one that does not.
+fn may_be_set_here(
+    added: &Added<'_>,
+    replace: bool,
+    settings: &[Setting],
+    cluster: &Cluster,
+) -> Result<Vec<String>, OperatorError> {
+    let doing = if replace { "changed" } else { "added" };
+    leave::ask(&BeingSet { machine: &added.machine, keys: added.keys, settings, doing }, cluster)
+}
+
 /// What was written.
 struct Written(usize);
 
@@ -279,6 +292,7 @@ impl Written {
         added: &Added<'_>,
         replace: bool,
         generate: Vec<String>,
+        to_allow: Vec<String>,
     ) -> Result<Answer, OperatorError> {
         let (action, name) = (if added.what == "host" { "host add" } else { "ha-node add" }, added.name);
         let (outcome, mut text) = match (self.0, replace) {
@@ -289,6 +303,12 @@ impl Written {
         if self.0 > 0 && !generate.is_empty() {
             text += "\nnot in force before this is generated anew:";
             for line in &generate {
+                text += &format!("\n  {line}");
+            }
+        }
+        if self.0 > 0 && !to_allow.is_empty() {
+            text += "\nits HA nodes' root has a word in what is run and read there (local.toml):";
+            for line in &to_allow {
                 text += &format!("\n  {line}");
             }
         }

@@ -238,9 +238,12 @@ fn no_fence(tree: &Snapshot, keys: &MachineKeys, faults: &mut Vec<Fault>) -> Opt
             None
         }
         // These come of what a level is built from, and nothing is built here.
-        Err(error @ (ConfigError::Secret { .. } | ConfigError::Level { .. } | ConfigError::Ca { .. })) => {
-            Some(chain(&error))
-        }
+        Err(
+            error @ (ConfigError::Secret { .. }
+            | ConfigError::Level { .. }
+            | ConfigError::Ca { .. }
+            | ConfigError::Refused { .. }),
+        ) => Some(chain(&error)),
     }
 }
 

@@ -26,6 +26,8 @@ pub mod host;
 pub mod incident;
 pub mod incident_view;
 pub mod init;
+mod leave;
+pub mod local;
 pub mod machine_options;
 pub mod machine_view;
 pub mod maintenance;

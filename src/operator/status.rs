@@ -131,6 +131,10 @@ impl Status {
         }));
         remarks.extend(by_their_own_word(cluster));
         remarks.extend(cluster.hosts.iter().filter_map(|host| publishes_otherwise(cluster, host)));
+        remarks.extend(cluster.formats().remarks().map(|(node, remark)| Fault {
+            what: format!("HA node {node}: {}", remark.why),
+            next: Some(remark.next.clone()),
+        }));
         remarks.extend(nova.kept_out(cluster, &hosts));
         Self {
             is_warned,

@@ -31,6 +31,7 @@ pub mod local_disks;
 pub mod local_reservations;
 pub mod note;
 pub mod options;
+mod own_word;
 pub mod plan;
 pub mod progress;
 pub mod proof;

@@ -6,6 +6,7 @@ use super::attempt::{PAUSE, attempt};
 use super::carried::compare;
 use super::note;
 use super::options::Options;
+use super::own_word;
 use super::prune::prune;
 use super::queue::{self, Pending, Queue, Work};
 use super::report::{Report, Result as Ending, stopped, waiting, would_wait};
@@ -16,7 +17,7 @@ use super::twin;
 use super::word;
 use super::world::{World, chain};
 use crate::names::IncidentId;
-use crate::tree::formats::published::{Stopped, publish};
+use crate::tree::formats::published::{Stopped, Words, publish};
 use crate::tree::namesake::OwnName;
 
 /// How often one execution looks again because somebody else wrote an incident that it works on.
@@ -38,7 +39,8 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
     let known = takeovers::are_known_to_the_tree(world).await;
     if !options.plan_only {
         // What it could not say now the next run says. Until then the others write for an older build.
-        match publish(world.store.as_ref(), &world.me, &world.boot_id, stopped_by(&known)).await {
+        let words = Words { stopped: stopped_by(&known), remarks: own_word::remarks(world).await };
+        match publish(world.store.as_ref(), &world.me, &world.boot_id, words).await {
             Ok(true) => tracing::info!(ha_node = %world.me, "published which formats it reads"),
             Ok(false) => {}
             Err(error) => {

@@ -14,6 +14,7 @@ use crate::evidence::{Anchors, Witness};
 use crate::fence::{ConfigError, FenceConfig, FenceLevels, Machine};
 use crate::kdump::{self, Tally};
 use crate::keys::MachineKeys;
+use crate::local::Local;
 use crate::machine_id::MachineId;
 use crate::names::HaNodeName;
 use crate::nova::{Cloud, CloudSettings, Environment, NovaClient, ServerId, Timing};
@@ -198,6 +199,8 @@ pub struct World {
     pub run_dir: PathBuf,
     /// What outlasts boots, usually `/var/lib/nova-ha`: the takeovers that this HA node began.
     pub state_dir: PathBuf,
+    /// What this machine's root lets the tree have run and read here, usually `/etc/nova-ha/local.toml`.
+    pub local_file: PathBuf,
 }
 
 impl World {
@@ -215,8 +218,11 @@ impl World {
 }
 
 /// The configured devices.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ConfiguredFences;
+#[derive(Debug, Clone)]
+pub struct ConfiguredFences {
+    /// This machine's local.toml.
+    pub local_file: PathBuf,
+}
 
 impl Fences for ConfiguredFences {
     fn levels(
@@ -225,7 +231,7 @@ impl Fences for ConfiguredFences {
         tree: &Snapshot,
         keys: &MachineKeys,
     ) -> Result<FenceLevels, ConfigError> {
-        FenceConfig::of(tree, keys)?.build(machine)
+        FenceConfig::of(tree, keys)?.build(machine, &Local::read(&self.local_file))
     }
 }
 

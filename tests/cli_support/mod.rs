@@ -84,10 +84,20 @@ impl Site {
     }
 
     pub(crate) async fn run_with(&self, token: Option<&str>, args: &[&str], stdin: &str) -> Said {
+        self.run_whole(token, &[], args, stdin).await
+    }
+
+    /// On a machine with this environment.
+    pub(crate) async fn run_on(&self, env: &[(&str, &str)], args: &[&str]) -> Said {
+        self.run_whole(self.token.as_deref(), env, args, "").await
+    }
+
+    async fn run_whole(&self, token: Option<&str>, env: &[(&str, &str)], args: &[&str], stdin: &str) -> Said {
         let mut command = assert_cmd::Command::cargo_bin("nova-ha").unwrap();
         command
             .env_clear()
             .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", self.agent.port))
+            .envs(env.iter().copied())
             .args(args)
             .write_stdin(stdin.to_owned())
             .timeout(std::time::Duration::from_secs(60));

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use nova_ha::fence::off::Settings;
 use nova_ha::fence::{FenceConfig, FenceLevels, LeaseLost, Level, Permission, PowerSwitch};
+use nova_ha::local::Local;
 use nova_ha::names::HostName;
 
 /// The host that everything here is about.
@@ -74,7 +75,10 @@ pub(crate) fn only(switch: impl PowerSwitch + 'static) -> FenceLevels {
 
 /// Levels from the text of a `config/fence` key.
 pub(crate) fn levels(json: &str) -> FenceLevels {
-    FenceConfig::parse("config/fence", json.as_bytes()).unwrap().build(host()).unwrap()
+    FenceConfig::parse("config/fence", json.as_bytes())
+        .unwrap()
+        .build(host(), &Local::read(Path::new("/nonexistent/local.toml")))
+        .unwrap()
 }
 
 /// Waits for a stated condition.

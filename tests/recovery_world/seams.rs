@@ -188,6 +188,7 @@ impl Process {
             machine: machine_id(&self.node),
             boot_id,
             run_dir,
+            local_file: state_dir.join("local.toml"),
             state_dir,
         }
     }

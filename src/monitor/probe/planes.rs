@@ -7,6 +7,8 @@ use tokio::task::JoinSet;
 
 use super::args::{Machine, Settings};
 use super::decide::{Finding, Findings};
+use crate::chain::chain;
+use crate::local::{self, Local};
 use crate::secret::SecretRef;
 use crate::ssh::{self, Answer, Credential, Login, Outcome, PinnedKey, Target, Unknown};
 use crate::tree::machine::SshAccess;
@@ -152,10 +154,19 @@ fn login(settings: &Settings, access: &SshAccess, address: &str) -> Result<Login
         .user
         .clone()
         .ok_or_else(|| format!("{} is missing; {}", keys.ssh_field("user"), set("--ssh-user NAME")))?;
+    // Only a reference asks for it; a plain secret costs no look at a file.
+    let local = || Local::read(&local::file());
     let resolve = |field: &str, stored: &str| {
-        SecretRef::parse(stored).and_then(|reference| reference.resolve()).map_err(|error| {
-            tracing::error!(key = keys.ssh_field(field), %error, "the secret cannot be had");
-            format!("{}: {error}", keys.ssh_field(field))
+        SecretRef::parse(stored).and_then(|reference| reference.resolve(&local())).map_err(|error| {
+            let key = keys.ssh_field(field);
+            let all = chain(&error);
+            tracing::error!(key, error = all, "the secret cannot be had");
+            // The check's line has room for little.
+            let why = match error.refused() {
+                Some(refused) => refused.in_short().to_owned(),
+                None => error.to_string(),
+            };
+            format!("{key}: {why}")
         })
     };
     let credential = match (&access.private_key, &access.password) {

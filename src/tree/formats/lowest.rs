@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::kind::Kind;
-use super::published::{Published, Stopped};
+use super::published::{Published, Remark, Stopped};
 use crate::keys;
 use crate::names::HaNodeName;
 use crate::store::Store;
@@ -139,6 +139,17 @@ impl Formats {
         self.nodes.iter().filter_map(|(node, reads)| match reads {
             Reads::Published(published) => published.stopped.as_ref().map(|stopped| (node, stopped)),
             Reads::Nothing | Reads::Unreadable => None,
+        })
+    }
+
+    /// What HA nodes say that a person should settle on them.
+    pub fn remarks(&self) -> impl Iterator<Item = (&HaNodeName, &Remark)> {
+        self.nodes.iter().flat_map(|(node, reads)| {
+            let remarks = match reads {
+                Reads::Published(published) => published.remarks.as_slice(),
+                Reads::Nothing | Reads::Unreadable => &[],
+            };
+            remarks.iter().map(move |remark| (node, remark))
         })
     }
 

@@ -26,6 +26,19 @@ pub struct Published {
     /// Why it recovers nothing at all, where that is so whatever is dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
+    /// What a person should settle on it: how its own root and the tree agree. Absent where there is nothing, and from
+    /// builds that did not look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Remark>,
+}
+
+/// Something to be settled on an HA node: for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// What, of the HA node.
+    pub why: String,
+    /// The operator's next command.
+    pub next: String,
 }
 
 /// Why an HA node recovers nothing: for people.
@@ -42,7 +55,7 @@ impl Published {
     pub fn of_this_build(boot: Option<String>) -> Self {
         let reads = Kind::ALL.map(|kind| (kind.key().to_owned(), kind.newest())).into();
         let build = env!("CARGO_PKG_VERSION").to_owned();
-        Self { version: 1, build, reads, boot, stopped: None }
+        Self { version: 1, build, reads, boot, stopped: None, remarks: Vec::new() }
     }
 
     /// The highest version of this kind that it reads.
@@ -89,7 +102,16 @@ impl PublishError {
     }
 }
 
-/// Publishes what this build reads, in which boot, and why this HA node recovers nothing if that is so, where the tree says
+/// What an HA node says of itself to people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// See [`Published::stopped`].
+    pub stopped: Option<Stopped>,
+    /// See [`Published::remarks`].
+    pub remarks: Vec<Remark>,
+}
+
+/// Publishes what this build reads, in which boot, and what this HA node says of itself, where the tree says
 /// otherwise. Returns whether it wrote.
 ///
 /// An HA node that nobody configured publishes nothing: its key would make a machine of a typing error.
@@ -100,7 +122,7 @@ pub async fn publish(
     store: &dyn Store,
     me: &HaNodeName,
     boot: &str,
-    stopped: Option<Stopped>,
+    words: Words,
 ) -> Result<bool, PublishError> {
     let own = keys::ha_node(me);
     let read = [own.general(), own.formats()];
@@ -109,7 +131,8 @@ pub async fn publish(
     let (Some(general), before) = (tree.get(&own.general()), tree.get(&own.formats())) else {
         return Ok(false);
     };
-    let ours = Published { stopped, ..Published::of_this_build(Some(boot.to_owned())) };
+    let Words { stopped, remarks } = words;
+    let ours = Published { stopped, remarks, ..Published::of_this_build(Some(boot.to_owned())) };
     let is_there = before
         .and_then(|entry| Published::parse(&entry.key, &entry.value).ok())
         .is_some_and(|published| published == ours);

@@ -1,0 +1,159 @@
+//! Fence levels as they are written in the tree, and what becomes of each.
+
+use super::*;
+use crate::keys;
+use crate::store::Entry;
+
+const THREE: &str = r#"{"version":1,"levels":[
+    {"driver":"ipmi","address":"10.0.0.1","user":"u","password":"s3cret","deadline_seconds":30},
+    {"driver":"redfish","url":"https://10.0.0.1","user":"u","password":"env:CARGO_PKG_NAME","verify":false},
+    {"driver":"agent","agent":"fence_dummy","options":{"type":"file"},
+     "secret_options":{"password":"s3cret"},"identity_confirmed_by":"maria"}]}"#;
+
+/// A machine without a local.toml.
+fn local() -> Local {
+    Local::read(std::path::Path::new("/nonexistent/local.toml"))
+}
+
+fn tree(pairs: &[(&str, &str)]) -> (Snapshot, MachineKeys) {
+    let keys = keys::host(&"host1".parse().unwrap());
+    let mut snapshot = Snapshot::default();
+    snapshot.extend(pairs.iter().map(|(key, value)| Entry {
+        key: format!("ha_cluster/compute_nodes/host1/config/{key}"),
+        value: value.as_bytes().to_vec(),
+        modify_index: 1,
+        session: None,
+    }));
+    (snapshot, keys)
+}
+
+fn of(pairs: &[(&str, &str)]) -> Result<FenceConfig, TreeError> {
+    let (snapshot, keys) = tree(pairs);
+    FenceConfig::of(&snapshot, &keys).map_err(|error| match error {
+        ConfigError::Tree(error) => error,
+        other => panic!("{other}"),
+    })
+}
+
+fn built(config: &FenceConfig) -> Vec<String> {
+    let levels = config.build("host1".parse::<crate::names::HostName>().unwrap(), &local()).unwrap();
+    levels.levels().iter().map(|level| level.switch().describe()).collect()
+}
+
+#[test]
+fn levels_keep_their_order_and_show_no_secret() {
+    let config = of(&[("fence", THREE)]).unwrap();
+    assert!(!format!("{config:?}").contains("s3cret"));
+    assert!(config.has_plain_secret());
+    let shown = built(&config);
+    assert_eq!(
+        shown,
+        ["ipmi 10.0.0.1:623 as \"u\"", "redfish https://10.0.0.1 as \"u\"", "agent fence_dummy"]
+    );
+    let levels = config.build("host1".parse::<crate::names::HostName>().unwrap(), &local()).unwrap();
+    assert_eq!(levels.levels()[0].deadline(), Some(Duration::from_secs(30)));
+    assert_eq!(levels.levels()[2].identity_confirmed_by(), Some("maria"));
+}
+
+#[test]
+fn without_levels_the_originals_keys_are_ipmi() {
+    let bmc = [("bmc/ip", "10.0.0.1"), ("bmc/user", "test"), ("bmc/password", "Test123.")];
+    assert_eq!(built(&of(&bmc).unwrap()), ["ipmi 10.0.0.1:623 as \"test\""]);
+    let port = [&bmc[..], &[("bmc/port", "6230"), ("bmc/cipher", "3")]].concat();
+    assert_eq!(built(&of(&port).unwrap()), ["ipmi 10.0.0.1:6230 as \"test\""]);
+    let redfish = [&bmc[..], &[("bmc/driver", "redfish")]].concat();
+    assert_eq!(built(&of(&redfish).unwrap()), ["redfish https://10.0.0.1 as \"test\""]);
+}
+
+#[test]
+fn a_missing_credential_names_its_key() {
+    let bmc = [("bmc/ip", "10.0.0.1"), ("bmc/user", "test"), ("bmc/password", "Test123.")];
+    for (missing, (field, _)) in bmc.iter().enumerate() {
+        let rest: Vec<_> =
+            bmc.iter().enumerate().filter(|(i, _)| *i != missing).map(|(_, pair)| *pair).collect();
+        let empty = [&rest[..], &[(*field, "")]].concat();
+        for pairs in [rest, empty] {
+            let error = of(&pairs).unwrap_err();
+            let key = format!("ha_cluster/compute_nodes/host1/config/{field}");
+            assert!(matches!(&error, TreeError::Missing { key: k } if *k == key), "{error}");
+        }
+    }
+    let dangling = [&bmc[..2], &[("bmc/password", "file:/nonexistent/pw")]].concat();
+    let config = of(&dangling).unwrap();
+    let error = config.build("host1".parse::<crate::names::HostName>().unwrap(), &local()).err().unwrap();
+    assert!(error.to_string().contains("host1/config/bmc/"), "{error}");
+}
+
+#[test]
+fn what_is_not_understood_is_refused() {
+    let newer = THREE.replace("\"version\":1", "\"version\":2,\"later\":true");
+    assert!(matches!(of(&[("fence", &newer)]), Err(TreeError::Newer { found: 2, known: 1, .. })));
+    for (from, to) in [
+        ("\"version\":1,", ""),
+        ("\"user\":\"u\"", "\"usr\":\"u\""),
+        ("\"driver\":\"ipmi\"", "\"driver\":\"noop\""),
+        ("\"deadline_seconds\":30", "\"deadline_seconds\":0"),
+        ("\"deadline_seconds\":30", "\"deadline_seconds\":30,\"colour\":1"),
+        ("10.0.0.1", "-Hevil"),
+        ("\"verify\":false", "\"verify\":false,\"ca\":\"/ca.pem\""),
+        ("\"type\":\"file\"", "\"debug_file\":\"/etc/cron.d/x\""),
+        ("{\"password\":\"s3cret\"}", "{\"password\":\"s3cret\",\"ssh-options\":\"-o ProxyCommand=x\"}"),
+        ("{", ""),
+    ] {
+        let broken = THREE.replacen(from, to, 1);
+        let error = of(&[("fence", &broken)]).err();
+        assert!(matches!(error, Some(TreeError::Malformed { .. })), "{from} -> {to}: {error:?}");
+        assert!(!format!("{error:?}").contains("s3cret"));
+    }
+    assert!(matches!(of(&[("fence", r#"{"version":1,"levels":[]}"#)]), Err(TreeError::Malformed { .. })));
+}
+
+#[test]
+fn a_level_that_this_machines_root_does_not_allow_is_refused_with_what_to_add_and_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml = folder.path().join("local.toml");
+    let host = || "host1".parse::<crate::names::HostName>().unwrap();
+    let config = of(&[("fence", THREE)]).unwrap();
+    let asked: Vec<String> = config.asked().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        asked,
+        [
+            "secret env:CARGO_PKG_NAME",
+            "agent fence_dummy",
+            "option type of fence_dummy",
+            "option password of fence_dummy"
+        ]
+    );
+    let variables = "secret_variables = [\"CARGO_PKG_NAME\"]\n";
+    let agent = |options: &str| format!("{variables}[agents.fence_dummy]\noptions = [{options}]");
+    let why = |config: &FenceConfig, text: &str| -> Vec<String> {
+        std::fs::write(&toml, text).unwrap();
+        let levels = config.build(host(), &Local::read(&toml)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let not_here = |level: &Level| level.switch().describe() == "a level that is not used here";
+        let read = |level: &Level| runtime.block_on(level.switch().read()).unwrap_err().to_string();
+        levels.levels().iter().filter(|level| not_here(level)).map(read).collect()
+    };
+    for (text, refused) in [
+        (String::new(), &["secret env:CARGO_PKG_NAME", "agent fence_dummy"][..]),
+        (variables.to_owned(), &["agent fence_dummy"]),
+        (agent("\"type\""), &["option password of fence_dummy"]),
+        (agent("\"type\", \"password\""), &[]),
+    ] {
+        let said = why(&config, &text);
+        assert_eq!(said.len(), refused.len(), "{text}: {said:?}");
+        for (said, refused) in said.iter().zip(refused) {
+            assert!(said.contains(refused) && said.contains("nova-ha local adopt"), "{text}: {said}");
+        }
+    }
+    // Where no level is left it is said of the whole.
+    let alone = r#"{"version":1,"levels":[{"driver":"agent","agent":"fence_custom"}]}"#;
+    std::fs::write(&toml, "").unwrap();
+    let error = of(&[("fence", alone)]).unwrap().build(host(), &Local::read(&toml)).err().unwrap();
+    assert!(matches!(error, ConfigError::Refused { level: 1, .. }), "{error:?}");
+    assert!(error.hint(&Machine::Host(host())).contains("nova-ha local adopt"));
+    // What needs no leave is used whatever the file says.
+    std::fs::write(&toml, "what is this").unwrap();
+    let bmc = of(&[("bmc/ip", "10.0.0.1"), ("bmc/user", "test"), ("bmc/password", "Test123.")]).unwrap();
+    assert!(bmc.build(host(), &Local::read(&toml)).is_ok());
+}
