@@ -186,10 +186,22 @@ pub(super) fn folders(env: &Environment) -> Vec<PathBuf> {
     configured.into_iter().chain([PathBuf::from("/etc/openstack")]).collect()
 }
 
+/// That everybody on this machine may read a password.
+fn warn_if_open(file: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let holds_a_secret = text.contains("password") || text.contains("secret");
+    let mode = std::fs::metadata(file).map_or(0, |is| is.permissions().mode() & 0o7777);
+    if holds_a_secret && mode & 0o004 != 0 {
+        let (file, fix) = (file.display(), format!("chmod o= {}", file.display()));
+        tracing::warn!(%file, mode = format!("{mode:04o}"), fix, "everybody may read this secret");
+    }
+}
+
 /// Reads one file; JSON is YAML too.
 pub(super) fn read(file: &Path) -> Result<CloudsFile, ConfigError> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+    warn_if_open(file, &text);
     if text.trim().is_empty() {
         return Ok(CloudsFile::default());
     }

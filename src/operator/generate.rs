@@ -80,7 +80,7 @@ async fn consul(args: ConsulConfigArgs, store: &dyn Store) -> Result<Answer, Ope
     let doing = "generate Consul's configuration";
     let cluster = Cluster::read(store, doing).await?;
     let site = site(&cluster, doing)?;
-    let mut notes = Vec::new();
+    let mut notes = places.tokens.as_deref().map_or_else(Vec::new, |tokens| open_tokens(Path::new(tokens)));
     let file = match (&args.ha_node, &args.host) {
         (Some(name), _) => {
             let me = cluster.ha_node(name)?;
@@ -96,6 +96,20 @@ async fn consul(args: ConsulConfigArgs, store: &dyn Store) -> Result<Answer, Ope
         (None, None) => return Err(input("--ha-node", "it or --host is needed")),
     };
     write(&args.out, vec![file.map_err(filled)?], notes)
+}
+
+/// Token files on this machine that everybody may read. A group is named on purpose: that of the user as whom Consul runs its
+/// checks. Where the folder is another machine's nothing can be said.
+fn open_tokens(folder: &Path) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let open = files.filter_map(|file| {
+        let mode = file.metadata().ok().filter(std::fs::Metadata::is_file)?.permissions().mode() & 0o7777;
+        let path = file.path();
+        (mode & 0o004 != 0)
+            .then(|| format!("everybody may read the token {} ({mode:04o}): chmod o= {0}", path.display()))
+    });
+    open.collect()
 }
 
 async fn policies(out: &Path, store: &dyn Store) -> Result<Answer, OperatorError> {
@@ -193,4 +207,25 @@ fn input(option: &str, why: &str) -> OperatorError {
 
 fn filled(source: TemplateError) -> OperatorError {
     OperatorError::Template { source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_everybody_may_read_is_named_with_the_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, mode) in [("probe", 0o640), ("recover", 0o644), ("mark-failed", 0o600)] {
+            std::fs::write(folder.path().join(name), "token").unwrap();
+            std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(mode))
+                .unwrap();
+        }
+        let notes = open_tokens(folder.path());
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("(0644): chmod o= ") && notes[0].ends_with("/recover"), "{notes:?}");
+        assert_eq!(open_tokens(Path::new("/nonexistent")), Vec::<String>::new());
+    }
 }
