@@ -1,5 +1,6 @@
 //! What the kernel and udev say about this machine's disks: [`md`] arrays and their members, who a
-//! disk is wherever it is plugged in ([`id`]), and where filesystems are mounted ([`mountinfo`]).
+//! disk is wherever it is plugged in ([`id`]), and where filesystems are mounted ([`mountinfo`]); and what a disk image says
+//! about other files ([`image`]).
 //!
 //! What it must never do: run a program, write anything, or name a disk by its place here (`/dev/sda`)
 //! to another machine. A device is opened (for reading) only where udev does not name its filesystem. Everything is read below [`Roots`], so that recorded trees can stand in.
@@ -8,6 +9,7 @@
 
 pub mod block;
 pub mod id;
+pub mod image;
 pub mod md;
 pub mod md_superblock;
 pub mod mountinfo;
@@ -15,6 +17,7 @@ pub mod on_disk;
 pub mod owner_mark;
 pub mod pairs;
 pub mod places;
+pub mod qcow2;
 #[cfg(test)]
 #[path = "../../tests/support/recorded_machine.rs"]
 pub(crate) mod recorded_machine;

@@ -1,5 +1,6 @@
 //! The guests' places on this machine: what [`Disks`] is in earnest.
 
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use rustix::fs::StatVfsMountFlags;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::guest_folder::look::Instances;
 use super::world::{Directory, DiskFile, Disks, Look, NovaUser, Place, chain};
 use crate::nova::ServerId;
 use crate::program::{Ended, Program};
@@ -65,9 +67,15 @@ impl Disks for LocalDisks {
         };
         let paths: Vec<PathBuf> = servers.iter().map(|server| mountpoint.join(server.as_str())).collect();
         let mountpoint = mountpoint.to_owned();
-        let look =
-            move |path: &PathBuf| place(&mountpoint, path).map(|place| Look { user: user.clone(), place });
-        let looking = tokio::task::spawn_blocking(move || paths.iter().map(look).collect());
+        let looking = tokio::task::spawn_blocking(move || {
+            // A mountpoint that is not there says nothing about what would be in it.
+            let instances = Instances::open(&mountpoint);
+            let look = |path: &PathBuf| {
+                let place = place(instances.as_ref().map_err(Clone::clone)?, path)?;
+                Ok(Look { user: user.clone(), place })
+            };
+            paths.iter().map(look).collect()
+        });
         match tokio::time::timeout(LOOK_WITHIN, looking).await {
             Ok(Ok(looks)) => looks,
             Ok(Err(error)) => none(error.to_string()),
@@ -110,12 +118,8 @@ async fn numbers(what: &str, name: &str) -> Result<Vec<u32>, String> {
         .collect()
 }
 
-fn place(mountpoint: &PathBuf, path: &PathBuf) -> Result<Place, String> {
+fn place(instances: &Instances, path: &Path) -> Result<Place, String> {
     let said = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    // A mountpoint that is not there says nothing about what would be in it.
-    if !std::fs::metadata(mountpoint).map_err(|error| said(mountpoint, error))?.is_dir() {
-        return Err(format!("{} is no directory", mountpoint.display()));
-    }
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Place::Absent),
@@ -125,7 +129,9 @@ fn place(mountpoint: &PathBuf, path: &PathBuf) -> Result<Place, String> {
         return Ok(Place::NoDirectory);
     }
     let flags = rustix::fs::statvfs(path).map_err(|error| said(path, error.into()))?.f_flag;
+    let guest = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
     Ok(Place::Directory(Directory {
+        strange: instances.strange(guest)?,
         uid: found.uid(),
         gid: found.gid(),
         mode: found.permissions().mode() & 0o7777,
@@ -136,7 +142,7 @@ fn place(mountpoint: &PathBuf, path: &PathBuf) -> Result<Place, String> {
 }
 
 fn file(path: &Path) -> Result<Option<DiskFile>, String> {
-    match std::fs::metadata(path) {
+    match std::fs::symlink_metadata(path) {
         Ok(found) => Ok(Some(DiskFile { is_file: found.is_file(), bytes: found.len() })),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display())),

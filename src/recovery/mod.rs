@@ -21,6 +21,7 @@ pub mod evacuation;
 pub mod executor;
 pub mod facts;
 pub mod foreign;
+pub mod guest_folder;
 pub mod hand_back;
 pub mod history;
 pub mod holder;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::arrays::Arrays;
+use super::guest_folder::strange::Strange;
 use super::progress::Watcher;
 use super::reservations::Reservations;
 pub use crate::chain::chain;
@@ -125,12 +126,14 @@ pub struct Directory {
     pub disk: Option<DiskFile>,
     /// `disk.eph0`: the first ephemeral disk.
     pub ephemeral: Option<DiskFile>,
+    /// What of it must not be opened here.
+    pub strange: Option<Strange>,
 }
 
 /// A disk in a guest's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskFile {
-    /// Whether it is a file, or a link to one.
+    /// Whether it is a file.
     pub is_file: bool,
     /// Its length.
     pub bytes: u64,

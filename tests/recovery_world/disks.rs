@@ -9,6 +9,7 @@ use nova_ha::incident::guest::GuestState;
 use nova_ha::incident::status::State;
 use nova_ha::keys;
 use nova_ha::nova::ServerId;
+use nova_ha::recovery::guest_folder::strange::Strange;
 use nova_ha::recovery::world::{Directory, DiskFile, Disks, Look, NovaUser, Place};
 
 use super::seams::{Fault, Process};
@@ -35,7 +36,7 @@ impl Disks for SimDisks {
 /// A directory as nova-compute left it.
 pub(crate) fn directory() -> Directory {
     let disk = Some(DiskFile { is_file: true, bytes: 1 });
-    Directory { uid: 162, gid: 162, mode: 0o755, read_only: false, disk, ephemeral: None }
+    Directory { uid: 162, gid: 162, mode: 0o755, read_only: false, disk, ephemeral: None, strange: None }
 }
 
 impl Universe {
@@ -55,6 +56,10 @@ impl Universe {
     }
 }
 
+fn link() -> Strange {
+    Strange::Link { file: "disk".into() }
+}
+
 fn mounted() -> Stage {
     let stage = Stage::with_dead_host();
     stage.with(Universe::mounted_everywhere);
@@ -72,6 +77,7 @@ fn a_guest_whose_disk_is_not_here_is_held_and_never_asked_for() {
         ("no directory", Place::Absent),
         ("a file in its place", Place::NoDirectory),
         ("no disk in it", Place::Directory(Directory { disk: None, ..directory() })),
+        ("a link in it", Place::Directory(Directory { strange: Some(link()), ..directory() })),
         ("of another user", Place::Directory(Directory { uid: 64055, ..directory() })),
         ("read-only", Place::Directory(Directory { read_only: true, ..directory() })),
     ] {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::clock::BootInstant;
 use crate::nova::ServerId;
+use crate::recovery::guest_folder::strange::Strange;
 use crate::recovery::world::{DiskFile, Look, NovaUser, Place, World};
 use crate::tree::storage::Storage;
 
@@ -48,6 +49,8 @@ pub enum Disk {
         /// Whether there is an ephemeral disk in it.
         ephemeral: bool,
     },
+    /// Something in it that nova-compute must not open here.
+    Strange(Strange),
     /// Something that Nova could not use.
     Unusable {
         /// Why.
@@ -90,6 +93,9 @@ pub fn judge(server: &ServerId, look: &Look, at: BootInstant) -> Disk {
         Place::NoDirectory => return Disk::Unusable { why: "what is there is no directory".into() },
         Place::Directory(directory) => directory,
     };
+    if let Some(strange) = &directory.strange {
+        return Disk::Strange(strange.clone());
+    }
     let owner = format!("{}:{} mode {:04o}", directory.uid, directory.gid, directory.mode);
     if directory.read_only {
         return Disk::Unusable { why: "its filesystem is mounted read-only".into() };
@@ -145,7 +151,15 @@ pub(crate) mod tests {
     }
 
     fn directory() -> Directory {
-        Directory { uid: NOVA, gid: NOVA, mode: 0o755, read_only: false, disk: file(7), ephemeral: None }
+        Directory {
+            uid: NOVA,
+            gid: NOVA,
+            mode: 0o755,
+            read_only: false,
+            disk: file(7),
+            ephemeral: None,
+            strange: None,
+        }
     }
 
     fn judged(place: Place) -> Disk {
@@ -197,6 +211,11 @@ pub(crate) mod tests {
                 with(Directory { uid: 0, mode: 0o757, ..directory() }),
                 "may not write",
             ),
+            (
+                "a link in it",
+                with(Directory { strange: Some(Strange::Link { file: "disk".into() }), ..directory() }),
+                "its disk is a link",
+            ),
             ("read-only", with(Directory { read_only: true, ..directory() }), "read-only"),
             ("no disk", with(Directory { disk: None, ..directory() }), "rootless"),
             (
@@ -222,6 +241,7 @@ pub(crate) mod tests {
                 Disk::Whole(_) => "whole".into(),
                 Disk::Rootless { ephemeral: false, .. } => "rootless".into(),
                 Disk::Rootless { ephemeral: true, .. } => "rootless+".into(),
+                Disk::Strange(strange) => strange.to_string(),
                 Disk::Unusable { why } | Disk::CannotTell { why } => why.clone(),
             };
             assert!(found.contains(expected), "{name}: {found}");

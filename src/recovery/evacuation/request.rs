@@ -199,6 +199,8 @@ pub fn choose(server: &Server, how: &How, disk: &Disk) -> Choice {
         Err(why) => return Choice::Hold { why },
     };
     let seen = match (wanted.demand, disk) {
+        // Whatever Nova would do with it: its folder is opened on this machine.
+        (_, Disk::Strange(strange)) => return hold(&strange.to_string()),
         (Demand::Nothing, _) => None,
         (_, Disk::NotLooked) => return hold("its place was not looked at"),
         (_, Disk::CannotTell { why }) => return hold(&format!("its place cannot be looked at: {why}")),

@@ -47,6 +47,7 @@ fn said(looked: &[(&str, Disk)]) -> String {
             Disk::Rootless { .. } => not.push(format!("{name} (no root disk)")),
             Disk::Absent => not.push(format!("{name} (no directory)")),
             Disk::NotLooked => not.push(format!("{name} (nobody looked)")),
+            Disk::Strange(strange) => not.push(format!("{name} ({strange})")),
             Disk::Unusable { why } | Disk::CannotTell { why } => not.push(format!("{name} ({why})")),
         }
     }

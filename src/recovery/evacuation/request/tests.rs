@@ -4,6 +4,7 @@ use super::super::disk::tests::{rootless, whole};
 use super::*;
 use crate::nova::servers::Flavor;
 use crate::nova::servers::tests::guest as running;
+use crate::recovery::guest_folder::strange::Strange;
 
 fn guest(image: bool, volumes: usize, ephemeral_gib: u64) -> Server {
     Server {
@@ -42,6 +43,10 @@ fn said(choice: &Choice) -> String {
             format!("{} {to}", ask.request.microversion())
         }
     }
+}
+
+fn strange() -> Disk {
+    Disk::Strange(Strange::Link { file: "disk".into() })
 }
 
 fn disks(server: &Server) -> [(&'static str, Disk); 7] {
@@ -123,6 +128,20 @@ fn shared_storage_that_is_mounted_here_is_looked_at_before_a_guest_is_sent_here(
         }
         assert!(said(&choose(&volume, &how, &whole(&volume.id))).starts_with("hold"));
         assert_eq!(said(&choose(&volume, &how, &Disk::Absent)), "2.14 ha1");
+    }
+}
+
+#[test]
+fn a_folder_with_what_must_not_be_opened_here_is_never_asked_for_whatever_nova_shows_of_the_guest() {
+    for server in
+        [guest(true, 0, 0), guest(true, 1, 0), guest(false, 1, 0), guest(false, 1, 5), guest(false, 0, 0)]
+    {
+        for how in [taken(), mounted(true), mounted(false)] {
+            let found = said(&choose(&server, &how, &strange()));
+            assert!(found.starts_with("hold"), "{how:?}: {found}");
+        }
+        let found = said(&choose(&server, &mounted(true), &strange()));
+        assert!(found.contains("its disk is a link"), "{found}");
     }
 }
 
