@@ -116,6 +116,8 @@ async fn the_data_stays_and_the_machines_swap_their_roles_last() {
     let json = said.json();
     assert!(json["waits_for"].as_str().unwrap().contains("does not report"), "{json}");
     assert_eq!(json["ha_node"], HA1, "{json}");
+    let said = world.swap(&["--wait", "0s"]).await;
+    assert!(said.out.contains("node1 must be installed anew before it is an HA node"), "{}", said.out);
     assert!(!world.is_swapped().await);
     // Its boot guard lets nova-compute start, so that Nova settles its evacuations, and no storage.
     assert_eq!((world.guard("compute").await, world.guard("storage").await), (0, 3));
@@ -125,6 +127,7 @@ async fn the_data_stays_and_the_machines_swap_their_roles_last() {
     world.is_swapped_in_full().await;
     for line in [
         "ha1 is a host now, and node1 an HA node",
+        "not installed anew since it failed? Do that first",
         "generate consul-config --host ha1 ",
         "generate consul-config --ha-node node1 ",
     ] {
@@ -212,6 +215,15 @@ async fn what_must_not_be_swapped_is_refused_and_changes_nothing() {
         world.site.put(&host.runtime_config(), published).await;
         world.swap(&[]).await.refused(why).next("nova-ha-runtime-info");
     }
+    // What Nova calls it is nobody's word but an operator's.
+    let published = r#"{"version":1,"boot_guard":false,"nova_host":"of-its-own"}"#;
+    world.site.put(&host.runtime_config(), published).await;
+    world
+        .swap(&[])
+        .await
+        .refused("it publishes that Nova calls it of-its-own")
+        .next("host add node1 --replace --nova-host");
+    world.site.put(&host.runtime_config(), r#"{"version":1,"boot_guard":true}"#).await;
     // A person's word does not stand against its own.
     world.swap(&["--storage-is-not-there"]).await.refused("its boot guard let its former storage start");
     world.site.put(&host.runtime_config(), r#"{"version":1,"boot_guard":false}"#).await;

@@ -56,7 +56,8 @@ pub struct RejoinArgs {
     #[arg(long)]
     pub forced_down_is_ours: bool,
     /// Leave the data where it is: the HA node that took the host's storage becomes a host, and this host
-    /// an HA node.
+    /// an HA node. Install it anew first: an HA node reads all BMC passwords, and what is on a host that failed may be
+    /// anybody's. What Nova calls it is its binding (`host add --replace --nova-host`), never what it publishes.
     #[arg(long, conflicts_with = "storage_is_released")]
     pub swap_roles: bool,
     /// With --swap-roles: you have looked, and the host has nothing of its former storage assembled or

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use self::ground::Ground;
 use self::records::{Swap, SwapNote};
 use self::steps::{FormerSpare, Next, next, shown};
+use self::told::INSTALLED_ANEW;
 use super::steps::{Facts, GuestDisks, Pulse, Shown};
 use super::{PAUSE, RejoinArgs, Seen, begin, cannot_ask, cloud, effect, look, nova_name, unless_it_may_pass};
 use crate::chain::chain;
@@ -211,7 +212,8 @@ async fn write(
 
 fn what_it_does(swap: &Swap) -> String {
     format!(
-        "This makes {0} a host with the storage that {1} had, and {1} an HA node, kept as a spare.",
+        "Install {1} anew before this: {INSTALLED_ANEW}, and what is on a host that failed may be anybody's. This makes {0} a \
+         host with the storage that {1} had, and {1} an HA node, kept as a spare.",
         swap.ha_node, swap.host
     )
 }
@@ -238,7 +240,11 @@ fn lines(steps: &[Shown]) -> String {
 
 fn waiting(ground: &Ground, why: String, next: String, steps: Vec<Shown>) -> Result<Answer, OperatorError> {
     let swap = &ground.swap;
-    let text = format!("{}{}: waiting: {why}\n  next: {next}", lines(&steps), swap.host);
+    let text = format!(
+        "{}{host}: waiting: {why}\n  next: {next}\n  {host} must be installed anew before it is an HA node: {INSTALLED_ANEW}",
+        lines(&steps),
+        host = swap.host,
+    );
     let said =
         Said { waits_for: Some(why), next: vec![next], ..said((&swap.host, &swap.ha_node), None, steps) };
     Ok(Answer::new(text, &said)?.with_code(exit::ATTENTION))

@@ -226,7 +226,8 @@ fn entries<'a>(tree: &'a Snapshot, keys: &MachineKeys) -> impl Iterator<Item = &
 }
 
 /// What a machine published about who it is. Not its arrays: those of the old role are nobody's, and it
-/// publishes those of the new one itself.
+/// publishes those of the new one itself. Not what Nova calls it either: that is `config/names`, which goes with it, and never
+/// the machine's own word (see ADR 0022).
 fn known_by(cluster: &Cluster, keys: &MachineKeys) -> Result<Vec<u8>, TreeError> {
     let Some(entry) = cluster.snapshot.get(&keys.runtime_config()) else { return Ok(b"{}".to_vec()) };
     let published = RuntimeConfig::parse(&entry.key, &entry.value)?;
@@ -237,8 +238,6 @@ fn known_by(cluster: &Cluster, keys: &MachineKeys) -> Result<Vec<u8>, TreeError>
         system_uuid: published.system_uuid,
         system_serial: published.system_serial,
         ssh_host_keys: published.ssh_host_keys,
-        nova_host: published.nova_host,
-        hypervisor_hostname: published.hypervisor_hostname,
         ..RuntimeConfig::default()
     };
     serde_json::to_vec(&who)

@@ -3,6 +3,9 @@
 use crate::names::{HaNodeName, HostName};
 use crate::policy::Policy;
 
+/// Why the repaired host has to be.
+pub(super) const INSTALLED_ANEW: &str = "an HA node reads all BMC passwords";
+
 /// Commands for one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
@@ -45,6 +48,7 @@ pub(super) fn left_to_do(
         part(
             format!("on {host}, an HA node now"),
             &[
+                &format!("not installed anew since it failed? Do that first: {INSTALLED_ANEW}"),
                 // Its nova-compute would wait for ever for a guard that asks for a host of this name.
                 "rm /etc/systemd/system/*nova-compute.service.d/nova-ha.conf; systemctl daemon-reload",
                 "systemctl disable --now nova-ha-guest-storage   (where its guests were on md)",
@@ -94,6 +98,7 @@ mod tests {
         let said = text(&node, &host, &parts);
         for expected in [
             "generate consul-config --host ha1 ",
+            "not installed anew since it failed? Do that first",
             "generate consul-config --ha-node compute1 ",
             "generate consul-config --ha-node ha2 ",
             "docs/boot-guard.md",

@@ -66,7 +66,8 @@ fn cluster() -> Cluster {
     put(&host, "status/recovered", "True");
     put(&host, "internal/epoch", "4");
     put(&host, "config/bound", BOUND);
-    let published = r#"{"version":1,"system_uuid":"u1","md_arrays":{"a":{}},"boot_guard":false}"#;
+    let published = r#"{"version":1,"system_uuid":"u1","md_arrays":{"a":{}},"boot_guard":false,
+        "nova_host":"of-its-own","hypervisor_hostname":"of-its-own"}"#;
     put(&host, "internal/runtime_config", published);
     let mut snapshot = Snapshot::default();
     snapshot.extend(pairs.iter().enumerate().map(|(i, (key, value))| entry(key, value, i as u64 + 1)));
@@ -122,6 +123,9 @@ fn a_machine_keeps_what_is_its_own_and_gets_the_others_role() {
         "{published}"
     );
     assert!(published.contains(r#""boot_guard":null"#), "{published}");
+    // What Nova calls it is what an operator wrote, and stays.
+    assert!(!published.contains("of-its-own"), "{published}");
+    assert_eq!(is("ha_nodes/compute1/config/names"), Some(r#"{"version":1,"nova_host":"c-1"}"#));
     assert_eq!(is("compute_nodes/ha1/internal/runtime_config"), Some("{}"));
     let votes: Vec<&String> = written.keys().filter(|key| key.contains("observers")).collect();
     assert!(votes.is_empty() && !written.contains_key("ha_cluster/ha_nodes/compute1/internal/in_use_by"));
