@@ -170,6 +170,9 @@ pub struct Policy {
     pub md_allow_degraded: bool,
     /// Storage `md`: whether the disks of what is taken are reserved for the HA node that takes it (SCSI-3), where they can be.
     pub md_reserve_disks: bool,
+    /// Storage `md`: types of filesystem that are mounted. What is on a dead host's disks is read by this machine's kernel, so a
+    /// type is here only if the kernel's code for it is trusted with foreign disks (see ADR 0040). `ext4` stands for ext3 too.
+    pub md_filesystems: Vec<String>,
     /// Storage `md`: whether a host is recovered whose boot guard did not let its storage start. When such a
     /// host comes back, nothing but the name on its disks keeps it from them.
     pub allow_host_without_boot_guard: bool,
@@ -245,6 +248,7 @@ impl Default for Policy {
             md_record_max_age: Duration::from_secs(49 * 60 * 60),
             md_allow_degraded: true,
             md_reserve_disks: true,
+            md_filesystems: ["xfs", "ext4"].map(str::to_owned).into(),
             allow_host_without_boot_guard: false,
             evacuation_parallel: 16,
             evacuation_deadline: Duration::from_secs(15 * 60),
@@ -265,6 +269,7 @@ impl Default for Policy {
 /// such a build is configured.
 pub const ADDED: &[(&str, u64)] = &[
     ("attention_after", 2),
+    ("md_filesystems", 2),
     ("nova_report_interval", 2),
     ("nova_token_cache_time", 2),
     ("storm_limit_day", 2),
@@ -334,6 +339,10 @@ impl Policy {
             "md_record_max_age: at least 1m, above the heartbeat of nova-ha-runtime-info",
         );
         demand(
+            !self.md_filesystems.is_empty() && self.md_filesystems.iter().all(|fs_type| is_one_type(fs_type)),
+            "md_filesystems: at least one, each as mount -t has it (xfs), no list and no no...",
+        );
+        demand(
             self.reset_and_evacuate.iter().all(|s| matches!(s.as_str(), "paused" | "rescued" | "suspended")),
             "reset_and_evacuate: of paused, rescued and suspended",
         );
@@ -358,6 +367,31 @@ impl Policy {
         faults
     }
 
+    /// Whether a filesystem of this type is mounted from a dead host's disks. ext3 is read by the kernel's code for ext4.
+    pub fn mounts(&self, fs_type: &str) -> bool {
+        let read_by = if fs_type == "ext3" { "ext4" } else { fs_type };
+        [fs_type, read_by].iter().any(|name| self.md_filesystems.iter().any(|known| known == name))
+    }
+
+    /// Why a filesystem of a type that is not among them is not mounted.
+    pub fn why_not_mounted(&self, fs_type: &str) -> String {
+        match is_one_type(fs_type) {
+            true => format!(
+                "its type is {fs_type}, and policy md_filesystems has {}",
+                self.md_filesystems.join(", ")
+            ),
+            false => format!("the host says that its type is {fs_type:?}, which is none"),
+        }
+    }
+
+    /// The command after which it is mounted. The type is the host's word and a person types the command, so there is none
+    /// for what is no type.
+    pub fn how_to_mount(&self, fs_type: &str) -> Option<String> {
+        let all = self.md_filesystems.iter().map(String::as_str).chain([fs_type]);
+        let quoted: Vec<String> = all.map(|name| format!("\"{name}\"")).collect();
+        is_one_type(fs_type).then(|| format!("nova-ha policy set md_filesystems '[{}]'", quoted.join(",")))
+    }
+
     /// Votes needed among `electors` HA nodes of `configured`: never shrinks by itself.
     pub fn quorum_of(&self, configured: usize) -> usize {
         self.quorum.unwrap_or(configured / 2 + 1)
@@ -377,6 +411,12 @@ impl Policy {
     pub fn storm_limit_day_for(&self, hosts: usize) -> usize {
         self.storm_limit_day.unwrap_or_else(|| (hosts / 10).max(LEAST_DAY_LIMIT))
     }
+}
+
+/// Whether it is one type of filesystem and nothing that leaves a choice to mount: `xfs,ext4` and `noxfs` do.
+pub fn is_one_type(fs_type: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    !fs_type.is_empty() && !fs_type.starts_with("no") && fs_type.bytes().all(is_plain)
 }
 
 #[cfg(test)]
@@ -438,6 +478,24 @@ mod tests {
                 "{grace} {listen}: {:?}",
                 faults(grace, listen)
             );
+        }
+    }
+
+    #[test]
+    fn xfs_and_ext4_are_mounted_from_foreign_disks_and_others_where_the_policy_names_them() {
+        let mounted = |policy: &Policy| {
+            ["xfs", "ext4", "ext3", "ext2", "btrfs", "hfsplus", "xfs,ext4", ""]
+                .map(|fs_type| policy.mounts(fs_type))
+        };
+        let policy = |types: &[&str]| Policy {
+            md_filesystems: types.iter().map(|name| (*name).to_owned()).collect(),
+            ..Policy::default()
+        };
+        assert_eq!(mounted(&Policy::default()), [true, true, true, false, false, false, false, false]);
+        assert_eq!(mounted(&policy(&["btrfs"])), [false, false, false, false, true, false, false, false]);
+        assert_eq!(mounted(&policy(&["ext3"])), [false, false, true, false, false, false, false, false]);
+        for bad in [&[][..], &[""], &["xfs,ext4"], &["noxfs"], &["-a"], &["xfs", "EXT4"]] {
+            assert_eq!(policy(bad).faults().len(), 1, "{bad:?}");
         }
     }
 

@@ -340,6 +340,46 @@ async fn an_ha_node_that_nobody_could_power_off_with_a_hosts_arrays_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_filesystem_no_ha_node_would_mount_is_named_until_the_policy_names_its_type() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["host", "add", "node1"]).await.ok();
+    site.run(&["ha-node", "add", "ha1", "--storage", "md", "--nova-mountpoint", "/instances"]).await.ok();
+    let published = |fs_type: &str| {
+        let fs = serde_json::json!({
+            "uuid": "f", "fs_type": fs_type, "mountpoint": "/var/lib/nova/instances", "array": "a"
+        });
+        serde_json::json!({ "version": 1, "filesystems": [fs] }).to_string()
+    };
+    let host = keys::host(&"node1".parse().unwrap());
+    let said = async |fs_type: &str| {
+        site.put(&host.runtime_config(), published(fs_type)).await;
+        let said = site.run(&["status"]).await;
+        (said.code, said.out.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    const WHY: &str = "no HA node with storage md would mount";
+    for good in ["xfs", "ext4", "ext3"] {
+        assert!(!said(good).await.1.contains(WHY), "{good}");
+    }
+    let (code, btrfs) = said("btrfs").await;
+    assert_eq!(code, 3, "{btrfs}");
+    assert!(btrfs.contains(WHY), "{btrfs}");
+    assert!(btrfs.contains(r#"nova-ha policy set md_filesystems '["xfs","ext4","btrfs"]'"#), "{btrfs}");
+    // Nobody is told to type a host's word that is no type.
+    let (_, strange) = said("x'; reboot; '").await;
+    assert!(strange.contains("which is none") && !strange.contains("policy set md"), "{strange}");
+    assert!(
+        publish(&site.agent.client(), &"ha1".parse().unwrap(), "boot-1", Words::default()).await.unwrap()
+    );
+    site.run(&["policy", "set", "md_filesystems", r#"["xfs","ext4","btrfs"]"#]).await.ok();
+    assert!(!said("btrfs").await.1.contains(WHY));
+    // Where nobody takes arrays it does not matter.
+    site.run(&["policy", "unset", "md_filesystems"]).await.ok();
+    site.run(&["ha-node", "add", "ha1", "--replace", "--storage", "shared"]).await.ok();
+    assert!(!said("btrfs").await.1.contains(WHY));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_ha_node_that_has_not_said_what_it_reads_is_named_until_it_does_or_is_removed() {
     let site = Site::start().await;
     site.run(&["init"]).await.ok();

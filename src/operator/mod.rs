@@ -32,6 +32,7 @@ pub mod machine_options;
 pub mod machine_view;
 pub mod maintenance;
 mod offer;
+mod md_filesystems;
 pub mod policy;
 pub mod rejoin;
 pub mod reset;

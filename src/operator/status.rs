@@ -13,6 +13,7 @@ use super::machine_view::{
     Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, next_text,
 };
 use super::offer::Offer;
+use super::md_filesystems;
 use super::table::field;
 use super::watch::Watching;
 use super::weak_points::weak_points;
@@ -136,6 +137,9 @@ impl Status {
             next: Some(remark.next.clone()),
         }));
         remarks.extend(nova.kept_out(cluster, &hosts));
+        if let Some(policy) = &policy {
+            remarks.extend(md_filesystems::not_mounted(cluster, policy));
+        }
         Self {
             is_warned,
             held_back_by: behind.into_iter().map(|behind| behind.node).collect(),

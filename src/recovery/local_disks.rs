@@ -153,6 +153,7 @@ fn file(path: &Path) -> Result<Option<DiskFile>, String> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use super::super::guest_folder::strange::Strange;
     use super::*;
 
     fn guest() -> ServerId {
@@ -186,6 +187,13 @@ mod tests {
         assert!(!found.read_only);
         assert_eq!(found.disk, Some(DiskFile { is_file: true, bytes: 4 }));
         assert!(found.ephemeral.is_some_and(|file| !file.is_file));
+        assert_eq!(found.strange, None);
+        // A link to the same file is a link.
+        std::fs::rename(place.join("disk"), folder.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), place.join("disk")).unwrap();
+        let Ok(Place::Directory(found)) = look(folder.path()).await else { panic!("no directory") };
+        assert_eq!(found.strange, Some(Strange::Link { file: "disk".into() }));
+        assert!(found.disk.is_some_and(|file| !file.is_file));
     }
 
     #[tokio::test]

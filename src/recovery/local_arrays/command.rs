@@ -24,7 +24,12 @@ use std::time::Duration;
 use super::{How, Start};
 use crate::chain::chain;
 use crate::disks::owner_mark;
+use crate::policy::is_one_type;
 use crate::program::{Ended, Finished, Program};
+
+/// Of what a host left on its disks nothing is a device, a program with its owner's rights, or a program. Neither nova-compute nor qemu
+/// runs anything from there: firmware, its variables and a vTPM's state are elsewhere, and images are only read and written.
+const OPTIONS: &str = "nodev,nosuid,noexec";
 
 /// Of a program's own words.
 const MAX_CHARS: usize = 200;
@@ -84,12 +89,10 @@ pub(super) fn stop(node: &Path) -> Vec<OsString> {
 /// # Errors
 /// The type or the place are none that mount would take as they are meant.
 pub(super) fn mount(node: &Path, fs_type: &str, at: &Path) -> Result<Vec<OsString>, String> {
-    // A list (`xfs,ext4`) or `noxfs` would leave the choice to mount.
-    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    if fs_type.is_empty() || fs_type.starts_with("no") || !fs_type.bytes().all(is_plain) {
+    if !is_one_type(fs_type) {
         return Err(format!("{fs_type:?} is no type of filesystem"));
     }
-    let options = ["-t", fs_type, "-o", "nodev,nosuid"];
+    let options = ["-t", fs_type, "-o", OPTIONS];
     let mut args: Vec<OsString> = options.map(OsString::from).to_vec();
     args.extend([node.into(), absolute(at)?]);
     Ok(args)
@@ -195,7 +198,7 @@ mod tests {
     #[test]
     fn a_filesystem_is_mounted_as_what_it_is_where_it_is_meant() {
         let args = mount(Path::new("/dev/md127"), "xfs", Path::new("/var/lib/nova/instances")).unwrap();
-        assert_eq!(words(&args), "-t xfs -o nodev,nosuid /dev/md127 /var/lib/nova/instances");
+        assert_eq!(words(&args), "-t xfs -o nodev,nosuid,noexec /dev/md127 /var/lib/nova/instances");
         for fs_type in ["", "xfs,ext4", "noxfs", "-a"] {
             assert!(mount(Path::new("/dev/md127"), fs_type, Path::new("/srv")).is_err(), "{fs_type}");
         }

@@ -162,7 +162,7 @@ fn is_later(case: &Case) -> bool {
 /// What a decision stands on beside the look.
 pub(super) fn ground<'a>(
     world: &'a World,
-    case: &Case,
+    case: &'a Case,
     members_seen: &'a MembersSeen,
     looked_at: BTreeSet<String>,
 ) -> Result<Ground<'a>, Answer> {
@@ -172,6 +172,7 @@ pub(super) fn ground<'a>(
         earlier: case.disks.marked.iter().map(|node| owner_mark::holder(node.as_str())).collect(),
         looked_at,
         allow_degraded: case.policy.md_allow_degraded,
+        policy: &case.policy,
         reserved: BTreeSet::new(),
         cut_by_hand: case.disks.cut_by_hand,
         members_seen,

@@ -17,6 +17,7 @@ use crate::disks::mountinfo::Mount;
 use crate::disks::on_disk::{OnDisk, on_disk};
 use crate::disks::owner_mark::{self, Owner, is_another_home};
 use crate::disks::running::{Over, Running, places_of};
+use crate::policy::Policy;
 use crate::recovery::arrays::{Assembly, How, Mountpoint, Seen, Start};
 use crate::recovery::history::MembersSeen;
 use crate::recovery::storage::answer::Answer;
@@ -35,6 +36,8 @@ pub struct Ground<'a> {
     pub looked_at: BTreeSet<String>,
     /// Whether an array that has lost members is taken.
     pub allow_degraded: bool,
+    /// Under which types of filesystem are mounted.
+    pub policy: &'a Policy,
     /// Disks that this HA node has reserved, or one that had them before.
     pub reserved: BTreeSet<DiskId>,
     /// Whether a person cut the host's power after it was held because it lived.
@@ -151,7 +154,9 @@ fn next(wanted: &Wanted, seen: &Seen, ground: &Ground<'_>) -> Result<Next, No> {
         return Err(Answer::CannotTell { why: "the look at the disks is not whole".into() });
     }
     for (number, fs) in wanted.filesystems.iter().enumerate() {
-        way_is_free(wanted, number, fs, seen, &standings)?;
+        if !way_is_free(wanted, number, fs, seen, &standings)? {
+            is_mounted_here(fs, ground.policy)?;
+        }
     }
     let (mut running, mut acts) = (Vec::new(), Vec::new());
     for standing in standings {
@@ -344,14 +349,24 @@ fn filesystem<'a>(fs: &WantedFilesystem, running: &'a Running) -> Result<&'a Ove
     }
 }
 
-/// Whether a filesystem is where it must be already, or nothing is in its way there.
+/// Refused before anything is assembled: the kernel would read the disk as whatever the host says that it is.
+fn is_mounted_here(fs: &WantedFilesystem, policy: &Policy) -> Result<(), No> {
+    if policy.mounts(&fs.fs_type) {
+        return Ok(());
+    }
+    let how = policy.how_to_mount(&fs.fs_type).map(|how| format!("; if it is to be mounted: {how}"));
+    let why = policy.why_not_mounted(&fs.fs_type);
+    refused(format!("filesystem {}: {why}{}", fs.uuid, how.unwrap_or_default()))
+}
+
+/// Whether a filesystem is where it must be already; if it is not, nothing is in its way there.
 fn way_is_free(
     wanted: &Wanted,
     number: usize,
     fs: &WantedFilesystem,
     seen: &Seen,
     standings: &[Standing<'_>],
-) -> Result<(), No> {
+) -> Result<bool, No> {
     let over = match standings.get(fs.array) {
         Some(Standing::Ours(running)) => Some(filesystem(fs, running)?),
         Some(Standing::First(_)) | None => None,
@@ -363,7 +378,7 @@ fn way_is_free(
         if places_of(&seen.mounts, &over.number).contains(&place) {
             let mount = seen.mounts.iter().rfind(|mount| mount.mountpoint == place);
             return match mount {
-                Some(mount) if !mount.is_read_only() => Ok(()),
+                Some(mount) if !mount.is_read_only() => Ok(true),
                 Some(_) | None => {
                     contradicted(format!("filesystem {} is mounted read-only at {at}", fs.uuid))
                 }
@@ -389,8 +404,8 @@ fn way_is_free(
         fs.at.starts_with(&other.at) && !seen.mounts.iter().any(|mount| mount.mountpoint == text(&other.at))
     });
     match seen.mountpoints.get(number) {
-        _ if inside => Ok(()),
-        Some(Mountpoint::Directory { guests: 0 }) => Ok(()),
+        _ if inside => Ok(false),
+        Some(Mountpoint::Directory { guests: 0 }) => Ok(false),
         Some(Mountpoint::Directory { guests }) => {
             contradicted(format!("{guests} guests of this HA node's own are in {at}, which it would cover"))
         }

@@ -1,5 +1,7 @@
 //! Tables: one look, and what follows from it.
 
+use std::sync::LazyLock;
+
 use super::*;
 use crate::disks::md::State;
 use crate::disks::md_superblock::Superblock;
@@ -14,6 +16,11 @@ fn wanted() -> Wanted {
     wanted::wanted(&host(), AT.as_ref()).unwrap()
 }
 
+fn default() -> &'static Policy {
+    static DEFAULT: LazyLock<Policy> = LazyLock::new(Policy::default);
+    &DEFAULT
+}
+
 fn ground() -> Ground<'static> {
     Ground {
         me: "ha1",
@@ -21,6 +28,7 @@ fn ground() -> Ground<'static> {
         earlier: BTreeSet::new(),
         looked_at: BTreeSet::new(),
         allow_degraded: true,
+        policy: default(),
         reserved: BTreeSet::new(),
         cut_by_hand: false,
         members_seen: const { &MembersSeen::new() },
@@ -455,4 +463,37 @@ fn a_look_that_is_not_whole_says_nothing() {
     assert!(said(&none, &begun()).starts_with("cannot tell: "));
     let nowhere = Seen { mountpoints: vec![], ..assembled(OURS, State::Running) };
     assert!(said(&nowhere, &begun()).starts_with("cannot tell: nobody looked"));
+}
+
+/// What is on the disks is the dead host's word, and which code of this kernel reads it is a person's.
+#[test]
+fn a_filesystem_that_the_policy_does_not_name_is_refused_before_anything_is_assembled() {
+    let wanted = |fs_type: &str| {
+        let mut wanted = wanted();
+        wanted.filesystems[0].fs_type = fs_type.into();
+        wanted
+    };
+    let said = |fs_type: &str, seen: &Seen, ground: &Ground<'_>| match decide(&wanted(fs_type), seen, ground)
+    {
+        Next::Say(answer) => answer.text(),
+        Next::Do { act, .. } => format!("{act:?}"),
+    };
+    for fs_type in ["hfsplus", "btrfs", "ext2"] {
+        for (seen, ground) in [(apart(NAME), ground()), (apart(NAME), begun()), (apart(OURS), begun())] {
+            let said = said(fs_type, &seen, &ground);
+            let command = format!(r#"nova-ha policy set md_filesystems '["xfs","ext4","{fs_type}"]'"#);
+            assert!(said.starts_with("refused:") && said.ends_with(&command), "{said}");
+        }
+    }
+    let said_of_none = said("x' ; reboot", &apart(NAME), &ground());
+    assert!(said_of_none.contains("which is none") && !said_of_none.contains("policy set"), "{said_of_none}");
+    assert!(said("ext3", &apart(NAME), &ground()).contains("Assemble"));
+    let policy = Policy { md_filesystems: vec!["btrfs".into()], ..Policy::default() };
+    assert!(said("btrfs", &apart(NAME), &Ground { policy: &policy, ..ground() }).contains("Assemble"));
+    // One that was mounted before the policy was changed stays as it is.
+    assert!(said("xfs", &mounted(AT, "rw"), &Ground { policy: &policy, ..begun() }).starts_with("taken:"));
+    assert!(
+        said("xfs", &assembled(OURS, State::Running), &Ground { policy: &policy, ..begun() })
+            .starts_with("refused:")
+    );
 }
