@@ -2,8 +2,9 @@
 # What the lab needs from outside, fetched once into $CACHE. Sourced by `lab`; every function is a no-op when its
 # part is already there, so that a warm start costs milliseconds. Nothing here names a host: apt and pip know theirs.
 
-# The pinned Redfish emulator; a newer one may change the driver interface that novalab/redfish_app.py extends.
-SUSHY_TOOLS=2.2.0
+# The pinned Redfish emulator; a newer one may change the driver interface that novalab/redfish_app.py extends. From PyPI nothing is
+# installed but the very files whose hashes are here.
+SUSHY_TOOLS=$(dirname "${BASH_SOURCE[0]}")/sushy-tools/requirements.txt
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -75,13 +76,16 @@ find_consul() {
 
 # A venv with the Redfish emulator. Sets VENV. The marker is written last, so that an interrupted install is redone.
 make_venv() {
+  local versions
   VENV=$CACHE/venv
-  [ "$(cat "$VENV/.made" 2>/dev/null)" != "$SUSHY_TOOLS" ] || return 0
-  say "making a venv with sushy-tools $SUSHY_TOOLS"
+  versions=$(sha256sum < "$SUSHY_TOOLS" | cut -c1-64)
+  [ "$(cat "$VENV/.made" 2>/dev/null)" != "$versions" ] || return 0
+  say "making a venv with $(grep -o '^sushy-tools==[^ ]*' "$SUSHY_TOOLS")"
   rm -rf "$VENV"
   /usr/bin/python3 -m venv "$VENV" || die "cannot make a venv"
-  "$VENV/bin/pip" install --quiet "sushy-tools==$SUSHY_TOOLS" >&2 || die "cannot install sushy-tools"
-  echo "$SUSHY_TOOLS" > "$VENV/.made"
+  "$VENV/bin/pip" install --quiet --require-hashes --no-deps --only-binary :all: -r "$SUSHY_TOOLS" >&2 ||
+    die "cannot install sushy-tools"
+  echo "$versions" > "$VENV/.made"
 }
 
 # build_product PROFILE FOLDER: the product, without LTO, into that folder of Cargo's. Sets BIN_DIR. `NOVA_HA_LAB_NO_BUILD=1`
