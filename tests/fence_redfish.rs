@@ -271,6 +271,27 @@ async fn a_target_at_another_server_is_refused() {
 }
 
 #[tokio::test]
+async fn a_reset_target_that_is_not_the_systems_own_is_refused() {
+    for target in [
+        "/redfish/v1/Systems/2/Actions/ComputerSystem.Reset",
+        "/redfish/v1/Systems/10/Actions/ComputerSystem.Reset",
+        "/redfish/v1/Systems/1/../2/Actions/ComputerSystem.Reset",
+        "/redfish/v1/Systems/1/%2e%2e/2/Actions/ComputerSystem.Reset",
+        "/redfish/v1/Chassis/1/Actions/Chassis.Reset",
+        "/redfish/v1/Systems/1",
+        "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset?system=2",
+        "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset#2",
+    ] {
+        let mut answer = system("On");
+        answer["Actions"]["#ComputerSystem.Reset"]["target"] = json!(target);
+        let server = double(ok(answer), ResponseTemplate::new(204)).await;
+        let error = bmc(&server).switch_off().await.unwrap_err();
+        assert!(matches!(error, FenceError::Malformed { .. }), "{target}: {error}");
+        assert_eq!(posts(&server).await, 0, "{target}");
+    }
+}
+
+#[tokio::test]
 async fn an_account_or_system_that_cannot_force_off_is_known_before() {
     let mut answer = system("On");
     answer["Actions"]["#ComputerSystem.Reset"]["ResetType@Redfish.AllowableValues"] =

@@ -210,6 +210,19 @@ impl Redfish {
         })
     }
 
+    /// The path that a system says a reset is sent to: its own, as it was identified. Whatever else the same service can
+    /// switch is another machine.
+    fn reset_target(&self, doing: &'static str, system: &Url, target: &str) -> Result<Url, FenceError> {
+        let url = self.at(doing, target)?;
+        let own = format!("{}/", system.path().trim_end_matches('/'));
+        if url.path().starts_with(&own) && url.query().is_none() && url.fragment().is_none() {
+            return Ok(url);
+        }
+        let target = one_line(target, &[&self.access.password]);
+        let why = format!("it names {target:?} to reset the system at {own}, which is not below it");
+        Err(FenceError::Malformed { device: self.describe(), doing, why })
+    }
+
     async fn get<T: serde::de::DeserializeOwned>(
         &self,
         doing: &'static str,
@@ -278,7 +291,7 @@ impl PowerSwitch for Redfish {
             return Err(FenceError::Denied { device: self.describe(), doing, said });
         }
         let target = match reset.and_then(|reset| reset.target) {
-            Some(target) => self.at(doing, &target)?,
+            Some(target) => self.reset_target(doing, &url, &target)?,
             // Where the standard's examples have it, for services that do not say.
             None => {
                 self.at(doing, &format!("{}/Actions/ComputerSystem.Reset", url.path().trim_end_matches('/')))?
