@@ -146,8 +146,7 @@ enum LevelConfig {
         password: SecretRef,
         #[serde(default = "default_cipher")]
         cipher: u8,
-        #[serde(default)]
-        privilege: SessionPrivilege,
+        privilege: Option<SessionPrivilege>,
         deadline_seconds: Option<u64>,
     },
     /// A BMC by Redfish.
@@ -245,7 +244,7 @@ impl FenceConfig {
                 user,
                 password,
                 cipher: snapshot.number(&keys.bmc_field("cipher"))?.unwrap_or(ipmi::DEFAULT_CIPHER),
-                privilege: SessionPrivilege::default(),
+                privilege: None,
                 deadline_seconds: None,
             },
             Some("redfish") => {

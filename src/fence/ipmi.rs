@@ -5,6 +5,7 @@
 //! password goes through the environment: argv is readable by every user of the machine.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,11 +28,10 @@ const CALL: Duration = Duration::from_secs(10);
 
 /// The privilege that a session asks for. A power-off needs `operator`; many BMCs give sessions
 /// only up to what the account has, so an account of less gets none when more is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionPrivilege {
-    /// What most BMC accounts for fencing have.
-    #[default]
+    /// May do everything.
     Administrator,
     /// The least that may switch off.
     Operator,
@@ -62,20 +62,55 @@ pub struct IpmiAccess {
     pub password: SecretString,
     /// Cipher suite number.
     pub cipher: u8,
-    /// What the session asks for.
-    pub privilege: SessionPrivilege,
+    /// What the session asks for; where nothing is said, as little as does: OPERATOR, and ADMINISTRATOR only of a BMC
+    /// that says that OPERATOR is too little.
+    pub privilege: Option<SessionPrivilege>,
 }
 
 /// A BMC reached by IPMI.
 pub struct Ipmi {
     access: IpmiAccess,
     tool: Option<PathBuf>,
+    /// Whether its BMC said that OPERATOR is too little.
+    needs_administrator: AtomicBool,
 }
 
 impl Ipmi {
     /// The BMC at this address. Nothing is sent yet.
     pub fn new(access: IpmiAccess) -> Self {
-        Self { access, tool: None }
+        Self { access, tool: None, needs_administrator: AtomicBool::new(false) }
+    }
+
+    /// What a session asks for first.
+    fn asked(&self) -> SessionPrivilege {
+        match (self.access.privilege, self.needs_administrator.load(Ordering::Relaxed)) {
+            (Some(said), _) => said,
+            (None, false) => SessionPrivilege::Operator,
+            (None, true) => SessionPrivilege::Administrator,
+        }
+    }
+
+    /// With the privilege that is configured, or else with the least that does.
+    ///
+    /// More is asked for only where the BMC says that it is the privilege. Any other failure may be a wrong password,
+    /// and a second try of that counts twice towards a lock-out.
+    async fn ask(&self, doing: &'static str, command: &[&str]) -> Result<Finished, FenceError> {
+        let asked = self.asked();
+        let refused = match self.ipmitool(doing, asked, command).await {
+            Err(refused) if asked == SessionPrivilege::Operator && is_too_little(&refused) => refused,
+            answer => return answer,
+        };
+        if self.access.privilege.is_some() {
+            return Err(refused);
+        }
+        match self.ipmitool(doing, SessionPrivilege::Administrator, command).await {
+            Ok(finished) => {
+                self.needs_administrator.store(true, Ordering::Relaxed);
+                Ok(finished)
+            }
+            // An account that is no administrator: what it was told first says more.
+            Err(_) => Err(refused),
+        }
     }
 
     async fn ipmitool(
@@ -119,11 +154,8 @@ impl Ipmi {
         }
     }
 
-    async fn session_privilege(&self, asked: SessionPrivilege) -> Result<Privilege, FenceError> {
-        // Set Session Privilege Level (IPMI 2.0, 22.18) with 0: change nothing, answer the present.
-        let finished =
-            self.ipmitool("ask for its privilege", asked, &["raw", "0x06", "0x3b", "0x00"]).await?;
-        Ok(match raw_bytes(&finished).as_deref() {
+    fn session_privilege(&self, finished: &Finished) -> Privilege {
+        match raw_bytes(finished).as_deref() {
             Some([3..=5]) => Privilege::Allowed,
             Some([1 | 2]) => Privilege::Denied(format!(
                 "{}: its session may read but not switch off; the account needs OPERATOR",
@@ -132,9 +164,9 @@ impl Ipmi {
             Some(_) | None => Privilege::CannotTell(format!(
                 "{}: the answer about the session's privilege cannot be understood: {}",
                 self.describe(),
-                by_tool(&finished, &[&self.access.password])
+                by_tool(finished, &[&self.access.password])
             )),
-        })
+        }
     }
 }
 
@@ -142,20 +174,20 @@ impl Ipmi {
 impl PowerSwitch for Ipmi {
     async fn read(&self) -> Result<PowerState, FenceError> {
         let status = ["chassis", "power", "status"];
-        let finished = self.ipmitool("read the power", self.access.privilege, &status).await?;
+        let finished = self.ask("read the power", &status).await?;
         Ok(power_state(&finished, &self.access.password))
     }
 
     async fn switch_off(&self) -> Result<(), FenceError> {
         let off = ["chassis", "power", "off"];
-        self.ipmitool("switch off", self.access.privilege, &off).await.map(|_| ())
+        self.ask("switch off", &off).await.map(|_| ())
     }
 
     /// The System GUID, as raw bytes: `ipmitool mc guid` prints them in an order that differs from
     /// version to version and tries to guess. [`Identity`] compares in every order.
     async fn identity(&self) -> Result<Option<Identity>, FenceError> {
         let ask = ["raw", "0x06", "0x37"];
-        match self.ipmitool("ask for its GUID", self.access.privilege, &ask).await {
+        match self.ask("ask for its GUID", &ask).await {
             Ok(finished) => Ok(raw_bytes(&finished)
                 .and_then(|bytes| uuid::Uuid::from_slice(&bytes).ok())
                 .map(|uuid| Identity { uuid: Some(uuid.to_string()), serial: None })),
@@ -166,26 +198,52 @@ impl PowerSwitch for Ipmi {
     }
 
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
-        match self.session_privilege(self.access.privilege).await {
+        let doing = "ask for its privilege";
+        match self.ask(doing, &SESSION_PRIVILEGE).await {
             // The BMC gives no session at all when more is asked than the account has, which looks
             // like a dead BMC. If it gives one for USER, it was that.
             Err(no_session @ FenceError::NoSession { .. }) => {
-                match self.session_privilege(SessionPrivilege::User).await {
+                match self.ipmitool(doing, SessionPrivilege::User, &SESSION_PRIVILEGE).await {
                     Ok(_) => Ok(Privilege::Denied(format!(
                         "{}: a session of USER works, one of {} does not",
                         self.describe(),
-                        self.access.privilege.argument()
+                        self.asked().argument()
                     ))),
                     Err(_) => Err(no_session),
                 }
             }
-            other => other,
+            other => other.map(|finished| self.session_privilege(&finished)),
         }
     }
 
     fn describe(&self) -> String {
         let IpmiAccess { address, port, user, .. } = &self.access;
         format!("ipmi {address}:{port} as {user:?}")
+    }
+}
+
+/// Set Session Privilege Level (IPMI 2.0, 22.18) with 0: change nothing, answer the present.
+const SESSION_PRIVILEGE: [&str; 4] = ["raw", "0x06", "0x3b", "0x00"];
+
+/// How ipmitool words that a BMC refuses the privilege, and nothing else: the statuses 09, 0A and 0B of RMCP+ (IPMI 2.0,
+/// 13.24), and the command that sets it.
+const TOO_LITTLE: [&str; 4] =
+    ["invalid role", "unauthorized role", "at the requested role", "set session privilege level"];
+
+/// Whether the BMC said that the privilege is what it refuses.
+fn is_too_little(error: &FenceError) -> bool {
+    match error {
+        FenceError::Denied { .. } => true,
+        FenceError::NoSession { said, .. } => {
+            let said = said.to_ascii_lowercase();
+            TOO_LITTLE.iter().any(|words| said.contains(words))
+        }
+        FenceError::Tool { .. }
+        | FenceError::Unreachable { .. }
+        | FenceError::Deadline { .. }
+        | FenceError::Failed { .. }
+        | FenceError::Malformed { .. }
+        | FenceError::Settings { .. } => false,
     }
 }
 
@@ -246,24 +304,82 @@ mod tests {
         assert!(matches!(power_state(&cut, &SecretString::from("pw")), PowerState::Unknown(_)));
     }
 
-    /// No BMC at hand refuses a session that asks for too much (`ipmi_sim` gives it), so a tool that
-    /// answers as ipmitool does on one that refuses.
-    #[tokio::test]
-    async fn an_account_that_gets_no_session_above_user_may_not_switch_off() {
-        let folder = tempfile::tempdir().unwrap();
+    /// A BMC that answers as the script says: no simulator at hand refuses a session for its privilege.
+    fn bmc(folder: &tempfile::TempDir, privilege: Option<SessionPrivilege>, script: &str) -> Ipmi {
         let tool = folder.path().join("ipmitool");
-        let script = "case \"$*\" in *'-L USER'*) echo ' 02';; *) echo 'Error: Unable to establish IPMI v2 / RMCP+ session' >&2; exit 1;; esac";
-        crate::program::write_script(&tool, script);
+        let tried = folder.path().join("tried");
+        crate::program::write_script(&tool, &format!("echo \"$*\" >>{}; {script}", tried.display()));
         let access = IpmiAccess {
             address: "127.0.0.1".into(),
             port: DEFAULT_PORT,
             user: "view".into(),
             password: SecretString::from("pw"),
             cipher: DEFAULT_CIPHER,
-            privilege: SessionPrivilege::Administrator,
+            privilege,
         };
-        let bmc = Ipmi { access, tool: Some(tool) };
+        Ipmi { tool: Some(tool), ..Ipmi::new(access) }
+    }
+
+    /// What each session asked for.
+    fn tried(folder: &tempfile::TempDir) -> Vec<String> {
+        let text = std::fs::read_to_string(folder.path().join("tried")).unwrap();
+        let privilege = |line: &str| line.split_once("-L ").unwrap().1.split(' ').next().unwrap().to_owned();
+        text.lines().map(privilege).collect()
+    }
+
+    #[tokio::test]
+    async fn an_account_that_gets_no_session_above_user_may_not_switch_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "case \"$*\" in *'-L USER'*) echo ' 02';; *) echo 'Error: Unable to establish IPMI v2 / RMCP+ session' >&2; exit 1;; esac";
+        let bmc = bmc(&folder, Some(SessionPrivilege::Administrator), script);
         assert!(matches!(bmc.can_switch_off().await.unwrap(), Privilege::Denied(_)));
         assert!(matches!(bmc.read().await, Err(FenceError::NoSession { .. })));
+    }
+
+    #[tokio::test]
+    async fn operator_is_enough_and_administrator_is_asked_for_only_where_the_bmc_says_so() {
+        let off = "echo 'Chassis Power is off'";
+        let fails = |words: &str| {
+            format!("case \"$*\" in *'-L ADMINISTRATOR'*) {off};; *) printf '{words}' >&2; exit 1;; esac")
+        };
+        let no_session = "Error: Unable to establish IPMI v2 / RMCP+ session\\n";
+        for (what, script, asked, answers) in [
+            ("enough", off.to_owned(), vec!["OPERATOR"; 2], true),
+            (
+                "told by RAKP",
+                fails(&format!(
+                    "RAKP 2 message indicates an error : unauthorized role or privilege level requested\\n{no_session}"
+                )),
+                vec!["OPERATOR", "ADMINISTRATOR", "ADMINISTRATOR"],
+                true,
+            ),
+            (
+                "told by the command",
+                fails("Set Chassis Power Control to Down/Off failed: Insufficient privilege level\\n"),
+                vec!["OPERATOR", "ADMINISTRATOR", "ADMINISTRATOR"],
+                true,
+            ),
+            // As a wrong password looks: each try counts towards a lock-out.
+            ("told nothing", fails(no_session), vec!["OPERATOR"; 2], false),
+            (
+                "a wrong password",
+                fails(&format!(
+                    "RAKP 4 message indicates an error : invalid integrity check value\\n{no_session}"
+                )),
+                vec!["OPERATOR"; 2],
+                false,
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let bmc = bmc(&folder, None, &script);
+            for _ in 0..2 {
+                assert_eq!(bmc.read().await.is_ok(), answers, "{what}");
+            }
+            assert_eq!(tried(&folder), asked, "{what}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let told = fails("RAKP 2 message indicates an error : unauthorized role\\n");
+        assert!(bmc(&folder, Some(SessionPrivilege::Operator), &told).read().await.is_err());
+        assert_eq!(tried(&folder), ["OPERATOR"], "what the tree says is not changed");
     }
 }
