@@ -48,7 +48,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ssh", &[]),
     ("kdump", &[]),
     ("nova", &[]),
-    ("fence", &["chain", "clock", "keys", "local", "names", "policy", "program", "secret", "store", "tree"]),
+    (
+        "fence",
+        &["chain", "clock", "keys", "local", "names", "policy", "program", "secret", "ssh", "store", "tree"],
+    ),
     ("named", &["fence", "keys", "local", "names", "secret", "store", "tree"]),
     // What is bound to each machine, and what it only claims.
     ("bindings", &["disks", "fence", "keys", "names", "published_disks", "store", "tree"]),

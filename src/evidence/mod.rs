@@ -13,6 +13,7 @@ pub mod error;
 pub mod first_seen;
 pub mod look;
 mod pins;
+pub mod planes;
 pub mod signs;
 pub mod stranded;
 mod unchanged;

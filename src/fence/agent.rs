@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::said::by_tool;
-use super::{FenceError, Identity, PowerState, PowerSwitch, Privilege};
+use super::{Channel, FenceError, Identity, PowerState, PowerSwitch, Privilege};
 use crate::local::agents;
 use crate::program::{Ended, Finished, Program, ProgramError};
 
@@ -26,6 +26,44 @@ const STATUS: Duration = Duration::from_secs(20);
 /// Wall clock for one `off`: agents wait for the power to go by themselves. Whoever calls may wait
 /// less, and then the agent is killed.
 const OFF: Duration = Duration::from_secs(40);
+
+/// Agents that are ipmitool with the password in its arguments (`-P`): our own driver does the same without.
+pub(super) const IPMITOOL_AGENTS: [&str; 7] = [
+    "fence_ipmilan",
+    "fence_ipmilanplus",
+    "fence_idrac",
+    "fence_ilo3",
+    "fence_ilo4",
+    "fence_ilo5",
+    "fence_imm",
+];
+
+/// The level of our driver that does what one of [`IPMITOOL_AGENTS`] does with these options; never a secret.
+pub(super) fn as_ipmi_level(options: &BTreeMap<String, String>, secrets: &[&str]) -> String {
+    let option = |names: [&str; 2]| {
+        let of = |(key, _): &(&String, &String)| names.contains(&key.replace('-', "_").as_str());
+        options.iter().find(of).map(|(_, value)| value.clone())
+    };
+    let secret = |names: [&str; 2]| secrets.iter().any(|key| names.contains(&key.replace('-', "_").as_str()));
+    let user = match secret(["username", "login"]) {
+        true => None,
+        false => option(["username", "login"]),
+    };
+    let mut level = serde_json::json!({
+        "driver": "ipmi",
+        "address": option(["ip", "ipaddr"]).unwrap_or_else(|| "ADDRESS".to_owned()),
+        "user": user.unwrap_or_else(|| "NAME".to_owned()),
+        "password": "file:/PATH",
+    });
+    if let Some(fields) = level.as_object_mut() {
+        let number = |text: String| text.parse::<u16>().ok().map(serde_json::Value::from);
+        let more = [("port", option(["ipport", "ipport"])), ("cipher", option(["cipher", "cipher"]))];
+        for (name, value) in more {
+            fields.extend(value.and_then(number).map(|value| (name.to_owned(), value)));
+        }
+    }
+    level.to_string()
+}
 
 /// A fence agent with its options.
 pub struct Agent {
@@ -144,6 +182,10 @@ impl PowerSwitch for Agent {
 
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
         Ok(Privilege::CannotTell(format!("{}: fence agents cannot be asked without trying", self.describe())))
+    }
+
+    fn channel(&self) -> Channel {
+        Channel::of_agent(&self.options)
     }
 
     fn describe(&self) -> String {

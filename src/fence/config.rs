@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::agent::Agent;
+use super::certificate::{self, Pin};
 use super::ipmi::{self, Ipmi, IpmiAccess, SessionPrivilege};
 use super::not_here::NotHere;
 use super::redfish::{Redfish, RedfishAccess, Verify};
@@ -21,10 +22,11 @@ use crate::chain::chain;
 use crate::keys::MachineKeys;
 use crate::local::{Asked, Leave, Local, Refused, agents, open};
 use crate::secret::{SecretError, SecretRef};
+use crate::tree::formats::Kind;
 use crate::tree::{Snapshot, TreeError};
 
-/// The format version of `config/fence` that this build reads.
-pub const VERSION: u64 = 1;
+/// The newest format version of `config/fence` that this build reads; a level with a pin needs 2.
+pub const VERSION: u64 = Kind::Fence.newest();
 
 /// A level that takes longer is left for the next, whatever its `deadline_seconds`.
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
@@ -136,7 +138,7 @@ struct Stored {
 /// One level as stored.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "driver", rename_all = "lowercase", deny_unknown_fields)]
-enum LevelConfig {
+pub(super) enum LevelConfig {
     /// A BMC by IPMI.
     Ipmi {
         address: String,
@@ -158,6 +160,7 @@ enum LevelConfig {
         #[serde(default = "yes")]
         verify: bool,
         ca: Option<PathBuf>,
+        pin: Option<Pin>,
         deadline_seconds: Option<u64>,
     },
     /// A fence agent.
@@ -250,8 +253,17 @@ impl FenceConfig {
             Some("redfish") => {
                 let bracketed = if address.contains(':') { format!("[{address}]") } else { address };
                 let url = format!("https://{bracketed}:{}", port.unwrap_or(443));
-                let (system, ca, deadline_seconds) = (None, None, None);
-                LevelConfig::Redfish { url, user, password, system, verify: true, ca, deadline_seconds }
+                let field = |name: &str| snapshot.text(&keys.bmc_field(name));
+                let ca = field("ca")?.map(PathBuf::from);
+                let pin = match field("pin")? {
+                    Some(text) => Some(text.parse().map_err(|error: certificate::NoPin| {
+                        malformed(keys.bmc_field("pin"), error.to_string())
+                    })?),
+                    None => None,
+                };
+                let verify = ca.is_some() || !snapshot.flag(&keys.bmc_field("insecure"))?;
+                let (system, deadline_seconds) = (None, None);
+                LevelConfig::Redfish { url, user, password, system, verify, ca, pin, deadline_seconds }
             }
             Some(other) => {
                 let why =
@@ -261,6 +273,11 @@ impl FenceConfig {
         };
         level.check().map_err(|why| malformed(keys.bmc(), why))?;
         Ok(Self { key: keys.bmc(), levels: vec![level] })
+    }
+
+    /// Its levels.
+    pub(super) fn levels(&self) -> &[LevelConfig] {
+        &self.levels
     }
 
     /// Whether the tree holds a password itself, not a reference to one.
@@ -316,11 +333,12 @@ impl FenceConfig {
                     privilege: *privilege,
                 }))
             }
-            LevelConfig::Redfish { url, user, password, system, verify, ca, .. } => {
-                let verify = match ca {
-                    Some(path) => Verify::Ca(self.read_ca(path)?),
-                    None if *verify => Verify::System,
-                    None => Verify::Not,
+            LevelConfig::Redfish { url, user, password, system, verify, ca, pin, .. } => {
+                let verify = match (pin, ca) {
+                    (Some(pin), _) => Verify::Pinned(*pin),
+                    (None, Some(path)) => Verify::Ca(self.read_ca(path)?),
+                    (None, None) if *verify => Verify::System,
+                    (None, None) => Verify::Not,
                 };
                 let access = RedfishAccess {
                     url: parse_url(url).map_err(|why| {
@@ -418,7 +436,10 @@ impl LevelConfig {
             Self::Redfish { verify: false, ca: Some(_), .. } => {
                 Err("a CA file and \"verify\": false contradict each other".into())
             }
-            Self::Redfish { url, .. } => parse_url(url).map(|_| ()),
+            Self::Redfish { url, pin, .. } => match (parse_url(url)?.scheme(), pin) {
+                ("http", Some(_)) => Err("a certificate is pinned, and there is none by http://".into()),
+                (_, _) => Ok(()),
+            },
             Self::Agent { options, secret_options, .. } => {
                 options
                     .keys()
@@ -431,7 +452,7 @@ impl LevelConfig {
 }
 
 /// The text is not shown: somebody may have written a password into it.
-fn parse_url(text: &str) -> Result<Url, String> {
+pub(super) fn parse_url(text: &str) -> Result<Url, String> {
     Url::parse(text).map_err(|error| format!("its url cannot be read: {error}"))
 }
 

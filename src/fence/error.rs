@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::certificate::Pin;
 use crate::program::ProgramError;
 
 /// Why a fence device did not do what it was asked. `device` is [`describe`]: no secrets in it, nor
@@ -42,6 +43,21 @@ pub enum FenceError {
         doing: &'static str,
         /// The cause; its address is removed, as it may carry a user.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Whoever answered has another key than the one that is pinned; nothing was sent to it.
+    #[error(
+        "{device}: it shows another certificate than the pinned one, and was not asked to {doing}: pinned {pinned}, shown {shown}; \
+         if its certificate was renewed: nova-ha host add NAME --replace --bmc-pin {shown}"
+    )]
+    OtherCertificate {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// By which key it is known.
+        pinned: Box<Pin>,
+        /// Whose key was shown.
+        shown: Box<Pin>,
     },
     /// The deadline passed; the effect may have happened.
     #[error("{device}: no answer within {deadline:?} to {doing}")]
@@ -101,6 +117,7 @@ impl FenceError {
             Self::NoSession { .. } | Self::Unreachable { .. } | Self::Deadline { .. } => true,
             Self::Failed { .. } | Self::Malformed { .. } => true,
             Self::Tool { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
+            Self::OtherCertificate { .. } => false,
         }
     }
 
@@ -111,6 +128,7 @@ impl FenceError {
             Self::Failed { .. } | Self::Malformed { .. } => true,
             Self::Tool { source, .. } => matches!(source, ProgramError::Wait { .. }),
             Self::NoSession { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
+            Self::OtherCertificate { .. } => false,
         }
     }
 }

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::said::{by_tool, one_line};
-use super::{FenceError, Identity, PowerState, PowerSwitch, Privilege};
+use super::{Channel, FenceError, Identity, PowerState, PowerSwitch, Privilege};
 use crate::program::{Ended, Finished, Program, ProgramError};
 
 /// RMCP+ on UDP.
@@ -216,6 +216,10 @@ impl PowerSwitch for Ipmi {
         }
     }
 
+    fn channel(&self) -> Channel {
+        Channel::of_ipmi(self.access.cipher)
+    }
+
     fn describe(&self) -> String {
         let IpmiAccess { address, port, user, .. } = &self.access;
         format!("ipmi {address}:{port} as {user:?}")
@@ -240,6 +244,7 @@ fn is_too_little(error: &FenceError) -> bool {
         }
         FenceError::Tool { .. }
         | FenceError::Unreachable { .. }
+        | FenceError::OtherCertificate { .. }
         | FenceError::Deadline { .. }
         | FenceError::Failed { .. }
         | FenceError::Malformed { .. }

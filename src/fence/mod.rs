@@ -6,6 +6,8 @@
 //! the power is gone), never a soft power-off (a hung system ignores it), never power on.
 //!
 //! Start at [`off`] (the order of things), then [`proof`] (what a proof is and who can make one).
+//! [`channel`] tells the devices whose word is their own from those in whose place anyone can answer;
+//! [`silence`] is what the word of the latter needs beside it.
 //! [`config`] reads `config/fence`, [`levels`] is what comes of it; [`ipmi`], [`redfish`] and
 //! [`agent`] talk to devices through [`switch::PowerSwitch`]; [`identity`] finds a BMC that belongs
 //! to another machine.
@@ -14,6 +16,8 @@
 //! monitor half must be unable to power anything off.
 
 pub mod agent;
+pub mod certificate;
+pub mod channel;
 pub mod config;
 pub mod error;
 pub mod identity;
@@ -21,16 +25,21 @@ pub mod ipmi;
 pub mod levels;
 mod not_here;
 pub mod off;
+pub mod pins;
 pub mod proof;
 pub mod redfish;
 mod said;
 mod shipped;
+pub mod silence;
 pub mod switch;
+pub mod weakness;
 
+pub use channel::{Channel, Gap};
 pub use config::{ConfigError, FenceConfig};
 pub use error::FenceError;
 pub use identity::{Identity, Verdict};
 pub use levels::{FenceLevels, Level};
 pub use off::{Changed, LeaseLost, NotOff, Permission, power_off, prove_off};
-pub use proof::{ConfirmOff, Machine, PoweredOff};
+pub use proof::{ConfirmOff, Hearsay, Machine, PoweredOff, SaidOff};
+pub use silence::Silence;
 pub use switch::{PowerState, PowerSwitch, Privilege};

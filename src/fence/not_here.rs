@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{FenceError, Identity, PowerState, PowerSwitch, Privilege};
+use super::{Channel, FenceError, Identity, PowerState, PowerSwitch, Privilege};
 
 /// See the module.
 pub(super) struct NotHere {
@@ -32,6 +32,11 @@ impl PowerSwitch for NotHere {
 
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
         Ok(Privilege::Denied(self.why.clone()))
+    }
+
+    /// It says nothing that a proof could be made of.
+    fn channel(&self) -> Channel {
+        Channel::Agent
     }
 
     fn describe(&self) -> String {

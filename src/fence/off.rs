@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::proof::{Look, Streak};
-use super::{FenceError, FenceLevels, Level, Machine, PowerState, PoweredOff};
+use super::{FenceError, FenceLevels, Level, Machine, PowerState, SaidOff};
 use crate::clock::Clock;
 use crate::policy::Policy;
 
@@ -200,7 +200,7 @@ pub async fn prove_off(
     levels: &FenceLevels,
     clock: &dyn Clock,
     settings: &Settings,
-) -> Result<PoweredOff, NotOff> {
+) -> Result<SaidOff, NotOff> {
     run(levels, clock, settings, None).await.map(|(proof, _)| proof)
 }
 
@@ -214,7 +214,7 @@ pub async fn power_off(
     clock: &dyn Clock,
     settings: &Settings,
     lease: &dyn Permission,
-) -> Result<(PoweredOff, Changed), NotOff> {
+) -> Result<(SaidOff, Changed), NotOff> {
     run(levels, clock, settings, Some(lease)).await
 }
 
@@ -223,7 +223,7 @@ async fn run(
     clock: &dyn Clock,
     settings: &Settings,
     lease: Option<&dyn Permission>,
-) -> Result<(PoweredOff, Changed), NotOff> {
+) -> Result<(SaidOff, Changed), NotOff> {
     let machine = levels.machine();
     if levels.levels().is_empty() {
         return Err(NotOff::NoLevels { machine: machine.clone() });
@@ -239,12 +239,12 @@ async fn run(
         let why = match outcome {
             Err(source) => return Err(NotOff::Lease { machine: machine.clone(), commands, source }),
             Ok(Err(why)) => why,
-            Ok(Ok(proof)) => match still_on(&said_on, clock, settings).await {
+            Ok(Ok(said)) => match still_on(&said_on, clock, settings).await {
                 Some(by) => Why::Contradicted { by },
                 None => {
                     let changed = if commands > 0 { Changed::Yes } else { Changed::AlreadySo };
-                    tracing::info!(host = %machine, step = "fence", by = proof.by(), commands, "proved off");
-                    return Ok((proof, changed));
+                    tracing::info!(host = %machine, step = "fence", by = said.by(), commands, "reads off");
+                    return Ok((said, changed));
                 }
             },
         };
@@ -281,7 +281,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn run(&mut self, lease: Option<&dyn Permission>) -> Result<Result<PoweredOff, Why>, LeaseLost> {
+    async fn run(&mut self, lease: Option<&dyn Permission>) -> Result<Result<SaidOff, Why>, LeaseLost> {
         let (clock, switch) = (self.clock, self.level.switch());
         let deadline = self.level.deadline().unwrap_or(self.settings.level_deadline);
         let ends = clock.boottime().saturating_add(deadline);
@@ -293,7 +293,7 @@ impl Attempt<'_> {
             // A read that outlasts the level says nothing: what was read before stays the reason.
             let Some(look) = within(clock, left(), streak.look(switch, clock)).await else { break };
             last = match look {
-                Look::Proved(proof) => return Ok(Ok(proof)),
+                Look::Said(said) => return Ok(Ok(said)),
                 Look::Seen(PowerState::Off) => Why::Unsteady { seen: streak.seen() },
                 Look::Seen(PowerState::On) => Why::StillOn,
                 Look::Seen(PowerState::Unknown(said)) => Why::Unknown { said },

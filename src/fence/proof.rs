@@ -6,6 +6,9 @@
 //! this file, and a person's word with a time limit ([`ConfirmOff`]). It cannot be stored or read
 //! back: evidence rots, and a resumed recovery reads the power again.
 //!
+//! Reads make a [`SaidOff`], which knows by which [`Channel`] they came. By one on which anyone can
+//! answer, it becomes a proof only together with a [`Silence`] that was looked for after it.
+//!
 //! Nobody else can make one:
 //!
 //! ```compile_fail,E0451
@@ -25,6 +28,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::channel::{Channel, Gap};
+use super::silence::Silence;
 use super::{FenceError, PowerState, PowerSwitch};
 use crate::clock::{BootInstant, Clock, TimeLimit, TimeOver};
 use crate::names::{HaNodeName, HostName, IncidentId};
@@ -39,6 +44,16 @@ pub enum Machine {
     Host(HostName),
     /// An HA node.
     HaNode(HaNodeName),
+}
+
+impl Machine {
+    /// The command that changes how it is reached.
+    pub fn changed_by(&self) -> String {
+        match self {
+            Self::Host(name) => format!("nova-ha host add {name} --replace"),
+            Self::HaNode(name) => format!("nova-ha ha-node add {name} --replace"),
+        }
+    }
 }
 
 impl From<HostName> for Machine {
@@ -121,6 +136,86 @@ impl PoweredOff {
     }
 }
 
+/// A device said *off*, several times in a row. Not yet a proof: see [`SaidOff::by_itself`].
+#[derive(Debug)]
+#[must_use]
+pub struct SaidOff {
+    machine: Machine,
+    read_at: BootInstant,
+    by: String,
+    channel: Channel,
+}
+
+/// An *off* that anyone on the network can have said. With nothing beside it, it proves nothing.
+#[derive(Debug)]
+#[must_use]
+pub struct Hearsay {
+    said: SaidOff,
+    gap: Gap,
+}
+
+/// A silence that does not belong to an *off*: of another machine, or looked for before the power was read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the silence of {machine} was looked for before its power was read, or is another machine's")]
+pub struct NotItsSilence {
+    machine: String,
+}
+
+impl SaidOff {
+    /// The machine.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Which device.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// The proof, where the channel shows who answered.
+    ///
+    /// # Errors
+    /// Anyone on the way can have answered: what is to be seen beside it.
+    pub fn by_itself(self) -> Result<PoweredOff, Hearsay> {
+        match self.channel {
+            Channel::Shown | Channel::Agent => {
+                Ok(PoweredOff { machine: self.machine, read_at: self.read_at, by: self.by })
+            }
+            Channel::Open(gap) => Err(Hearsay { said: self, gap }),
+        }
+    }
+}
+
+impl Hearsay {
+    /// The machine.
+    pub fn machine(&self) -> &Machine {
+        &self.said.machine
+    }
+
+    /// Which device.
+    pub fn by(&self) -> &str {
+        &self.said.by
+    }
+
+    /// Why anyone can have said it.
+    pub fn gap(&self) -> Gap {
+        self.gap
+    }
+
+    /// The proof, with the machine's silence after it.
+    ///
+    /// # Errors
+    /// It is no silence after it, or not of this machine.
+    pub fn with(self, silence: &Silence) -> Result<PoweredOff, NotItsSilence> {
+        let SaidOff { machine, read_at, by, channel: _ } = self.said;
+        if !silence.is_of(&machine) || silence.began() < read_at {
+            return Err(NotItsSilence { machine: machine.to_string() });
+        }
+        let by = format!("{by} (by {}; {})", self.gap, silence.said());
+        Ok(PoweredOff { machine, read_at, by })
+    }
+}
+
 /// Two reads at least: one may fall into a restart, in which the power is off for a moment.
 const LEAST_READS: u32 = 2;
 
@@ -135,8 +230,8 @@ pub(super) struct Streak {
 /// One look at the power.
 #[derive(Debug)]
 pub(super) enum Look {
-    /// Enough consecutive reads of *off*: the proof.
-    Proved(PoweredOff),
+    /// Enough consecutive reads of *off*.
+    Said(SaidOff),
     /// An answer that is not (yet) a proof.
     Seen(PowerState),
     /// No answer.
@@ -163,7 +258,12 @@ impl Streak {
                 if self.seen < self.needed {
                     return Look::Seen(PowerState::Off);
                 }
-                Look::Proved(PoweredOff { machine: self.machine.clone(), read_at, by: self.by.clone() })
+                Look::Said(SaidOff {
+                    machine: self.machine.clone(),
+                    read_at,
+                    by: self.by.clone(),
+                    channel: switch.channel(),
+                })
             }
             Ok(state @ (PowerState::On | PowerState::Unknown(_))) => Look::Seen(state),
             Err(error) => Look::Failed(error),
@@ -307,171 +407,4 @@ impl ConfirmOff {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-    use std::sync::Mutex;
-
-    use async_trait::async_trait;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::clock::SystemClock;
-    use crate::fence::{Identity, Privilege};
-    use crate::tree::record;
-
-    /// Answers with a script; `None` is no answer.
-    struct Scripted(Mutex<VecDeque<Option<PowerState>>>);
-
-    #[async_trait]
-    impl PowerSwitch for Scripted {
-        async fn read(&self) -> Result<PowerState, FenceError> {
-            let next = self.0.lock().unwrap().pop_front().flatten();
-            next.ok_or_else(|| FenceError::Settings { device: self.describe(), why: "no answer".into() })
-        }
-        async fn switch_off(&self) -> Result<(), FenceError> {
-            Ok(())
-        }
-        async fn identity(&self) -> Result<Option<Identity>, FenceError> {
-            Ok(None)
-        }
-        async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
-            Ok(Privilege::Allowed)
-        }
-        fn describe(&self) -> String {
-            "a script".into()
-        }
-    }
-
-    fn answer() -> impl Strategy<Value = Option<PowerState>> {
-        prop_oneof![
-            4 => Just(Some(PowerState::Off)),
-            1 => Just(Some(PowerState::On)),
-            1 => Just(Some(PowerState::Unknown("PoweringOff".into()))),
-            1 => Just(None),
-        ]
-    }
-
-    proptest! {
-        /// A proof comes with the first run of N reads of *off*, and never without one.
-        #[test]
-        fn only_n_consecutive_reads_of_off_make_a_proof(
-            answers in prop::collection::vec(answer(), 0..40),
-            needed in 2_u32..6,
-        ) {
-            let mut run = 0;
-            let expected = answers.iter().position(|answer| {
-                run = if *answer == Some(PowerState::Off) { run + 1 } else { 0 };
-                run == needed
-            });
-            let switch = Scripted(Mutex::new(answers.iter().cloned().collect()));
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let proved = runtime.block_on(async {
-                let mut streak = Streak::new("host1".parse::<HostName>().unwrap().into(), &switch, needed);
-                for index in 0..answers.len() {
-                    if let Look::Proved(_) = streak.look(&switch, &SystemClock).await {
-                        return Some(index);
-                    }
-                }
-                None
-            });
-            prop_assert_eq!(proved, expected);
-        }
-    }
-
-    struct At(jiff::Timestamp);
-
-    #[async_trait]
-    impl Clock for At {
-        fn boottime(&self) -> BootInstant {
-            BootInstant::since_boot(Duration::from_secs(1000))
-        }
-        fn wall(&self) -> jiff::Timestamp {
-            self.0
-        }
-        async fn sleep(&self, _: Duration) {}
-    }
-
-    fn word() -> ConfirmOff {
-        ConfirmOff {
-            version: 1,
-            host: "host1".parse().unwrap(),
-            incident: "host1@3".parse().unwrap(),
-            by: "maria".into(),
-            at: "2026-11-22T10:00:00Z".parse().unwrap(),
-            ttl_seconds: 600,
-            although: BTreeSet::new(),
-            ended: None,
-        }
-    }
-
-    /// The boot clock of [`At`] stands there.
-    fn saw() -> BootInstant {
-        BootInstant::since_boot(Duration::from_secs(1000))
-    }
-
-    fn at(time: &str) -> At {
-        At(format!("2026-11-22T{time}Z").parse().unwrap())
-    }
-
-    #[test]
-    fn a_persons_word_counts_from_when_it_was_given_until_its_limit() {
-        let incident = "host1@3".parse().unwrap();
-        let counts =
-            |time: &str| word().proof(&incident, &at(time), saw()).map(|proof| proof.by().to_owned());
-        assert!(counts("10:00:00").unwrap().contains("maria"));
-        assert!(counts("10:09:59.999").is_ok());
-        let over = |time| matches!(counts(time), Err(ConfirmRefused::Time { .. }));
-        assert!(over("10:10:00"));
-        assert!(!over("09:59:59.999") && over("09:57:59"), "clocks may differ by two minutes");
-        // Seen first when this machine's boot clock was ten minutes younger.
-        let long_ago = BootInstant::since_boot(Duration::from_secs(400));
-        assert!(word().proof(&incident, &at("10:00:00"), long_ago).is_err());
-        let ended = Ended {
-            sign: Sign::Agent,
-            seen: "its Consul agent answers".into(),
-            by: "ha1".parse().unwrap(),
-            at: at("10:01:00").0,
-        };
-        let ended = ConfirmOff { ended: Some(ended), ..word() };
-        let refused = ended.proof(&incident, &at("10:02:00"), saw()).unwrap_err();
-        assert!(refused.to_string().contains("ha1 saw that its Consul agent answers"), "{refused}");
-    }
-
-    #[test]
-    fn a_persons_word_counts_only_for_what_it_was_given() {
-        let now = at("10:00:01");
-        for other in ["host1@4", "host2@3"] {
-            let refused = word().proof(&other.parse().unwrap(), &now, saw()).unwrap_err();
-            assert!(matches!(refused, ConfirmRefused::Other { .. }), "{other}");
-        }
-        let incident = "host1@3".parse().unwrap();
-        let nobody = ConfirmOff { by: " ".into(), ..word() };
-        assert_eq!(nobody.proof(&incident, &now, saw()).unwrap_err(), ConfirmRefused::Nobody);
-        for ttl_seconds in [0, 24 * 60 * 60 + 1, u64::MAX] {
-            let endless = ConfirmOff { ttl_seconds, ..word() };
-            assert_eq!(
-                endless.proof(&incident, &now, saw()).unwrap_err(),
-                ConfirmRefused::Ttl { ttl_seconds }
-            );
-        }
-        let other_host = ConfirmOff { host: "host2".parse().unwrap(), ..word() };
-        assert!(other_host.proof(&incident, &now, saw()).is_err());
-    }
-
-    #[test]
-    fn a_stored_word_is_read_strictly() {
-        let stored = record::bytes(&word());
-        assert_eq!(record::parse::<ConfirmOff>("k", &stored).unwrap(), word());
-        let newer = String::from_utf8(stored).unwrap().replace("\"version\":1", "\"version\":3");
-        assert!(record::parse::<ConfirmOff>("k", newer.as_bytes()).is_err());
-    }
-
-    #[test]
-    fn a_proof_ages() {
-        let proof = word().proof(&"host1@3".parse().unwrap(), &at("10:00:00"), saw()).unwrap();
-        let now = BootInstant::since_boot(Duration::from_secs(1030));
-        assert!(proof.demand_fresh(now, Duration::from_secs(30)).is_ok());
-        assert!(proof.demand_fresh(now, Duration::from_secs(29)).is_err());
-        assert!(proof.is_of(&"host1".parse().unwrap()) && !proof.is_of(&"host10".parse().unwrap()));
-    }
-}
+mod tests;

@@ -8,12 +8,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::{Certificate, Client, Method, StatusCode, Url};
+use reqwest::{Client, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::certificate::{self, Pin, Shown};
 use super::said::one_line;
-use super::{FenceError, Identity, PowerState, PowerSwitch, Privilege};
+use super::{Channel, FenceError, Gap, Identity, PowerState, PowerSwitch, Privilege};
 
 /// Wall clock to connect. On one network, a living BMC answers in milliseconds.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -32,11 +33,65 @@ pub enum Verify {
     /// By the certificate authorities of the machine.
     System,
     /// By these alone (PEM). A BMC's own self-signed certificate may be among them, unless it calls
-    /// itself a CA (`CA:TRUE`), which rustls refuses as a server's.
+    /// itself a CA (`CA:TRUE`), which rustls refuses as a server's: pin that one.
     Ca(Vec<u8>),
+    /// By its public key alone, which a person pinned: of a certificate that nobody signed, or that calls itself a CA.
+    Pinned(Pin),
     /// Not at all. BMCs come with certificates that nobody signed; who can stand in between can then
     /// read the password and lie about the power.
     Not,
+}
+
+/// What a server shows of itself before anybody logs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certificate {
+    /// An authority that this machine trusts has signed its certificate, which is for this key.
+    Signed(Pin),
+    /// Nobody has whom this machine trusts.
+    Unsigned(Pin),
+    /// No certificate was seen; why.
+    NotSeen(String),
+}
+
+/// Looks at the certificate of a server. No credentials are sent.
+pub async fn look(url: &Url) -> Certificate {
+    let shown = match certificate::tls(None) {
+        Ok((tls, shown)) => {
+            let said = shake(url, builder().tls_backend_preconfigured(tls)).await;
+            shown.pin().ok_or_else(|| said.err().unwrap_or_else(|| "it showed none".to_owned()))
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match shown {
+        Ok(pin) => match shake(url, builder()).await {
+            Ok(()) => Certificate::Signed(pin),
+            Err(_) => Certificate::Unsigned(pin),
+        },
+        Err(why) => Certificate::NotSeen(why),
+    }
+}
+
+/// Asks for the root of the service, which every Redfish service shows to anybody.
+async fn shake(url: &Url, builder: reqwest::ClientBuilder) -> Result<(), String> {
+    let client = builder.build().map_err(|error| chain_of(&error))?;
+    let root = url.join("/redfish/v1/").map_err(|error| error.to_string())?;
+    client.get(root).send().await.map(|_| ()).map_err(|error| chain_of(&error.without_url()))
+}
+
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What every client of ours does: it follows no redirect, asks no proxy, and ends in time.
+fn builder() -> reqwest::ClientBuilder {
+    // An earlier one of this process stays; there is only this kind.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(REQUEST)
 }
 
 /// Where a Redfish service is and how to log in.
@@ -58,6 +113,8 @@ pub struct RedfishAccess {
 pub struct Redfish {
     access: RedfishAccess,
     client: Client,
+    /// What it showed, where a pin is compared with it.
+    shown: Shown,
 }
 
 #[derive(Deserialize)]
@@ -127,26 +184,26 @@ impl Redfish {
         if access.system.as_ref().is_some_and(|s| s.is_empty() || s.starts_with('.') || !s.chars().all(id)) {
             return Err(bad("the id of a system has only A-Z a-z 0-9 . _ - :".into()));
         }
-        // An earlier one of this process stays; there is only this kind.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(REQUEST);
+        let builder = builder();
+        let mut shown = Shown::default();
         let builder = match (&access.verify, url.scheme()) {
             // No roots are loaded where none are needed: it fails on a machine without any.
             (_, "http") => builder.tls_certs_only([]),
             (Verify::Not, _) => builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true),
             (Verify::System, _) => builder,
-            (Verify::Ca(pem), _) => match Certificate::from_pem_bundle(pem) {
+            (Verify::Pinned(pin), _) => {
+                let (tls, seen) = certificate::tls(Some(*pin)).map_err(|error| bad(error.to_string()))?;
+                shown = seen;
+                builder.tls_backend_preconfigured(tls)
+            }
+            (Verify::Ca(pem), _) => match reqwest::Certificate::from_pem_bundle(pem) {
                 Ok(certificates) if !certificates.is_empty() => builder.tls_certs_only(certificates),
                 Ok(_) => return Err(bad("the CA file holds no certificate".into())),
                 Err(error) => return Err(bad(format!("the CA file cannot be read as PEM: {error}"))),
             },
         };
         let client = builder.build().map_err(|error| bad(format!("no HTTP client: {error}")))?;
-        Ok(Self { access, client })
+        Ok(Self { access, client, shown })
     }
 
     /// The URL of a path that the service named; never at another server.
@@ -173,6 +230,10 @@ impl Redfish {
     ) -> Result<Vec<u8>, FenceError> {
         let device = self.describe();
         let failed = |error: reqwest::Error| {
+            if let Some((pinned, shown)) = self.other_key() {
+                let (pinned, shown) = (Box::new(pinned), Box::new(shown));
+                return FenceError::OtherCertificate { device: device.clone(), doing, pinned, shown };
+            }
             if error.is_timeout() && !error.is_connect() {
                 FenceError::Deadline { device: device.clone(), doing, deadline: REQUEST }
             } else {
@@ -208,6 +269,14 @@ impl Redfish {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => FenceError::Denied { device, doing, said },
             _ => FenceError::Failed { device, doing, said },
         })
+    }
+
+    /// The pinned key and the one that was shown instead of it.
+    fn other_key(&self) -> Option<(Pin, Pin)> {
+        match (&self.access.verify, self.shown.pin()) {
+            (Verify::Pinned(pinned), Some(shown)) if *pinned != shown => Some((*pinned, shown)),
+            (Verify::Pinned(_) | Verify::System | Verify::Ca(_) | Verify::Not, _) => None,
+        }
     }
 
     /// The path that a system says a reset is sent to: its own, as it was identified. Whatever else the same service can
@@ -319,6 +388,14 @@ impl PowerSwitch for Redfish {
                 Ok(Privilege::Denied(format!("{}: the account may not even read: {said}", self.describe())))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    fn channel(&self) -> Channel {
+        match (self.access.url.scheme(), &self.access.verify) {
+            ("https", Verify::System | Verify::Ca(_) | Verify::Pinned(_)) => Channel::Shown,
+            ("https", Verify::Not) => Channel::Open(Gap::UnjudgedCertificate),
+            (_, _) => Channel::Open(Gap::PlainHttp),
         }
     }
 

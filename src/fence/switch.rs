@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{FenceError, Identity};
+use super::{Channel, FenceError, Identity};
 
 /// What a device says about the power. Three-valued: only an exact *off* is [`PowerState::Off`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub trait PowerSwitch: Send + Sync {
 
     /// Whether [`PowerSwitch::switch_off`] would be allowed, found out without doing it.
     async fn can_switch_off(&self) -> Result<Privilege, FenceError>;
+
+    /// By which way its answers come: whether they are known to be its own.
+    fn channel(&self) -> Channel;
 
     /// Kind, address and account for people; never a secret.
     fn describe(&self) -> String;

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::OperatorError;
 use super::accept::{self, AcceptArgs};
 use super::answer::{Answer, Outcome, done};
+use super::bmc::{self, Judged};
 use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
@@ -207,18 +208,26 @@ pub(super) async fn add_machine(
 ) -> Result<Answer, OperatorError> {
     let doing = format!("add {} {}", added.what, added.name);
     let mut looks = 0;
+    let mut judged: Option<Judged> = None;
     loop {
         looks += 1;
         let cluster = Cluster::read(store, &doing).await?;
         may_be_added(added.what, added.name, options.replace, &cluster)?;
         is_one_nova_host(&added, options, &cluster)?;
         let wanted = may_be_set_here(&added, options.replace, settings, &cluster)?;
-        match write(store, &cluster, &doing, &added, options, settings).await {
+        let judged = match &judged {
+            Some(judged) => judged,
+            None => {
+                let whose = (&added.machine, added.keys);
+                judged.insert(bmc::judged(&cluster, &doing, whose, options, settings).await?)
+            }
+        };
+        match write(store, &cluster, &doing, &added, options, &judged.settings).await {
             // Another machine was added meanwhile: its name may be this one in another case.
             Err(OperatorError::Moved { .. }) if !options.replace && looks < MOST_LOOKS => {}
             written => {
                 let generate = still_to_generate(&added, &cluster, options);
-                return written?.answer(&added, options.replace, generate, wanted);
+                return written?.answer(&added, options.replace, &judged.said, generate, wanted);
             }
         }
     }
@@ -291,6 +300,7 @@ impl Written {
         self,
         added: &Added<'_>,
         replace: bool,
+        said: &[String],
         generate: Vec<String>,
         to_allow: Vec<String>,
     ) -> Result<Answer, OperatorError> {
@@ -300,6 +310,9 @@ impl Written {
             (keys, true) => (Outcome::Changed, format!("{name}: changed, {keys} keys written")),
             (keys, false) => (Outcome::Changed, format!("{name}: added, {keys} keys written")),
         };
+        for line in said {
+            text += &format!("\n{line}");
+        }
         if self.0 > 0 && !generate.is_empty() {
             text += "\nnot in force before this is generated anew:";
             for line in &generate {

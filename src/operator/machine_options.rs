@@ -10,8 +10,10 @@ use super::OperatorError;
 use super::secret_input::{self, Source};
 use crate::confirm::line;
 use crate::fence::FenceConfig;
+use crate::fence::certificate::Pin;
+use crate::fence::channel::GOOD_CIPHERS;
 use crate::keys::MachineKeys;
-use crate::tree::TreeError;
+use crate::tree::{TreeError, flag};
 
 /// A key and the value it is to have.
 pub type Setting = (String, Vec<u8>);
@@ -43,9 +45,21 @@ pub struct MachineOptions {
     /// What the BMC speaks.
     #[arg(long, value_enum)]
     pub bmc_driver: Option<BmcDriver>,
-    /// IPMI cipher suite (17 for modern BMCs, 3 for old ones).
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=19))]
+    /// IPMI cipher suite (17 for modern BMCs, 3 for old ones; 8 and 12 are taken too).
+    #[arg(long, value_name = "N", value_parser = cipher)]
     pub bmc_cipher: Option<u8>,
+    /// Key of the certificate of its Redfish BMC, sha256:HEX (docs/bmc.md): no other is spoken to.
+    #[arg(long, value_name = "sha256:HEX", conflicts_with_all = ["bmc_ca", "bmc_insecure", "pin_bmc"])]
+    pub bmc_pin: Option<Pin>,
+    /// Look at the certificates of all its Redfish levels now, and pin what they show.
+    #[arg(long, conflicts_with_all = ["bmc_ca", "bmc_insecure"])]
+    pub pin_bmc: bool,
+    /// File with the authorities (PEM) that sign the certificate of its Redfish BMC; the same path on each HA node.
+    #[arg(long, value_name = "PATH", conflicts_with = "bmc_insecure")]
+    pub bmc_ca: Option<String>,
+    /// Take a BMC in whose place anyone on its network can answer: http, or a certificate that nobody looks at.
+    #[arg(long)]
+    pub bmc_insecure: bool,
     /// System UUID or serial number that this BMC must report, so that no other machine is shot.
     #[arg(long, value_name = "UUID|SERIAL")]
     pub bmc_identity: Option<String>,
@@ -98,6 +112,10 @@ impl MachineOptions {
         set(keys.bmc_field("user"), checked("--bmc-user", self.bmc_user.as_deref(), word)?);
         set(keys.bmc_field("driver"), self.bmc_driver.map(|driver| driver.as_stored().to_owned()));
         set(keys.bmc_field("cipher"), self.bmc_cipher.map(|cipher| cipher.to_string()));
+        set(keys.bmc_field("ca"), checked("--bmc-ca", self.bmc_ca.as_deref(), ca_file)?);
+        if self.fence_file.is_none() {
+            set(keys.bmc_field("insecure"), self.bmc_insecure.then(|| flag::text(true).to_owned()));
+        }
         set(keys.bmc_field("identity"), checked("--bmc-identity", self.bmc_identity.as_deref(), line)?);
         set(keys.ssh_field("user"), checked("--ssh-user", self.ssh_user.as_deref(), word)?);
         set(keys.ssh_field("port"), port("--ssh-port", self.ssh_port)?);
@@ -128,6 +146,25 @@ impl MachineOptions {
             checked(option, name.as_deref(), address)?;
         }
         Ok(settings)
+    }
+
+    /// Whether anything was said of how its BMC is reached.
+    pub(super) fn names_bmc(&self) -> bool {
+        self.names_its_address()
+            || self.bmc_user.is_some()
+            || self.bmc_cipher.is_some()
+            || self.bmc_pin.is_some()
+            || self.bmc_ca.is_some()
+            || self.pin_bmc
+            || self.bmc_insecure
+    }
+
+    /// Whether anything was said of where its BMC is: there may be another one now.
+    pub(super) fn names_its_address(&self) -> bool {
+        self.bmc_ip.is_some()
+            || self.bmc_port.is_some()
+            || self.bmc_driver.is_some()
+            || self.fence_file.is_some()
     }
 
     /// Whether any of the names others use was given.
@@ -189,6 +226,20 @@ pub(crate) fn address(text: &str) -> Result<(), &'static str> {
         return Ok(());
     }
     Err("it is neither an IP address nor a name (A-Z a-z 0-9 . _ -)")
+}
+
+/// A cipher suite of IPMI that a machine's life may hang on.
+fn cipher(text: &str) -> Result<u8, String> {
+    let suite = text.parse().ok().filter(|suite| GOOD_CIPHERS.contains(suite));
+    suite.ok_or_else(|| "only 17, 12, 8 and 3 log in, sign and encrypt".to_owned())
+}
+
+/// A file that each HA node has.
+fn ca_file(text: &str) -> Result<(), &'static str> {
+    match text.starts_with('/') {
+        true => line(text),
+        false => Err("it is no absolute path"),
+    }
 }
 
 /// One word of printable characters that cannot be read as an option.

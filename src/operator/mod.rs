@@ -10,6 +10,7 @@
 mod accept;
 mod alive;
 pub mod answer;
+mod bmc;
 pub mod cli;
 mod cloud;
 pub mod cluster;
@@ -31,8 +32,8 @@ pub mod local;
 pub mod machine_options;
 pub mod machine_view;
 pub mod maintenance;
-mod offer;
 mod md_filesystems;
+mod offer;
 pub mod policy;
 pub mod rejoin;
 pub mod reset;

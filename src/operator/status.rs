@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::OperatorError;
 use super::answer::{Answer, code};
+use super::bmc;
 use super::cloud::NovaSays;
 use super::cluster::{Catalog, Cluster, ConsulSays};
 use super::cooldown::CooldownView;
@@ -12,8 +13,8 @@ use super::incident_view::{IncidentLine, incidents_table};
 use super::machine_view::{
     Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, next_text,
 };
-use super::offer::Offer;
 use super::md_filesystems;
+use super::offer::Offer;
 use super::table::field;
 use super::watch::Watching;
 use super::weak_points::weak_points;
@@ -113,7 +114,7 @@ impl Status {
             configured: ha_nodes.len(),
         });
         let mut warnings = warnings(catalog, quorum.as_ref(), cooldown.as_ref());
-        let weak_points =
+        let mut weak_points =
             policy.as_ref().map_or_else(Vec::new, |policy| weak_points(policy, ha_nodes.len(), hosts.len()));
         if !policy.as_ref().is_some_and(|policy| policy.allow_unidentified_bmc) {
             warnings.extend(cluster.ha_nodes.iter().filter_map(|node| unidentified(tree, node)));
@@ -140,6 +141,9 @@ impl Status {
         if let Some(policy) = &policy {
             remarks.extend(md_filesystems::not_mounted(cluster, policy));
         }
+        let (weak_ways, noted) = bmc::weak(cluster);
+        remarks.extend(weak_ways);
+        weak_points.extend(noted);
         Self {
             is_warned,
             held_back_by: behind.into_iter().map(|behind| behind.node).collect(),

@@ -235,12 +235,16 @@ async fn hold(
                     claim::unlock(&context).await;
                     return Err(Stop::Waiting { reasons, next });
                 }
-                world.clock.sleep(PAUSE).await;
-                // What a person said meanwhile counts at once: an order, a hold.
-                if let Err(moved) = context.journal.confirm().await {
+                wait(&context).await?;
+            }
+            Stop::OnlySaid { why } => {
+                note::write(world, id, &[why.text()], &why.next()).await;
+                tracing::warn!(incident = %id, host = %id.host(), "waiting: {why}");
+                if worked() >= patience {
                     claim::unlock(&context).await;
-                    return Err(moved);
+                    return Err(Stop::OnlySaid { why });
                 }
+                wait(&context).await?;
             }
             Stop::Held { reason, cause } => {
                 // Nobody else can go on while the storage is here.
@@ -262,6 +266,21 @@ async fn hold(
             | Stop::Journal { .. }) => {
                 return Err(other);
             }
+        }
+    }
+}
+
+/// Until it is tried again. What a person said meanwhile counts at once: an order, a hold.
+///
+/// # Errors
+/// The incident is not ours as it was.
+async fn wait(context: &Context<'_>) -> Result<(), Stop> {
+    context.world.clock.sleep(PAUSE).await;
+    match context.journal.confirm().await {
+        Ok(()) => Ok(()),
+        Err(moved) => {
+            claim::unlock(context).await;
+            Err(moved)
         }
     }
 }

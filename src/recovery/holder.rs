@@ -3,7 +3,9 @@
 //! storage mounted, it is powered off for that.
 
 use super::facts;
+use super::hearsay;
 use super::journal::Journal;
+use super::only_said::OnlySaid;
 use super::rejudged::Rejudged;
 use super::silence::settled;
 use super::stop::{Lives, Stop};
@@ -13,7 +15,7 @@ use crate::bindings;
 use crate::clock::BootInstant;
 use crate::evidence::{About, look, pins};
 use crate::fence::off::{Changed, Settings, prove_off};
-use crate::fence::{self, Machine, NotOff, PoweredOff};
+use crate::fence::{self, Machine, NotOff, PoweredOff, SaidOff};
 use crate::judge::decision::{No, stops_an_ha_node};
 use crate::judge::guard::guards;
 use crate::judge::verdict::quorum_sees_alive;
@@ -104,7 +106,10 @@ pub async fn is_off(world: &World, holder: &HaNodeName) -> Result<bool, Stop> {
 pub async fn prove(world: &World, holder: &HaNodeName) -> Result<Option<PoweredOff>, Stop> {
     let node = Node::read(world, holder).await?;
     let armed = node.arm(world).await?;
-    Ok(prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&node.policy)).await.ok())
+    match prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&node.policy)).await {
+        Ok(said) => Ok(node.believed(world, said).await?.ok()),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Whether an earlier holder that may have the storage mounted may be powered off: by which votes it is dead, in one
@@ -175,7 +180,7 @@ pub async fn power_off(
     let may_command = Rejudged::new(world, journal, node.policy.probe_interval, judged_at, judge);
     let off = fence::off::power_off(&armed.levels, world.clock.as_ref(), &settings, &may_command).await;
     let stopped = may_command.stopped();
-    let (proof, changed) = match off {
+    let (said, changed) = match off {
         Ok(off) => off,
         Err(NotOff::Lease { source, .. }) => return Err(stopped.unwrap_or_else(|| source.into())),
         Err(not_off @ (NotOff::NoLevels { .. } | NotOff::NotProved { .. })) => {
@@ -210,7 +215,10 @@ pub async fn power_off(
             "the power of HA node {holder} reads off, yet it answers with its own host key: the reading is false"
         )));
     }
-    Ok((proof, changed))
+    match node.believed(world, said).await? {
+        Ok(proof) => Ok((proof, changed)),
+        Err(why) => Err(Stop::OnlySaid { why: Box::new(why) }),
+    }
 }
 
 /// An earlier holder, by the tree.
@@ -241,6 +249,14 @@ impl Node {
         let machine = Machine::HaNode(self.name.clone());
         let may = self.policy.allow_unidentified_bmc;
         Ok(facts::arm_machine(world, machine, &self.snapshot, &self.keys, &expected, may).await)
+    }
+
+    /// The proof that an *off* of it is.
+    async fn believed(&self, world: &World, said: SaidOff) -> Result<Result<PoweredOff, OnlySaid>, Stop> {
+        match said.by_itself() {
+            Ok(proof) => Ok(Ok(proof)),
+            Err(hearsay) => hearsay::believed(world, hearsay, self.door()?.at(&self.name)).await,
+        }
     }
 
     /// Where it answers, and by which keys it is known.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::hearsay;
 use super::silence::settled;
 use super::stop::Stop;
 use super::word::{Refused, Whereabouts, Word, beside, heeded};
 use super::world::{World, chain};
 use crate::bindings::Expected;
 use crate::fence::off::{Settings, Why, prove_off};
-use crate::fence::{FenceLevels, Level, NotOff, PoweredOff, Verdict};
+use crate::fence::{FenceLevels, Level, NotOff, PoweredOff, SaidOff, Verdict};
 use crate::names::IncidentId;
 use crate::policy::Policy;
 use crate::ssh::Answer;
@@ -67,14 +68,34 @@ impl<'a> Reader<'a> {
         ))
     }
 
-    /// The proof, if the device that made it says now as well that it is this machine's: behind its address there may be
-    /// another one since the run began.
+    /// The proof that an *off* is, if the device that said it says now as well that it is this machine's (behind its address
+    /// there may be another one since the run began), and if it is known to have said it: else the machine must be silent.
     ///
     /// # Errors
-    /// Waiting: it is another machine's, or does not say so any more.
-    pub async fn its_own(self, proof: PoweredOff) -> Result<PoweredOff, Stop> {
+    /// Waiting: it is another machine's, does not say so any more, or anyone can have said it and the machine is not silent.
+    /// Held: the machine answers with its own host key.
+    pub async fn its_own(self, said: SaidOff) -> Result<PoweredOff, Stop> {
+        self.is_its_own(&said).await?;
+        let hearsay = match said.by_itself() {
+            Ok(proof) => return Ok(proof),
+            Err(hearsay) => hearsay,
+        };
+        let why = match hearsay::believed(self.world, hearsay, self.at).await? {
+            Ok(proof) => return Ok(proof),
+            Err(why) => why,
+        };
+        if why.is_false() {
+            return Err(Stop::held(format!("{why}: the reading is false")));
+        }
+        match self.by_word().await? {
+            Some(Ok((proof, _))) => Ok(proof),
+            Some(Err(_)) | None => Err(Stop::OnlySaid { why: Box::new(why) }),
+        }
+    }
+
+    async fn is_its_own(self, proof: &SaidOff) -> Result<(), Stop> {
         let level = self.levels.levels().iter().find(|level| level.switch().describe() == proof.by());
-        let Some(level) = level else { return Ok(proof) };
+        let Some(level) = level else { return Ok(()) };
         let mut verdict = whose(level, self.expected).await;
         for _ in 1..ASKED {
             if !matches!(verdict, Verdict::CannotTell(_)) {
@@ -85,8 +106,8 @@ impl<'a> Reader<'a> {
         }
         let (host, by) = (self.incident.host(), proof.by());
         let why = match verdict {
-            Verdict::Matches => return Ok(proof),
-            Verdict::CannotTell(_) if self.policy.allow_unidentified_bmc => return Ok(proof),
+            Verdict::Matches => return Ok(()),
+            Verdict::CannotTell(_) if self.policy.allow_unidentified_bmc => return Ok(()),
             Verdict::CannotTell(why) => format!("and does not say any more that it is {host}'s: {why}"),
             Verdict::Differs { expected, found } => {
                 format!("and is ANOTHER machine's now: expected {expected}, found {found}")

@@ -94,6 +94,7 @@ pub(super) async fn stopped(world: &World, options: &Options, id: &IncidentId, s
         }
         Stop::Foreign { flag } if options.plan_only => would_wait(id, &[flag.text()], vec![flag.next()]),
         Stop::Foreign { flag } => waiting(world, id, vec![flag.text()], vec![flag.next()]).await,
+        Stop::OnlySaid { why } => waiting(world, id, vec![why.text()], why.next()).await,
         // A plan changes nothing, not even the note of why this node waits.
         Stop::Waiting { reasons, next } if options.plan_only => would_wait(id, &reasons, next),
         Stop::Waiting { reasons, next } => waiting(world, id, reasons, next).await,

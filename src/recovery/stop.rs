@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::only_said::OnlySaid;
 use crate::attention::{Row, Severity};
 use crate::chain::chain;
 use crate::fence::off::LeaseLost;
@@ -31,6 +32,12 @@ pub enum Stop {
     HolderLives {
         /// Which.
         lives: Lives,
+    },
+    /// A device says *off* by a way on which anyone can say so, and the machine is not known to be silent.
+    #[error("waiting: {}", why.text())]
+    OnlySaid {
+        /// What was heard of it.
+        why: Box<OnlySaid>,
     },
     /// The original, or a person, wrote a flag that no incident of ours explains.
     #[error("waiting: {}", flag.text())]
@@ -112,6 +119,7 @@ impl Stop {
             Stop::Twin { twin } => Some(twin.hint()),
             Stop::HolderLives { lives } => Some(lives.next()),
             Stop::Foreign { flag } => Some(flag.next()),
+            Stop::OnlySaid { why } => why.next().into_iter().next(),
             Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } | Stop::Moved { .. } => None,
         }
     }
@@ -135,6 +143,7 @@ impl Stop {
             Stop::Store { source, .. } => (Severity::Warning, vec![source.hint(), show()]),
             Stop::HolderLives { lives } => (Severity::Warning, vec![lives.next(), show()]),
             Stop::Foreign { flag } => (Severity::Warning, vec![flag.next(), show()]),
+            Stop::OnlySaid { why } => (Severity::Warning, why.next().into_iter().chain([show()]).collect()),
             // Another machine has this HA node's name: until that is settled, neither recovers anything.
             Stop::Twin { .. } => (Severity::Warning, self.hint().into_iter().chain([show()]).collect()),
             // Another one goes on with it, or this one's next run does.
@@ -272,6 +281,7 @@ mod tests {
             Stop::Twin { twin },
             Stop::HolderLives { lives },
             Stop::Foreign { flag: Foreign::InUse { node: "ha1".parse().unwrap() } },
+            Stop::OnlySaid { why: Box::new(OnlySaid::of_agent("c1")) },
             Stop::Store { doing: "write the journal", source: lost() },
             Stop::Tree { source: TreeError::Missing { key: "ha_cluster/x".into() } },
             Stop::Journal { incident: "c1@0".into(), why: format!("{:?} twice", Step::Fence) },
@@ -281,6 +291,7 @@ mod tests {
                 Stop::Waiting { .. } | Stop::Held { .. } | Stop::Withdrawn { .. } | Stop::Lease { .. } => {}
                 Stop::Moved { .. } | Stop::Store { .. } | Stop::Tree { .. } | Stop::Journal { .. } => {}
                 Stop::Twin { .. } | Stop::HolderLives { .. } | Stop::Foreign { .. } => {}
+                Stop::OnlySaid { .. } => {}
             }
         }
         all

@@ -24,6 +24,7 @@ mod disks;
 mod dumps;
 mod formats;
 mod guards;
+mod hearsay;
 mod keystone;
 mod late;
 mod lease;

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use nova_ha::clock::{BootInstant, Clock};
 use nova_ha::evidence::Anchors;
 use nova_ha::fence::{
-    ConfigError, FenceError, FenceLevels, Identity, Level, Machine, PowerState, PowerSwitch, Privilege,
+    Channel, ConfigError, FenceError, FenceLevels, Identity, Level, Machine, PowerState, PowerSwitch,
+    Privilege,
 };
 use nova_ha::incident::journal::Event;
 use nova_ha::judge::scene::Anchor;
@@ -464,7 +465,10 @@ impl Store for SimStore {
             let of = |dead| if dead { SerfHealth::Critical } else { SerfHealth::Passing };
             u.machines
                 .iter()
-                .map(|(node, machine)| NodeHealth { node: node.clone(), serf: of(machine.dead) })
+                .map(|(node, machine)| NodeHealth {
+                    node: node.clone(),
+                    serf: of(machine.dead && !machine.gossips),
+                })
                 .collect()
         })
         .await
@@ -560,6 +564,7 @@ impl PowerSwitch for SimSwitch {
     async fn read(&self) -> Result<PowerState, FenceError> {
         let node = &self.process.node;
         let read = |u: &mut Universe| match &u.machines[&self.machine].bmc_is_of {
+            None if u.machines[&self.machine].is_called_off => false,
             None => u.power_is_read(node, &self.machine),
             Some(other) => u.machines[other].power_on,
         };
@@ -584,6 +589,9 @@ impl PowerSwitch for SimSwitch {
     }
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
         self.ask("privilege", |_| Privilege::Allowed).await
+    }
+    fn channel(&self) -> Channel {
+        self.process.universe.lock().unwrap().machines[&self.machine].channel
     }
     fn describe(&self) -> String {
         format!("simulated BMC of {}", self.machine)

@@ -21,7 +21,7 @@ const TWIN: &str = "ha1b";
 
 fn twin(stage: &Stage, agent: Option<&str>) -> std::sync::Arc<Process> {
     stage.with(|u| {
-        let machine = Machine { dead: false, power_on: true, bmc: true, bmc_is_of: None, noise: None };
+        let machine = Machine::well();
         u.machines.insert(TWIN.to_owned(), machine);
     });
     stage.process(TWIN, None).named("ha1", agent)

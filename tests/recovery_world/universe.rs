@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use nova_ha::fence::Channel;
 use nova_ha::keys;
 use nova_ha::names::{Epoch, HaNodeName, HostName, IncidentId};
 use nova_ha::nova::{
@@ -42,6 +43,31 @@ pub(crate) struct Machine {
     pub(crate) bmc_is_of: Option<String>,
     /// How somebody at its address says that it is there, whatever its power.
     pub(crate) noise: Option<Answer>,
+    /// By which way its BMC's answers come.
+    pub(crate) channel: Channel,
+    /// Whether somebody between answers in the place of its BMC: off, whatever its power.
+    pub(crate) is_called_off: bool,
+    /// Whether it gossips although it answers no probe.
+    pub(crate) gossips: bool,
+    /// A plane on which it answers although it answers no login.
+    pub(crate) answers_on: Option<&'static str>,
+}
+
+impl Machine {
+    /// All is well.
+    pub(crate) fn well() -> Self {
+        Self {
+            dead: false,
+            power_on: true,
+            bmc: true,
+            bmc_is_of: None,
+            noise: None,
+            channel: Channel::Shown,
+            is_called_off: false,
+            gossips: false,
+            answers_on: None,
+        }
+    }
 }
 
 struct Probe {
@@ -197,8 +223,7 @@ impl Universe {
                 let published = Published::of_this_build(Some(Clock::default().boot_id(name)));
                 kv.put(&machine.formats(), serde_json::to_vec(&published).unwrap());
             }
-            let machine = Machine { dead: false, power_on: true, bmc: true, bmc_is_of: None, noise: None };
-            machines.insert((*name).to_owned(), machine);
+            machines.insert((*name).to_owned(), Machine::well());
             services.insert((*name).to_owned(), service(number, name));
         }
         Self {
@@ -358,26 +383,32 @@ impl Universe {
         let clock = self.clock(&probe.observer);
         let failed = probe.fails > 0;
         let answer = if failed { PlaneAnswer::Failed } else { PlaneAnswer::Healthy };
-        let record = ObserverRecord {
-            version: 1,
-            observer: probe.observer.parse().unwrap(),
-            epoch: Epoch(0),
-            sequence: probe.sequence,
-            fails: probe.fails,
-            threshold: 3,
-            planes: [("management".to_owned(), PlaneRecord { answer, fails: probe.fails })].into(),
-            interval_ms: u64::try_from(PROBE_INTERVAL.as_millis()).unwrap(),
-            indices: probe.indices.clone(),
-            life: ObserverLife {
-                boot_id: clock.boot_id(&probe.observer),
-                boottime_ms: u64::try_from((self.now - clock.behind).as_millis()).unwrap(),
-                seen_healthy: clock.booted.is_none_or(|(_, at)| at + PROBE_INTERVAL < probe.since),
-                leaderless_ms: None,
-            },
-            sees_healthy: self.hosts_alive_but(&probe.subject),
-            at: wall(self.now),
-            why: String::new(),
-        };
+        let record =
+            ObserverRecord {
+                version: 1,
+                observer: probe.observer.parse().unwrap(),
+                epoch: Epoch(0),
+                sequence: probe.sequence,
+                fails: probe.fails,
+                threshold: 3,
+                planes: [("management".to_owned(), PlaneRecord { answer, fails: probe.fails })]
+                    .into_iter()
+                    .chain(self.machines[&probe.subject].answers_on.map(|plane| {
+                        (plane.to_owned(), PlaneRecord { answer: PlaneAnswer::Healthy, fails: 0 })
+                    }))
+                    .collect(),
+                interval_ms: u64::try_from(PROBE_INTERVAL.as_millis()).unwrap(),
+                indices: probe.indices.clone(),
+                life: ObserverLife {
+                    boot_id: clock.boot_id(&probe.observer),
+                    boottime_ms: u64::try_from((self.now - clock.behind).as_millis()).unwrap(),
+                    seen_healthy: clock.booted.is_none_or(|(_, at)| at + PROBE_INTERVAL < probe.since),
+                    leaderless_ms: None,
+                },
+                sees_healthy: self.hosts_alive_but(&probe.subject),
+                at: wall(self.now),
+                why: String::new(),
+            };
         let index = self.kv.put(&probe.key, bytes(&record));
         self.was_probed(&probe.observer, &probe.subject, probe.fails >= record.threshold);
         probe.indices.push(index);
@@ -396,10 +427,7 @@ impl Universe {
         let machine = keys::host(&name.parse().unwrap());
         self.kv.put(&machine.general(), "");
         self.kv.put(&machine.bmc_field("identity"), format!("SN-{name}"));
-        self.machines.insert(
-            name.to_owned(),
-            Machine { dead: false, power_on: true, bmc: true, bmc_is_of: None, noise: None },
-        );
+        self.machines.insert(name.to_owned(), Machine::well());
         self.services.insert(name.to_owned(), service(self.services.len(), name));
     }
 
@@ -577,7 +605,11 @@ impl Universe {
         } else {
             self.rule(quorum, format!("{by} powers {name} off without a quorum"));
         }
-        self.machines.get_mut(name).unwrap().power_on = false;
+        let machine = self.machines.get_mut(name).unwrap();
+        if machine.is_called_off {
+            return;
+        }
+        machine.power_on = false;
         self.reports.fell_silent(name, self.now);
     }
 }

@@ -86,8 +86,8 @@ fn a_missing_credential_names_its_key() {
 
 #[test]
 fn what_is_not_understood_is_refused() {
-    let newer = THREE.replace("\"version\":1", "\"version\":2,\"later\":true");
-    assert!(matches!(of(&[("fence", &newer)]), Err(TreeError::Newer { found: 2, known: 1, .. })));
+    let newer = THREE.replace("\"version\":1", "\"version\":3,\"later\":true");
+    assert!(matches!(of(&[("fence", &newer)]), Err(TreeError::Newer { found: 3, known: 2, .. })));
     for (from, to) in [
         ("\"version\":1,", ""),
         ("\"user\":\"u\"", "\"usr\":\"u\""),

@@ -2,7 +2,7 @@
 //! does not answer.
 
 use crate::fence::off::{Changed, Settings, Why, power_off};
-use crate::fence::{NotOff, PoweredOff, prove_off};
+use crate::fence::{NotOff, PoweredOff, SaidOff, prove_off};
 use crate::incident::journal::{Event, Outcome};
 use crate::incident::step::Step;
 use crate::recovery::executor::Context;
@@ -58,7 +58,7 @@ pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
             };
         }
     };
-    let proof = reader(context).its_own(proof).await?;
+    let proof = its_own(context, proof).await?;
     let answer = after_off(context).await?;
     silent(context, &answer).await?;
     fenced(context, proof, outcome, &answer).await
@@ -69,7 +69,7 @@ pub async fn prove_again<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, 
     let settings = Settings::of(&case.policy);
     match prove_off(context.levels, world.clock.as_ref(), &settings).await {
         Ok(proof) => {
-            let proof = reader(context).its_own(proof).await?;
+            let proof = its_own(context, proof).await?;
             let answer = after_off(context).await?;
             silent(context, &answer).await?;
             Ok(reader(context).known(proof))
@@ -95,6 +95,20 @@ pub async fn prove_again<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, 
             silent(context, &answer).await?;
             Ok(known)
         }
+    }
+}
+
+/// The proof that an *off* is. Where somebody is heard at the host's address that is written, so that a person's word can
+/// name it.
+async fn its_own(context: &mut Context<'_>, said: SaidOff) -> Result<PoweredOff, Stop> {
+    match reader(context).its_own(said).await {
+        Err(Stop::OnlySaid { why }) => {
+            if let Some(seen) = why.somebody() {
+                found(context, seen).await?;
+            }
+            Err(Stop::OnlySaid { why })
+        }
+        proof => proof,
     }
 }
 

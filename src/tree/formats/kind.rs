@@ -37,6 +37,8 @@ pub enum Kind {
     Names,
     /// `config/bound` of a machine
     Bound,
+    /// `config/fence` of a machine
+    Fence,
 }
 
 /// One row of the table.
@@ -58,7 +60,7 @@ const fn row(key: &'static str, name: &'static str, baseline: u64, newest: u64) 
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Incident,
         Kind::Holder,
         Kind::Journal,
@@ -75,6 +77,7 @@ impl Kind {
         Kind::Maintenance,
         Kind::Names,
         Kind::Bound,
+        Kind::Fence,
     ];
 
     /// The table. Whoever raises a number writes into docs/formats.md what the version added (a test compares them).
@@ -98,6 +101,7 @@ impl Kind {
             Kind::Maintenance => row("maintenance", "a machine's maintenance", 1, 1),
             Kind::Names => row("names", "a machine's other names", 1, 1),
             Kind::Bound => row("bound", "what of a machine's own word was accepted", 0, 1),
+            Kind::Fence => row("fence", "the fence levels of a machine", 1, 2),
         }
     }
 

@@ -1,0 +1,205 @@
+//! How a machine's BMC is reached: what is newly said of that is looked at before it is written, and what was said before is
+//! shown by `nova-ha status`.
+
+use super::OperatorError;
+use super::cluster::Cluster;
+use super::error::held_back;
+use super::machine_options::{MachineOptions, Setting};
+use super::machine_view::Fault;
+use crate::fence::certificate::Pin;
+use crate::fence::pins::RedfishLevel;
+use crate::fence::redfish::{Certificate, look};
+use crate::fence::weakness::{Verdict, Weakness, weaknesses};
+use crate::fence::{FenceConfig, Machine};
+use crate::keys::{self, MachineKeys};
+use crate::store::Entry;
+use crate::tree::Snapshot;
+use crate::tree::flag;
+use crate::tree::formats::Kind;
+use crate::tree::nova_names::TreeMachine;
+
+/// What is to be written, and what a person should know of it.
+#[derive(Debug, Clone)]
+pub(super) struct Judged {
+    pub(super) settings: Vec<Setting>,
+    pub(super) said: Vec<String>,
+}
+
+/// Looks at the certificates of Redfish levels that are new, and pins what nobody has signed; refuses what is weak and newly
+/// set. Of a machine whose BMC is not named nothing is looked at.
+///
+/// # Errors
+/// It is refused, with what to type instead.
+pub(super) async fn judged(
+    cluster: &Cluster,
+    doing: &str,
+    (machine, keys): (&TreeMachine, &MachineKeys),
+    options: &MachineOptions,
+    settings: &[Setting],
+) -> Result<Judged, OperatorError> {
+    let mut judged = Judged { settings: settings.to_vec(), said: Vec::new() };
+    if !options.names_bmc() {
+        return Ok(judged);
+    }
+    let machine = &of_tree(machine);
+    judged.settings.extend(replaced(&cluster.snapshot, keys, options));
+    let after = with(&cluster.snapshot, &judged.settings);
+    let Ok(config) = FenceConfig::of(&after, keys) else {
+        // What is missing, or cannot be understood, status says.
+        return match options.bmc_pin.is_some() || options.pin_bmc {
+            true => Err(refused("--bmc-pin", "no fence level of it can be understood")),
+            false => Ok(judged),
+        };
+    };
+    let pins = pins(&config, machine, options, &mut judged.said).await?;
+    let is_pinned =
+        options.fence_file.is_some() && config.redfish_levels().iter().any(|level| level.pin.is_some());
+    let setting = match (after.get(&keys.fence()), pins.first()) {
+        (None, Some((_, pin))) => Some((keys.bmc_field("pin"), pin.to_string().into_bytes())),
+        (Some(levels), pin) if pin.is_some() || is_pinned => {
+            cluster.formats().allows(Kind::Fence, 2).map_err(held_back(doing))?;
+            let pinned = FenceConfig::pinned(&levels.value, &pins)
+                .map_err(|why| refused("--fence-file", &why.to_string()))?;
+            Some((keys.fence(), pinned.into_bytes()))
+        }
+        (None | Some(_), _) => None,
+    };
+    if let Some(setting) = setting {
+        judged.settings.retain(|(key, _)| *key != setting.0);
+        judged.settings.push(setting);
+    }
+    let before =
+        FenceConfig::of(&cluster.snapshot, keys).map(|config| weaknesses(&config)).unwrap_or_default();
+    let after = FenceConfig::of(&with(&cluster.snapshot, &judged.settings), keys);
+    let after = after.map(|config| weaknesses(&config)).unwrap_or_default();
+    let is_new =
+        |weak: &&Weakness| !before.iter().any(|old| old.device == weak.device && old.what == weak.what);
+    for weak in after.iter().filter(is_new) {
+        let text = weak.text(machine);
+        match weak.verdict() {
+            Verdict::Said => judged.said.push(text),
+            Verdict::Typed if options.bmc_insecure => judged.said.push(text),
+            Verdict::Typed => {
+                let why = format!("{text}; {}, or --bmc-insecure if it must be so", weak.next(machine));
+                return Err(refused("--bmc-insecure", &why));
+            }
+            Verdict::Refused => {
+                let option = if options.fence_file.is_some() { "--fence-file" } else { "--bmc-cipher" };
+                return Err(refused(option, &format!("{text}; {}", weak.next(machine))));
+            }
+        }
+    }
+    Ok(judged)
+}
+
+fn refused(option: &str, why: &str) -> OperatorError {
+    OperatorError::Input { option: option.to_owned(), why: why.to_owned() }
+}
+
+fn of_tree(machine: &TreeMachine) -> Machine {
+    match machine {
+        TreeMachine::Host(host) => Machine::Host(host.clone()),
+        TreeMachine::HaNode(node) => Machine::HaNode(node.clone()),
+    }
+}
+
+/// The tree as it will be.
+fn with(tree: &Snapshot, settings: &[Setting]) -> Snapshot {
+    let mut tree = tree.clone();
+    let entry = |(key, value): &Setting| Entry {
+        key: key.clone(),
+        value: value.clone(),
+        modify_index: 0,
+        session: None,
+    };
+    tree.extend(settings.iter().map(entry));
+    tree
+}
+
+/// How the certificate was judged before, where something else is said now.
+fn replaced(tree: &Snapshot, keys: &MachineKeys, options: &MachineOptions) -> Vec<Setting> {
+    let is_set = |key: &String| tree.get(key).is_some_and(|entry| !entry.value.trim_ascii().is_empty());
+    let fields: &[&str] = match (options.bmc_ca.is_some(), options.bmc_insecure, options.bmc_pin.is_some()) {
+        (true, _, _) => &["pin", "insecure"],
+        (_, true, _) if options.fence_file.is_none() => &["pin", "ca"],
+        (_, _, true) => &["ca", "insecure"],
+        (false, _, false) => &[],
+    };
+    let value = |field: &str| match field {
+        "insecure" => flag::text(false).as_bytes().to_vec(),
+        _ => Vec::new(),
+    };
+    let settings = fields.iter().map(|field| (keys.bmc_field(field), value(field)));
+    settings.filter(|(key, _)| is_set(key)).collect()
+}
+
+/// The pins that are typed, or that the BMCs show.
+async fn pins(
+    config: &FenceConfig,
+    machine: &Machine,
+    options: &MachineOptions,
+    said: &mut Vec<String>,
+) -> Result<Vec<(usize, Pin)>, OperatorError> {
+    let levels: Vec<RedfishLevel> = config.redfish_levels();
+    let levels: Vec<&RedfishLevel> = levels.iter().filter(|level| level.url.scheme() == "https").collect();
+    if let Some(pin) = options.bmc_pin {
+        return match levels.as_slice() {
+            [only] => Ok(vec![(only.number, pin)]),
+            [] => Err(refused("--bmc-pin", "it has no Redfish level with https")),
+            _ => Err(refused(
+                "--bmc-pin",
+                "it has several Redfish levels: --pin-bmc, or --fence-file with their pins",
+            )),
+        };
+    }
+    if levels.is_empty() && options.pin_bmc {
+        return Err(refused("--pin-bmc", "it has no Redfish level with https"));
+    }
+    let is_new = options.names_its_address() && !options.bmc_insecure;
+    let mut pins = Vec::new();
+    for level in levels.into_iter().filter(|level| options.pin_bmc || (is_new && !level.is_judged)) {
+        let at = format!("level {} ({})", level.number, level.url.origin().ascii_serialization());
+        match look(&level.url).await {
+            Certificate::Signed(_) if !options.pin_bmc => {
+                said.push(format!("{at}: an authority that this machine trusts has signed its certificate"));
+            }
+            Certificate::Signed(pin) | Certificate::Unsigned(pin) => {
+                said.push(format!(
+                    "{at}: pinned the key of the certificate that it shows: {pin}; compare it with what the BMC itself says"
+                ));
+                pins.push((level.number, pin));
+            }
+            Certificate::NotSeen(why) if options.pin_bmc => {
+                return Err(refused(
+                    "--pin-bmc",
+                    &format!("{at}: its certificate cannot be seen from here: {why}"),
+                ));
+            }
+            Certificate::NotSeen(why) => said.push(format!(
+                "{at}: its certificate was not looked at: {why}; where it can be reached: {} --pin-bmc",
+                machine.changed_by()
+            )),
+        }
+    }
+    Ok(pins)
+}
+
+/// What is weak about how the machines' devices are reached: what waits for a person, with the command that settles it, and
+/// what is only said.
+pub(super) fn weak(cluster: &Cluster) -> (Vec<Fault>, Vec<String>) {
+    let hosts = cluster.hosts.iter().map(|host| (Machine::Host(host.clone()), keys::host(host)));
+    let ha_nodes = cluster.ha_nodes.iter().map(|node| (Machine::HaNode(node.clone()), keys::ha_node(node)));
+    let (mut remarks, mut notes) = (Vec::new(), Vec::new());
+    for (machine, keys) in hosts.chain(ha_nodes) {
+        let Ok(config) = FenceConfig::of(&cluster.snapshot, &keys) else { continue };
+        for weak in weaknesses(&config) {
+            match weak.verdict() {
+                Verdict::Said => notes.push(weak.text(&machine)),
+                Verdict::Typed | Verdict::Refused => {
+                    remarks.push(Fault { what: weak.text(&machine), next: Some(weak.next(&machine)) });
+                }
+            }
+        }
+    }
+    (remarks, notes)
+}

@@ -1,0 +1,107 @@
+//! `nova-ha host add` and `status`: how a BMC is reached, on a real Consul and by real TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli_support;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+#[path = "support/tls_bmc.rs"]
+mod tls_bmc;
+
+use cli_support::Site;
+use serde_json::Value;
+use tls_bmc::{TlsBmc, certificate, key, pin};
+
+const FENCE: &str = "ha_cluster/compute_nodes/node1/config/fence";
+
+async fn site() -> Site {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    site
+}
+
+fn redfish(url: &str, more: &str) -> String {
+    format!(
+        r#"{{"version":1,"levels":[{{"driver":"redfish","url":"{url}","user":"u","password":"file:/etc/nova-ha/secrets/pw"{more}}}]}}"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_that_a_bmc_shows_is_shown_and_pinned() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, other) = (key(folder.path(), "bmc.key"), key(folder.path(), "new.key"));
+    let (first, second) = (certificate(&key, "1"), certificate(&other, "1"));
+    let bmc = TlsBmc::start(&first, &key);
+    let site = site().await;
+    let port = bmc.port.to_string();
+    let way = ["--bmc-ip", "127.0.0.1", "--bmc-port", &port, "--bmc-user", "u", "--bmc-driver", "redfish"];
+    let args = [&["host", "add", "node1", "--bmc-password-file", "-"], &way[..]].concat();
+    let said = site.run_stdin(&args, "s3cret\n").await.ok();
+    assert!(said.out.contains(&pin(&first)), "{}", said.out);
+    let stored = "ha_cluster/compute_nodes/node1/config/bmc/pin";
+    assert_eq!(site.value(stored).await.as_deref(), Some(pin(&first).as_str()));
+    assert!(bmc.requests().iter().all(|request| !request.to_lowercase().contains("authorization")));
+
+    // What is in a file of levels as well, also where that says not to look at it.
+    let args = ["host", "add", "node1", "--replace", "--fence-file", "-"];
+    site.run_stdin(&args, &redfish(&bmc.url(), r#","verify":false"#)).await.ok();
+    let levels: Value = serde_json::from_str(&site.value(FENCE).await.unwrap()).unwrap();
+    assert_eq!((&levels["version"], &levels["levels"][0]["pin"]), (&2.into(), &pin(&first).into()));
+    assert_eq!(levels["levels"][0]["verify"], Value::Null);
+
+    // Its board was replaced: a new key is pinned by whoever says so.
+    let replaced = TlsBmc::start(&second, &other);
+    let typed = ["host", "add", "node1", "--replace", "--bmc-pin", &pin(&second)];
+    site.run(&typed).await.ok();
+    assert!(site.value(FENCE).await.unwrap().contains(&pin(&second)));
+    site.run(&["host", "add", "node1", "--replace", "--pin-bmc"]).await.ok();
+    assert!(site.value(FENCE).await.unwrap().contains(&pin(&first)), "what is shown at the address now");
+    drop(replaced);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weak_way_to_a_bmc_is_refused_when_it_is_set_and_said_where_it_stands() {
+    let site = site().await;
+    let http = redfish("http://127.0.0.1:1", "");
+    let blind = redfish("https://127.0.0.1:1", r#","verify":false"#);
+    let ipmilan = r#"{"version":1,"levels":[{"driver":"agent","agent":"fence_ipmilan","identity_confirmed_by":"ann",
+        "options":{"ip":"10.0.0.1","username":"ha"},"secret_options":{"password":"hunter2"}}]}"#;
+    let cipher = r#"{"version":1,"levels":[{"driver":"ipmi","address":"10.0.0.1","user":"u","password":"hunter2","cipher":0}]}"#;
+    for (levels, why, can_be_typed, settled) in [
+        (http.as_str(), "anyone on this network can say that node1 is off", true, "--fence-file FILE"),
+        (&blind, "anyone on this network can say that node1 is off", true, "--replace --pin-bmc"),
+        (ipmilan, "in its arguments", false, r#""driver":"ipmi""#),
+        (cipher, "cipher suite 0", false, "--bmc-cipher 17"),
+    ] {
+        let add = ["host", "add", "node1", "--fence-file", "-"];
+        let refused = site.run_stdin(&add, levels).await.refused(why);
+        assert!(refused.err.contains(settled) && !refused.err.contains("hunter2"), "{}", refused.err);
+        assert_eq!(site.value(FENCE).await, None, "{levels}");
+        let typed = site.run_stdin(&[&add[..], &["--bmc-insecure"]].concat(), levels).await;
+        assert_eq!(typed.code == 0, can_be_typed, "{levels}: {}", typed.err);
+        if !can_be_typed {
+            site.run(&["host", "add", "node1"]).await.ok();
+            // As an older build left it.
+            site.put(FENCE, levels).await;
+        }
+        let status = site.run(&["status"]).await.waits();
+        let text = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(why) && text.contains(settled), "{}", status.out);
+        assert!(!status.out.contains("hunter2"), "{}", status.out);
+        // Whatever else is changed, what stands goes on.
+        site.run(&["host", "add", "node1", "--replace", "--bmc-user", "other"]).await.ok();
+        site.run(&["host", "remove", "node1", "--yes", "node1"]).await.ok();
+    }
+    let refused = site.run(&["host", "add", "node1", "--bmc-cipher", "0"]).await;
+    assert!(refused.code != 0 && refused.err.contains("only 17, 12, 8 and 3"), "{}", refused.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pin_in_a_level_waits_for_the_upgrade_of_each_ha_node() {
+    let site = site().await;
+    // It has published nothing of what it reads.
+    site.run(&["ha-node", "add", "ha1"]).await.ok();
+    let pinned = redfish("https://10.0.0.1", &format!(r#","pin":"sha256:{}""#, "0a".repeat(32)));
+    let add = ["host", "add", "node1", "--fence-file", "-"];
+    site.run_stdin(&add, &pinned).await.refused("ha1");
+    assert_eq!(site.value(FENCE).await, None);
+}

@@ -1,0 +1,88 @@
+//! Which BMC is spoken to: certificates by real TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "support/tls_bmc.rs"]
+mod tls_bmc;
+
+use nova_ha::fence::redfish::{Certificate, Redfish, RedfishAccess, Verify, look};
+use nova_ha::fence::{Channel, FenceError, Gap, PowerState, PowerSwitch};
+use tls_bmc::{TlsBmc, certificate, key, pin};
+
+fn redfish(url: &str, verify: Verify) -> Redfish {
+    let password = "s3cret".to_owned().into();
+    let url = url.parse().unwrap();
+    Redfish::new(RedfishAccess { url, user: "admin".into(), password, system: None, verify }).unwrap()
+}
+
+#[tokio::test]
+async fn a_pinned_key_is_believed_whoever_signed_its_certificate_and_over_its_renewal() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key(folder.path(), "bmc.key");
+    let (first, renewed) = (certificate(&key, "1"), certificate(&key, "2"));
+    assert_ne!(std::fs::read(&first).unwrap(), std::fs::read(&renewed).unwrap());
+    let pinned = pin(&first).parse().unwrap();
+    for shown in [&first, &renewed] {
+        let bmc = TlsBmc::start(shown, &key);
+        // It calls itself a CA and names no address: by no CA file would it be believed.
+        let by_ca = redfish(&bmc.url(), Verify::Ca(std::fs::read(shown).unwrap()));
+        assert!(matches!(by_ca.read().await, Err(FenceError::Unreachable { .. })));
+        let by_pin = redfish(&bmc.url(), Verify::Pinned(pinned));
+        assert_eq!(by_pin.read().await.unwrap(), PowerState::Off);
+        assert_eq!(by_pin.channel(), Channel::Shown);
+    }
+}
+
+#[tokio::test]
+async fn whoever_shows_another_key_is_told_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, others) = (key(folder.path(), "bmc.key"), key(folder.path(), "other.key"));
+    let (own_certificate, other_certificate) = (certificate(&own, "1"), certificate(&others, "1"));
+    let pinned = pin(&own_certificate);
+    let verify = || Verify::Pinned(pinned.parse().unwrap());
+
+    let other = TlsBmc::start(&other_certificate, &others);
+    let refused = redfish(&other.url(), verify()).read().await.unwrap_err();
+    assert!(matches!(refused, FenceError::OtherCertificate { .. }), "{refused:?}");
+    for part in
+        [&format!("pinned {pinned}"), &format!("shown {}", pin(&other_certificate)), "--bmc-pin sha256:"]
+    {
+        assert!(refused.to_string().contains(part), "{part}: {refused}");
+    }
+    assert_eq!(other.requests(), Vec::<String>::new(), "the password went to another machine");
+
+    // The certificate is public: who shows it has to have its key.
+    let replayed = TlsBmc::start(&own_certificate, &others);
+    let refused = redfish(&replayed.url(), verify()).read().await.unwrap_err();
+    assert!(matches!(refused, FenceError::Unreachable { .. }), "{refused:?}");
+    assert_eq!(replayed.requests(), Vec::<String>::new(), "the password went to another machine");
+}
+
+#[tokio::test]
+async fn a_certificate_is_looked_at_without_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key(folder.path(), "bmc.key");
+    let shown = certificate(&key, "1");
+    let bmc = TlsBmc::start(&shown, &key);
+    let seen = look(&bmc.url().parse().unwrap()).await;
+    assert_eq!(seen, Certificate::Unsigned(pin(&shown).parse().unwrap()));
+    assert!(!bmc.requests().is_empty());
+    for request in bmc.requests() {
+        assert!(!request.to_lowercase().contains("authorization"), "{request}");
+    }
+    let nobody = look(&"https://127.0.0.1:1".parse().unwrap()).await;
+    assert!(matches!(nobody, Certificate::NotSeen(_)), "{nobody:?}");
+}
+
+#[test]
+fn by_which_way_its_answers_come_is_known() {
+    let pinned = format!("sha256:{}", "0a".repeat(32)).parse().unwrap();
+    for (url, verify, channel) in [
+        ("https://10.0.0.1", Verify::System, Channel::Shown),
+        ("https://10.0.0.1", Verify::Pinned(pinned), Channel::Shown),
+        ("https://10.0.0.1", Verify::Not, Channel::Open(Gap::UnjudgedCertificate)),
+        ("http://10.0.0.1", Verify::System, Channel::Open(Gap::PlainHttp)),
+        ("http://10.0.0.1", Verify::Not, Channel::Open(Gap::PlainHttp)),
+    ] {
+        assert_eq!(redfish(url, verify).channel(), channel, "{url}");
+    }
+}
