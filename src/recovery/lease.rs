@@ -100,6 +100,7 @@ impl<'a> Lease<'a> {
             let before = self.clock.boottime();
             // One that is not answered when the next is due is none: another server may answer that.
             let renewed = tokio::select! {
+                biased;
                 renewed = self.renew() => Some(renewed),
                 () = self.clock.sleep(regular) => None,
             };
