@@ -1,6 +1,7 @@
 //! What an operator may decide. The defaults are here, in code; `ha_cluster/policy` holds only
 //! what differs from them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -367,7 +368,18 @@ impl Policy {
         faults
     }
 
-    /// Whether a filesystem of this type is mounted from a dead host's disks. ext3 is read by the kernel's code for ext4.
+    /// Whether a filesystem of this type is mounted from the disks of a dead host. `bound` are the types that an operator
+    /// accepted of it; `None` where nobody bound the host. Such a host goes on as before there was a list, as long as nobody
+    /// has set one.
+    pub fn mounts_of(&self, fs_type: &str, bound: Option<&BTreeSet<String>>) -> bool {
+        let is_accepted = match bound {
+            Some(types) => types.contains(fs_type),
+            None => self.md_filesystems == Self::default().md_filesystems,
+        };
+        is_one_type(fs_type) && (is_accepted || self.mounts(fs_type))
+    }
+
+    /// Whether the list itself has this type. ext3 is read by the kernel's code for ext4.
     pub fn mounts(&self, fs_type: &str) -> bool {
         let read_by = if fs_type == "ext3" { "ext4" } else { fs_type };
         [fs_type, read_by].iter().any(|name| self.md_filesystems.iter().any(|known| known == name))

@@ -361,6 +361,14 @@ async fn a_host_whose_filesystem_no_ha_node_would_mount_is_named_until_the_polic
     for good in ["xfs", "ext4", "ext3"] {
         assert!(!said(good).await.1.contains(WHY), "{good}");
     }
+    // What an older build mounts goes on until somebody bound the host, and is said.
+    let (code, first) = said("jfs").await;
+    assert_eq!(code, 3, "{first}");
+    assert!(first.contains("by the host's own word only (first sight): its type is jfs"), "{first}");
+    assert!(first.contains("nova-ha host accept node1"), "{first}");
+    let bound = r#"{"version":1,"filesystems":["jfs"],"by":"ann","at":"2026-11-30T00:00:00Z"}"#;
+    site.put(&host.bound(), bound).await;
+    assert!(!said("jfs").await.1.contains("its type is jfs"), "a person accepted it");
     let (code, btrfs) = said("btrfs").await;
     assert_eq!(code, 3, "{btrfs}");
     assert!(btrfs.contains(WHY), "{btrfs}");

@@ -17,6 +17,7 @@ use crate::incident::Phase;
 use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::policy::Policy;
+use crate::tree::bound::Bound;
 use crate::tree::foreign::Foreign;
 use crate::tree::machine::{OtherNames, SshAccess, Targets};
 use crate::tree::maintenance::Maintenance;
@@ -94,6 +95,7 @@ impl HostView {
         let incident = look(&mut faults, cluster.open_incident(host)).flatten().map(|id| id.to_string());
         // What only its probes and its recovery read: they must not be the first to say so.
         look(&mut faults, SshAccess::of(tree, &keys));
+        look(&mut faults, tree.record::<Bound>(&keys.bound()));
         faults.extend(Published::of(tree, &keys).faults().into_iter().map(Fault::from));
         let mut view = Self {
             name: host.to_string(),

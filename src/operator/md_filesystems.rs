@@ -6,7 +6,8 @@ use crate::keys;
 use crate::policy::Policy;
 use crate::published_disks::of_the_guests;
 use crate::tree::Snapshot;
-use crate::tree::runtime_config::RuntimeConfig;
+use crate::tree::bound::Bound;
+use crate::tree::published::Published;
 use crate::tree::storage::{Storage, Strategy};
 
 /// One for each filesystem of each host, where an HA node would mount it. What cannot be read is among the faults of its
@@ -23,17 +24,29 @@ pub(super) fn not_mounted(cluster: &Cluster, policy: &Policy) -> Vec<Fault> {
 }
 
 fn of_host(tree: &Snapshot, keys: &keys::MachineKeys, host: &str, policy: &Policy) -> Vec<Fault> {
-    let published = tree.get(&keys.runtime_config());
-    let Some(Ok(config)) = published.map(|entry| RuntimeConfig::parse(&entry.key, &entry.value)) else {
+    let (Ok(disks), Ok(bound)) = (Published::of(tree, keys).disks(), tree.record::<Bound>(&keys.bound()))
+    else {
         return Vec::new();
     };
-    let fault = |fs_type: &str| Fault {
-        what: format!(
-            "host {host}: no HA node with storage md would mount its guests' filesystem: {}",
-            policy.why_not_mounted(fs_type)
-        ),
-        next: policy.how_to_mount(fs_type).map(|how| format!("{how}   (if it is to be mounted)")),
+    let bound = bound.map(|bound| bound.filesystems);
+    let fault = |fs_type: &str| {
+        match policy.mounts_of(fs_type, bound.as_ref()) {
+        true => bound.is_none().then(|| Fault {
+            what: format!(
+                "host {host}: its guests' filesystem would be mounted by the host's own word only (first sight): {}",
+                policy.why_not_mounted(fs_type)
+            ),
+            next: Some(format!("nova-ha host accept {host} --by NAME   (shows it first)")),
+        }),
+        false => Some(Fault {
+            what: format!(
+                "host {host}: no HA node with storage md would mount its guests' filesystem: {}",
+                policy.why_not_mounted(fs_type)
+            ),
+            next: policy.how_to_mount(fs_type).map(|how| format!("{how}   (if it is to be mounted)")),
+        }),
+    }
     };
-    let others = of_the_guests(&config).into_iter().filter(|fs| !policy.mounts(&fs.fs_type));
-    others.map(|fs| fault(&fs.fs_type)).collect()
+    let others = of_the_guests(&disks).into_iter().filter(|fs| !policy.mounts(&fs.fs_type));
+    others.filter_map(|fs| fault(&fs.fs_type)).collect()
 }

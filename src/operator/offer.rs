@@ -1,7 +1,7 @@
 //! What a host published about itself, beside what it is bound to: what `nova-ha host accept` shows and writes, and what
 //! `nova-ha status` says of the difference.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::Cluster;
 use super::machine_options::Setting;
@@ -11,12 +11,14 @@ use crate::bindings::{Rival, Source, Standing, expected};
 use crate::fence::Identity;
 use crate::keys;
 use crate::names::HostName;
+use crate::published_disks::of_the_guests;
 use crate::ssh::PinnedKey;
 use crate::tree::bound::{Bound, BoundArray};
 use crate::tree::machine::SshAccess;
 use crate::tree::nova_names::TreeMachine;
 use crate::tree::published::Published;
 use crate::tree::record::{Record, bytes};
+use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::runtime_config::arrays::MdArray;
 
 /// One host's.
@@ -32,6 +34,8 @@ pub(super) struct Offer {
     identity: Option<Identity>,
     host_keys: Vec<String>,
     arrays: BTreeMap<String, BoundArray>,
+    /// Types of the filesystems that hold its guests.
+    filesystems: BTreeSet<String>,
 }
 
 /// One fact.
@@ -80,6 +84,7 @@ impl Offer {
             identity: None,
             host_keys: Vec::new(),
             arrays: BTreeMap::new(),
+            filesystems: BTreeSet::new(),
         };
         match tree.record(&keys.bound()) {
             Ok(before) => offer.before = before,
@@ -152,6 +157,22 @@ impl Offer {
             }
             self.facts.push(fact);
         }
+        self.look_at_filesystems(&disks);
+    }
+
+    fn look_at_filesystems(&mut self, disks: &RuntimeConfig) {
+        let types = of_the_guests(disks).into_iter().map(|filesystem| filesystem.fs_type.clone());
+        self.filesystems = types.collect();
+        let before = self.before.as_ref().map(|bound| &bound.filesystems).filter(|types| !types.is_empty());
+        let text = |types: &BTreeSet<String>| types.iter().cloned().collect::<Vec<_>>().join(", ");
+        if !self.filesystems.is_empty() {
+            self.facts.push(Fact {
+                what: "filesystems".into(),
+                bound: before.map(text),
+                published: Some(text(&self.filesystems)),
+                is_typed: false,
+            });
+        }
     }
 
     /// Whether nothing can be bound.
@@ -221,6 +242,7 @@ impl Offer {
             system_uuid: identity.uuid.or_else(|| before?.system_uuid.clone()),
             system_serial: identity.serial.or_else(|| before?.system_serial.clone()),
             arrays: self.arrays.clone(),
+            filesystems: self.filesystems.clone(),
             by: by.to_owned(),
             at: jiff::Timestamp::now(),
         };

@@ -25,6 +25,9 @@ pub struct Bound {
     /// Its md arrays, by UUID in mdadm's form. One that is not here is not taken.
     #[serde(default)]
     pub arrays: BTreeMap<String, BoundArray>,
+    /// Types of the filesystems on them that hold its guests (`xfs`). The kernel of an HA node reads them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub filesystems: BTreeSet<String>,
     /// Who accepted it.
     pub by: String,
     /// When, by the clock of the machine where it was typed.

@@ -40,6 +40,7 @@ fn binds(u: &mut Universe, name: &str, serial: Option<&str>, arrays: Option<&Val
         system_uuid: None,
         system_serial: serial.map(str::to_owned),
         arrays: arrays.iter().flat_map(|all| all.as_object().unwrap()).map(array).collect(),
+        filesystems: [].into(),
         by: "ann".into(),
         at: jiff::Timestamp::UNIX_EPOCH,
     };

@@ -9,7 +9,7 @@
 //! transaction, before it is deleted, and a change that came between our look and that moment is carried
 //! over after it ([`Swap::late`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -190,11 +190,17 @@ impl Swap {
         let of_host: Option<Bound> = tree.record(&host.bound())?;
         let of_node: Option<Bound> = tree.record(&node.bound())?;
         let arrays = of_host.as_ref().map(|bound| bound.arrays.clone());
+        let filesystems = of_host.as_ref().map(|bound| bound.filesystems.clone());
         let nobody = |bound: &Bound| Bound { system_uuid: None, system_serial: None, ..bound.clone() };
         // An HA node without a word of its own, whose new role has arrays: who it is stays first sight.
         let host_now = of_node.clone().or_else(|| of_host.as_ref().map(nobody));
-        let host_now = host_now.map(|bound| Bound { arrays: arrays.unwrap_or_default(), ..bound });
-        let node_now = of_host.map(|bound| Bound { arrays: BTreeMap::new(), ..bound });
+        let host_now = host_now.map(|bound| Bound {
+            arrays: arrays.unwrap_or_default(),
+            filesystems: filesystems.unwrap_or_default(),
+            ..bound
+        });
+        let node_now =
+            of_host.map(|bound| Bound { arrays: BTreeMap::new(), filesystems: BTreeSet::new(), ..bound });
         let written = [(new_host.bound(), host_now), (new_node.bound(), node_now)];
         Ok(written.into_iter().filter_map(|(key, bound)| Some((key, bytes(&bound?)))).collect())
     }

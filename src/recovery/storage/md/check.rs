@@ -19,6 +19,7 @@ use crate::recovery::storage::answer::Answer;
 use crate::recovery::storage::strategy::Progress;
 use crate::recovery::takeovers;
 use crate::recovery::world::World;
+use crate::tree::bound::Bound;
 use crate::tree::published::Published;
 use crate::tree::runtime_config::RuntimeConfig;
 
@@ -173,10 +174,19 @@ pub(super) fn ground<'a>(
         looked_at,
         allow_degraded: case.policy.md_allow_degraded,
         policy: &case.policy,
+        bound_filesystems: bound_filesystems(case)?,
         reserved: BTreeSet::new(),
         cut_by_hand: case.disks.cut_by_hand,
         members_seen,
     })
+}
+
+fn bound_filesystems(case: &Case) -> Result<Option<BTreeSet<String>>, Answer> {
+    let bound: Option<Bound> = case
+        .tree
+        .record(&keys::host(case.id.host()).bound())
+        .map_err(|error| Answer::CannotTell { why: chain(&error) })?;
+    Ok(bound.map(|bound| bound.filesystems))
 }
 
 /// Whether this HA node remembers that it began to take it.

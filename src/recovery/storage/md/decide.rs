@@ -38,6 +38,8 @@ pub struct Ground<'a> {
     pub allow_degraded: bool,
     /// Under which types of filesystem are mounted.
     pub policy: &'a Policy,
+    /// Types of filesystem that an operator accepted of the host; `None` where nobody bound it.
+    pub bound_filesystems: Option<BTreeSet<String>>,
     /// Disks that this HA node has reserved, or one that had them before.
     pub reserved: BTreeSet<DiskId>,
     /// Whether a person cut the host's power after it was held because it lived.
@@ -155,7 +157,7 @@ fn next(wanted: &Wanted, seen: &Seen, ground: &Ground<'_>) -> Result<Next, No> {
     }
     for (number, fs) in wanted.filesystems.iter().enumerate() {
         if !way_is_free(wanted, number, fs, seen, &standings)? {
-            is_mounted_here(fs, ground.policy)?;
+            is_mounted_here(fs, ground)?;
         }
     }
     let (mut running, mut acts) = (Vec::new(), Vec::new());
@@ -350,8 +352,9 @@ fn filesystem<'a>(fs: &WantedFilesystem, running: &'a Running) -> Result<&'a Ove
 }
 
 /// Refused before anything is assembled: the kernel would read the disk as whatever the host says that it is.
-fn is_mounted_here(fs: &WantedFilesystem, policy: &Policy) -> Result<(), No> {
-    if policy.mounts(&fs.fs_type) {
+fn is_mounted_here(fs: &WantedFilesystem, ground: &Ground<'_>) -> Result<(), No> {
+    let policy = ground.policy;
+    if policy.mounts_of(&fs.fs_type, ground.bound_filesystems.as_ref()) {
         return Ok(());
     }
     let how = policy.how_to_mount(&fs.fs_type).map(|how| format!("; if it is to be mounted: {how}"));

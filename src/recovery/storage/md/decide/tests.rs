@@ -29,6 +29,7 @@ fn ground() -> Ground<'static> {
         looked_at: BTreeSet::new(),
         allow_degraded: true,
         policy: default(),
+        bound_filesystems: Some(BTreeSet::new()),
         reserved: BTreeSet::new(),
         cut_by_hand: false,
         members_seen: const { &MembersSeen::new() },
@@ -490,6 +491,14 @@ fn a_filesystem_that_the_policy_does_not_name_is_refused_before_anything_is_asse
     assert!(said("ext3", &apart(NAME), &ground()).contains("Assemble"));
     let policy = Policy { md_filesystems: vec!["btrfs".into()], ..Policy::default() };
     assert!(said("btrfs", &apart(NAME), &Ground { policy: &policy, ..ground() }).contains("Assemble"));
+    // What an operator accepted; and what nobody bound goes on as before there was a list, until somebody sets one.
+    let types = Some(BTreeSet::from(["jfs".to_owned()]));
+    assert!(said("jfs", &apart(NAME), &Ground { bound_filesystems: types, ..ground() }).contains("Assemble"));
+    let unbound = || Ground { bound_filesystems: None, ..ground() };
+    assert!(said("hfsplus", &apart(NAME), &unbound()).contains("Assemble"));
+    assert!(said("x' ; reboot", &apart(NAME), &unbound()).starts_with("refused:"));
+    let refused = said("hfsplus", &apart(NAME), &Ground { policy: &policy, ..unbound() });
+    assert!(refused.starts_with("refused:"), "{refused}");
     // One that was mounted before the policy was changed stays as it is.
     assert!(said("xfs", &mounted(AT, "rw"), &Ground { policy: &policy, ..begun() }).starts_with("taken:"));
     assert!(
