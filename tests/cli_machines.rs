@@ -237,10 +237,14 @@ const ARRAY: &str = "a3a88330:384edff1:0c126ded:b8d8ca93";
 
 /// What `nova-ha-runtime-info` writes.
 fn published(uuid: &str, array: &str) -> String {
+    published_at(uuid, array, &format!("naa.5000cca04dab{}", &array[array.len() - 4..]))
+}
+
+fn published_at(uuid: &str, array: &str, disk: &str) -> String {
     serde_json::json!({
         "version": 1, "system_uuid": uuid, "system_serial": "CZJ1234", "ssh_host_keys": [KEY],
         "md_arrays": {array: {"uuid": array, "name": "installer:md1", "level": "raid10", "num_devices": "2",
-            "metadata": "1.2", "members": [{"disk": "naa.5000cca04dab0000", "slot": 0, "in_sync": true}]}},
+            "metadata": "1.2", "members": [{"disk": disk, "slot": 0, "in_sync": true}]}},
     })
     .to_string()
 }
@@ -279,7 +283,7 @@ async fn a_host_is_bound_to_what_it_published_once_a_person_has_seen_it() {
     let bound: serde_json::Value =
         serde_json::from_str(&site.value(&format!("{root}/bound")).await.unwrap()).unwrap();
     assert_eq!((&bound["system_uuid"], &bound["by"]), (&UUID.into(), &"ann".into()));
-    assert_eq!(bound["arrays"][ARRAY]["places"], serde_json::json!(["naa.5000cca04dab0000"]));
+    assert_eq!(bound["arrays"][ARRAY]["places"], serde_json::json!(["naa.5000cca04dabca93"]));
     let status = site.run(&["status"]).await.out;
     assert!(!status.contains("first sight"), "{status}");
     let before = site.tree().await;
@@ -307,7 +311,7 @@ async fn what_two_machines_claim_is_bound_to_one_of_them_by_its_name_only() {
         ("node1", UUID, ARRAY),
         ("node2", UUID, ARRAY),
         ("node3", other.0, other.1),
-        ("node4", "garbage", "x"),
+        ("node4", "garbage", "xxxx"),
     ] {
         site.run(&["host", "add", host]).await.ok();
         site.put(&runtime_config(host), published(uuid, array)).await;
@@ -324,6 +328,13 @@ async fn what_two_machines_claim_is_bound_to_one_of_them_by_its_name_only() {
 
     // A person decides; from then on the other one's word weighs nothing.
     let accept = |host: &'static str| ["host", "accept", host, "--by", "ann", "--yes", host];
+    // Nor is it bound unseen that a member is where another machine has one.
+    let array = "a3a88330:384edff1:0c126ded:55555555";
+    let places = published_at("4c4c4544-0042-3510-8051-b4c04f4b5555", array, "naa.5000cca04dab0000");
+    site.run(&["host", "add", "node5"]).await.ok();
+    site.put(&runtime_config("node5"), places).await;
+    let five = site.run(&["host", "accept", "--all", "--by", "ann", "--yes", "all"]).await.waits().out;
+    assert!(five.contains("node5: left out: a member of array"), "{five}");
     let said = site.run(&accept("node1")).await.ok().out;
     assert!(said.contains("from now on host node2 waits"), "{said}");
     site.run(&accept("node2")).await.refused("host node1 is bound to it").next("nova-ha host show node1");

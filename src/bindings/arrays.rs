@@ -85,18 +85,19 @@ impl ArrayDoubt {
     /// The operator's next command.
     pub fn next(&self, host: &HostName) -> String {
         match self {
-            ArrayDoubt::Claimed { rival, .. } | ArrayDoubt::Place { rival, .. }
-                if rival.standing == Standing::Bound =>
-            {
+            ArrayDoubt::Place { rival, .. } => format!(
+                "nova-ha host accept {} --by NAME   (shows what it has now; or mdadm --detail --scan on {host})",
+                rival.machine.name()
+            ),
+            ArrayDoubt::Claimed { rival, .. } if rival.standing == Standing::Bound => {
                 format!(
                     "on {host}: mdadm --detail --scan; nova-ha host show {}   (whose disks are they?)",
                     rival.machine.name()
                 )
             }
-            ArrayDoubt::Claimed { .. }
-            | ArrayDoubt::Place { .. }
-            | ArrayDoubt::NotBound { .. }
-            | ArrayDoubt::Differs { .. } => accept(host),
+            ArrayDoubt::Claimed { .. } | ArrayDoubt::NotBound { .. } | ArrayDoubt::Differs { .. } => {
+                accept(host)
+            }
         }
     }
 }
@@ -115,13 +116,15 @@ pub fn of_the_guests(disks: &RuntimeConfig) -> Vec<Wanting> {
 
 /// An array as its machine published it, to be bound.
 pub fn bound(array: &MdArray) -> BoundArray {
-    let place = |disk: &str, partition: Option<u32>| {
-        partition.map_or_else(|| disk.to_owned(), |number| format!("{disk}/{number}"))
+    let text = |place: &Place| match place.part {
+        Part::Number(number) => format!("{}/{number}", place.disk),
+        Part::Whole | Part::Any => place.disk.to_string(),
     };
+    let places = published_disks::places(array).unwrap_or_default();
     BoundArray {
         level: array.level.clone(),
         homehost: homehost(&array.name),
-        places: array.members.iter().map(|member| place(&member.disk, member.partition)).collect(),
+        places: places.iter().map(text).collect(),
     }
 }
 
@@ -160,7 +163,7 @@ fn is_homehost(host: &str, bound: &str, found: &str) -> bool {
 }
 
 /// Whether one is the other, or its first part.
-fn is_one_name(a: &str, b: &str) -> bool {
+pub(super) fn is_one_name(a: &str, b: &str) -> bool {
     let is_short_of = |short: &str, full: &str| {
         !short.contains('.')
             && full.split_once('.').is_some_and(|(first, _)| first.eq_ignore_ascii_case(short))
@@ -169,7 +172,7 @@ fn is_one_name(a: &str, b: &str) -> bool {
 }
 
 /// A place as [`BoundArray::places`] writes it; nothing where it is none.
-pub(super) fn place(text: &str) -> Option<Place> {
+pub fn place(text: &str) -> Option<Place> {
     let (disk, part) = match text.split_once('/') {
         Some((disk, number)) => (disk, Part::Number(number.parse().ok()?)),
         None => (text, Part::Whole),

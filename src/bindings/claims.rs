@@ -1,17 +1,20 @@
 //! What all machines of the tree are bound to, and what they claim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::arrays::{self, ArrayDoubt, Wanting};
 use super::identity::{self, Expected, Source, is_same};
 use super::rival::{Rival, Standing};
+use crate::disks::DiskId;
 use crate::disks::places::Place;
 use crate::fence::Identity;
 use crate::names::HostName;
+use crate::published_disks;
 use crate::store::Store;
 use crate::tree::bound::{Bound, BoundArray};
 use crate::tree::nova_names::TreeMachine;
 use crate::tree::published::Published;
+use crate::tree::runtime_config::arrays::MdArray;
 use crate::tree::{Snapshot, TreeError};
 
 /// One machine's.
@@ -26,14 +29,16 @@ struct Claim {
 enum Arrays {
     /// Those that an operator bound it to.
     Bound(BTreeMap<String, BoundArray>),
-    /// Those that it published, by UUID.
-    Published(Vec<String>),
+    /// Those that it published, by UUID, with the places of their members.
+    Published(BTreeMap<String, BTreeSet<Place>>),
 }
 
 /// All of them.
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
     by_machine: BTreeMap<TreeMachine, Claim>,
+    /// Where members of arrays are, by the disk.
+    by_disk: BTreeMap<DiskId, Vec<(Place, Rival)>>,
 }
 
 impl Claims {
@@ -64,12 +69,26 @@ impl Claims {
                 Some(bound) => Arrays::Bound(bound.arrays),
                 None => {
                     let disks = Published::of(snapshot, &keys).disks().unwrap_or_default();
-                    Arrays::Published(disks.md_arrays.into_keys().collect())
+                    let with_places = disks.md_arrays.iter().map(|(uuid, value)| {
+                        let array = MdArray::of(uuid, value).ok();
+                        let places = array.and_then(|array| published_disks::places(&array).ok());
+                        (uuid.clone(), places.unwrap_or_default())
+                    });
+                    Arrays::Published(with_places.collect())
                 }
             };
             Some((machine, Claim { expected, arrays }))
         };
-        Self { by_machine: machines.into_iter().filter_map(claim).collect() }
+        let by_machine: BTreeMap<TreeMachine, Claim> = machines.into_iter().filter_map(claim).collect();
+        let mut by_disk: BTreeMap<DiskId, Vec<(Place, Rival)>> = BTreeMap::new();
+        for (machine, claim) in &by_machine {
+            let (places, standing) = claim.arrays.places();
+            for place in places {
+                let rival = Rival { machine: machine.clone(), standing };
+                by_disk.entry(place.disk.clone()).or_default().push((place, rival));
+            }
+        }
+        Self { by_machine, by_disk }
     }
 
     /// What the BMC of a machine must say it is, with whoever claims the same; nothing where nobody knows.
@@ -96,9 +115,7 @@ impl Claims {
         let rivals = self.others(machine).filter_map(|(other, claim)| {
             let standing = match &claim.arrays {
                 Arrays::Bound(arrays) => arrays.contains_key(uuid).then_some(Standing::Bound),
-                Arrays::Published(arrays) => {
-                    arrays.iter().any(|theirs| theirs == uuid).then_some(Standing::Published)
-                }
+                Arrays::Published(arrays) => arrays.contains_key(uuid).then_some(Standing::Published),
             };
             Some(Rival { machine: other.clone(), standing: standing? })
         });
@@ -134,20 +151,30 @@ impl Claims {
             }
             (Some(Arrays::Published(_)) | None, None) => {}
         }
-        let (place, rival) =
-            wanting.places.iter().find_map(|place| Some((place, self.bound_at(machine, place)?)))?;
+        let mut others = wanting.places.iter().filter(|place| !is_bound_at(own, place));
+        let (place, rival) = others.find_map(|place| Some((place, self.bound_at(machine, place)?)))?;
         Some(ArrayDoubt::Place { uuid: uuid(), place: place.clone(), rival })
     }
 
     /// Another machine that is bound to an array with a member at a place.
     fn bound_at(&self, machine: &TreeMachine, at: &Place) -> Option<Rival> {
-        self.others(machine).find_map(|(other, claim)| {
-            let Arrays::Bound(theirs) = &claim.arrays else { return None };
-            let mut places =
-                theirs.values().flat_map(|array| &array.places).filter_map(|text| arrays::place(text));
-            let is_there = places.any(|place| arrays::overlap(&place, at));
-            is_there.then(|| Rival { machine: other.clone(), standing: Standing::Bound })
-        })
+        self.rival_of_place(machine, at).filter(|rival| rival.standing == Standing::Bound)
+    }
+
+    /// The other machine that has a member at a place, or says so; one that is bound there before one that publishes it.
+    pub fn rival_of_place(&self, machine: &TreeMachine, at: &Place) -> Option<Rival> {
+        let on_the_disk = self.by_disk.get(&at.disk).into_iter().flatten();
+        let is_there =
+            |(place, rival): &&(Place, Rival)| rival.machine != *machine && arrays::overlap(place, at);
+        first_bound(on_the_disk.filter(is_there).map(|(_, rival)| rival.clone()))
+    }
+
+    /// Another machine of the tree that has this name.
+    pub fn named(&self, machine: &TreeMachine, name: &str) -> Option<TreeMachine> {
+        let is_it = |other: &&TreeMachine| arrays::is_one_name(other.name(), name);
+        let is_own = arrays::is_one_name(machine.name(), name);
+        let others = || self.others(machine).map(|(other, _)| other);
+        (!is_own).then(|| others().find(is_it).cloned()).flatten()
     }
 
     fn others(&self, machine: &TreeMachine) -> impl Iterator<Item = (&TreeMachine, &Claim)> {
@@ -173,6 +200,25 @@ pub async fn expect(
         Source::FirstSight | Source::Typed | Source::Accepted => None,
     };
     Ok(Expected { rival, ..known })
+}
+
+impl Arrays {
+    /// Where their members are, and by whose word.
+    fn places(&self) -> (Vec<Place>, Standing) {
+        match self {
+            Arrays::Bound(theirs) => {
+                let texts = theirs.values().flat_map(|array| &array.places);
+                (texts.filter_map(|text| arrays::place(text)).collect(), Standing::Bound)
+            }
+            Arrays::Published(theirs) => (theirs.values().flatten().cloned().collect(), Standing::Published),
+        }
+    }
+}
+
+fn is_bound_at(arrays: Option<&Arrays>, at: &Place) -> bool {
+    let Some(Arrays::Bound(theirs)) = arrays else { return false };
+    let mut places = theirs.values().flat_map(|array| &array.places).filter_map(|text| arrays::place(text));
+    places.any(|place| arrays::overlap(&place, at))
 }
 
 fn first_bound(rivals: impl Iterator<Item = Rival>) -> Option<Rival> {

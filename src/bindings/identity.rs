@@ -112,11 +112,11 @@ impl IdentityDoubt {
     /// The operator's next command.
     pub fn next(&self, machine: &TreeMachine) -> String {
         match (machine, self.rival.standing) {
-            (TreeMachine::Host(host), Standing::Published) => accept(host),
+            (TreeMachine::Host(host), Standing::Published | Standing::Named) => accept(host),
             (TreeMachine::Host(host), Standing::Bound) => {
                 format!("nova-ha host add {host} --replace --bmc-identity UUID   (as its BMC states it)")
             }
-            (TreeMachine::HaNode(node), Standing::Bound | Standing::Published) => {
+            (TreeMachine::HaNode(node), Standing::Bound | Standing::Published | Standing::Named) => {
                 format!("nova-ha ha-node add {node} --replace --bmc-identity UUID   (as its BMC states it)")
             }
         }

@@ -12,6 +12,8 @@ pub enum Standing {
     Bound,
     /// Its machine published it, and nobody bound it.
     Published,
+    /// It has this machine's name, and the machine itself says nothing of it.
+    Named,
 }
 
 /// Another machine that claims the same.
@@ -28,6 +30,7 @@ impl fmt::Display for Rival {
         match self.standing {
             Standing::Bound => write!(f, "{} is bound to it", self.machine),
             Standing::Published => write!(f, "{} publishes it too", self.machine),
+            Standing::Named => write!(f, "it is named after {}", self.machine),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cluster::Cluster;
 use super::machine_options::Setting;
 use super::table::field;
-use crate::bindings::arrays::bound as bound_array;
+use crate::bindings::arrays::{bound as bound_array, place};
 use crate::bindings::{Rival, Source, Standing, expected};
 use crate::fence::Identity;
 use crate::keys;
@@ -157,7 +157,24 @@ impl Offer {
             }
             self.facts.push(fact);
         }
+        self.look_at_places(cluster, machine);
         self.look_at_filesystems(&disks);
+    }
+
+    /// Where its members are is no difference, as disks are replaced; but it is bound too, and nobody else may be there.
+    fn look_at_places(&mut self, cluster: &Cluster, machine: &TreeMachine) {
+        for (uuid, array) in &self.arrays {
+            if let Some(other) = cluster.claims.named(machine, &array.homehost) {
+                let rival = Rival { machine: other, standing: Standing::Named };
+                self.rivals.push((format!("array {uuid}"), rival));
+            }
+            for text in &array.places {
+                let Some(place) = place(text) else { continue };
+                let rival = cluster.claims.rival_of_place(machine, &place);
+                self.rivals
+                    .extend(rival.map(|rival| (format!("a member of array {uuid} at {place}"), rival)));
+            }
+        }
     }
 
     fn look_at_filesystems(&mut self, disks: &RuntimeConfig) {
@@ -182,12 +199,16 @@ impl Offer {
 
     /// Whether anything would be written.
     pub(super) fn changes(&self) -> bool {
-        self.facts.iter().any(Fact::changes)
+        let before = self.before.as_ref().map(|bound| &bound.arrays);
+        self.facts.iter().any(Fact::changes) || before.is_some_and(|before| *before != self.arrays)
     }
 
     /// Whether another look shows the same.
     pub(super) fn is_still(&self, now: &Self) -> bool {
-        self.facts == now.facts && self.rivals == now.rivals && self.faults == now.faults
+        self.facts == now.facts
+            && self.rivals == now.rivals
+            && self.faults == now.faults
+            && self.arrays == now.arrays
     }
 
     /// Another machine that is bound to something of it.
@@ -225,9 +246,12 @@ impl Offer {
         for fact in &self.facts {
             text += &field(&format!("  {}", fact.what), Some(&fact.text()), 20);
         }
+        for (uuid, array) in &self.arrays {
+            let places: Vec<&str> = array.places.iter().map(String::as_str).collect();
+            text += &field(&format!("  members of {uuid}"), Some(&places.join(", ")), 20);
+        }
         for (what, rival) in &self.rivals {
-            text +=
-                &field("  NOTE", Some(&format!("{what}: {rival}; from now on {} waits", rival.machine)), 20);
+            text += &field("  NOTE", Some(&note(what, rival)), 20);
         }
         text
     }
@@ -251,6 +275,13 @@ impl Offer {
             settings.push((keys.ssh_field("host_key"), self.host_keys.join("\n").into_bytes()));
         }
         settings
+    }
+}
+
+fn note(what: &str, rival: &Rival) -> String {
+    match rival.standing {
+        Standing::Published => format!("{what}: {rival}; from now on {} waits", rival.machine),
+        Standing::Bound | Standing::Named => format!("{what}: {rival}"),
     }
 }
 

@@ -311,13 +311,10 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
     }
     let is_on = |fact: &&LevelFact| matches!(fact.state, LevelState::Answers { power: PowerState::On, .. });
     let said: Vec<String> = facts.levels.iter().map(LevelFact::text).collect();
-    if let Some(doubt) = &facts.identity_doubt {
-        block(
-            format!("no fence level of {host} can be used: {}", said.join("; ")),
-            doubt.next(&TreeMachine::Host(host.clone())),
-        );
-        return;
-    }
+    let next = match &facts.identity_doubt {
+        Some(doubt) => doubt.next(&TreeMachine::Host(host.clone())),
+        None => format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m"),
+    };
     match (&facts.confirmed_off_by, facts.levels.iter().find(is_on)) {
         (None, _) => block(
             format!(
@@ -325,7 +322,7 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
                 said.join("; "),
                 facts.word_refused.as_ref().map_or_else(String::new, |why| format!("; {why}"))
             ),
-            format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m"),
+            next,
         ),
         // It may not be used to switch off; what it reads counts all the same against a person's word,
         // which may have been given for the machine beside it.

@@ -213,8 +213,26 @@ fn a_member_where_another_machines_array_is_bound_stops_its_publisher() {
     waits(
         &stage,
         "has a member at naa.5000cca04dab0000, where host compute2 is bound to it",
-        "on compute1: mdadm",
+        "nova-ha host accept compute2",
     );
+    // A host that is bound to its own members there is not held up by another one that claims them.
+    stage.with(|u| binds_the_array_to(u, HOST));
+    stage.recover("ha1");
+    md::all_runs_on(&stage, "ha1", "its own members are bound");
+}
+
+#[test]
+fn a_persons_word_leads_on_where_two_machines_claim_one_identity() {
+    let stage = known_by_its_own_word();
+    stage.with(|u| {
+        u.kv.remove(&host("compute2").bmc_field("identity"));
+        publishes(u, "compute2", "system_serial", "SN-compute1".into());
+        let machine = u.machines.get_mut(HOST).unwrap();
+        (machine.power_on, machine.bmc) = (false, false);
+    });
+    super::words::confirm_off(&stage, []);
+    stage.recover("ha1");
+    stage.all_is_recovered("a person has looked");
 }
 
 #[test]

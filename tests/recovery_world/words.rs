@@ -23,7 +23,7 @@ use super::universe::{HOST, incident};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// ann says that compute1 is off, for ten minutes, although she knows of these signs.
-fn confirm_off(stage: &Stage, although: impl IntoIterator<Item = Sign>) {
+pub(crate) fn confirm_off(stage: &Stage, although: impl IntoIterator<Item = Sign>) {
     let word = ConfirmOff {
         version: 1,
         host: HOST.parse().unwrap(),

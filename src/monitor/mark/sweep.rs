@@ -138,7 +138,9 @@ impl Site {
             incident: None,
             because: format!("FIRST SIGHT: known by its own word only ({words}){others}"),
             attention: true,
-            next: Some("nova-ha host accept --all --by NAME   (shows it first)".into()),
+            next: Some(
+                "nova-ha host accept --all --by NAME   (shows it first; if nothing is left: nova-ha generate acl)".into(),
+            ),
         })
     }
 
