@@ -1,19 +1,17 @@
 //! A BMC in whose place anyone on the network can answer: its *off* moves nobody while the host can be heard.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nova_ha::fence::{Channel, ConfirmOff, Gap};
+use nova_ha::fence::{Channel, Gap};
 use nova_ha::incident::status::State;
 use nova_ha::keys;
 use nova_ha::recovery::report::{Report, Result as Said};
 use nova_ha::ssh::{Answer, Failure, Unknown};
-use nova_ha::tree::record::bytes;
 use nova_ha::tree::sign::Sign;
 
 use super::stage::Stage;
-use super::time::wall;
-use super::universe::{HOST, Machine, incident};
+use super::universe::{HOST, Machine};
+use super::words::confirm_off;
 
 /// Dead by its votes alone, as on a site that does not ask for the agent.
 const BY_VOTES: &str = r#"{"version":1,"storm_limit":3,"off_reads":2,"rules":[{"planes":["management"],"agent_must_be_critical":false}]}"#;
@@ -155,17 +153,7 @@ fn a_person_who_looked_leads_on() {
     );
     // Its plug is pulled; a machine that stands in front of it has its address.
     machine(&stage, |m| m.power_on = false);
-    let word = ConfirmOff {
-        version: 1,
-        host: HOST.parse().unwrap(),
-        incident: incident(),
-        by: "ann".into(),
-        at: wall(stage.time.now()),
-        ttl_seconds: 600,
-        although: BTreeSet::from([Sign::Address]),
-        ended: None,
-    };
-    stage.with(|u| u.kv.put(&keys::incident(&incident()).confirm_off(), bytes(&word)));
+    confirm_off(&stage, [Sign::Address]);
     stage.recover_until_settled("ha1");
     stage.all_is_recovered("by ann's word");
 }
