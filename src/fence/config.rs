@@ -83,14 +83,6 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// Whether this machine's local.toml is all that is in the way.
-    fn is_refused(&self) -> bool {
-        match self {
-            Self::Refused { .. } | Self::Secret { source: SecretError::Refused { .. }, .. } => true,
-            Self::Tree(_) | Self::Secret { .. } | Self::Level { .. } | Self::Ca { .. } => false,
-        }
-    }
-
     /// The operator's next command.
     pub fn hint(&self, machine: &Machine) -> String {
         let add = match machine {
@@ -224,6 +216,28 @@ impl FenceConfig {
         Ok(Self { key: key.to_owned(), levels: stored.levels })
     }
 
+    /// The same of what is newly set: an option that no agent is told refuses the whole of it.
+    ///
+    /// # Errors
+    /// As [`FenceConfig::parse`].
+    pub fn parse_new(key: &str, value: &[u8]) -> Result<Self, TreeError> {
+        let config = Self::parse(key, value)?;
+        match config.never_told().into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(config),
+        }
+    }
+
+    /// Levels that are not used, because an agent would be told what the tree may not say. They stand there from before that
+    /// was refused; the others go on.
+    pub fn never_told(&self) -> Vec<TreeError> {
+        let refused = (1..).zip(&self.levels).filter_map(|(number, level)| {
+            let why = level.may_be_told().err()?;
+            Some(TreeError::Malformed { key: self.key.clone(), why: format!("level {number}: {why}") })
+        });
+        refused.collect()
+    }
+
     fn of_bmc(snapshot: &Snapshot, keys: &MachineKeys) -> Result<Self, TreeError> {
         let malformed = |key: String, why: String| TreeError::Malformed { key, why };
         let needed = |field: &str| {
@@ -293,15 +307,15 @@ impl FenceConfig {
     /// The devices, with their secrets, ready to be asked by this machine.
     ///
     /// # Errors
-    /// A secret, CA file or agent is not there, or is not allowed here; the error names the key.
+    /// Of no level all is there: the secret, CA file or agent is missing, or is not allowed. The error names the key of the first.
     pub fn build(&self, machine: impl Into<Machine>, local: &Local) -> Result<FenceLevels, ConfigError> {
         let machine = machine.into();
         let built = (1..).zip(&self.levels).map(|(number, level)| self.build_level(number, level, local));
         let built: Vec<Result<Level, ConfigError>> = built.collect();
         let is_any_built = built.iter().any(Result::is_ok);
         let levels = built.into_iter().map(|level| match level {
-            // What one level may not do takes nothing from the others.
-            Err(error) if is_any_built && error.is_refused() => {
+            // What one level may not do, or lacks, takes nothing from the others: it is as one that does not answer.
+            Err(error) if is_any_built => {
                 let why = format!("{}; next: {}", chain(&error), error.hint(&machine));
                 Ok(Level::new(Box::new(NotHere { why }), None))
             }
@@ -403,6 +417,8 @@ impl LevelConfig {
     fn asked_of_the_agent(&self) -> Vec<Asked> {
         match self {
             Self::Ipmi { .. } | Self::Redfish { .. } => Vec::new(),
+            // Nobody's leave makes that good.
+            Self::Agent { .. } if self.may_be_told().is_err() => Vec::new(),
             Self::Agent { agent, options, secret_options, .. } => {
                 let new = |option: &&String| !shipped::is_shipped_option(agent, option);
                 let option = |option: &String| Asked::Option { agent: agent.clone(), option: option.clone() };
@@ -440,14 +456,15 @@ impl LevelConfig {
                 ("http", Some(_)) => Err("a certificate is pinned, and there is none by http://".into()),
                 (_, _) => Ok(()),
             },
-            Self::Agent { options, secret_options, .. } => {
-                options
-                    .keys()
-                    .chain(secret_options.keys())
-                    .try_for_each(|option| agents::may_be_set(option))?;
-                options.iter().try_for_each(|(option, value)| agents::may_have(option, value, options))
-            }
+            Self::Agent { .. } => Ok(()),
         }
+    }
+
+    /// Whether its agent may be told this.
+    fn may_be_told(&self) -> Result<(), String> {
+        let Self::Agent { options, secret_options, .. } = self else { return Ok(()) };
+        options.keys().chain(secret_options.keys()).try_for_each(|option| agents::may_be_set(option))?;
+        options.iter().try_for_each(|(option, value)| agents::may_have(option, value, options))
     }
 }
 

@@ -283,7 +283,7 @@ fn is_key_type(word: &str) -> bool {
 
 /// Fence levels that the recovery will understand, stored as they came.
 fn fence(text: &str) -> Result<String, OperatorError> {
-    FenceConfig::parse("--fence-file", text.as_bytes()).map_err(|error| match error {
+    FenceConfig::parse_new("--fence-file", text.as_bytes()).map_err(|error| match error {
         TreeError::Malformed { why, .. } => input("--fence-file", why),
         other => input("--fence-file", other.to_string()),
     })?;

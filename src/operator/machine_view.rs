@@ -230,7 +230,10 @@ fn whose(cluster: &Cluster, host: &HostName) -> Vec<Unprotected> {
 /// Why nobody could power it off; a key that cannot be understood is a fault of its own.
 fn no_fence(tree: &Snapshot, keys: &MachineKeys, faults: &mut Vec<Fault>) -> Option<String> {
     match FenceConfig::of(tree, keys) {
-        Ok(_) => None,
+        Ok(config) => {
+            faults.extend(config.never_told().into_iter().map(Fault::from));
+            None
+        }
         Err(ConfigError::Tree(TreeError::Missing { key })) if key == keys.bmc_field("ip") => {
             Some("no BMC, no fence levels".into())
         }

@@ -96,8 +96,6 @@ fn what_is_not_understood_is_refused() {
         ("\"deadline_seconds\":30", "\"deadline_seconds\":30,\"colour\":1"),
         ("10.0.0.1", "-Hevil"),
         ("\"verify\":false", "\"verify\":false,\"ca\":\"/ca.pem\""),
-        ("\"type\":\"file\"", "\"debug_file\":\"/etc/cron.d/x\""),
-        ("{\"password\":\"s3cret\"}", "{\"password\":\"s3cret\",\"ssh-options\":\"-o ProxyCommand=x\"}"),
         ("{", ""),
     ] {
         let broken = THREE.replacen(from, to, 1);
@@ -156,4 +154,37 @@ fn a_level_that_this_machines_root_does_not_allow_is_refused_with_what_to_add_an
     std::fs::write(&toml, "what is this").unwrap();
     let bmc = of(&[("bmc/ip", "10.0.0.1"), ("bmc/user", "test"), ("bmc/password", "Test123.")]).unwrap();
     assert!(bmc.build(host(), &Local::read(&toml)).is_ok());
+}
+
+/// What an older build took stays there after an upgrade: the level is not used, and the BMC before it is.
+#[test]
+fn what_an_agent_is_never_told_costs_its_own_level_and_is_refused_where_it_is_new() {
+    for (from, to) in [
+        ("\"type\":\"file\"", "\"debug_file\":\"/etc/cron.d/x\""),
+        ("\"type\":\"file\"", "\"username\":\"-oProxyCommand=x\""),
+        ("{\"password\":\"s3cret\"}", "{\"password_script\":\"/opt/pw\"}"),
+        ("{\"password\":\"s3cret\"}", "{\"password\":\"s3cret\",\"ssh-options\":\"-o ProxyCommand=x\"}"),
+    ] {
+        let text = THREE.replacen(from, to, 1);
+        let config = of(&[("fence", &text)]).unwrap();
+        let said = built(&config);
+        assert!(said[0].starts_with("ipmi") && said[1].starts_with("redfish"), "{to}: {said:?}");
+        assert_eq!(said[2], "a level that is not used here", "{to}");
+        assert_eq!(config.never_told().len(), 1, "{to}");
+        let asked: Vec<String> = config.asked().iter().map(ToString::to_string).collect();
+        assert!(
+            asked.iter().all(|asked| !asked.contains("option")),
+            "{to}: nobody's leave makes it good: {asked:?}"
+        );
+        let new = FenceConfig::parse_new("--fence-file", text.as_bytes()).unwrap_err();
+        assert!(new.to_string().contains("level 3"), "{to}: {new}");
+    }
+}
+
+#[test]
+fn a_level_whose_secret_is_missing_costs_itself_only() {
+    let text = THREE.replace("env:CARGO_PKG_NAME", "file:/nonexistent/pw");
+    let said = built(&of(&[("fence", &text)]).unwrap());
+    assert_eq!(said.iter().filter(|said| *said == "a level that is not used here").count(), 1, "{said:?}");
+    assert!(said[0].starts_with("ipmi"), "{said:?}");
 }
