@@ -47,7 +47,7 @@ pub struct Context<'a> {
     pub earlier: Earlier,
     /// What the members of the host's arrays said first, by the journal as it is now.
     pub members_seen: MembersSeen,
-    /// When this run looked at them first.
+    /// When this run looked first at the one that it saw last.
     pub members_first_seen: Option<BootInstant>,
     /// What this run has seen of the host's reports to Nova.
     pub reports: Watch,

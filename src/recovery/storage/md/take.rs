@@ -144,9 +144,12 @@ fn until_they_may_be_written(context: &Context<'_>) -> Duration {
 
 /// Members that the journal does not know yet are written there, before anything is done to them.
 async fn remember(context: &mut Context<'_>, wanted: &Wanted, seen: &Seen) -> Result<(), Stop> {
-    context.members_first_seen.get_or_insert(context.world.clock.boottime());
     let mut new: Vec<(String, MemberSeen)> = as_left::members(wanted, seen).into_iter().collect();
     new.retain(|(member, _)| !context.members_seen.contains_key(member));
+    // Of one that comes late the first look is as late.
+    if context.members_first_seen.is_none() || !new.is_empty() {
+        context.members_first_seen = Some(context.world.clock.boottime());
+    }
     for some in new.chunks(MAX_MEMBERS) {
         let members: MembersSeen = some.iter().cloned().collect();
         context.members_seen.extend(members.clone());
