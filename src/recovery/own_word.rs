@@ -1,6 +1,8 @@
 //! What this HA node says to all of how its own root and the tree agree: for `nova-ha status`, which may be asked elsewhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use super::world::{World, chain};
 use crate::local::says::Says;
@@ -15,12 +17,35 @@ const MOST_NAMED: usize = 3;
 /// What a person should settle on this HA node. Where Consul does not answer nothing is said: the run itself says so.
 pub(super) async fn remarks(world: &World) -> Vec<Remark> {
     match Named::read(world.store.as_ref(), &world.me).await {
-        Ok(named) => of(&Local::read(&world.local_file), &named, world.me.as_str()),
+        Ok(named) => bounded(world.local_file.clone(), named, world.me.to_string()),
         Err(error) => {
             tracing::warn!(error = %chain(&error), "cannot see what the tree names of this HA node");
             Vec::new()
         }
     }
+}
+
+/// How long all files that the tree names may take to be looked at, before anybody is recovered.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
+
+/// The look, in a thread that may be left behind: one of the files may be on a filesystem that hangs, and is the secret of a
+/// machine that nobody recovers now.
+fn bounded(local_file: PathBuf, named: Named, me: String) -> Vec<Remark> {
+    let is_on_a_disk = named.iter().any(|(asked, _)| matches!(asked, Asked::SecretFile(_)));
+    let next = format!("on {me}: nova-ha local show");
+    let look = move || of(&Local::read(&local_file), &named, &me);
+    if !is_on_a_disk {
+        return look();
+    }
+    let (say, said) = mpsc::channel();
+    std::thread::spawn(move || drop(say.send(look())));
+    said.recv_timeout(LOOK_WITHIN).unwrap_or_else(|error| {
+        let why = format!(
+            "the files with secrets that the tree names were not looked at within {LOOK_WITHIN:?} ({error}): does a filesystem \
+             hang there?"
+        );
+        vec![Remark { why, next }]
+    })
 }
 
 fn of(local: &Local, named: &Named, me: &str) -> Vec<Remark> {
