@@ -344,3 +344,29 @@ async fn what_two_machines_claim_is_bound_to_one_of_them_by_its_name_only() {
     assert!(!unprotected(0).contains("node2"), "{}", unprotected(0));
     site.run(&accept("node4")).await.refused("cannot be understood");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_long_form_of_a_hosts_name_is_bound_with_all_and_another_name_by_itself_only() {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    for (host, nova_host) in
+        [("node1", "node1.example.org"), ("node2", "cmp-2"), ("node3", "node4"), ("node4", "node4")]
+    {
+        site.run(&["host", "add", host]).await.ok();
+        site.put(&runtime_config(host), format!(r#"{{"version":1,"nova_host":"{nova_host}"}}"#)).await;
+    }
+    let names = async |host: &str| site.value(&format!("ha_cluster/compute_nodes/{host}/config/names")).await;
+    let said = site.run(&["host", "accept", "--all", "--by", "ann", "--yes", "all"]).await.waits().out;
+    assert!(said.contains("node2: left out") && said.contains("node3: left out"), "{said}");
+    assert!(names("node1").await.is_some_and(|names| names.contains("node1.example.org")));
+    assert_eq!((names("node2").await, names("node3").await, names("node4").await), (None, None, None));
+    let accept = |host: &'static str| ["host", "accept", host, "--by", "ann", "--yes", host];
+    site.run(&accept("node2")).await.ok();
+    assert!(names("node2").await.is_some_and(|names| names.contains("cmp-2")));
+    site.run(&accept("node3")).await.refused("host node4 is bound to it");
+    let status = site.run(&["status", "--json"]).await.json();
+    for (host, in_doubt) in [(0, false), (1, false), (2, true)] {
+        let why = status["hosts"][host]["unprotected"].to_string();
+        assert_eq!(why.contains("Nova calls it"), in_doubt, "{why}");
+    }
+}

@@ -163,7 +163,7 @@ fn is_homehost(host: &str, bound: &str, found: &str) -> bool {
 }
 
 /// Whether one is the other, or its first part.
-pub(super) fn is_one_name(a: &str, b: &str) -> bool {
+pub fn is_one_name(a: &str, b: &str) -> bool {
     let is_short_of = |short: &str, full: &str| {
         !short.contains('.')
             && full.split_once('.').is_some_and(|(first, _)| first.eq_ignore_ascii_case(short))

@@ -55,9 +55,9 @@ impl Expected {
         }
     }
 
-    /// Whether a machine that states this is the same one, whoever else claims it.
-    pub fn agrees_with(&self, stated: &Identity) -> bool {
-        is_same(&self.identity, stated)
+    /// Whether a machine that states this is another one. What cannot be compared contradicts nothing.
+    pub fn contradicts(&self, stated: &Identity) -> bool {
+        matches!(compare(&self.identity, stated), Verdict::Differs { .. })
     }
 
     /// Why it does not decide which device is the machine's.

@@ -46,8 +46,8 @@ struct Accepted {
     refused: Option<String>,
 }
 
-/// Most hosts of one transaction: each has three operations, and the tree two.
-const AT_ONCE: usize = (MAX_OPS - 2) / 3;
+/// Most hosts of one transaction: each has four operations, and the tree two.
+const AT_ONCE: usize = (MAX_OPS - 2) / 4;
 
 /// Runs it.
 pub(super) async fn run(args: AcceptArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
@@ -104,9 +104,11 @@ async fn all(
     cluster: &Cluster,
     store: &dyn Store,
 ) -> Result<Answer, OperatorError> {
-    let is_new = |host: &&HostName| !own_words(&cluster.snapshot, &keys::host(host)).is_empty();
-    let offers: Vec<Offer> =
-        cluster.hosts.iter().filter(is_new).map(|host| Offer::of(cluster, host)).collect();
+    let is_new = |offer: &Offer| {
+        offer.names_it() || !own_words(&cluster.snapshot, &keys::host(&offer.host)).is_empty()
+    };
+    let offers = cluster.hosts.iter().map(|host| Offer::of(cluster, host));
+    let offers: Vec<Offer> = offers.filter(is_new).collect();
     let (refused, good): (Vec<Offer>, Vec<Offer>) =
         offers.into_iter().partition(|offer| offer.why_not_with_all().is_some());
     let mut text: String = good.iter().map(Offer::text).collect();

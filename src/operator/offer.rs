@@ -6,15 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cluster::Cluster;
 use super::machine_options::Setting;
 use super::table::field;
-use crate::bindings::arrays::{bound as bound_array, place};
+use crate::bindings::arrays::{bound as bound_array, is_one_name, place};
 use crate::bindings::{Rival, Source, Standing, expected};
 use crate::fence::Identity;
 use crate::keys;
 use crate::names::HostName;
+use crate::nova::NovaHost;
 use crate::published_disks::of_the_guests;
 use crate::ssh::PinnedKey;
+use crate::tree::TreeError;
 use crate::tree::bound::{Bound, BoundArray};
-use crate::tree::machine::SshAccess;
+use crate::tree::machine::{OtherNames, SshAccess};
 use crate::tree::nova_names::TreeMachine;
 use crate::tree::published::Published;
 use crate::tree::record::{Record, bytes};
@@ -32,6 +34,8 @@ pub(super) struct Offer {
     before: Option<Bound>,
     /// What is to be bound; nothing of it where a person typed it.
     identity: Option<Identity>,
+    /// `config/names`, where what Nova calls it is to be bound.
+    names: Option<OtherNames>,
     host_keys: Vec<String>,
     arrays: BTreeMap<String, BoundArray>,
     /// Types of the filesystems that hold its guests.
@@ -82,6 +86,7 @@ impl Offer {
             rivals: Vec::new(),
             before: None,
             identity: None,
+            names: None,
             host_keys: Vec::new(),
             arrays: BTreeMap::new(),
             filesystems: BTreeSet::new(),
@@ -103,7 +108,7 @@ impl Offer {
                 Err(_) => (None, true),
             };
             // A person typed one of the two: what both state is compared.
-            let agrees = bound.is_some_and(|known| known.agrees_with(&identity));
+            let agrees = bound.is_some_and(|known| !known.contradicts(&identity));
             let text = identity.to_string();
             let bound = bound.map(|known| if agrees { text.clone() } else { known.identity.to_string() });
             offer.facts.push(Fact { what: "BMC identity".into(), bound, published: Some(text), is_typed });
@@ -112,9 +117,41 @@ impl Offer {
                 offer.identity = Some(identity);
             }
         }
+        offer.look_at_nova_host(cluster, &machine, &published);
         offer.look_at_host_keys(SshAccess::of(tree, &keys).ok(), &published);
         offer.look_at_arrays(cluster, &machine, &published);
         offer
+    }
+
+    /// What Nova calls it is bound by `config/names`, or else by its name in the tree. The long form of that name, which nobody
+    /// typed, is offered; any other name is for a person who names this one host.
+    fn look_at_nova_host(&mut self, cluster: &Cluster, machine: &TreeMachine, published: &Published) {
+        let names: Result<Option<OtherNames>, TreeError> = cluster.snapshot.record(&machine.keys().names());
+        let (Ok(names), Ok(Some(published))) = (names, published.nova_host()) else { return };
+        let typed = names.as_ref().and_then(|names| names.nova_host.clone());
+        let is_typed = typed.is_some();
+        let bound = typed.unwrap_or_else(|| machine.name().to_owned());
+        if bound == published || published.parse::<NovaHost>().is_err() {
+            return;
+        }
+        let is_its_own = !is_typed && is_one_name(&bound, &published);
+        let fact = Fact {
+            what: "Nova host".into(),
+            bound: (!is_its_own).then_some(bound),
+            published: Some(published.clone()),
+            is_typed,
+        };
+        self.facts.push(fact);
+        if !is_typed {
+            let others = cluster.nova_names.others(machine, &published);
+            let rival = |machine| ("this Nova host".to_owned(), Rival { machine, standing: Standing::Bound });
+            self.rivals.extend(others.into_iter().map(rival));
+            self.names = Some(OtherNames {
+                version: OtherNames::VERSION,
+                nova_host: Some(published),
+                ..names.unwrap_or_default()
+            });
+        }
     }
 
     fn look_at_host_keys(&mut self, access: Option<SshAccess>, published: &Published) {
@@ -194,7 +231,12 @@ impl Offer {
 
     /// Whether nothing can be bound.
     pub(super) fn is_empty(&self) -> bool {
-        self.identity.is_none() && self.host_keys.is_empty() && self.arrays.is_empty()
+        self.identity.is_none() && self.names.is_none() && self.host_keys.is_empty() && self.arrays.is_empty()
+    }
+
+    /// Whether what Nova calls it is to be bound.
+    pub(super) fn names_it(&self) -> bool {
+        self.names.is_some()
     }
 
     /// Whether anything would be written.
@@ -259,18 +301,23 @@ impl Offer {
     /// The keys that bind it.
     pub(super) fn settings(&self, by: &str) -> Vec<Setting> {
         let keys = keys::host(&self.host);
-        let identity = self.identity.clone().unwrap_or_default();
         let before = self.before.as_ref();
+        // All of one or of the other: a part of each would be no machine.
+        let identity = self.identity.clone().unwrap_or_else(|| Identity {
+            uuid: before.and_then(|bound| bound.system_uuid.clone()),
+            serial: before.and_then(|bound| bound.system_serial.clone()),
+        });
         let bound = Bound {
             version: Bound::VERSION,
-            system_uuid: identity.uuid.or_else(|| before?.system_uuid.clone()),
-            system_serial: identity.serial.or_else(|| before?.system_serial.clone()),
+            system_uuid: identity.uuid,
+            system_serial: identity.serial,
             arrays: self.arrays.clone(),
             filesystems: self.filesystems.clone(),
             by: by.to_owned(),
             at: jiff::Timestamp::now(),
         };
         let mut settings = vec![(keys.bound(), bytes(&bound))];
+        settings.extend(self.names.as_ref().map(|names| (keys.names(), bytes(names))));
         if !self.host_keys.is_empty() {
             settings.push((keys.ssh_field("host_key"), self.host_keys.join("\n").into_bytes()));
         }

@@ -125,7 +125,10 @@ impl Doubt {
         let bind = format!("nova-ha host add {host} --replace --nova-host NAME");
         match self {
             Doubt::Published { bound, .. } => {
-                format!("{bind}   (the right one; if that is {bound}: with --forget-published-nova-host)")
+                format!(
+                    "{bind}   (the right one; if that is {bound}: with --forget-published-nova-host; if it is as published: \
+                     nova-ha host accept {host} --by NAME)"
+                )
             }
             Doubt::Shared { .. } => format!("{bind}   (openstack compute service list)"),
         }
