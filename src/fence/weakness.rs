@@ -1,6 +1,8 @@
 //! What is weak about how a machine's devices are reached: one table for what is refused when it is set, and for what
 //! `nova-ha status` says of what was set before.
 
+use std::fmt;
+
 use super::channel::{Channel, GOOD_CIPHERS, Gap, WEAK_CIPHER};
 use super::config::{FenceConfig, LevelConfig, parse_url};
 use super::{Machine, agent};
@@ -10,8 +12,8 @@ use super::{Machine, agent};
 pub struct Weakness {
     /// Its number, from 1.
     pub level: usize,
-    /// Where its device is.
-    pub device: String,
+    /// Its device.
+    pub device: Device,
     /// What it is.
     pub what: What,
 }
@@ -35,6 +37,27 @@ pub enum What {
         /// The level of our own driver that does the same, as JSON.
         instead: String,
     },
+}
+
+/// What a level talks to, without a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Device {
+    /// A BMC by IPMI, by its address.
+    Ipmi(String),
+    /// A BMC by Redfish, by scheme, host and port.
+    Redfish(String),
+    /// A fence agent, by name.
+    Agent(String),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Ipmi(address) => write!(f, "ipmi {address}"),
+            Device::Redfish(origin) => write!(f, "redfish {origin}"),
+            Device::Agent(name) => write!(f, "agent {name}"),
+        }
+    }
 }
 
 /// What becomes of a weakness where it is newly set.
@@ -83,9 +106,11 @@ impl Weakness {
         let add = machine.changed_by();
         match &self.what {
             What::Open(gap) => gap.settled_by(machine),
-            What::Cipher { .. } | What::WeakCipher => match self.device.starts_with("agent") {
-                true => format!("{add} --fence-file FILE"),
-                false => format!("{add} --bmc-cipher 17   (in a level of --fence-file: \"cipher\": 17)"),
+            What::Cipher { .. } | What::WeakCipher => match &self.device {
+                Device::Agent(_) => format!("{add} --fence-file FILE"),
+                Device::Ipmi(_) | Device::Redfish(_) => {
+                    format!("{add} --bmc-cipher 17   (in a level of --fence-file: \"cipher\": 17)")
+                }
             },
             What::PasswordInArguments { .. } => format!("{add} --fence-file FILE   (with that level)"),
         }
@@ -121,10 +146,10 @@ pub fn weaknesses(config: &FenceConfig) -> Vec<Weakness> {
 }
 
 fn of_level(level: usize, config: &LevelConfig) -> Vec<Weakness> {
-    let weak = |device: &str, what| Weakness { level, device: device.to_owned(), what };
+    let weak = |device: &Device, what| Weakness { level, device: device.clone(), what };
     match config {
         LevelConfig::Ipmi { address, cipher, .. } => {
-            let device = format!("ipmi {address}");
+            let device = Device::Ipmi(address.clone());
             match *cipher {
                 WEAK_CIPHER => vec![weak(&device, What::WeakCipher)],
                 cipher if GOOD_CIPHERS.contains(&cipher) => Vec::new(),
@@ -133,7 +158,7 @@ fn of_level(level: usize, config: &LevelConfig) -> Vec<Weakness> {
         }
         LevelConfig::Redfish { url, verify, ca, pin, .. } => {
             let Ok(url) = parse_url(url) else { return Vec::new() };
-            let device = format!("redfish {}", url.origin().ascii_serialization());
+            let device = Device::Redfish(url.origin().ascii_serialization());
             let gap = match (url.scheme(), pin, ca, verify) {
                 ("https", None, None, false) => Gap::UnjudgedCertificate,
                 ("https", _, _, _) => return Vec::new(),
@@ -142,7 +167,7 @@ fn of_level(level: usize, config: &LevelConfig) -> Vec<Weakness> {
             vec![weak(&device, What::Open(gap))]
         }
         LevelConfig::Agent { agent, options, secret_options, .. } => {
-            let device = format!("agent {agent}");
+            let device = Device::Agent(agent.clone());
             let mut found = Vec::new();
             match Channel::of_agent(options) {
                 Channel::Open(Gap::UnsignedIpmi { cipher }) => {
