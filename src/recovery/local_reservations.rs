@@ -61,7 +61,7 @@ impl Reservations for LocalReservations {
         let deadline = Instant::now() + within;
         let found = match self.find(order.members, within).await {
             Ok(found) => found,
-            Err(why) => return Ok(Reserved { unable: vec![why], ..Reserved::default() }),
+            Err(why) => return Err(Kept::Unclear { why }),
         };
         let mut reserved = Reserved { unable: found.unable, ..Reserved::default() };
         let program = match SgPersist::find(deadline) {
@@ -76,6 +76,7 @@ impl Reservations for LocalReservations {
             match said {
                 Said::Good(()) => registered.push((disk, node)),
                 Said::Unsupported => reserved.unable.push(format!("{disk} keeps no reservations")),
+                Said::Unclear(why) => return Err(Kept::Unclear { why: format!("{disk}: {why}") }),
                 said @ (Said::Conflict | Said::Other(_)) => {
                     reserved.unable.push(format!("{disk}: {}", said.text()));
                 }
@@ -151,6 +152,7 @@ async fn one(program: &SgPersist, order: &Order<'_>, disk: String, node: &Path) 
             Said::Conflict => {}
             // Registered and not reserved: the second fence is not there, and nothing is in our way.
             Said::Unsupported => return One::Unable(format!("{disk} keeps no reservations of this kind")),
+            Said::Unclear(why) => return One::Kept(Kept::Unclear { why: format!("{disk}: {why}") }),
             Said::Other(why) if tries == 0 => return One::Unable(format!("{disk}: {why}")),
             Said::Other(said) => {
                 why = said;
@@ -164,7 +166,7 @@ async fn one(program: &SgPersist, order: &Order<'_>, disk: String, node: &Path) 
                 why = "it does not say who has reserved it".to_owned();
                 continue;
             }
-            Said::Other(said) => {
+            Said::Other(said) | Said::Unclear(said) => {
                 why = said;
                 continue;
             }

@@ -28,7 +28,7 @@ pub trait Reservations: Send + Sync {
     /// reserved so already stays so.
     ///
     /// # Errors
-    /// Somebody else has one, and keeps it. Others may have been reserved.
+    /// Somebody else has one, and keeps it, or one does not answer. Others may have been reserved.
     async fn reserve(&self, order: &Order<'_>, off: &PoweredOff, within: Duration) -> Result<Reserved, Kept>;
 
     /// Takes this key off the disks of these members, and with it the reservation, where it is there.
@@ -73,7 +73,8 @@ impl Reserved {
     pub fn text(&self) -> String {
         let mut parts = Vec::new();
         if self.disks > 0 {
-            parts.push(format!("{} disks reserved", self.disks));
+            let disks = if self.disks == 1 { "disk" } else { "disks" };
+            parts.push(format!("{} {disks} reserved", self.disks));
         }
         if !self.preempted.is_empty() {
             let keys: Vec<String> = self.preempted.iter().map(ToString::to_string).collect();
@@ -86,7 +87,7 @@ impl Reserved {
     }
 }
 
-/// Why somebody else has a disk.
+/// Why a disk is not this HA node's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
     /// An HA node that had not had it before, by what is known here.
@@ -101,6 +102,11 @@ pub enum Kept {
         /// Which disk.
         disk: String,
         /// What was tried, and what came of it.
+        why: String,
+    },
+    /// No answer came in time: whether it can be reserved is not known. A disk that keeps no reservations says so.
+    Unclear {
+        /// What was asked, and how it ended.
         why: String,
     },
 }

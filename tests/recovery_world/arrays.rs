@@ -123,7 +123,7 @@ fn disk(slot: usize) -> String {
     format!("naa.5000cca04dab000{slot}")
 }
 
-fn place(slot: usize) -> Place {
+pub(crate) fn place(slot: usize) -> Place {
     Place { disk: DiskId::parse(&disk(slot)).unwrap(), part: Part::Whole }
 }
 
@@ -186,6 +186,7 @@ impl Universe {
             array.events = array.events.map(|events| events + 1);
             array.updated += 1;
         }
+        array.is_written_slowly(now);
         array.seen.insert(node.to_owned(), scope);
         let mut seen = Seen {
             sights: vec![(0..4).map(|slot| array.sight(slot)).collect()],
@@ -224,8 +225,10 @@ impl Universe {
 
     /// Whoever writes to disks that can be reserved has reserved them, but where the policy says otherwise.
     fn may_write(&mut self, node: &str) {
-        let reservation = &self.the_array().reservation;
-        let is_ours = reservation.unknown || reservation.by == Some(key(node));
+        let array = self.the_array();
+        let reservation = &array.reservation;
+        let is_all = (0..4).all(|slot| reservation.members.contains(&slot) || array.away.contains(&slot));
+        let is_ours = reservation.unknown || reservation.by == Some(key(node)) && is_all;
         self.rule(is_ours, format!("{node} writes to disks that are not reserved for it"));
     }
 

@@ -1,10 +1,11 @@
 //! What the dead host's disks keep of who may write to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nova_ha::disks::places::Place;
 use nova_ha::disks::reservation_key::ReservationKey;
 use nova_ha::disks::{DiskId, owner_mark};
 use nova_ha::fence::PoweredOff;
@@ -12,7 +13,7 @@ use nova_ha::incident::status::State;
 use nova_ha::keys;
 use nova_ha::recovery::reservations::{Kept, Members, Order, Reservations, Reserved};
 
-use super::arrays::NAME;
+use super::arrays::{NAME, SimArray, place};
 use super::md::{all_runs_on, effects, staged};
 use super::schedules::invariants::Effect;
 use super::schedules::weather::{Kind, Request};
@@ -29,6 +30,12 @@ pub(crate) struct SimReservation {
     /// They do not let it be taken from whoever has it.
     pub(crate) stubborn: bool,
     pub(crate) by: Option<ReservationKey>,
+    /// Members that are reserved by it, one after the other.
+    pub(crate) members: BTreeSet<usize>,
+    /// When the first of them began to refuse others, while not all did.
+    refusing_since: Option<Duration>,
+    /// They do not answer so often.
+    pub(crate) silent: u32,
     /// The host lives, and its BMC lies.
     pub(crate) living: Option<Writes>,
 }
@@ -38,6 +45,8 @@ pub(crate) struct SimReservation {
 pub(crate) enum Writes {
     /// Its md writes down who refused it, one after the other: two members are left that are current.
     Always,
+    /// The same, and its guests write every other second only.
+    Slowly,
     /// Once, after the first one refused: three are left, enough to go on with.
     Once,
     /// While they are looked at; and they keep no reservations.
@@ -48,7 +57,7 @@ impl Writes {
     /// Whom it can be taken from then.
     fn current(self) -> &'static [usize] {
         match self {
-            Writes::Always => &[0, 2],
+            Writes::Always | Writes::Slowly => &[0, 2],
             Writes::Once => &[0, 1, 2],
             Writes::Unrefused => &[0, 1, 2, 3],
         }
@@ -73,27 +82,58 @@ impl Universe {
         }
         let disk = "naa.0".to_owned();
         let before = reservation.by.filter(|by| *by != order.key);
+        if reservation.silent > 0 {
+            reservation.silent -= 1;
+            return Err(Kept::Unclear { why: "naa.0: no answer".into() });
+        }
         match before {
             Some(by) if !order.may_preempt(by) => return Err(Kept::ByAnHaNode { disk, key: by }),
             Some(_) if reservation.stubborn => return Err(Kept::Still { disk, why: "it stays".into() }),
             Some(_) | None => reservation.by = Some(order.key),
         }
+        let now = self.now;
         let array = self.the_array();
+        if before.is_some() {
+            array.reservation.members.clear();
+        }
+        let places: BTreeSet<&Place> = order.members.iter().flat_map(|(_, places)| places).collect();
+        array.reservation.members.extend((0..4).filter(|slot| places.contains(&place(*slot))));
+        let disks = array.reservation.members.len();
+        array.reservation.refusing_since.get_or_insert(now);
         let all = |given_up: &[u16]| (0..4).filter(|slot| !given_up.contains(slot)).collect();
-        match array.reservation.living.take() {
+        match array.reservation.living {
             Some(Writes::Always) => {
-                array.events = [11, 10, 9, 8];
-                array.listed = [all(&[1, 3]), all(&[3]), all(&[3]), all(&[])];
+                array.events = [9, 8, 9, 7];
+                array.listed = [all(&[1, 3]), all(&[3]), all(&[1, 3]), all(&[])];
+                array.reservation.living = None;
             }
             Some(Writes::Once) => {
                 array.events = [9, 9, 9, 7];
                 array.listed = [all(&[3]), all(&[3]), all(&[3]), all(&[])];
+                array.reservation.living = None;
             }
-            Some(Writes::Unrefused) | None => {}
+            Some(Writes::Slowly | Writes::Unrefused) | None => {}
         }
         self.did(node, "reserve".into());
         self.is_done(node, &Effect::Storage);
-        Ok(Reserved { disks: 4, preempted: before.into_iter().collect(), unable: vec![] })
+        Ok(Reserved { disks, preempted: before.into_iter().collect(), unable: vec![] })
+    }
+}
+
+impl SimArray {
+    /// What the md of a host that lives and writes has written by now on the members that do not refuse it yet.
+    pub(crate) fn is_written_slowly(&mut self, now: Duration) {
+        let refused = self.reservation.members.clone();
+        let since = self.reservation.refusing_since;
+        let has_written = since.is_some_and(|since| now >= since + Duration::from_secs(2));
+        if self.reservation.living != Some(Writes::Slowly) || !has_written || refused.len() == 4 {
+            return;
+        }
+        for slot in (0..4).filter(|slot| !refused.contains(slot)) {
+            self.events[slot] += 2;
+            self.listed[slot].retain(|slot| !refused.contains(&usize::from(*slot)));
+        }
+        self.reservation.living = None;
     }
 }
 
@@ -109,7 +149,7 @@ impl Reservations for SimReservations {
 
     async fn reserve(&self, order: &Order<'_>, _: &PoweredOff, _: Duration) -> Result<Reserved, Kept> {
         let node = self.0.node.clone();
-        let silent = || Kept::Still { disk: "naa.0".into(), why: "no answer".into() };
+        let silent = || Kept::Unclear { why: "naa.0: no answer".into() };
         let (members, key, earlier) = (order.members.to_vec(), order.key, order.earlier.clone());
         let act =
             move |u: &mut Universe| u.reserve(&node, &Order { members: &members, key, earlier: &earlier });
@@ -120,6 +160,9 @@ impl Reservations for SimReservations {
         let give_up = |u: &mut Universe| {
             let by = &mut u.the_array().reservation.by;
             *by = by.filter(|by| *by != key);
+            if by.is_none() {
+                u.the_array().reservation.members.clear();
+            }
             Ok(())
         };
         self.0.call("give up", || "no answer".to_owned(), give_up).await
@@ -205,6 +248,28 @@ fn what_stays_reserved_is_not_taken_and_is_asked_for_again() {
     all_runs_on(&stage, "ha1", "it let go");
 }
 
+/// A disk that keeps no reservations says so; one that says nothing may keep them.
+#[test]
+fn a_disk_that_does_not_answer_is_asked_again_and_never_written_to_unreserved() {
+    let stage = staged();
+    stage.with(|u| u.the_array().reservation.silent = 2);
+    stage.recover("ha1");
+    all_runs_on(&stage, "ha1", "it answered in time");
+    let stage = staged();
+    stage.with(|u| u.the_array().reservation.silent = u32::MAX);
+    let said = stage.recover("ha1");
+    stage.nothing_was_broken("silent");
+    assert!(said[0].text.contains("whether the disks can be reserved is not known"), "{said:#?}");
+    stage.with(|u| {
+        assert_eq!(u.the_array().names, [0; 4].map(|_| NAME.to_owned()));
+        u.the_array().reservation.silent = 0;
+    });
+    stage.resume();
+    stage.wait(Duration::from_secs(70));
+    stage.recover_until_settled("ha1");
+    all_runs_on(&stage, "ha1", "it answers again");
+}
+
 /// A host that lives, and writes so.
 fn refusing(living: Writes) -> Stage {
     let stage = staged();
@@ -217,11 +282,15 @@ fn refusing(living: Writes) -> Stage {
 
 #[test]
 fn a_host_that_writes_while_it_is_off_is_a_persons_and_then_taken_from_the_copies_that_refused_last() {
-    for living in [Writes::Always, Writes::Once, Writes::Unrefused] {
+    for living in [Writes::Always, Writes::Slowly, Writes::Once, Writes::Unrefused] {
         let stage = refusing(living);
         let process = stage.process("ha1", None);
         let _reports = block_on(&stage.time, process.run()).unwrap().unwrap();
         all_refused(&stage, "ha1", living, "no fault");
+        if living == Writes::Always {
+            // Killed anywhere it is one of the two below.
+            continue;
+        }
         for (at, name) in process.calls().iter().enumerate() {
             for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::NoAnswer, Fault::AnswerLost] {
                 let what = format!("{living:?}, {fault:?} at call {at} ({name})");

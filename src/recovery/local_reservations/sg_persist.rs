@@ -42,15 +42,17 @@ pub(super) enum Said<T> {
     Conflict,
     /// It does not know what it was asked.
     Unsupported,
-    /// It may have been done all the same.
+    /// It failed, and said so; it may have been done all the same.
     Other(String),
+    /// Nothing, in its time: not even whether it keeps reservations is known.
+    Unclear(String),
 }
 
 impl<T> Said<T> {
     pub(super) fn good(self) -> Option<T> {
         match self {
             Said::Good(value) => Some(value),
-            Said::Conflict | Said::Unsupported | Said::Other(_) => None,
+            Said::Conflict | Said::Unsupported | Said::Other(_) | Said::Unclear(_) => None,
         }
     }
 
@@ -60,6 +62,7 @@ impl<T> Said<T> {
             Said::Conflict => Said::Conflict,
             Said::Unsupported => Said::Unsupported,
             Said::Other(why) => Said::Other(why),
+            Said::Unclear(why) => Said::Unclear(why),
         }
     }
 
@@ -68,7 +71,7 @@ impl<T> Said<T> {
             Said::Good(_) => "done",
             Said::Conflict => "reservation conflict",
             Said::Unsupported => "not supported",
-            Said::Other(why) => why,
+            Said::Other(why) | Said::Unclear(why) => why,
         }
     }
 }
@@ -97,9 +100,11 @@ impl SgPersist {
     pub(super) async fn register(&self, node: &Path, key: ReservationKey) -> Said<()> {
         let said = self.run(node, &["--out", "--register-ignore", &format!("--param-sark={key}")]).await;
         match said.map(done) {
-            failed @ Said::Other(_) => match self.run(node, READ_KEYS).await {
+            failed @ (Said::Other(_) | Said::Unclear(_)) => match self.run(node, READ_KEYS).await {
                 Said::Good(said) if keys(&said).contains(&key) => Said::Good(()),
-                Said::Good(_) | Said::Conflict | Said::Unsupported | Said::Other(_) => failed,
+                Said::Good(_) | Said::Conflict | Said::Unsupported | Said::Other(_) | Said::Unclear(_) => {
+                    failed
+                }
             },
             said => said,
         }
@@ -134,7 +139,9 @@ impl SgPersist {
             match self.run(node, READ_KEYS).await {
                 Said::Good(said) if keys(&said).contains(&key) => {}
                 Said::Good(_) | Said::Unsupported => return Ok(()),
-                said @ (Said::Conflict | Said::Other(_)) => return Err(said.text().to_owned()),
+                said @ (Said::Conflict | Said::Other(_) | Said::Unclear(_)) => {
+                    return Err(said.text().to_owned());
+                }
             }
             if !why.is_empty() {
                 break;
@@ -149,7 +156,7 @@ impl SgPersist {
         for _ in 0..MOST_ATTENTIONS {
             let within = self.deadline.saturating_duration_since(Instant::now());
             if within.is_zero() {
-                return Said::Other(format!("no time is left for {PROGRAM}"));
+                return Said::Unclear(format!("no time is left for {PROGRAM}"));
             }
             let program = match Program::named(PROGRAM, within) {
                 Ok(program) => program.args(ALWAYS).args(args).args([node]),
@@ -178,7 +185,8 @@ fn read(done: &Finished) -> Said<String> {
         Ended::Exit(0) => Said::Good(String::from_utf8_lossy(&done.stdout.bytes).into_owned()),
         Ended::Exit(CONFLICT) => Said::Conflict,
         Ended::Exit(ILLEGAL_REQUEST | INVALID_OPCODE) => Said::Unsupported,
-        Ended::Exit(_) | Ended::Signal(_) | Ended::Deadline => Said::Other(words(done)),
+        Ended::Exit(_) => Said::Other(words(done)),
+        Ended::Signal(_) | Ended::Deadline => Said::Unclear(words(done)),
     }
 }
 
@@ -266,8 +274,12 @@ mod tests {
         assert_eq!(said(0), Said::Good(String::new()));
         assert_eq!(said(24), Said::Conflict);
         assert_eq!((said(5), said(9)), (Said::Unsupported, Said::Unsupported));
-        for other in [said(2), said(15), said(99), read(&finished(Ended::Deadline, ""))] {
+        for other in [said(2), said(15), said(99)] {
             assert!(matches!(other, Said::Other(_)), "{other:?}");
+        }
+        for ended in [Ended::Deadline, Ended::Signal(9)] {
+            let unclear = read(&finished(ended, ""));
+            assert!(matches!(unclear, Said::Unclear(_)), "{unclear:?}");
         }
         assert_eq!(said(15).text(), "sg_persist: PR out: command failed (Exit(15))");
     }

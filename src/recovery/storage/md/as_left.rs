@@ -5,6 +5,8 @@
 //! it gives a member up: a host that lives and writes is mostly seen so, though not always. A second fence, never the proof
 //! of *off*.
 
+use std::time::Duration;
+
 use super::decide::is_its_own;
 use super::wanted::{Wanted, WantedArray};
 use crate::disks::md_superblock::Superblock;
@@ -12,6 +14,11 @@ use crate::disks::owner_mark::{self, Owner};
 use crate::incident::journal::MemberSeen;
 use crate::recovery::arrays::Seen;
 use crate::recovery::history::MembersSeen;
+
+/// A host that lives and writes has shown itself within this time: between the first look at the members and the last one
+/// before they are written to, and after some of them begin to refuse it. md writes a superblock 200 ms after an array that
+/// is written to comes to rest (`safe_mode_delay`), when it is written to again, and when a member refuses a write.
+pub(super) const SHOWS_ITSELF_WITHIN: Duration = Duration::from_secs(5);
 
 /// What they say now. Those of an array that runs here, and those with an HA node's mark, were written by an HA node, and
 /// are left out.

@@ -110,6 +110,12 @@ pub fn members(
     }
 }
 
+/// Whether the members that are here are still enough without those on some disks.
+pub(super) fn is_enough_without(wanted: &WantedArray, sights: &[Sight], lost: &BTreeSet<DiskId>) -> bool {
+    let left: Vec<Sight> = sights.iter().filter(|sight| !lost.contains(&sight.place.disk)).cloned().collect();
+    members(wanted, &left, &BTreeSet::new()).is_ok()
+}
+
 /// Whether all copies of any piece of data are on the same members.
 fn has_whole_copies(member: &Superblock) -> bool {
     let (near, far) = (member.layout & 0xff, member.layout >> 8 & 0xff);

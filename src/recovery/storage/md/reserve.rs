@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::as_left::SHOWS_ITSELF_WITHIN;
 use super::decide::Ground;
+use super::members::is_enough_without;
 use super::wanted::{Wanted, WantedArray};
 use crate::disks::DiskId;
 use crate::disks::md_superblock::Role;
@@ -87,24 +89,98 @@ pub(super) async fn is_free(
     }
 }
 
-/// Reserves them; what there is to say of it.
+/// How far the disks of what is taken are reserved, in this run.
+#[derive(Debug, Default)]
+pub(super) struct Reserving {
+    done: Done,
+    /// Whose reservations were taken off them.
+    preempted: BTreeSet<ReservationKey>,
+    /// What there is to say of it.
+    pub(super) said: Option<String>,
+    /// How often a disk did not answer.
+    unclear: u32,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    #[default]
+    Nothing,
+    /// Those that the arrays can lose.
+    Some,
+    All,
+}
+
+impl Reserving {
+    pub(super) fn is_begun(&self) -> bool {
+        self.done != Done::Nothing
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done == Done::All
+    }
+}
+
+/// How often a disk that does not answer is asked in one run.
+const MOST_ASKED: u32 = 3;
+
+/// Reserves the next of them: first those that the arrays can lose, and then gives a host that lives its time to be refused
+/// by them and to write that on the others, where the next look finds it. Were all of them reserved at once, nothing would be
+/// left for it to write on. Then all of them.
 ///
 /// # Errors
-/// Outer: the lease or the proof of *off* is gone. Inner: somebody else has one.
-pub(super) async fn reserve(
+/// Outer: the lease or the proof of *off* is gone. Inner: somebody else has one, or one does not answer.
+pub(super) async fn reserve_next(
     context: &Context<'_>,
     wanted: &Wanted,
     seen: &Seen,
     ground: &Ground<'_>,
     off: &mut KnownOff<'_>,
-) -> Result<Result<String, Answer>, Stop> {
+    reserving: &mut Reserving,
+) -> Result<Result<(), Answer>, Stop> {
     let (world, case) = (context.world, context.case);
-    let (members, key, earlier) = (in_order(wanted, seen), key(world), earlier(wanted, ground));
-    let order = Order { members: &members, key, earlier: &earlier };
+    let mut members = in_order(wanted, seen);
+    let lost = can_be_lost(wanted, seen);
+    let is_first = reserving.done == Done::Nothing && !lost.is_empty();
+    if is_first {
+        members.iter_mut().for_each(|(_, places)| places.retain(|place| lost.contains(&place.disk)));
+    }
+    let earlier = earlier(wanted, ground);
+    let order = Order { members: &members, key: key(world), earlier: &earlier };
     let within = Settings::of(&case.policy).attempt;
     let proof = context.may_change(off).await?;
-    let done = world.reservations.reserve(&order, proof, within).await;
-    Ok(done.map(|reserved| reserved.text()).map_err(|why| kept(&why)))
+    match world.reservations.reserve(&order, proof, within).await {
+        Ok(mut reserved) => {
+            reserving.preempted.append(&mut reserved.preempted);
+            reserved.preempted.clone_from(&reserving.preempted);
+            reserving.said = Some(reserved.text());
+            reserving.done = if is_first { Done::Some } else { Done::All };
+            if is_first && reserved.disks > 0 {
+                world.clock.sleep(SHOWS_ITSELF_WITHIN).await;
+            }
+            Ok(Ok(()))
+        }
+        Err(why @ Kept::Unclear { .. }) => {
+            reserving.unclear += 1;
+            Ok(if reserving.unclear < MOST_ASKED { Ok(()) } else { Err(kept(&why)) })
+        }
+        Err(why @ (Kept::ByAnHaNode { .. } | Kept::Still { .. })) => Ok(Err(kept(&why))),
+    }
+}
+
+/// Disks without which, all of them at once, each array still has all of its data; by the arrays' places from the last to
+/// the first.
+fn can_be_lost(wanted: &Wanted, seen: &Seen) -> BTreeSet<DiskId> {
+    let is_whole_without = |lost: &BTreeSet<DiskId>| {
+        wanted.arrays.iter().zip(&seen.sights).all(|(array, sights)| is_enough_without(array, sights, lost))
+    };
+    let mut lost = BTreeSet::new();
+    for place in in_order(wanted, seen).into_iter().flat_map(|(_, places)| places) {
+        let is_new = lost.insert(place.disk.clone());
+        if is_new && !is_whole_without(&lost) {
+            lost.remove(&place.disk);
+        }
+    }
+    lost
 }
 
 /// Gives them up, so that the host can write to its disks again. It takes away nothing but this HA node's own, so it may
@@ -128,6 +204,11 @@ fn kept(why: &Kept) -> Answer {
         Kept::Still { disk, why } => {
             Answer::Refused { detail: format!("{disk} is reserved, and stays so: {why}") }
         }
+        Kept::Unclear { why } => Answer::Refused {
+            detail: format!(
+                "whether the disks can be reserved is not known: {why} (docs/storage-md.md, \"Reservations\")"
+            ),
+        },
     }
 }
 

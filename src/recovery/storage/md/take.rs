@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::as_left;
 use super::check::{decided, ground, look, published};
 use super::decide::{Act, Next, has_its_filesystems};
-use super::reserve::reserve;
+use super::reserve::{Reserving, reserve_next};
 use super::wanted::Wanted;
 use super::whose;
 use crate::disks::md::State;
@@ -47,7 +47,7 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
     }
     let mut looked_at = BTreeSet::new();
     let (mut last, mut tries) = (None, 0);
-    let mut reserved = None;
+    let mut reserving = Reserving::default();
     let mut is_own = false;
     let most = (wanted.arrays.len() * ACTS_PER_ARRAY + wanted.filesystems.len()) * MOST_TRIES as usize;
     for _ in 0..most {
@@ -63,10 +63,10 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
             Err(answer) => return Ok(answer),
         };
         let (act, detail) = match decided(world, case, &wanted, &seen, &ground).await {
-            Next::Say(answer) => return Ok(with(answer, reserved)),
+            Next::Say(answer) => return Ok(with(answer, reserving.said)),
             Next::Do { act, detail } => (act, detail),
         };
-        if writes(&act) && reserved.is_none() {
+        if writes(&act) && !reserving.is_begun() {
             let left = until_they_may_be_written(context);
             if !left.is_zero() {
                 world.clock.sleep(left).await;
@@ -79,10 +79,9 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
             }
             is_own = true;
         }
-        if writes(&act) && reserved.is_none() && case.policy.md_reserve_disks {
-            match reserve(context, &wanted, &seen, &ground, off).await? {
-                Ok(said) => reserved = Some(said),
-                Err(answer) => return Ok(answer),
+        if writes(&act) && !reserving.is_done() && case.policy.md_reserve_disks {
+            if let Err(answer) = reserve_next(context, &wanted, &seen, &ground, off, &mut reserving).await? {
+                return Ok(answer);
             }
             // What the host wrote until now, if it lives all the same, is to be seen.
             continue;
@@ -115,10 +114,6 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
     Ok(Answer::CannotTell { why: format!("it is not taken after {most} steps") })
 }
 
-/// How far apart the first look at the members and the last one before they are written to are at least. md writes a
-/// superblock 200 ms after an array that is written to comes to rest (`safe_mode_delay`), and when it is written to again.
-const LOOKS_APART: Duration = Duration::from_secs(5);
-
 /// A look as soon as the host is off.
 ///
 /// # Errors
@@ -139,7 +134,7 @@ pub async fn first_look(context: &mut Context<'_>) -> Result<(), Stop> {
 fn until_they_may_be_written(context: &Context<'_>) -> Duration {
     let now = context.world.clock.boottime();
     let since = context.members_first_seen.map(|first| now.saturating_duration_since(first));
-    LOOKS_APART.saturating_sub(since.unwrap_or_default())
+    as_left::SHOWS_ITSELF_WITHIN.saturating_sub(since.unwrap_or_default())
 }
 
 /// Members that the journal does not know yet are written there, before anything is done to them.
