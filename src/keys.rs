@@ -13,6 +13,10 @@ pub const HOSTS: &str = "ha_cluster/compute_nodes/";
 pub const HA_NODES: &str = "ha_cluster/ha_nodes/";
 /// Folder of the incidents.
 pub const INCIDENTS: &str = "ha_cluster/incidents/";
+/// Folder of people's orders to fence, by incident: written by people alone.
+pub const ORDERS: &str = "ha_cluster/orders/";
+/// Folder of people's words in incidents.
+pub const WORDS: &str = "ha_cluster/words/";
 /// The sentinel: visible to every token that may read the tree at all. `nova-ha init` writes it.
 pub const META: &str = "ha_cluster/meta";
 /// Its twin among the incidents: where it is not to be seen, no incident is.
@@ -178,12 +182,13 @@ pub fn ha_node(name: &HaNodeName) -> MachineKeys {
 /// Keys of one incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentKeys {
+    id: String,
     root: String,
 }
 
 /// Keys of an incident.
 pub fn incident(id: &IncidentId) -> IncidentKeys {
-    IncidentKeys { root: format!("{INCIDENTS}{id}/") }
+    IncidentKeys { id: id.to_string(), root: format!("{INCIDENTS}{id}/") }
 }
 
 impl IncidentKeys {
@@ -267,10 +272,28 @@ impl IncidentKeys {
     pub fn swap(&self) -> String {
         format!("{}swap", self.root)
     }
+    /// A person's order to fence without votes, which counts for a limited time.
+    pub fn order(&self) -> String {
+        format!("{ORDERS}{}", self.id)
+    }
+    /// People's words in this incident; ends in `/`.
+    pub fn words(&self) -> String {
+        format!("{WORDS}{}/", self.id)
+    }
     /// A person's word, with a time limit, that the host is off.
     pub fn confirm_off(&self) -> String {
+        format!("{WORDS}{}/confirm_off", self.id)
+    }
+    /// The same where older builds have it.
+    pub fn confirm_off_within(&self) -> String {
         format!("{}confirm_off", self.root)
     }
+}
+
+/// Keys that an HA node's `recover` writes and deletes again, to try its token on the folders of people's orders and words.
+/// No incident has such a name.
+pub fn tried(node: &HaNodeName) -> [String; 2] {
+    [format!("{ORDERS}tried/{node}"), format!("{WORDS}tried/{node}")]
 }
 
 /// The host that a key below [`HOSTS`] belongs to, if its name is one.

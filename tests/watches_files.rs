@@ -134,7 +134,7 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
         let token = site.agent.token(&name, &rules).await;
         tokens.insert(name, Tried { site: &site, token });
     }
-    assert_eq!(tokens.len(), 2 + 3 * 2 + 3 * 2);
+    assert_eq!(tokens.len(), 4 + 3 * 2 + 3 * 2);
 
     let node = "compute_nodes/node1";
     // Name, may read, may not read, may write, may not write.

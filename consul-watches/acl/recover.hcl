@@ -8,6 +8,14 @@ key_prefix "ha_cluster/incidents/" {
   policy = "write"
 }
 
+# What people say: a sign of life ends a word, and both go with their incident.
+key_prefix "ha_cluster/orders/" {
+  policy = "write"
+}
+key_prefix "ha_cluster/words/" {
+  policy = "write"
+}
+
 # Where host @HOST@ answers and by which key it is known, and never how to log in.
 key "ha_cluster/compute_nodes/@HOST@/config/ssh/password" {
   policy = "deny"

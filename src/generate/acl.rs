@@ -11,6 +11,8 @@ const MARK_FAILED: &str = include_str!("../../consul-watches/acl/mark-failed.hcl
 const RECOVER: &str = include_str!("../../consul-watches/acl/recover.hcl");
 const RUNTIME_INFO: &str = include_str!("../../consul-watches/acl/runtime-info.hcl");
 const BOOT_GUARD: &str = include_str!("../../consul-watches/acl/boot-guard.hcl");
+const VIEWER: &str = include_str!("../../consul-watches/acl/viewer.hcl");
+const ON_CALL: &str = include_str!("../../consul-watches/acl/on-call.hcl");
 const OPERATOR: &str = include_str!("../../consul-watches/acl/operator.hcl");
 const AGENT_HA_NODE: &str = include_str!("../../consul-watches/acl/agent-ha-node.hcl");
 const AGENT_HOST: &str = include_str!("../../consul-watches/acl/agent-host.hcl");
@@ -20,14 +22,12 @@ const AGENT_HOST: &str = include_str!("../../consul-watches/acl/agent-host.hcl")
 /// They name every host, because ACL prefixes do not glob over the host in the middle of a key:
 /// a host that is added later is invisible to the old policies, and they must be made anew.
 pub fn policies(site: &Site) -> Result<Vec<File>, TemplateError> {
+    let machines = [("@HOST@", names(&site.hosts)), ("@ANY_HA_NODE@", names(&site.ha_nodes))];
     let mut files = vec![
         fill("acl/operator.hcl", OPERATOR, "operator", &[])?,
-        fill(
-            "acl/mark-failed.hcl",
-            MARK_FAILED,
-            "mark-failed",
-            &[("@HOST@", names(&site.hosts)), ("@ANY_HA_NODE@", names(&site.ha_nodes))],
-        )?,
+        fill("acl/viewer.hcl", VIEWER, "viewer", &machines)?,
+        fill("acl/on-call.hcl", ON_CALL, "on-call", &machines)?,
+        fill("acl/mark-failed.hcl", MARK_FAILED, "mark-failed", &machines)?,
     ];
     for node in &site.ha_nodes {
         let me = &node.name;

@@ -17,6 +17,7 @@ pub mod note;
 pub mod on_ha_nodes;
 pub mod open;
 pub mod record;
+pub mod said;
 pub mod sentences;
 pub mod status;
 pub mod step;

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
+
 use super::OperatorError;
 use super::error::tree;
 use crate::bindings::Claims;
 use crate::incident::IncidentRecord;
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName, IncidentId};
-use crate::store::{Op, SerfHealth, Store};
+use crate::store::{Op, SerfHealth, Store, StoreError};
 use crate::tree::formats::Formats;
 use crate::tree::incidents::IncidentNames;
 use crate::tree::meta::Meta;
@@ -37,6 +39,8 @@ pub struct Cluster {
     pub incidents: Vec<IncidentId>,
     /// Keys that belong to no machine and no incident, because their names are none.
     pub strays: Vec<String>,
+    /// Machines of which this token does not see how they are powered off: their folder in the tree.
+    pub hidden: BTreeSet<String>,
 }
 
 impl Cluster {
@@ -68,9 +72,10 @@ impl Cluster {
         let is_added = |machine: &TreeMachine| snapshot.get(&machine.keys().general()).is_some();
         let machines: Vec<TreeMachine> = machines.filter(is_added).collect();
         let nova_names = NovaNames::of(&snapshot, machines.iter().cloned());
+        let hidden = hidden(store, &snapshot, &machines).await;
         let claims = Claims::of(&snapshot, machines);
         let strays = strays.into_iter().collect();
-        Ok(Self { snapshot, meta, hosts, ha_nodes, nova_names, claims, incidents, strays })
+        Ok(Self { snapshot, meta, hosts, ha_nodes, nova_names, claims, incidents, strays, hidden })
     }
 
     /// The host of this exact name.
@@ -247,4 +252,19 @@ impl Catalog {
             None => ConsulSays::CannotTell,
         })
     }
+}
+
+/// Machines whose fence levels and BMC password this token may not read: of them it cannot be told that there are none.
+async fn hidden(store: &dyn Store, snapshot: &Snapshot, machines: &[TreeMachine]) -> BTreeSet<String> {
+    let is_hidden = |machine: &TreeMachine| {
+        let keys = machine.keys();
+        let is_seen =
+            [keys.fence(), keys.bmc_field("password")].iter().any(|key| snapshot.get(key).is_some());
+        async move {
+            let is_denied =
+                !is_seen && matches!(store.get(&keys.fence()).await, Err(StoreError::Denied { .. }));
+            is_denied.then(|| keys.all())
+        }
+    };
+    join_all(machines.iter().map(is_hidden)).await.into_iter().flatten().collect()
 }

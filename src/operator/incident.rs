@@ -21,6 +21,7 @@ use crate::incident::IncidentRecord;
 use crate::incident::append::{CannotAppend, Writer, next};
 use crate::incident::journal::Event;
 use crate::incident::open::wake;
+use crate::incident::said::Layout;
 use crate::incident::status::State;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
@@ -127,12 +128,13 @@ async fn show(id: &IncidentId, store: &dyn Store) -> Result<Answer, OperatorErro
     let doing = format!("show incident {id}");
     let cluster = Cluster::read(store, &doing).await?;
     let record = cluster.incident(id)?;
-    let below = [keys::incident(id).all()];
+    let keys = keys::incident(id);
+    let below = [keys.all(), keys.order(), keys.words()];
     let read = Snapshot::read(store, &format!("incident {id}"), &below).await.map_err(tree(&doing))?;
     // The journal is read later than the record: take the record that goes with it.
-    let record = read.record(&keys::incident(id).incident()).map_err(tree(&doing))?.unwrap_or(record);
+    let record = read.record(&keys.incident()).map_err(tree(&doing))?.unwrap_or(record);
     let policy = Policy::of(&cluster.snapshot).unwrap_or_default();
-    let view = IncidentView::of(record, &read, &policy);
+    let view = IncidentView::of(record, &read, &policy, Layout::of(&cluster.formats()));
     let code = code(!view.faults.is_empty(), view.summary.needs_a_person());
     Ok(Answer::new(view.text(), &view)?.with_code(code))
 }
@@ -227,11 +229,13 @@ impl Open {
             });
         }
         let keys = keys::incident(id);
-        let more = [keys.lock(), keys.term(), keys.confirm_off()];
-        let more = Snapshot::read(store, "the incident", &more).await.map_err(tree(doing))?;
         let formats = cluster.formats();
+        let word = Layout::of(&formats).confirm_off(id);
+        let more = [keys.lock(), keys.term(), word.clone()];
+        let more = Snapshot::read(store, "the incident", &more).await.map_err(tree(doing))?;
         let mut tree = cluster.snapshot;
         tree.extend(more.below(&keys.all()).cloned());
+        tree.extend(more.get(&word).cloned());
         Ok(Self { record, tree, formats })
     }
 

@@ -16,6 +16,7 @@ use crate::incident::guests_seen::GuestsSeen;
 use crate::incident::journal::{AdoptionGround, Event, JournalEntry, Outcome};
 use crate::incident::note::WaitingNote;
 use crate::incident::record::{Holder, Origin};
+use crate::incident::said::{Layout, Ordered};
 use crate::incident::status::State;
 use crate::incident::timeline::{Milestone, milestones};
 use crate::incident::{IncidentRecord, Status};
@@ -170,6 +171,15 @@ pub struct IncidentView {
     pub faults: Vec<Fault>,
 }
 
+/// Of an order that stands in the incident's record, where none counts any more.
+fn of_older(id: &IncidentId, by: &str) -> Fault {
+    let host = id.host();
+    Fault {
+        what: format!("an order of {by} was given by an older nova-ha, and does not count"),
+        next: Some(format!("say it again: nova-ha-mark-failed {host} --by NAME --yes {host}")),
+    }
+}
+
 /// One guest.
 #[derive(Debug, Serialize)]
 pub struct GuestView {
@@ -195,7 +205,7 @@ pub struct GuestView {
 
 impl IncidentView {
     /// Puts together what was read below the incident's folder.
-    pub fn of(record: IncidentRecord, tree: &Snapshot, policy: &Policy) -> Self {
+    pub fn of(mut record: IncidentRecord, tree: &Snapshot, policy: &Policy, layout: Layout) -> Self {
         let keys = keys::incident(&record.id);
         let mut faults = Vec::new();
         let evidence = look(&mut faults, tree.record(&keys.evidence())).flatten();
@@ -214,7 +224,18 @@ impl IncidentView {
             .below(&keys.preflights())
             .filter_map(|entry| look(&mut faults, parse(&entry.key, &entry.value)))
             .collect();
-        let confirm_off = look(&mut faults, tree.record(&keys.confirm_off())).flatten();
+        let mut words = [layout.confirm_off(&record.id), keys.confirm_off()].into_iter();
+        let word = words.find_map(|key| tree.get(&key));
+        let confirm_off =
+            word.and_then(|entry| look(&mut faults, parse::<ConfirmOff>(&entry.key, &entry.value)));
+        match look(&mut faults, Ordered::of(&record, tree.get(&keys.order()), layout)) {
+            None | Some(Ordered::No) => record.order = None,
+            Some(Ordered::By(order)) => record.order = Some(order),
+            Some(Ordered::OfOlder { by }) => {
+                record.order = None;
+                faults.push(of_older(&record.id, &by));
+            }
+        }
         let guests_seen = look(&mut faults, tree.record(&keys.guests_seen())).flatten();
         let gaps = journal_gap(&record, &journal);
         faults.extend(gaps.map(|why| TreeError::Malformed { key: keys.journal(), why }.into()));

@@ -112,7 +112,10 @@ impl HostView {
             next: Vec::new(),
             faults,
         };
-        let no_fence = no_fence(tree, &keys, &mut view.faults);
+        let no_fence = match cluster.hidden.contains(&keys.all()) {
+            true => None,
+            false => no_fence(tree, &keys, &mut view.faults),
+        };
         view.unprotected = view.why_unprotected(cluster, host, no_fence);
         let doubts = look(&mut view.faults, cluster.nova_names.doubts(tree, host));
         view.unprotected.extend(doubts.into_iter().flatten().map(Unprotected::NovaName));

@@ -144,6 +144,7 @@ impl Status {
         let (weak_ways, noted) = bmc::weak(cluster);
         remarks.extend(weak_ways);
         weak_points.extend(noted);
+        weak_points.extend(hidden(cluster));
         Self {
             is_warned,
             held_back_by: behind.into_iter().map(|behind| behind.node).collect(),
@@ -239,6 +240,19 @@ impl Status {
         }
         text
     }
+}
+
+/// What this token does not see is not judged, and that is said.
+fn hidden(cluster: &Cluster) -> Option<String> {
+    let (machines, are) = match cluster.hidden.len() {
+        0 => return None,
+        1 => ("machine", "is"),
+        _ => ("machines", "are"),
+    };
+    Some(format!(
+        "this token may not read how {} {machines} {are} powered off: whether that is set up is not judged here",
+        cluster.hidden.len()
+    ))
 }
 
 fn warnings(catalog: &Catalog, quorum: Option<&Quorum>, cooldown: Option<&CooldownView>) -> Vec<String> {

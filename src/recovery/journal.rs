@@ -10,6 +10,7 @@ use super::world::World;
 use crate::clock::{BootInstant, Clock};
 use crate::incident::append::{CannotAppend, Writer, next};
 use crate::incident::journal::{Event, JournalEntry, MAX_MEMBERS, bounded};
+use crate::incident::record::Order;
 use crate::incident::{IncidentRecord, Status};
 use crate::keys::{self, IncidentKeys};
 use crate::machine_id::MachineId;
@@ -149,11 +150,11 @@ impl<'a> Journal<'a> {
 
     /// With the next entry a person's order is used: it was good when that was written. While an older HA node
     /// is configured that does not know it, it is left out: the order then counts for its time only.
-    pub fn use_order(&mut self) {
-        if let Some(order) = &mut self.record.order
-            && self.formats.allows(Kind::Incident, 2).is_ok()
-        {
-            order.used = true;
+    pub fn use_order(&mut self, order: &Order) {
+        if self.formats.allows(Kind::Incident, 2).is_ok() {
+            let is_it = |known: &Order| known.by == order.by && known.at == order.at;
+            let known = self.record.order.take().filter(is_it);
+            self.record.order = Some(Order { used: true, ..known.unwrap_or_else(|| order.clone()) });
         }
     }
 

@@ -21,7 +21,8 @@ pub async fn prune(world: &World) -> Result<usize, TreeError> {
     let ids = IncidentNames::list(world.store.as_ref()).await?.ids;
     let mut prefixes = vec![keys::META.to_owned(), keys::POLICY.to_owned()];
     for id in &ids {
-        prefixes.extend([keys::incident(id).incident(), keys::host(id.host()).epoch()]);
+        let of = keys::incident(id);
+        prefixes.extend([of.incident(), keys::host(id.host()).epoch(), of.order(), of.words()]);
     }
     let snapshot = Snapshot::read(world.store.as_ref(), "the incidents", &prefixes).await?;
     let keep = Policy::of(&snapshot)?.keep_closed_incidents;
@@ -43,10 +44,15 @@ pub async fn prune(world: &World) -> Result<usize, TreeError> {
     let mut removed = 0;
     for (_, id) in ended.into_iter().take(surplus) {
         let incident = keys::incident(&id);
-        let ops = [
+        let mut ops = vec![
             Op::unchanged(incident.incident(), snapshot.get(&incident.incident())),
             Op::DeleteTree(incident.all()),
         ];
+        // Only where something is there: a token of older policies may not write there, and need not.
+        ops.extend(snapshot.get(&incident.order()).map(|order| Op::Delete(order.key.clone())));
+        if snapshot.below(&incident.words()).next().is_some() {
+            ops.push(Op::DeleteTree(incident.words()));
+        }
         match world.store.transact(&ops).await.map_err(read)? {
             TxnOutcome::Committed(_) => removed += 1,
             TxnOutcome::Refused(why) => tracing::info!(incident = %id, ?why, "not removed"),

@@ -21,6 +21,7 @@ use crate::fence::PoweredOff;
 use crate::fence::proof::{ConfirmOff, ConfirmRefused, Ended};
 use crate::incident::IncidentRecord;
 use crate::incident::journal::{Event, JournalEntry};
+use crate::incident::said::{Layout, Ordered};
 use crate::keys;
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::ssh::{Answer, PinnedKey};
@@ -94,6 +95,14 @@ pub enum Refused {
         /// What it says.
         at: jiff::Timestamp,
     },
+    /// It stands where a check's token can write it.
+    #[error(
+        "the confirmation of {by} was given by an older nova-ha and does not count: say it again with nova-ha confirm-off"
+    )]
+    OfOlder {
+        /// Who, by that word.
+        by: String,
+    },
     /// Something says that the host lives.
     #[error("the confirmation of {by} does not count: {}", seen.text)]
     Lives {
@@ -143,10 +152,19 @@ pub async fn heeded(world: &World, id: &IncidentId) -> Result<Word, Stop> {
 /// What persons said in an incident, seen by a run that may work on another one: from now on this machine
 /// counts its time, and a sign of life ends a word also while nobody works on it.
 pub async fn take_note(world: &World, record: &IncidentRecord) {
-    if let Some(order) = &record.order
-        && let Err(why) = counts(&world.witness(), &record.id, order)
-    {
-        tracing::info!(incident = %record.id, by = order.by, why = chain(&why), "a person's order does not count");
+    match Ordered::read(world.store.as_ref(), record).await {
+        Ok(Ordered::No) => {}
+        Ok(Ordered::By(order)) => {
+            if let Err(why) = counts(&world.witness(), &record.id, &order) {
+                tracing::info!(incident = %record.id, by = order.by, why = chain(&why), "a person's order does not count");
+            }
+        }
+        Ok(Ordered::OfOlder { by }) => {
+            tracing::warn!(incident = %record.id, by, "an order in the incident's record does not count: say it again");
+        }
+        Err(error) => {
+            tracing::warn!(incident = %record.id, error = chain(&error), "cannot see whether a person gave an order");
+        }
     }
     if let Err(error) = heeded(world, &record.id).await {
         tracing::warn!(incident = %record.id, error = chain(&error), "cannot see what a person confirmed");
@@ -162,10 +180,18 @@ struct Over {
 
 async fn judged(world: &World, id: &IncidentId) -> Result<(Word, Option<Over>), Stop> {
     let refused = |why| Ok((Word::Refused(why), None));
-    let key = keys::incident(id).confirm_off();
-    let read = |source| Stop::Store { doing: "read confirm_off", source };
-    let Some(entry) = world.store.get(&key).await.map_err(read)? else { return Ok((Word::None, None)) };
+    let Some((entry, layout)) = stored(world, id).await? else { return Ok((Word::None, None)) };
     let word: ConfirmOff = parse(&entry.key, &entry.value).map_err(|source| Stop::Tree { source })?;
+    match layout {
+        Layout::ByWriter => {}
+        Layout::WithinIncident => {
+            let formats =
+                Formats::read(world.store.as_ref()).await.map_err(|source| Stop::Tree { source })?;
+            if Layout::of(&formats) == Layout::ByWriter {
+                return refused(Refused::OfOlder { by: word.by });
+            }
+        }
+    }
     let saw = match first_seen(&world.witness(), id, Said::Word { index: entry.modify_index }) {
         Ok(saw) => saw,
         Err(why) => return refused(Refused::NotCounted(why)),
@@ -196,6 +222,17 @@ async fn judged(world: &World, id: &IncidentId) -> Result<(Word, Option<Over>), 
     let by = word.by.clone();
     let over = (!may_pass || known_for >= GOSSIP_GIVES_UP).then(|| Over { word, entry, seen: seen.clone() });
     Ok((Word::Refused(Refused::Lives { by, seen }), over))
+}
+
+/// The word that is there, and in which layout.
+async fn stored(world: &World, id: &IncidentId) -> Result<Option<(Entry, Layout)>, Stop> {
+    for layout in [Layout::ByWriter, Layout::WithinIncident] {
+        let read = |source| Stop::Store { doing: "read a person's word", source };
+        if let Some(entry) = world.store.get(&layout.confirm_off(id)).await.map_err(read)? {
+            return Ok(Some((entry, layout)));
+        }
+    }
+    Ok(None)
 }
 
 fn is_later(now: jiff::Timestamp, at: jiff::Timestamp, ttl: Duration) -> bool {

@@ -93,7 +93,26 @@ impl Site {
     }
 
     async fn run_whole(&self, token: Option<&str>, env: &[(&str, &str)], args: &[&str], stdin: &str) -> Said {
-        let mut command = assert_cmd::Command::cargo_bin("nova-ha").unwrap();
+        self.run_program("nova-ha", token, env, args, stdin).await
+    }
+
+    /// Another executable, in folders of its own.
+    pub(crate) async fn program(&self, name: &str, token: Option<&str>, args: &[&str]) -> Said {
+        let own = tempfile::tempdir().unwrap();
+        let folder = own.path().to_str().unwrap().to_owned();
+        let env = [("NOVA_HA_RUN_DIR", folder.as_str()), ("NOVA_HA_STATE_DIR", folder.as_str())];
+        self.run_program(name, token, &env, args, "").await
+    }
+
+    async fn run_program(
+        &self,
+        program: &str,
+        token: Option<&str>,
+        env: &[(&str, &str)],
+        args: &[&str],
+        stdin: &str,
+    ) -> Said {
+        let mut command = assert_cmd::Command::cargo_bin(program).unwrap();
         command
             .env_clear()
             .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", self.agent.port))

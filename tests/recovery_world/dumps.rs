@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nova_ha::incident::journal::Event;
 use nova_ha::incident::record::Order;
+use nova_ha::incident::said::OrderRecord;
 use nova_ha::incident::status::State;
 use nova_ha::incident::step::Step;
 use nova_ha::incident::{IncidentRecord, dump_grace::DumpGrace};
@@ -284,9 +285,10 @@ fn a_persons_order_ends_the_wait_and_the_power_is_cut() {
             _ = &mut recovery => panic!("it ended before the order"),
             () = time.sleep(Duration::from_secs(30)) => stage.with(|u| {
                 let key = keys::incident(&incident()).incident();
-                let mut record: IncidentRecord = parse(&key, &u.kv.get(&key).unwrap().value).unwrap();
-                record.order = Some(Order::new("maria".into(), record.opened_at));
-                u.kv.put(&key, bytes(&record));
+                let record: IncidentRecord = parse(&key, &u.kv.get(&key).unwrap().value).unwrap();
+                let order = Order::new("maria".into(), record.opened_at);
+                let order = OrderRecord::new(incident(), &order);
+                u.kv.put(&keys::incident(&incident()).order(), bytes(&order));
             }),
         }
         recovery.await

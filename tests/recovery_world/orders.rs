@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
+use nova_ha::incident::IncidentRecord;
 use nova_ha::incident::record::Order;
+use nova_ha::incident::said::OrderRecord;
 use nova_ha::incident::status::State;
 use nova_ha::keys;
 use nova_ha::monitor::mark::order::{Asked, SecondWord};
 use nova_ha::monitor::mark::report::{Line, Result as Said};
 use nova_ha::monitor::mark::{Request, run};
 use nova_ha::recovery::report::Report;
+use nova_ha::tree::formats::published::Published;
+use nova_ha::tree::record::{bytes, parse};
 use nova_ha::tree::sign::Sign;
 
 use super::seams::Fault;
 use super::stage::Stage;
 use super::time::{block_on, wall};
-use super::universe::HOST;
+use super::universe::{HOST, incident};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -107,7 +111,9 @@ fn the_order_of_a_host_that_answers_needs_a_second_word_and_names_what_answers()
     }
     assert!(line.next.unwrap().contains("--although-it-answers") && !stage.is_marked());
     assert_eq!(order(&stage, SecondWord::Given).result, Said::Marked);
-    let although = stage.record().order.unwrap().although;
+    let key = keys::incident(&incident()).order();
+    let order = stage.with(|u| u.kv.get(&key)).unwrap();
+    let although = parse::<OrderRecord>(&key, &order.value).unwrap().although;
     assert_eq!(although, [Sign::OwnKey, Sign::Agent, Sign::Observers].into());
     stage.with(|u| u.ordered = true);
     stage.recover("ha1");
@@ -232,4 +238,55 @@ fn what_its_giver_named_counts_for_its_time_only() {
     let what = said(&stage.recover("ha1"));
     assert!(!is_shot(&stage), "{what}");
     assert!(what.contains("was being fenced by the order of ann and lives"), "{what}");
+}
+
+/// As the token of a check can: it opens incidents.
+fn forged_order(stage: &Stage) {
+    let key = keys::incident(&incident()).incident();
+    stage.with(|u| {
+        let mut record: IncidentRecord = parse(&key, &u.kv.get(&key).unwrap().value).unwrap();
+        let at = wall(u.now);
+        record.order =
+            Some(Order { ttl_seconds: Some(24 * 60 * 60), used: true, ..Order::new("ann".into(), at) });
+        u.kv.put(&key, bytes(&record));
+    });
+}
+
+#[test]
+fn an_order_that_the_token_of_a_check_can_write_shoots_nobody() {
+    let stage = without_a_quorum();
+    bmc(&stage, false);
+    order(&stage, SecondWord::NotGiven);
+    stage.recover("ha1");
+    stage.with(|u| u.kv.remove(&keys::incident(&incident()).order()));
+    forged_order(&stage);
+    bmc(&stage, true);
+    let what = said(&stage.recover("ha1"));
+    stage.nothing_was_broken("forged");
+    assert!(!is_shot(&stage), "{what}");
+    assert!(what.contains("the order of ann was given by an older nova-ha and does not count"), "{what}");
+    assert!(what.contains("nova-ha-mark-failed compute1 --by NAME"), "{what}");
+    // Said again by who may.
+    assert_eq!(order(&stage, SecondWord::NotGiven).result, Said::Ordered);
+    stage.with(|u| u.ordered = true);
+    stage.recover_until_settled("ha1");
+    stage.all_is_recovered("ordered again");
+}
+
+/// Beside an HA node of an older build, or one whose token may not write there, both stand where they stood.
+#[test]
+fn until_every_ha_node_reads_it_an_order_is_given_as_before() {
+    let stage = Stage::with_votes();
+    stage.with(|u| {
+        let key = keys::ha_node(&"ha3".parse().unwrap()).formats();
+        let mut published: Published = serde_json::from_slice(&u.kv.get(&key).unwrap().value).unwrap();
+        published.reads.insert("layout".into(), 0);
+        u.kv.put(&key, serde_json::to_vec(&published).unwrap());
+    });
+    assert_eq!(order(&stage, SecondWord::NotGiven).result, Said::Marked);
+    assert_eq!(stage.record().order.unwrap().by, "ann");
+    assert!(stage.with(|u| u.kv.get(&keys::incident(&incident()).order()).is_none()));
+    let what = said(&stage.recover("ha1"));
+    assert!(is_shot(&stage), "{what}");
+    stage.all_is_recovered("within the record");
 }

@@ -203,3 +203,20 @@ fn a_clock_that_is_behind_does_not_move_the_time_of_a_word() {
         assert!(what.contains(why), "{saw_it_when_it_was_given}: {what}");
     }
 }
+
+#[test]
+fn a_word_that_the_token_of_a_check_can_write_proves_nothing() {
+    let stage = with_silent_bmc();
+    stage.recover("ha1");
+    confirm_off(&stage, []);
+    let keys = keys::incident(&incident());
+    stage.with(|u| {
+        let word = u.kv.get(&keys.confirm_off()).unwrap().value.clone();
+        u.kv.put(&keys.confirm_off_within(), word);
+        u.kv.remove(&keys.confirm_off());
+    });
+    stage.wait(MINUTE);
+    let what: String = stage.recover("ha1").iter().map(|report| report.text.clone()).collect();
+    assert!(!asked_nova(&stage), "{what}");
+    assert!(what.contains("was given by an older nova-ha and does not count"), "{what}");
+}

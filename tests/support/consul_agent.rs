@@ -157,6 +157,24 @@ impl Agent {
         token["SecretID"].as_str().unwrap().to_owned()
     }
 
+    /// A token with several policies, of these names and rules.
+    #[allow(dead_code, reason = "each test file uses its part")]
+    pub(crate) async fn token_of(&self, policies: &[(String, String)]) -> String {
+        let mut ids = Vec::new();
+        for (name, rules) in policies {
+            let known = self.ask("acl/policies").await;
+            let known =
+                known.as_array().unwrap().iter().find(|policy| policy["Name"] == name.as_str()).cloned();
+            let policy = match known {
+                Some(policy) => policy,
+                None => self.put("acl/policy", &json!({ "Name": name, "Rules": rules })).await,
+            };
+            ids.push(json!({ "ID": policy["ID"] }));
+        }
+        let token = self.put("acl/token", &json!({ "Policies": ids })).await;
+        token["SecretID"].as_str().unwrap().to_owned()
+    }
+
     /// What Consul answers to a path below `/v1/`.
     pub(crate) async fn ask(&self, path: &str) -> Value {
         let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();

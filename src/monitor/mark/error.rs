@@ -30,6 +30,14 @@ pub enum MarkError {
         #[source]
         namesake: Namesake,
     },
+    /// A person's order was not given.
+    #[error("cannot give the order for {host}")]
+    NotOrdered {
+        /// Which host.
+        host: HostName,
+        /// The cause.
+        source: StoreError,
+    },
     /// An order could not be recorded.
     #[error("cannot record the order for {host}")]
     Order {
@@ -46,7 +54,17 @@ impl MarkError {
         match self {
             MarkError::Evidence { source } => source.hint(),
             MarkError::Namesake { namesake } => Some(namesake.hint()),
+            // Only people's tokens may: a check's token must not shoot anybody.
+            MarkError::NotOrdered { source: StoreError::Denied { .. }, .. }
+            | MarkError::Order {
+                source: AddOrderError::Write { source: StoreError::Denied { .. } }, ..
+            } => Some(
+                "use the token of who is on call (CONSUL_HTTP_TOKEN_FILE): nova-ha generate acl --out DIR; \
+                 consul-watches/README.md, \"Tokens\""
+                    .into(),
+            ),
             MarkError::Open { source, .. }
+            | MarkError::NotOrdered { source, .. }
             | MarkError::Order { source: AddOrderError::Write { source }, .. } => Some(source.hint()),
             MarkError::Order { source: AddOrderError::Read { source }, .. } => source.hint(),
         }

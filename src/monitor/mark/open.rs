@@ -6,6 +6,7 @@ use crate::evidence::Seen;
 use crate::incident::evidence::{CountedVote, Evidence, MAX_VOTES};
 use crate::incident::open::{AsSeen, transaction};
 use crate::incident::record::{Order, Origin};
+use crate::incident::said::{Layout, OrderRecord};
 use crate::incident::{IncidentRecord, Status};
 use crate::judge::guard::Guards;
 use crate::judge::scene::{Anchor, Subject};
@@ -13,7 +14,7 @@ use crate::judge::verdict::Proof;
 use crate::keys;
 use crate::names::{HostName, IncidentId};
 use crate::store::{Op, Refusal, Store, StoreError, TxnOutcome};
-use crate::tree::record::Record;
+use crate::tree::record::{Record, bytes};
 
 /// What an incident is opened on.
 pub enum Ground<'a> {
@@ -63,11 +64,27 @@ pub async fn open(
         status: Status::default(),
     };
     let evidence = evidence(seen, guards, subject, &ground, opened_by);
-    let ops = transaction(&record, &evidence, as_seen(seen, host));
+    let (record, order) = apart(record, Layout::of(&seen.formats));
+    let mut ops = transaction(&record, &evidence, as_seen(seen, host));
+    ops.extend(order);
     Ok(match store.transact(&ops).await? {
         TxnOutcome::Committed(_) => Opened::Yes(id),
         TxnOutcome::Refused(why) => Opened::Moved(why),
     })
+}
+
+/// The record, and the order that it is opened on, as they are written.
+fn apart(mut record: IncidentRecord, layout: Layout) -> (IncidentRecord, Option<Op>) {
+    let order = match layout {
+        Layout::WithinIncident => None,
+        Layout::ByWriter => record.order.take(),
+    };
+    let write = order.map(|order| given(&record.id, &order));
+    (record, write)
+}
+
+fn given(id: &IncidentId, order: &Order) -> Op {
+    Op::Set(keys::incident(id).order(), bytes(&OrderRecord::new(id.clone(), order)))
 }
 
 fn as_seen<'a>(seen: &'a Seen, host: &HostName) -> AsSeen<'a> {
@@ -179,14 +196,18 @@ pub async fn add_order(
     else {
         return Ok(Some("its incident is gone".into()));
     };
-    // What was begun on the earlier one stays begun on it.
-    let used = record.order.as_ref().is_some_and(|before| before.used);
-    record.order = Some(Order { used, ..order.clone() });
+    let write = match Layout::of(&seen.formats) {
+        Layout::WithinIncident => {
+            // What was begun on the earlier one stays begun on it.
+            let used = record.order.as_ref().is_some_and(|before| before.used);
+            record.order = Some(Order { used, ..order.clone() });
+            vec![Op::replace(key, bytes(&record), entry)]
+        }
+        Layout::ByWriter => vec![Op::unchanged(key, entry), given(id, order)],
+    };
     let maintenance = keys::host(id.host()).maintenance();
-    let mut ops = vec![
-        Op::replace(key, crate::tree::record::bytes(&record), entry),
-        Op::unchanged(maintenance.clone(), seen.tree.get(&maintenance)),
-    ];
+    let mut ops = write;
+    ops.extend([Op::unchanged(maintenance.clone(), seen.tree.get(&maintenance))]);
     ops.extend(crate::incident::open::wake(id, seen.tree.get(keys::RECOVERY_QUEUE)));
     match store.transact(&ops).await.map_err(|source| AddOrderError::Write { source })? {
         TxnOutcome::Committed(_) => Ok(None),

@@ -15,6 +15,7 @@ use super::request::Request;
 use crate::chain::chain;
 use crate::clock::BootInstant;
 use crate::evidence::{About, Seen, Witness, look};
+use crate::incident::said::Layout;
 use crate::judge::decision::{Decision, No, decide_with};
 use crate::judge::guard::{Belief, Guards, guards};
 use crate::judge::verdict::CannotTell;
@@ -278,7 +279,11 @@ async fn by_order(
             return Ok(Some(no_line(host, None, why, true)));
         }
     };
-    if let Err(held) = seen.formats.allows(Kind::Incident, order.since()) {
+    let written = match Layout::of(&seen.formats) {
+        Layout::WithinIncident => seen.formats.allows(Kind::Incident, order.since()),
+        Layout::ByWriter => seen.formats.allows(Kind::Order, Kind::Order.newest()),
+    };
+    if let Err(held) = written {
         return Ok(Some(Line { next: Some(held.hint()), ..no_line(host, None, held.to_string(), true) }));
     }
     match ordered {
@@ -307,7 +312,7 @@ async fn by_order(
             let ground = Ground::Order(&order);
             let opened = open(witness.store, seen, guards, host, subject, ground, &request.machine)
                 .await
-                .map_err(|source| MarkError::Open { host: host.clone(), source })?;
+                .map_err(|source| MarkError::NotOrdered { host: host.clone(), source })?;
             let because = format!("ordered by {}, for {} s", order.by, order.ttl().as_secs());
             Ok(match opened {
                 Opened::Yes(id) => Some(marked_line(host, id, because)),

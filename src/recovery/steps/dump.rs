@@ -155,6 +155,8 @@ async fn no_dump_is_written(context: &Context<'_>) -> Option<String> {
 struct Account {
     grace: DumpGrace,
     index: u64,
+    /// Of the order that was there when the wait began: one that is given meanwhile ends it.
+    order: Option<u64>,
 }
 
 impl Account {
@@ -164,17 +166,22 @@ impl Account {
         let key = context.journal.keys().kdump();
         let doing = "read what is left of the grace for a crash dump";
         let stored = context.retrying(doing, || context.world.store.get(&key)).await?;
-        let Some(entry) = stored else { return Ok(Self { grace: DumpGrace::new(), index: 0 }) };
+        let order = order_index(context).await?;
+        let Some(entry) = stored else { return Ok(Self { grace: DumpGrace::new(), index: 0, order }) };
         let grace = parse(&entry.key, &entry.value).unwrap_or_else(|error| {
             let why = chain(&error);
             tracing::warn!(incident = %context.case.id, error = why, "the grace for a crash dump counts as used up");
             DumpGrace { over: Some(format!("not waited for: {why}")), ..DumpGrace::new() }
         });
-        Ok(Self { grace, index: entry.modify_index })
+        Ok(Self { grace, index: entry.modify_index, order })
     }
 
     /// Writes it if the incident is still ours and as we saw it: a person's hold or order ends the wait.
     async fn save(&mut self, context: &Context<'_>) -> Result<(), Stop> {
+        if order_index(context).await? != self.order {
+            let what = format!("{}: a person gave an order", context.journal.keys().order());
+            return Err(Stop::Moved { what });
+        }
         let key = context.journal.keys().kdump();
         let value = bytes(&self.grace);
         let ops = [Op::Cas(key.clone(), value.clone(), self.index)];
@@ -194,6 +201,14 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// Consul's index of the order in this incident, which stands in a key of its own.
+async fn order_index(context: &Context<'_>) -> Result<Option<u64>, Stop> {
+    let key = context.journal.keys().order();
+    let stored =
+        context.retrying("see whether a person gave an order", || context.world.store.get(&key)).await?;
+    Ok(stored.map(|entry| entry.modify_index))
 }
 
 /// For who looks at the incident, and who watches.

@@ -33,7 +33,7 @@ pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
             not_answering(context, &reader(context).at.ask(context.world).await).await?;
         }
         Ground::Votes(_) => {}
-        Ground::Order { .. } => context.journal.use_order(),
+        Ground::Order { order, .. } => context.journal.use_order(&order),
     }
     context.started(Step::Fence, facts).await?;
     let settings = Settings::of(&context.case.policy);
@@ -197,6 +197,7 @@ async fn found_by(context: &mut Context<'_>, why: &Refused) -> Result<(), Stop> 
         Refused::Itself(_)
         | Refused::NotCounted(_)
         | Refused::OverElsewhere { .. }
+        | Refused::OfOlder { .. }
         | Refused::Lives { .. } => Ok(()),
     }
 }
@@ -229,6 +230,7 @@ fn waiting_for_off(context: &Context<'_>, not_off: &NotOff, refused: Option<&Ref
             Refused::Itself(_)
             | Refused::NotCounted(_)
             | Refused::OverElsewhere { .. }
+            | Refused::OfOlder { .. }
             | Refused::Lives { .. },
         )
         | None => {

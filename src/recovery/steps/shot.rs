@@ -10,6 +10,7 @@ use crate::evidence::first_seen::counts;
 use crate::evidence::signs::{SignSeen, beside, look_for_life, of_answer, text};
 use crate::evidence::{About, EvidenceError, look};
 use crate::incident::record::{Order, Origin};
+use crate::incident::said::Ordered;
 use crate::incident::step::Step;
 use crate::judge::decision::{Decision, decide_again};
 use crate::judge::guard::guards;
@@ -32,8 +33,8 @@ pub enum Ground {
     Votes(String),
     /// A person's order.
     Order {
-        /// Who gave it.
-        by: String,
+        /// As it was given.
+        order: Order,
         /// In one line.
         fact: String,
     },
@@ -51,7 +52,7 @@ impl Ground {
     pub fn ordered_by(&self) -> Option<&str> {
         match self {
             Ground::Votes(_) => None,
-            Ground::Order { by, .. } => Some(by),
+            Ground::Order { order, .. } => Some(&order.by),
         }
     }
 }
@@ -72,7 +73,15 @@ pub async fn may_be_shot(context: &Context<'_>) -> Result<Ground, Stop> {
 
 async fn ground(context: &Context<'_>) -> Result<Ground, Stop> {
     let mut over = None;
-    if let Some(order) = &context.journal.record().order {
+    let record = context.journal.record();
+    let ordered = Ordered::read(context.world.store.as_ref(), record).await;
+    let ordered = ordered.map_err(|source| Stop::Tree { source })?;
+    if let Ordered::OfOlder { by } = &ordered {
+        over = Some(format!(
+            "; the order of {by} was given by an older nova-ha and does not count: say it again"
+        ));
+    }
+    if let Some(order) = &ordered.order() {
         let begun = context.journal.status().started == Some(Step::Fence);
         match counts(&context.world.witness(), &context.case.id, order) {
             Ok(()) => return by_order(context, order).await,
@@ -163,7 +172,7 @@ async fn by_order(context: &Context<'_>, order: &Order) -> Result<Ground, Stop> 
         true => format!("by the order of {} at {}", order.by, order.at),
         false => format!("by the order of {} at {}, although it answered", order.by, order.at),
     };
-    Ok(Ground::Order { by: order.by.clone(), fact })
+    Ok(Ground::Order { order: order.clone(), fact })
 }
 
 /// A kernel that refuses a connection may be that of a host that hangs: it is why a person orders the shot. An

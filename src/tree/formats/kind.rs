@@ -23,8 +23,12 @@ pub enum Kind {
     Through,
     /// `incidents/{id}/kdump`
     DumpGrace,
-    /// `incidents/{id}/confirm_off`
+    /// `words/{id}/confirm_off`
     ConfirmOff,
+    /// `orders/{id}`
+    Order,
+    /// No record: whether people's orders and words stand in keys of their own. An HA node reads it whose token may.
+    Layout,
     /// `cooldown`
     Cooldown,
     /// `policy`
@@ -60,7 +64,7 @@ const fn row(key: &'static str, name: &'static str, baseline: u64, newest: u64) 
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Incident,
         Kind::Holder,
         Kind::Journal,
@@ -71,6 +75,8 @@ impl Kind {
         Kind::Through,
         Kind::DumpGrace,
         Kind::ConfirmOff,
+        Kind::Order,
+        Kind::Layout,
         Kind::Cooldown,
         Kind::Policy,
         Kind::Observer,
@@ -94,6 +100,8 @@ impl Kind {
             Kind::Through => row("through", "that a machine is through with an incident", 0, 1),
             Kind::DumpGrace => row("dump_grace", "the grace for a crash dump", 1, 1),
             Kind::ConfirmOff => row("confirm_off", "a person's word that a host is off", 1, 2),
+            Kind::Order => row("order", "a person's order", 0, 1),
+            Kind::Layout => row("layout", "the keys of people's orders and words", 0, 1),
             Kind::Cooldown => row("cooldown", "the cool-down", 1, 1),
             // The newest is the highest number in `crate::policy::ADDED`.
             Kind::Policy => row("policy", "the policy", 1, 2),

@@ -131,12 +131,24 @@ pub async fn publish(
     let (Some(general), before) = (tree.get(&own.general()), tree.get(&own.formats())) else {
         return Ok(false);
     };
-    let Words { stopped, remarks } = words;
-    let ours = Published { stopped, remarks, ..Published::of_this_build(Some(boot.to_owned())) };
-    let is_there = before
-        .and_then(|entry| Published::parse(&entry.key, &entry.value).ok())
-        .is_some_and(|published| published == ours);
-    if is_there {
+    let Words { stopped, mut remarks } = words;
+    let published = before.and_then(|entry| Published::parse(&entry.key, &entry.value).ok());
+    let mut ours = Published { stopped, ..Published::of_this_build(Some(boot.to_owned())) };
+    // Once it was said it stays so: the others have begun to write there.
+    if published.as_ref().is_none_or(|published| published.reads(Kind::Layout) == 0) {
+        match is_layout_open(store, me).await {
+            Tried::Open => {}
+            Tried::Denied => {
+                ours.reads.insert(Kind::Layout.key().to_owned(), 0);
+                remarks.push(denied());
+            }
+            Tried::Unclear => {
+                ours.reads.insert(Kind::Layout.key().to_owned(), 0);
+            }
+        }
+    }
+    ours.remarks = remarks;
+    if published.is_some_and(|published| published == ours) {
         return Ok(false);
     }
     // Strings and numbers: nothing that JSON cannot hold.
@@ -149,5 +161,37 @@ pub async fn publish(
         TxnOutcome::Committed(_) => Ok(true),
         // Changed or removed meanwhile: the next run looks again.
         TxnOutcome::Refused(_) => Ok(false),
+    }
+}
+
+/// What came of trying this token on the folders of people's orders and words.
+enum Tried {
+    Open,
+    Denied,
+    /// Nobody can say it now.
+    Unclear,
+}
+
+/// Whether this token may end and remove what people say, as a recovery does.
+async fn is_layout_open(store: &dyn Store, me: &HaNodeName) -> Tried {
+    let keys = keys::tried(me);
+    let set = keys.iter().map(|key| Op::Set(key.clone(), Vec::new()));
+    let ops: Vec<Op> = set.chain(keys.iter().map(|key| Op::Delete(key.clone()))).collect();
+    match store.transact(&ops).await {
+        Ok(TxnOutcome::Committed(_)) => Tried::Open,
+        Err(StoreError::Denied { .. }) => Tried::Denied,
+        Ok(TxnOutcome::Refused(_)) | Err(_) => Tried::Unclear,
+    }
+}
+
+fn denied() -> Remark {
+    Remark {
+        why: format!(
+            "the token of its nova-ha-recover may not write below {} and {}, so that people's orders and words still \
+             stand where a check's token can forge them",
+            keys::ORDERS,
+            keys::WORDS
+        ),
+        next: "nova-ha generate acl (and load the policy of recover again)".to_owned(),
     }
 }

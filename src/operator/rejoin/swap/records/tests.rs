@@ -80,6 +80,7 @@ fn cluster() -> Cluster {
         nova_names: Default::default(),
         claims: Default::default(),
         strays: Vec::new(),
+        hidden: BTreeSet::new(),
     }
 }
 

@@ -1,0 +1,232 @@
+//! Tokens of people: with *viewer* every command that looks works and nothing else does; with *on-call*, the viewer's policy and
+//! that of the check that marks hosts, every command of who is on call; the token of that check alone gives no order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli_support;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+#[path = "support/open_incident.rs"]
+mod open_incident;
+
+use std::path::Path;
+
+use cli_support::{Said, Site};
+use nova_ha::keys;
+use nova_ha::store::{Op, Store, StoreError};
+use nova_ha::tree::formats::published::{Published, Words, publish};
+use open_incident::open;
+
+/// A canary in each place of a secret.
+const SECRETS: [(&str, &str); 4] = [
+    ("config/bmc/password", "CANARY-BMC"),
+    ("config/ssh/password", "CANARY-SSH"),
+    ("config/ssh/private_key", "CANARY-KEY"),
+    (
+        "config/fence",
+        r#"{"version":1,"levels":[{"driver":"ipmi","address":"192.0.2.1","user":"u","password":"CANARY-FENCE"}]}"#,
+    ),
+];
+
+async fn site() -> Site {
+    let site = Site::with_acl().await;
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "ha1"]).await.ok();
+    for host in ["node1", "node2"] {
+        site.run(&["host", "add", host]).await.ok();
+        for (key, value) in SECRETS {
+            site.put(&format!("ha_cluster/compute_nodes/{host}/{key}"), value).await;
+        }
+    }
+    let ha1 = keys::ha_node(&"ha1".parse().unwrap());
+    site.put(&ha1.formats(), serde_json::to_vec(&Published::of_this_build(None)).unwrap()).await;
+    site
+}
+
+async fn generated(site: &Site) -> tempfile::TempDir {
+    let out = tempfile::tempdir().unwrap();
+    site.run(&["generate", "acl", "--out", out.path().to_str().unwrap()]).await.ok();
+    out
+}
+
+/// A token of these policies, as the documents say how to make one.
+async fn token(site: &Site, out: &Path, policies: &[&str]) -> String {
+    let mut rules = Vec::new();
+    for policy in policies {
+        let text = std::fs::read_to_string(out.join(format!("nova-ha-{policy}.hcl"))).unwrap();
+        rules.push((format!("nova-ha-{policy}"), text));
+    }
+    site.agent.token_of(&rules).await
+}
+
+async fn mark(site: &Site, token: &str, host: &str) -> Said {
+    site.program(
+        "nova-ha-mark-failed",
+        Some(token),
+        &[host, "--by", "ann", "--yes", host, "--although-it-answers"],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_call_can_do_all_of_it_with_that_token_alone() {
+    let site = site().await;
+    let out = generated(&site).await;
+    let on_call = token(&site, out.path(), &["viewer", "mark-failed", "on-call"]).await;
+    let run = async |args: &[&str]| site.run_with(Some(&on_call), args, "").await;
+
+    let said = run(&["status"]).await;
+    assert!(said.code == 3 && said.err.is_empty(), "{}{}", said.out, said.err);
+    run(&["maintenance", "on", "node2", "--reason", "a fan", "--by", "ann"]).await.ok();
+    run(&["maintenance", "off", "node2", "--by", "ann"]).await.ok();
+    run(&["maintenance", "on", "ha1", "--reason", "a fan", "--by", "ann"]).await.ok();
+    run(&["maintenance", "off", "ha1", "--by", "ann"]).await.ok();
+
+    let said = mark(&site, &on_call, "node1").await;
+    assert!(said.out.contains("MARKED"), "{}{}", said.out, said.err);
+    let order = site.value(&keys::incident(&"node1@0".parse().unwrap()).order()).await.unwrap();
+    assert!(order.contains("\"by\":\"ann\""), "{order}");
+    let record = site.value(&keys::incident(&"node1@0".parse().unwrap()).incident()).await.unwrap();
+    assert!(record.contains("\"order\":null"), "{record}");
+    let shown = run(&["incident", "show", "node1@0"]).await;
+    assert!(shown.out.contains("ordered") && shown.out.contains("by ann, for 900 s"), "{}", shown.out);
+    // Said again: it takes the place of the first.
+    let said = mark(&site, &on_call, "node1").await;
+    assert!(said.out.contains("goes on by the word of ann"), "{}{}", said.out, said.err);
+
+    run(&["incident", "hold", "node1@0", "--reason", "wait", "--by", "ann"]).await.ok();
+    run(&["incident", "resume", "node1@0", "--by", "ann"]).await.ok();
+    let word = [
+        "confirm-off",
+        "node1",
+        "--by",
+        "ann",
+        "--yes",
+        "node1",
+        "--although-its-agent-answers",
+        "--although-the-votes-do-not-say-dead",
+        "--although-its-address-answers",
+    ];
+    run(&word).await.ok();
+    let word = site.value(&keys::incident(&"node1@0".parse().unwrap()).confirm_off()).await.unwrap();
+    assert!(word.contains("\"by\":\"ann\""), "{word}");
+    run(&["incident", "abandon", "node1@0", "--by", "ann", "--yes", "node1"]).await.ok();
+
+    // Its limits.
+    let said = run(&["host", "add", "node3"]).await;
+    assert!(said.code == 1 && said.err.contains("nova-ha generate acl"), "{}", said.err);
+    assert_eq!(run(&["policy", "set", "storm_limit", "5"]).await.code, 1);
+    sees_no_secret(&site, &on_call).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looks_sees_where_everything_stands_and_changes_nothing() {
+    let site = site().await;
+    open(&site, "node1@0").await;
+    let out = generated(&site).await;
+    let viewer = token(&site, out.path(), &["viewer"]).await;
+    let run = async |args: &[&str]| site.run_with(Some(&viewer), args, "").await;
+    let before = site.tree().await;
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["incident", "list"],
+        &["incident", "show", "node1@0"],
+        &["host", "list"],
+        &["host", "show", "node1"],
+        &["ha-node", "list"],
+        &["ha-node", "show", "ha1"],
+        &["policy", "show"],
+    ] {
+        let said = run(args).await;
+        assert!([0, 3].contains(&said.code) && said.err.is_empty(), "{args:?}: {}{}", said.out, said.err);
+        assert!(!said.out.contains("CANARY"), "{args:?}: {}", said.out);
+    }
+    let status = run(&["status"]).await.out;
+    assert!(status.contains("this token may not read how 3 machines are powered off"), "{status}");
+    assert!(!status.contains("no BMC"), "what is not seen is not missing: {status}");
+    let word = [
+        "confirm-off",
+        "node1",
+        "--by",
+        "ann",
+        "--yes",
+        "node1",
+        "--although-its-agent-answers",
+        "--although-the-votes-do-not-say-dead",
+        "--although-its-address-answers",
+    ];
+    for args in [
+        &["incident", "hold", "node1@0", "--reason", "x", "--by", "ann"][..],
+        &["maintenance", "on", "node1", "--reason", "x", "--by", "ann"],
+        &["incident", "abandon", "node1@0", "--by", "ann", "--yes", "node1"],
+        &word,
+    ] {
+        let said = run(args).await;
+        assert!(
+            said.code == 1 && said.err.contains("nova-ha generate acl"),
+            "{args:?}: {}{}",
+            said.out,
+            said.err
+        );
+    }
+    assert_eq!(site.tree().await, before);
+    sees_no_secret(&site, &viewer).await;
+}
+
+async fn sees_no_secret(site: &Site, token: &str) {
+    let consul = site.agent.client_with_token(token);
+    for (key, _) in SECRETS {
+        let said = consul.get(&format!("ha_cluster/compute_nodes/node1/{key}")).await;
+        assert!(matches!(said, Err(StoreError::Denied { .. })), "{key}: {said:?}");
+    }
+    let all = consul.list("ha_cluster/").await.unwrap();
+    assert!(!all.iter().any(|entry| String::from_utf8_lossy(&entry.value).contains("CANARY")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_a_check_gives_no_order_and_no_word() {
+    let site = site().await;
+    let out = generated(&site).await;
+    let check = token(&site, out.path(), &["mark-failed"]).await;
+    let said = mark(&site, &check, "node1").await;
+    assert_ne!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(said.err.contains("the token of who is on call"), "{}{}", said.out, said.err);
+    let id = open(&site, "node1@0").await;
+    let said = mark(&site, &check, "node1").await;
+    assert!(said.code != 0 && said.err.contains("the token of who is on call"), "{}{}", said.out, said.err);
+    let keys = keys::incident(&id);
+    let consul = site.agent.client_with_token(&check);
+    for key in [keys.order(), keys.confirm_off()] {
+        let said = consul.transact(&[Op::Set(key.clone(), b"{}".to_vec())]).await;
+        assert!(matches!(said, Err(StoreError::Denied { .. })), "{key}: {said:?}");
+    }
+}
+
+/// Until its token may, an HA node says that it does not read the layout, and to people why.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ha_node_reads_the_layout_once_its_own_token_was_tried_on_it() {
+    let site = site().await;
+    let out = generated(&site).await;
+    let new = std::fs::read_to_string(out.path().join("nova-ha-recover-ha1.hcl")).unwrap();
+    // As `generate acl` wrote it before.
+    let start = new.find("# What people say").unwrap();
+    let end = new.find("# Where host").unwrap();
+    let old = format!("{}{}", &new[..start], &new[end..]);
+    let ha1 = "ha1".parse().unwrap();
+    let reads = async |rules: &str, name: &str| {
+        let token = site.agent.token(name, rules).await;
+        publish(&site.agent.client_with_token(&token), &ha1, "boot", Words::default()).await.unwrap();
+        let stored = site.value(&keys::ha_node(&ha1).formats()).await.unwrap();
+        let published: Published = serde_json::from_str(&stored).unwrap();
+        (published.reads["layout"], published.remarks)
+    };
+    site.write(&[Op::Delete(keys::ha_node(&ha1).formats())]).await;
+    let (layout, remarks) = reads(&old, "old").await;
+    assert_eq!(layout, 0);
+    assert!(remarks[0].next.contains("nova-ha generate acl"), "{remarks:?}");
+    let status = site.run(&["status"]).await.waits().out;
+    assert!(status.contains("may not write below"), "{status}");
+    let (layout, remarks) = reads(&new, "new").await;
+    assert_eq!((layout, remarks.len()), (1, 0));
+    assert!(site.tree().await.iter().all(|(key, _, _)| !key.contains("/tried/")));
+}
