@@ -153,7 +153,8 @@ def kill_at(lab, node, when, effect, *words):
     machine = lab.machine(node)
     moment = f"{MOMENTS}/{when}-{effect}"
     machine.install_file(moment, "")
-    done = lab.recover(node, *words)
+    # Before an effect it may look twice at what another kill left, some seconds apart.
+    done = lab.recover(node, *words, timeout=120)
     assert machine.exec("test", "-e", moment).code == 1, f"{effect} was not come to: {done}"
     assert done.code in (-9, 137), f"it was not killed {when} {effect}: {done}"
     # What stands in a program's place kills first, and is the program itself a moment later.

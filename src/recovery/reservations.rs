@@ -69,6 +69,13 @@ pub struct Reserved {
 }
 
 impl Reserved {
+    /// With what became of others.
+    pub fn add(&mut self, more: Self) {
+        self.disks += more.disks;
+        self.preempted.extend(more.preempted);
+        self.unable.extend(more.unable);
+    }
+
     /// For people.
     pub fn text(&self) -> String {
         let mut parts = Vec::new();

@@ -98,7 +98,7 @@ impl Universe {
         }
         let places: BTreeSet<&Place> = order.members.iter().flat_map(|(_, places)| places).collect();
         array.reservation.members.extend((0..4).filter(|slot| places.contains(&place(*slot))));
-        let disks = array.reservation.members.len();
+        let disks = (0..4).filter(|slot| places.contains(&place(*slot))).count();
         array.reservation.refusing_since.get_or_insert(now);
         let all = |given_up: &[u16]| (0..4).filter(|slot| !given_up.contains(slot)).collect();
         match array.reservation.living {

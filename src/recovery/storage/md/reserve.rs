@@ -16,7 +16,7 @@ use crate::recovery::arrays::Seen;
 use crate::recovery::executor::Context;
 use crate::recovery::facts::Case;
 use crate::recovery::proof::KnownOff;
-use crate::recovery::reservations::{Kept, Order};
+use crate::recovery::reservations::{Kept, Order, Reserved};
 use crate::recovery::stop::Stop;
 use crate::recovery::storage::answer::Answer;
 use crate::recovery::world::World;
@@ -93,10 +93,10 @@ pub(super) async fn is_free(
 #[derive(Debug, Default)]
 pub(super) struct Reserving {
     done: Done,
-    /// Whose reservations were taken off them.
-    preempted: BTreeSet<ReservationKey>,
-    /// What there is to say of it.
-    pub(super) said: Option<String>,
+    /// Disks of the first turn.
+    first: BTreeSet<DiskId>,
+    /// What became of all of them until now.
+    reserved: Reserved,
     /// How often a disk did not answer.
     unclear: u32,
 }
@@ -117,6 +117,11 @@ impl Reserving {
 
     pub(super) fn is_done(&self) -> bool {
         self.done == Done::All
+    }
+
+    /// What there is to say of it.
+    pub(super) fn said(&self) -> Option<String> {
+        Some(self.reserved.text()).filter(|said| !said.is_empty())
     }
 }
 
@@ -139,22 +144,23 @@ pub(super) async fn reserve_next(
 ) -> Result<Result<(), Answer>, Stop> {
     let (world, case) = (context.world, context.case);
     let mut members = in_order(wanted, seen);
-    let lost = can_be_lost(wanted, seen);
-    let is_first = reserving.done == Done::Nothing && !lost.is_empty();
-    if is_first {
-        members.iter_mut().for_each(|(_, places)| places.retain(|place| lost.contains(&place.disk)));
+    if reserving.done == Done::Nothing {
+        reserving.first = can_be_lost(wanted, seen);
     }
+    let is_first = reserving.done == Done::Nothing && !reserving.first.is_empty();
+    // Each disk once: all of a turn are to be done within a part of the lease.
+    let is_its_turn = |place: &Place| reserving.first.contains(&place.disk) == is_first;
+    members.iter_mut().for_each(|(_, places)| places.retain(is_its_turn));
     let earlier = earlier(wanted, ground);
     let order = Order { members: &members, key: key(world), earlier: &earlier };
     let within = Settings::of(&case.policy).attempt;
     let proof = context.may_change(off).await?;
     match world.reservations.reserve(&order, proof, within).await {
-        Ok(mut reserved) => {
-            reserving.preempted.append(&mut reserved.preempted);
-            reserved.preempted.clone_from(&reserving.preempted);
-            reserving.said = Some(reserved.text());
+        Ok(reserved) => {
+            let is_any = reserved.disks > 0;
+            reserving.reserved.add(reserved);
             reserving.done = if is_first { Done::Some } else { Done::All };
-            if is_first && reserved.disks > 0 {
+            if is_first && is_any {
                 world.clock.sleep(SHOWS_ITSELF_WITHIN).await;
             }
             Ok(Ok(()))
@@ -215,8 +221,51 @@ fn kept(why: &Kept) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disks::md_superblock::Superblock;
+    use crate::disks::places::Sight;
     use crate::recovery::storage::md::example::{host, sights, superblock};
     use crate::recovery::storage::md::wanted::wanted;
+
+    /// Four members at these slots, on as many disks.
+    fn at(slots: [usize; 4], change: impl Fn(&mut Superblock)) -> Vec<Sight> {
+        let found: Vec<_> = slots
+            .into_iter()
+            .map(|slot| {
+                let mut found = superblock(slot);
+                change(&mut found);
+                Some(found)
+            })
+            .collect();
+        sights(&found)
+    }
+
+    fn lost(wanted: &Wanted, sights: Vec<Sight>) -> Vec<usize> {
+        let places: Vec<DiskId> = sights.iter().map(|sight| sight.place.disk.clone()).collect();
+        let lost = can_be_lost(wanted, &Seen { sights: vec![sights], ..Seen::default() });
+        (0..places.len()).filter(|&at| lost.contains(&places[at])).collect()
+    }
+
+    #[test]
+    fn of_each_mirror_all_copies_but_the_first_can_be_lost() {
+        let mut wanted = wanted(&host(), "/instances".as_ref()).unwrap();
+        let none = |_: &mut Superblock| {};
+        assert_eq!(lost(&wanted, at([0, 1, 2, 3], none)), [1, 3]);
+        assert_eq!(lost(&wanted, at([2, 0, 3, 1], none)), [2, 3], "by their slots, not by the disks' order");
+        // One half of a mirror is away already: the other one is kept.
+        let mut sights = at([0, 1, 2, 3], none);
+        sights[0].superblocks.clear();
+        assert_eq!(lost(&wanted, sights), [0, 3]);
+        // A level that bears one, and that would not start without it where it was not stopped cleanly.
+        let published = &mut wanted.arrays[0].published;
+        (published.level, published.layout) = ("raid5".into(), Some(2));
+        let raid5 = |is_clean: bool| {
+            move |of: &mut Superblock| {
+                (of.level, of.layout, of.is_clean) = ("raid5".into(), 2, is_clean);
+            }
+        };
+        assert_eq!(lost(&wanted, at([0, 1, 2, 3], raid5(true))), [3]);
+        assert_eq!(lost(&wanted, at([0, 1, 2, 3], raid5(false))), Vec::<usize>::new());
+    }
 
     #[test]
     fn the_copies_that_md_resyncs_from_are_reserved_last() {

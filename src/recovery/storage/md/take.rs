@@ -63,7 +63,7 @@ pub async fn take(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<A
             Err(answer) => return Ok(answer),
         };
         let (act, detail) = match decided(world, case, &wanted, &seen, &ground).await {
-            Next::Say(answer) => return Ok(with(answer, reserving.said)),
+            Next::Say(answer) => return Ok(with(answer, reserving.said())),
             Next::Do { act, detail } => (act, detail),
         };
         if writes(&act) && !reserving.is_begun() {
@@ -173,7 +173,7 @@ fn scope_after(last: Option<&Act>) -> Scope {
 
 /// With what the disks were found to keep of it.
 fn with(answer: Answer, reserved: Option<String>) -> Answer {
-    match (answer, reserved.filter(|said| !said.is_empty())) {
+    match (answer, reserved) {
         (Answer::Taken { detail, .. }, more @ Some(_)) => Answer::Taken { detail, more },
         (Answer::HostLives { detail }, Some(said)) => {
             Answer::HostLives { detail: format!("{detail}; {said}") }
