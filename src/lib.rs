@@ -25,6 +25,7 @@ pub mod named;
 pub mod names;
 pub mod nova;
 pub mod operator;
+pub mod own_files;
 pub mod policy;
 pub mod program;
 pub mod published_disks;

@@ -8,6 +8,7 @@ use clap::Parser;
 use super::owner::What;
 use crate::disks::Roots;
 use crate::names::HostName;
+use crate::run_dir;
 
 /// Asks Consul and the disks whose this host's storage and guests are, and ends when they are this
 /// host's own.
@@ -51,7 +52,7 @@ pub struct Args {
     #[command(flatten)]
     pub roots: Roots,
     /// Where it leaves word that it let this boot's storage start.
-    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
+    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = run_dir::ROOTS, value_name = "FOLDER", hide = true)]
     pub run_dir: PathBuf,
     /// What this machine remembers over boots.
     #[arg(

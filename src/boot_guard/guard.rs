@@ -188,7 +188,10 @@ pub(super) async fn let_start(machine: &Machine, published: &RuntimeConfig) -> V
                 return unguarded;
             }
             if let Err(error) = leave_storage_started(run_dir, &machine.boot_id) {
-                tracing::warn!(%error, "cannot leave word that the storage was let start");
+                tracing::warn!(
+                    error = error.with_cause(),
+                    "cannot leave word that the storage was let start"
+                );
             }
         }
         Err(why) => tracing::warn!(why, "no word is left that the storage was let start"),

@@ -1,13 +1,12 @@
 //! What this machine remembers over boots: which tree it knew, what its nova-compute needs, and a person's word for
 //! one boot.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::names::HostName;
-use crate::run_dir::write_whole;
+use crate::own_files;
 use crate::tree::boot_guard::Override;
 use crate::tree::record::{Record, parse};
 use crate::tree::runtime_config::RuntimeConfig;
@@ -33,7 +32,7 @@ impl Record for Known {
 
 /// Its files.
 pub struct Memory {
-    folder: PathBuf,
+    state_dir: PathBuf,
 }
 
 /// Why it cannot be used.
@@ -49,7 +48,7 @@ pub struct MemoryError {
 impl Memory {
     /// Below a folder that outlasts boots.
     pub fn at(state_dir: &Path) -> Self {
-        Self { folder: state_dir.join("boot-guard") }
+        Self { state_dir: state_dir.to_owned() }
     }
 
     /// The tree that said *mine* last; `None` before the first time.
@@ -120,7 +119,7 @@ impl Memory {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.json"))
+        self.state_dir.join(file(name))
     }
 
     fn read<T: Record>(&self, name: &str) -> Result<Option<T>, MemoryError> {
@@ -131,18 +130,19 @@ impl Memory {
     }
 
     fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, MemoryError> {
-        let path = self.path(name);
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(MemoryError { path, why: error.to_string() }),
-        }
+        own_files::read(&self.state_dir, &file(name))
+            .map_err(|error| MemoryError { path: self.path(name), why: error.with_cause() })
     }
 
     fn write<T: Serialize>(&self, name: &str, record: &T) -> Result<(), MemoryError> {
         let path = self.path(name);
         let failed = |why: String| MemoryError { path: path.clone(), why };
         let text = serde_json::to_string(record).map_err(|error| failed(error.to_string()))?;
-        write_whole(&path, &text).map_err(|error| failed(error.to_string()))
+        own_files::write_whole(&self.state_dir, &file(name), &text)
+            .map_err(|error| failed(error.with_cause()))
     }
+}
+
+fn file(name: &str) -> String {
+    format!("boot-guard/{name}.json")
 }

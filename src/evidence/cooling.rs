@@ -6,27 +6,27 @@
 //! no clock can shorten a cool-down. Whoever has counted to the end removes the record, so that a
 //! machine which begins late (a reboot, a first run by hand) is not held up by one that is history.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::judge::freshness::Life;
 use crate::judge::scene::Cooling;
-use crate::run_dir::write_whole;
+use crate::own_files;
 use crate::tree::cooldown::Cooldown;
 
 /// `INDEX BOOT_ID BOOTTIME_MS` of the first look at a cool-down.
-fn path(run_dir: &Path) -> PathBuf {
-    run_dir.join("cooldown")
-}
+const FILE: &str = "cooldown";
 
 /// What is left of a record at this index of Consul's. Where nothing can be remembered it begins at
 /// each look anew: longer, never shorter.
 pub fn cooling(run_dir: &Path, cooldown: Cooldown, index: u64, life: &Life) -> Cooling {
     let first_seen = remembered(run_dir, index, life).unwrap_or_else(|| {
         let text = format!("{index} {} {}\n", life.boot_id, life.boottime.as_millis());
-        let path = path(run_dir);
-        if let Err(error) = write_whole(&path, &text) {
-            tracing::warn!(path = %path.display(), %error, "a cool-down cannot be counted here: it does not end on this machine");
+        if let Err(error) = own_files::write_whole(run_dir, FILE, &text) {
+            tracing::warn!(
+                error = error.with_cause(),
+                "a cool-down cannot be counted here: it does not end on this machine"
+            );
         }
         life.boottime
     });
@@ -36,7 +36,7 @@ pub fn cooling(run_dir: &Path, cooldown: Cooldown, index: u64, life: &Life) -> C
 
 /// The boot clock at the first look, if it was in this boot and at this record.
 fn remembered(run_dir: &Path, index: u64, life: &Life) -> Option<Duration> {
-    let text = std::fs::read_to_string(path(run_dir)).ok()?;
+    let text = own_files::text(run_dir, FILE)?;
     let mut words = text.split_ascii_whitespace();
     let same = words.next()?.parse() == Ok(index) && words.next()? == life.boot_id;
     let first_seen = Duration::from_millis(words.next()?.parse().ok()?);
@@ -74,11 +74,11 @@ mod tests {
         assert_eq!(left(run_dir, 8, "b", 5700), 900, "rebooted");
         assert_eq!(left(run_dir, 8, "b", 10), 900, "a boot clock never goes back: not this boot's");
         for spoilt in ["", "8", "8 b", "8 b soon", "\u{0}"] {
-            std::fs::write(path(run_dir), spoilt).unwrap();
+            std::fs::write(run_dir.join(FILE), spoilt).unwrap();
             assert_eq!(left(run_dir, 8, "b", 9000), 900, "{spoilt:?}");
         }
-        std::fs::remove_file(path(run_dir)).unwrap();
-        std::fs::create_dir(path(run_dir)).unwrap();
+        std::fs::remove_file(run_dir.join(FILE)).unwrap();
+        std::fs::create_dir(run_dir.join(FILE)).unwrap();
         assert_eq!(left(run_dir, 8, "b", 20_000), 900, "what cannot be remembered does not end");
     }
 }

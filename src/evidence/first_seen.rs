@@ -5,7 +5,6 @@
 //! point of its boot clock it first saw this very order or word. As with cool-downs (ADR 0011), but to the
 //! other side: where nothing can be remembered, it does not count.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::look::Witness;
 use crate::clock::{BootInstant, TimeLimit, TimeOver};
 use crate::incident::record::Order;
 use crate::names::IncidentId;
-use crate::run_dir::write_whole;
+use crate::own_files::{self, OwnFileError};
 
 /// Something that a person said in an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +29,8 @@ pub enum Said<'a> {
 impl Said<'_> {
     fn file(&self, id: &IncidentId) -> String {
         match self {
-            Said::Order(_) => format!("{id}.order"),
-            Said::Word { .. } => format!("{id}.word"),
+            Said::Order(_) => format!("first-seen/{id}.order"),
+            Said::Word { .. } => format!("first-seen/{id}.word"),
         }
     }
 
@@ -56,7 +55,7 @@ pub enum NotCounted {
         /// Where.
         folder: String,
         /// The cause.
-        source: io::Error,
+        source: OwnFileError,
     },
 }
 
@@ -65,14 +64,14 @@ pub enum NotCounted {
 /// # Errors
 /// It cannot be remembered.
 pub fn first_seen(witness: &Witness<'_>, id: &IncidentId, said: Said<'_>) -> Result<BootInstant, NotCounted> {
-    let path = folder(&witness.run_dir).join(said.file(id));
+    let file = said.file(id);
     let life = witness.life();
-    if let Some(seen) = remembered(&path, &said.identity(), &life.boot_id, life.boottime) {
+    if let Some(seen) = remembered(&witness.run_dir, &file, &said.identity(), &life.boot_id, life.boottime) {
         return Ok(BootInstant::since_boot(seen));
     }
     let text = format!("{} {} {}\n", said.identity(), life.boot_id, life.boottime.as_millis());
-    write_whole(&path, &text).map_err(|source| NotCounted::Memory {
-        folder: folder(&witness.run_dir).display().to_string(),
+    own_files::write_whole(&witness.run_dir, &file, &text).map_err(|source| NotCounted::Memory {
+        folder: witness.run_dir.join("first-seen").display().to_string(),
         source,
     })?;
     Ok(BootInstant::since_boot(life.boottime))
@@ -87,13 +86,9 @@ pub fn counts(witness: &Witness<'_>, id: &IncidentId, order: &Order) -> Result<(
     Ok(TimeLimit { at: order.at, ttl: order.ttl() }.counts(seen, witness.clock)?)
 }
 
-fn folder(run_dir: &Path) -> std::path::PathBuf {
-    run_dir.join("first-seen")
-}
-
 /// The boot clock at the first look, if it was in this boot and at this very one.
-fn remembered(path: &Path, identity: &str, boot_id: &str, now: Duration) -> Option<Duration> {
-    let text = std::fs::read_to_string(path).ok()?;
+fn remembered(run_dir: &Path, file: &str, identity: &str, boot_id: &str, now: Duration) -> Option<Duration> {
+    let text = own_files::text(run_dir, file)?;
     let mut words = text.split_ascii_whitespace();
     let same = words.next()? == identity && words.next()? == boot_id;
     let seen = Duration::from_millis(words.next()?.parse().ok()?);
@@ -109,7 +104,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let at = |identity: &str, boot: &str, now: u64| {
-            remembered(&path, identity, boot, Duration::from_millis(now)).map(|seen| seen.as_millis())
+            remembered(folder.path(), "x", identity, boot, Duration::from_millis(now))
+                .map(|seen| seen.as_millis())
         };
         assert_eq!(at("7", "a", 9000), None);
         std::fs::write(&path, "7 a 5000\n").unwrap();

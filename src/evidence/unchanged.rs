@@ -6,25 +6,26 @@ use std::time::Duration;
 
 use super::look::Witness;
 use crate::judge::freshness::Life;
-use crate::run_dir::rewrite;
+use crate::own_files;
 
 /// Since this machine, in this boot, first saw the record with this index. What cannot be remembered is new: it counts.
 pub(super) fn unchanged_for(witness: &Witness<'_>, key: &str, index: u64) -> Duration {
-    since(&witness.run_dir.join("unchanged").join(key.replace('/', "+")), index, &witness.life())
+    since(&witness.run_dir, &format!("unchanged/{}", key.replace('/', "+")), index, &witness.life())
 }
 
-fn since(path: &Path, index: u64, life: &Life) -> Duration {
-    if let Some(seen) = remembered(path, index, life) {
+fn since(run_dir: &Path, file: &str, index: u64, life: &Life) -> Duration {
+    if let Some(seen) = remembered(run_dir, file, index, life) {
         return life.boottime.saturating_sub(seen);
     }
-    if let Err(error) = rewrite(path, &format!("{index} {} {}\n", life.boot_id, life.boottime.as_millis())) {
-        tracing::debug!(%error, path = %path.display(), "cannot remember when a record was first seen");
+    let text = format!("{index} {} {}\n", life.boot_id, life.boottime.as_millis());
+    if let Err(error) = own_files::rewrite(run_dir, file, &text) {
+        tracing::debug!(error = error.with_cause(), "cannot remember when a record was first seen");
     }
     Duration::ZERO
 }
 
-fn remembered(path: &Path, index: u64, life: &Life) -> Option<Duration> {
-    let text = std::fs::read_to_string(path).ok()?;
+fn remembered(run_dir: &Path, file: &str, index: u64, life: &Life) -> Option<Duration> {
+    let text = own_files::text(run_dir, file)?;
     let mut words = text.split_ascii_whitespace();
     let same = words.next()? == index.to_string() && words.next()? == life.boot_id;
     let seen = Duration::from_millis(words.next()?.parse().ok()?);
@@ -38,17 +39,16 @@ mod tests {
     #[test]
     fn a_record_is_old_only_when_this_very_machine_has_seen_it_unchanged_for_so_long() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a/b");
         let at =
             |boot_id: &str, second| Life { boot_id: boot_id.into(), boottime: Duration::from_secs(second) };
-        let seconds = |index, life: Life| since(&path, index, &life).as_secs();
+        let seconds = |index, life: Life| since(folder.path(), "a/b", index, &life).as_secs();
         assert_eq!(seconds(7, at("a", 100)), 0);
         assert_eq!(seconds(7, at("a", 1_100)), 1_000);
         assert_eq!(seconds(8, at("a", 1_200)), 0, "it was written again");
         assert_eq!(seconds(8, at("b", 5_000)), 0, "another boot");
         assert_eq!(seconds(8, at("b", 5_010)), 10);
         assert_eq!(seconds(8, at("b", 4_000)), 0, "a boot clock never goes back");
-        std::fs::write(&path, "8 b soon").unwrap();
+        std::fs::write(folder.path().join("a/b"), "8 b soon").unwrap();
         assert_eq!(seconds(8, at("b", 6_000)), 0);
     }
 }

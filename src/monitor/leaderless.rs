@@ -4,11 +4,10 @@
 //! cluster that lost it. So an absence silences the one who met it and nobody else: it is to its votes what an own start
 //! is (see [`crate::judge::votes`]). Where the whole cluster had no leader every HA node met it, and all are silent.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use crate::run_dir::rewrite;
+use crate::own_files::{self, OwnFileError};
 
 /// An election takes a few seconds (Consul's own words: 5 to 10 s with its default timing); what lasts longer is an
 /// absence.
@@ -26,13 +25,11 @@ struct Met {
     absent: Option<u64>,
 }
 
-fn path(run_dir: &Path) -> PathBuf {
-    run_dir.join("leader-lost")
-}
+const FILE: &str = "leader-lost";
 
 /// What was met in this boot. What cannot be read, or is of another boot, is nothing: an own start silences as well.
 fn read(run_dir: &Path, boot_id: &str) -> Option<Met> {
-    let text = std::fs::read_to_string(path(run_dir)).ok()?;
+    let text = own_files::text(run_dir, FILE)?;
     let mut words = text.split_ascii_whitespace();
     if words.next()? != boot_id {
         return None;
@@ -45,7 +42,7 @@ fn read(run_dir: &Path, boot_id: &str) -> Option<Met> {
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn met(run_dir: &Path, boot_id: &str, now: Duration) -> io::Result<()> {
+pub fn met(run_dir: &Path, boot_id: &str, now: Duration) -> Result<(), OwnFileError> {
     let now = milliseconds(now);
     let before = read(run_dir, boot_id);
     let apart = milliseconds(OF_ONE_ABSENCE);
@@ -53,7 +50,7 @@ pub fn met(run_dir: &Path, boot_id: &str, now: Duration) -> io::Result<()> {
     let is_long = now.saturating_sub(first) >= milliseconds(LONGER_THAN_AN_ELECTION);
     let absent = if is_long { Some(now) } else { before.and_then(|b| b.absent) };
     let absent = absent.map_or_else(String::new, |at| format!(" {at}"));
-    rewrite(&path(run_dir), &format!("{boot_id} {first} {now}{absent}\n"))
+    own_files::rewrite(run_dir, FILE, &format!("{boot_id} {first} {now}{absent}\n"))
 }
 
 /// When an absence that was longer than an election was met for the last time, in milliseconds of this boot's clock.
@@ -100,7 +97,7 @@ mod tests {
         met(run_dir, "b", Duration::from_secs(130)).unwrap();
         assert_eq!(last_absence(run_dir, "b"), None);
         for spoilt in ["", "b", "b 1", "b 1 soon", "b 5000"] {
-            std::fs::write(path(run_dir), spoilt).unwrap();
+            std::fs::write(run_dir.join(FILE), spoilt).unwrap();
             assert_eq!(last_absence(run_dir, "b"), None, "{spoilt:?}");
         }
     }

@@ -3,35 +3,35 @@
 //! A probe reads three keys of one machine and may not read what the HA nodes published. `mark-failed` does at each look, and
 //! leaves the answer in the run folder. Where there is none yet, nothing new is written.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::run_dir::rewrite;
+use crate::own_files::{self, OwnFileError};
 use crate::tree::formats::{Formats, Kind};
 
 /// The version of an observer's record that has `sees_healthy` and `leaderless_ms`.
 pub const HAS_ALL: u64 = 2;
 
-fn path(run_dir: &Path) -> PathBuf {
-    run_dir.join("observer-version")
-}
+const FILE: &str = "observer-version";
 
 /// Leaves what the HA nodes read.
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn leave(run_dir: &Path, formats: &Formats) -> io::Result<()> {
+pub fn leave(run_dir: &Path, formats: &Formats) -> Result<(), OwnFileError> {
     let lowest = formats.lowest(Kind::Observer);
-    match observer_version(run_dir) == lowest && path(run_dir).exists() {
+    match left(run_dir) == Some(lowest) {
         true => Ok(()),
-        false => rewrite(&path(run_dir), &format!("{lowest}\n")),
+        false => own_files::rewrite(run_dir, FILE, &format!("{lowest}\n")),
     }
 }
 
 /// The version in which an observer's record may be written.
 pub fn observer_version(run_dir: &Path) -> u64 {
-    let text = std::fs::read_to_string(path(run_dir)).unwrap_or_default();
-    text.trim().parse().unwrap_or(Kind::Observer.baseline())
+    left(run_dir).unwrap_or(Kind::Observer.baseline())
+}
+
+fn left(run_dir: &Path) -> Option<u64> {
+    own_files::text(run_dir, FILE)?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(observer_version(&run_dir), 1);
         leave(&run_dir, &Formats::default()).unwrap();
         assert_eq!(observer_version(&run_dir), Kind::Observer.newest());
-        std::fs::write(path(&run_dir), "soon").unwrap();
+        std::fs::write(run_dir.join(FILE), "soon").unwrap();
         assert_eq!(observer_version(&run_dir), 1);
     }
 }

@@ -5,7 +5,6 @@
 //! token has ended or was revoked. See docs/decisions/0033.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use super::client::{NovaClient, with_token};
 use super::error::NovaError;
 use super::http::{Outgoing, secret_value};
 use super::ids::TokenId;
+use crate::own_files::{Folder, Lasts, OwnFileError, ReadBy};
 
 /// What is known of a token, but for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl KeptTokens {
             token: session.token.expose_secret().to_owned(),
         };
         if let Err(error) = write(folder, &session.id, &kept) {
-            tracing::warn!(%error, folder = %folder.display(), "cannot keep a token: were this process to die in an evacuate, the next one waits for the token's end");
+            tracing::warn!(error = error.with_cause(), folder = %folder.display(), "cannot keep a token: were this process to die in an evacuate, the next one waits for the token's end");
         }
     }
 
@@ -90,7 +90,8 @@ impl KeptTokens {
         if let Some(token) = memory.get(id) {
             return Some(token.clone());
         }
-        let kept = read(&self.folder.as_ref()?.join(id.as_str()))?;
+        let opened = opened(self.folder.as_ref()?)?;
+        let kept = read(&opened, id.as_str())?;
         (kept.keystone == self.keystone.as_str()).then(|| SecretString::from(kept.token))
     }
 
@@ -99,24 +100,41 @@ impl KeptTokens {
     }
 }
 
-fn read(path: &Path) -> Option<Kept> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+fn read(folder: &Folder, name: &str) -> Option<Kept> {
+    serde_json::from_slice(&folder.read(name).ok().flatten()?).ok()
 }
 
-/// Whole or not at all; a temporary file is its owner's alone.
-fn write(folder: &Path, id: &TokenId, kept: &Kept) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut file, kept)?;
-    file.flush()?;
-    file.persist(folder.join(id.as_str())).map(drop).map_err(|error| error.error)
+/// Whole or not at all, for its owner alone.
+fn write(folder: &Path, id: &TokenId, kept: &Kept) -> Result<(), OwnFileError> {
+    let (above, name) = split(folder);
+    let text = serde_json::to_string(kept).map(SecretString::from).map_err(|error| OwnFileError::Io {
+        doing: "write",
+        path: folder.join(id.as_str()),
+        fix: None,
+        source: error.into(),
+    })?;
+    let opened = Folder::make(above)?.make_within(name)?;
+    opened.write(id.as_str(), text.expose_secret().as_bytes(), Lasts::WhileItRuns, ReadBy::Owner)
+}
+
+fn opened(folder: &Path) -> Option<Folder> {
+    let (above, name) = split(folder);
+    Folder::open(above).ok().flatten()?.within(name).ok().flatten()
+}
+
+/// The run folder, which is looked at too, and the name in it.
+fn split(folder: &Path) -> (&Path, Option<&str>) {
+    match (folder.parent(), folder.file_name().and_then(|name| name.to_str())) {
+        (Some(above), Some(name)) => (above, Some(name)),
+        (Some(_) | None, _) => (folder, None),
+    }
 }
 
 fn forget_ended(folder: &Path, now: Timestamp) {
-    let Ok(files) = std::fs::read_dir(folder) else { return };
-    for path in files.flatten().map(|file| file.path()) {
-        if read(&path).is_some_and(|kept| kept.ends < now) {
-            let _gone_already = std::fs::remove_file(path);
+    let Some(folder) = opened(folder) else { return };
+    for name in folder.names().unwrap_or_default() {
+        if read(&folder, &name).is_some_and(|kept| kept.ends < now) {
+            let _gone_already = folder.remove(&name);
         }
     }
 }

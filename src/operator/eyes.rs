@@ -1,9 +1,8 @@
 //! The judge's eyes for a person's command: it looks like anybody who is no HA node, and has no vote.
 
-use std::path::PathBuf;
-
 use crate::clock::{BootIdError, SystemClock, boot_id};
 use crate::evidence::{TcpAnchors, Witness};
+use crate::run_dir;
 use crate::store::Store;
 
 /// A witness on this machine.
@@ -17,6 +16,6 @@ pub(super) fn from_here(store: &dyn Store) -> Result<Witness<'_>, BootIdError> {
         anchors: &TcpAnchors,
         me: None,
         boot_id: boot_id()?.to_string(),
-        run_dir: PathBuf::from("/run/nova-ha"),
+        run_dir: run_dir::of_the_monitor(),
     })
 }

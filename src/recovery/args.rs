@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::confirm::person;
+use crate::run_dir;
 
 /// Recovers the guests of dead hosts: claims an incident, fences the host, evacuates every guest,
 /// proves each one, and closes. Loops until nothing is claimable.
@@ -34,7 +35,7 @@ pub struct Args {
     #[arg(long, env = "NOVA_HA_NODE", value_name = "NAME")]
     pub ha_node: Option<String>,
     /// Where the lock of this boot lies.
-    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
+    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = run_dir::ROOTS, value_name = "FOLDER", hide = true)]
     pub run_dir: PathBuf,
     /// Where this HA node remembers what it took.
     #[arg(

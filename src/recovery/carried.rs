@@ -13,10 +13,13 @@ use crate::incident::on_ha_nodes::{Carried, OnHaNodes};
 use crate::keys;
 use crate::names::IncidentId;
 use crate::nova::{Cloud, NovaHost, Server, ServerId, VmState};
-use crate::run_dir::write_whole;
+use crate::own_files::{self, OwnFileError};
 use crate::store::{Op, StoreError, TxnOutcome};
 use crate::tree::record::{Record, bytes, parse};
 use crate::tree::{Snapshot, TreeError};
+
+/// When this HA node asked last.
+const GUESTS_ASKED: &str = "guests-asked";
 
 /// How often one HA node asks. A request for each HA node with guests, and one for each guest that is not there.
 const EVERY: Duration = Duration::from_secs(10 * 60);
@@ -56,7 +59,7 @@ pub enum NotCompared {
         /// Where.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        source: OwnFileError,
     },
 }
 
@@ -167,9 +170,8 @@ async fn note(world: &World, id: &IncidentId, differs: Vec<Differs>) -> Result<b
 
 /// Whether this machine has not asked for [`EVERY`] of this boot; from now on it has.
 fn is_due(world: &World) -> Result<bool, NotCompared> {
-    let path = world.run_dir.join("guests-asked");
     let now = world.clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO));
-    let last = std::fs::read_to_string(&path).ok().and_then(|text| {
+    let last = own_files::text(&world.run_dir, GUESTS_ASKED).and_then(|text| {
         let (boot, millis) = text.trim().split_once(' ')?;
         (boot == world.boot_id).then_some(())?;
         millis.parse().ok().map(Duration::from_millis)
@@ -177,7 +179,7 @@ fn is_due(world: &World) -> Result<bool, NotCompared> {
     if last.is_some_and(|last| now.saturating_sub(last) < EVERY) {
         return Ok(false);
     }
-    write_whole(&path, &format!("{} {}\n", world.boot_id, now.as_millis()))
-        .map_err(|source| NotCompared::Memory { path, source })?;
+    own_files::write_whole(&world.run_dir, GUESTS_ASKED, &format!("{} {}\n", world.boot_id, now.as_millis()))
+        .map_err(|source| NotCompared::Memory { path: world.run_dir.join(GUESTS_ASKED), source })?;
     Ok(true)
 }

@@ -5,7 +5,6 @@
 //! removed when the storage was given back.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -19,6 +18,7 @@ use crate::incident::IncidentRecord;
 use crate::keys;
 use crate::machine_id::MachineId;
 use crate::names::IncidentId;
+use crate::own_files::{self, Folder, Lasts, OwnFileError, ReadBy};
 use crate::tree::meta::Meta;
 use crate::tree::record::{Record, parse};
 use crate::tree::{Snapshot, TreeError};
@@ -82,12 +82,25 @@ pub struct MemoryError {
     pub why: String,
 }
 
+const FOLDER: &str = "takeovers";
+
 fn folder(state_dir: &Path) -> PathBuf {
-    state_dir.join("takeovers")
+    state_dir.join(FOLDER)
+}
+
+fn name(id: &IncidentId) -> String {
+    format!("{id}.json")
 }
 
 fn file(state_dir: &Path, id: &IncidentId) -> PathBuf {
-    folder(state_dir).join(format!("{id}.json"))
+    folder(state_dir).join(name(id))
+}
+
+fn opened(state_dir: &Path) -> Result<Option<Folder>, OwnFileError> {
+    match Folder::open(state_dir)? {
+        None => Ok(None),
+        Some(state) => state.within(Some(FOLDER)),
+    }
 }
 
 fn failed(path: &Path) -> impl Fn(String) -> MemoryError {
@@ -100,10 +113,13 @@ fn failed(path: &Path) -> impl Fn(String) -> MemoryError {
 /// # Errors
 /// It could not: the folder, and why.
 pub fn can_remember(state_dir: &Path) -> Result<(), MemoryError> {
-    let folder = folder(state_dir);
-    let failed = failed(&folder);
-    std::fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;
-    tempfile::NamedTempFile::new_in(&folder).map(drop).map_err(|error| failed(error.to_string()))
+    const TRIED: &str = ".tmp-tried";
+    let tried = || {
+        let folder = Folder::make(state_dir)?.make_within(Some(FOLDER))?;
+        folder.write(TRIED, b"", Lasts::WhileItRuns, ReadBy::Owner)?;
+        folder.remove(TRIED).map(drop)
+    };
+    tried().map_err(|error: OwnFileError| failed(&folder(state_dir))(error.with_cause()))
 }
 
 /// Remembers one; what is remembered already stays as it is.
@@ -117,16 +133,8 @@ pub fn remember(state_dir: &Path, takeover: &Takeover) -> Result<(), MemoryError
     let path = file(state_dir, &takeover.incident);
     let failed = failed(&path);
     let text = serde_json::to_string(takeover).map_err(|error| failed(error.to_string()))?;
-    let write = || -> io::Result<()> {
-        let folder = folder(state_dir);
-        std::fs::create_dir_all(&folder)?;
-        let mut new = tempfile::NamedTempFile::new_in(&folder)?;
-        new.write_all(text.as_bytes())?;
-        new.as_file().sync_all()?;
-        new.persist(&path).map_err(|error| error.error)?;
-        std::fs::File::open(&folder)?.sync_all()
-    };
-    write().map_err(|error| failed(error.to_string()))
+    let file = format!("{FOLDER}/{}", name(&takeover.incident));
+    own_files::write_whole(state_dir, &file, &text).map_err(|error| failed(error.with_cause()))
 }
 
 /// The takeover of this incident, if this HA node began one.
@@ -135,10 +143,10 @@ pub fn remember(state_dir: &Path, takeover: &Takeover) -> Result<(), MemoryError
 /// What is there cannot be read: that is no *none*.
 pub fn of(state_dir: &Path, id: &IncidentId) -> Result<Option<Takeover>, MemoryError> {
     let path = file(state_dir, id);
-    match std::fs::read(&path) {
-        Ok(bytes) => read(&path, &bytes).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(&path)(error.to_string())),
+    match own_files::read(state_dir, &format!("{FOLDER}/{}", name(id))) {
+        Ok(Some(bytes)) => read(&path, &bytes).map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(failed(&path)(error.with_cause())),
     }
 }
 
@@ -153,20 +161,17 @@ fn read(path: &Path, bytes: &[u8]) -> Result<Takeover, MemoryError> {
 pub fn all(state_dir: &Path) -> Result<Vec<Takeover>, MemoryError> {
     let folder = folder(state_dir);
     let failed = failed(&folder);
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error.to_string())),
-    };
+    let unreadable = |error: OwnFileError| failed(error.with_cause());
+    let Some(opened) = opened(state_dir).map_err(unreadable)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| failed(error.to_string()))?.path();
+    for name in opened.names().map_err(unreadable)? {
         // What a power cut left of a file that was being written is none.
-        if path.extension().is_none_or(|extension| extension != "json") {
+        if !name.ends_with(".json") {
             continue;
         }
-        let bytes = std::fs::read(&path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
-        found.push(read(&path, &bytes)?);
+        let gone = || failed(format!("{name} went away while it was read"));
+        let bytes = opened.read(&name).map_err(unreadable)?.ok_or_else(gone)?;
+        found.push(read(&folder.join(&name), &bytes)?);
     }
     found.sort_by(|a, b| a.incident.cmp(&b.incident));
     Ok(found)
@@ -178,11 +183,11 @@ pub fn all(state_dir: &Path) -> Result<Vec<Takeover>, MemoryError> {
 /// It may be remembered still.
 pub fn forget(state_dir: &Path, id: &IncidentId) -> Result<(), MemoryError> {
     let path = file(state_dir, id);
-    match std::fs::remove_file(&path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed(&path)(error.to_string())),
-    }
+    let gone = opened(state_dir).and_then(|folder| match folder {
+        Some(folder) => folder.remove(&name(id)).map(drop),
+        None => Ok(()),
+    });
+    gone.map_err(|error| failed(&path)(error.with_cause()))
 }
 
 /// Refuses to work beside a tree that has forgotten what this HA node has: it would say to the host that its

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use crate::disks::{Roots, md};
+use crate::run_dir;
 
 /// Publishes what a recovery of this host will need: its md arrays and their filesystems, system
 /// UUID, serial, SSH host keys and Nova names.
@@ -31,7 +32,7 @@ pub struct Args {
     #[arg(long, value_name = "UUID", value_parser = array)]
     pub forget_array: Vec<String>,
     /// Where the boot guard leaves word that it ran in this boot.
-    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
+    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = run_dir::ROOTS, value_name = "FOLDER", hide = true)]
     pub run_dir: PathBuf,
     /// Print the document that would be published, and write nothing.
     #[arg(long)]

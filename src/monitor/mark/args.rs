@@ -7,6 +7,7 @@ use clap::Parser;
 
 use crate::confirm::person;
 use crate::incident::record::Order;
+use crate::run_dir;
 
 /// Judges whether hosts are dead by the votes of all HA nodes, and opens an incident for each.
 ///
@@ -47,7 +48,7 @@ pub struct Args {
     #[arg(long, env = "NOVA_HA_NODE", value_name = "NAME")]
     pub ha_node: Option<String>,
     /// Where marks of this boot lie.
-    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
+    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value_os_t = run_dir::of_the_monitor(), value_name = "FOLDER", hide = true)]
     pub run_dir: PathBuf,
     /// JSON instead of lines.
     #[arg(long)]

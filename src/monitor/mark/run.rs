@@ -98,7 +98,10 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
             this_is_no_twin(witness, &seen).await?;
             warn_of_lost_votes(&seen);
             if let Err(error) = readers::leave(&witness.run_dir, &seen.formats) {
-                tracing::warn!(%error, "the probes here cannot be told what the HA nodes read: they write as before");
+                tracing::warn!(
+                    error = error.with_cause(),
+                    "the probes here cannot be told what the HA nodes read: they write as before"
+                );
             }
         }
         asked = asked_about(request, &seen);
@@ -154,7 +157,7 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
 fn remember_no_leader(witness: &Witness<'_>) {
     let now = witness.clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO));
     if let Err(error) = leaderless::met(&witness.run_dir, &witness.boot_id, now) {
-        tracing::warn!(%error, "Consul has no leader, and this cannot be remembered");
+        tracing::warn!(error = error.with_cause(), "Consul has no leader, and this cannot be remembered");
     }
 }
 

@@ -7,6 +7,7 @@ use clap::Parser;
 
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName};
+use crate::run_dir;
 
 /// Looks at one host over SSH, counts consecutive failures, and says so in one line.
 ///
@@ -48,7 +49,7 @@ pub struct Args {
     #[arg(long, value_name = "CMD")]
     pub command: Option<String>,
     /// Where this observer remembers whom it has seen healthy since its boot.
-    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = "/run/nova-ha", value_name = "FOLDER", hide = true)]
+    #[arg(long, env = "NOVA_HA_RUN_DIR", default_value_os_t = run_dir::of_the_monitor(), value_name = "FOLDER", hide = true)]
     pub run_dir: PathBuf,
     /// One line of JSON instead of one line of text.
     #[arg(long)]

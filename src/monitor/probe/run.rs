@@ -94,7 +94,7 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
         && let Err(error) = run_dir.saw(&settings.machine, before.epoch, &boot_id, context.life.boottime_ms)
     {
         // It costs this observer's vote during its first minutes, not the host's health.
-        tracing::warn!(host = name, %error, "cannot leave the mark of a healthy host");
+        tracing::warn!(host = name, error = error.with_cause(), "cannot leave the mark of a healthy host");
     }
     // An older HA node would take such a record for a vote.
     let is_recent = |at: u64| now.saturating_sub(Duration::from_millis(at)) < Policy::default().cooldown;
@@ -172,7 +172,7 @@ fn note_lost_leader(error: &StoreError, settings: &Settings, clock: &dyn Clock, 
     if matches!(error, StoreError::NoLeader { .. })
         && let Err(error) = leaderless::met(&settings.run_dir, boot_id, since_boot(clock))
     {
-        tracing::warn!(%error, "cannot leave the mark of a lost leader");
+        tracing::warn!(error = error.with_cause(), "cannot leave the mark of a lost leader");
     }
 }
 

@@ -4,12 +4,14 @@
 //! result of this boot: an observer that has just started may not vote on a host that it never saw alive, and two
 //! hosts that fail at once are believed only beside one that is seen healthy.
 
-use std::io;
 use std::path::PathBuf;
 
 use super::args::Machine;
 use crate::names::{Epoch, HostName};
-use crate::run_dir::rewrite;
+use crate::own_files::{self, Folder, OwnFileError};
+
+/// The marks of hosts.
+const SEEN: &str = "seen";
 
 /// How many marks are read for [`RunDir::healthy_hosts`].
 const MOST_READ: usize = 64;
@@ -26,17 +28,17 @@ impl RunDir {
         Self { root: root.into() }
     }
 
-    fn seen(&self, machine: &Machine) -> PathBuf {
+    fn seen(machine: &Machine) -> String {
         match machine {
-            Machine::Host(name) => self.root.join("seen").join(name.as_str()),
-            Machine::Peer(name) => self.root.join("seen-peers").join(name.as_str()),
+            Machine::Host(name) => format!("{SEEN}/{name}"),
+            Machine::Peer(name) => format!("seen-peers/{name}"),
         }
     }
 
     /// Whether this observer saw the machine healthy in this boot, after `since_ms` of its clock if that is given. A mark
     /// that cannot be read, or that an earlier boot left (a folder that is no tmpfs), is a *no*: it only costs a vote.
     pub fn has_seen(&self, machine: &Machine, boot_id: &str, since_ms: Option<u64>) -> bool {
-        let text = std::fs::read_to_string(self.seen(machine)).unwrap_or_default();
+        let text = own_files::text(&self.root, &Self::seen(machine)).unwrap_or_default();
         let mut words = text.split_ascii_whitespace().skip(1);
         let same_boot = words.next() == Some(boot_id);
         let at: Option<u64> = words.next().and_then(|word| word.parse().ok());
@@ -47,21 +49,29 @@ impl RunDir {
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn saw(&self, machine: &Machine, epoch: Epoch, boot_id: &str, boottime_ms: u64) -> io::Result<()> {
-        rewrite(&self.seen(machine), &format!("{epoch} {boot_id} {boottime_ms}\n"))
+    pub fn saw(
+        &self,
+        machine: &Machine,
+        epoch: Epoch,
+        boot_id: &str,
+        boottime_ms: u64,
+    ) -> Result<(), OwnFileError> {
+        own_files::rewrite(&self.root, &Self::seen(machine), &format!("{epoch} {boot_id} {boottime_ms}\n"))
     }
 
     /// Hosts seen healthy in this boot since then, by name. Of the first [`MOST_READ`] only: a storm must not have each
     /// of a thousand failing probes read a thousand marks, and where none of so many is well nobody is believed.
     pub fn healthy_hosts(&self, boot_id: &str, since_ms: u64) -> Vec<HostName> {
-        let Ok(folder) = std::fs::read_dir(self.root.join("seen")) else { return Vec::new() };
-        let mut names: Vec<HostName> =
-            folder.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        let opened = Folder::open(&self.root).ok().flatten();
+        let opened = opened.and_then(|root| root.within(Some(SEEN)).ok().flatten());
+        let Some(folder) = opened else { return Vec::new() };
+        let all = folder.names().unwrap_or_default();
+        let mut names: Vec<HostName> = all.iter().filter_map(|name| name.parse().ok()).collect();
         names.sort();
         names.truncate(MOST_READ);
         names.retain(|name| {
-            let path = self.root.join("seen").join(name.as_str());
-            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let bytes = folder.read(name.as_str()).ok().flatten();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
             let mut words = text.split_ascii_whitespace().skip(1);
             let same_boot = words.next() == Some(boot_id);
             let at: Option<u64> = words.next().and_then(|word| word.parse().ok());
