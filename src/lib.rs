@@ -7,6 +7,7 @@ pub mod clock;
 pub mod columns;
 pub mod confirm;
 pub mod consul;
+pub mod core_dumps;
 pub mod disks;
 pub mod evidence;
 pub mod exit;

@@ -21,6 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("columns", &[]),
     ("confirm", &["say"]),
+    ("core_dumps", &[]),
     ("exit", &[]),
     ("logging", &["say"]),
     ("machine_id", &[]),
@@ -182,7 +183,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // Executables.
-    ("bin/nova-ha-probe", &["clock", "consul", "exit", "logging", "monitor", "say"]),
+    ("bin/nova-ha-probe", &["clock", "consul", "core_dumps", "exit", "logging", "monitor", "say"]),
     (
         "bin/nova-ha-mark-failed",
         &[
@@ -191,6 +192,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "columns",
             "confirm",
             "consul",
+            "core_dumps",
             "evidence",
             "exit",
             "incident",
@@ -208,6 +210,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "columns",
             "consul",
+            "core_dumps",
             "evidence",
             "exit",
             "local",
@@ -219,12 +222,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("bin/nova-ha-runtime-info", &["clock", "consul", "exit", "logging", "names", "runtime_info", "say"]),
+    (
+        "bin/nova-ha-runtime-info",
+        &["clock", "consul", "core_dumps", "exit", "logging", "names", "runtime_info", "say"],
+    ),
     (
         "bin/nova-ha-boot-guard",
-        &["boot_guard", "clock", "consul", "exit", "logging", "names", "say", "store"],
+        &["boot_guard", "clock", "consul", "core_dumps", "exit", "logging", "names", "say", "store"],
     ),
-    ("bin/nova-ha", &["chain", "columns", "consul", "exit", "logging", "operator", "say"]),
+    ("bin/nova-ha", &["chain", "columns", "consul", "core_dumps", "exit", "logging", "operator", "say"]),
 ];
 
 /// What the table must never come to allow, by any way round.

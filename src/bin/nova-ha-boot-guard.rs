@@ -11,6 +11,7 @@ use nova_ha::boot_guard::sight::Disks;
 use nova_ha::boot_guard::word;
 use nova_ha::clock::{Clock, SystemClock, boot_id};
 use nova_ha::consul::Consul;
+use nova_ha::core_dumps;
 use nova_ha::exit::{ATTENTION, FAILED, OK};
 use nova_ha::names::HostName;
 use nova_ha::say;
@@ -22,6 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 const REMINDER: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     let args = Args::parse();
     nova_ha::logging::init();
     match run(&args) {

@@ -10,6 +10,7 @@ use nova_ha::clock::{Clock, SystemClock, boot_id};
 use nova_ha::columns;
 use nova_ha::confirm;
 use nova_ha::consul::Consul;
+use nova_ha::core_dumps;
 use nova_ha::evidence::{TcpAnchors, Witness};
 use nova_ha::exit;
 use nova_ha::incident::record::Order;
@@ -25,6 +26,7 @@ use nova_ha::ssh::SshReach;
 use nova_ha::store::StoreError;
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     let args = Args::parse();
     match args.sweep {
         true => nova_ha::logging::init_for_check(),

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use nova_ha::clock::SystemClock;
 use nova_ha::consul::Consul;
+use nova_ha::core_dumps;
 use nova_ha::exit::probe::{PASSING, WARNING};
 use nova_ha::monitor::probe::{Args, Report, run};
 use nova_ha::say;
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     // A panic anywhere is ours: exit 1 with a line, never Rust's 101, which Consul reads as critical.
     std::panic::set_hook(Box::new(|panic| {
         say::error(&panic.to_string());

@@ -8,6 +8,7 @@ use clap::Parser;
 use nova_ha::clock::{SystemClock, boot_id};
 use nova_ha::columns;
 use nova_ha::consul::Consul;
+use nova_ha::core_dumps;
 use nova_ha::evidence::TcpAnchors;
 use nova_ha::exit;
 use nova_ha::local;
@@ -33,6 +34,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     let args = Args::parse();
     nova_ha::logging::init();
     match recover(&args) {

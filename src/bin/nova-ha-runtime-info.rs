@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use nova_ha::clock::{Clock, SystemClock};
 use nova_ha::consul::Consul;
+use nova_ha::core_dumps;
 use nova_ha::exit::probe::{PASSING, WARNING};
 use nova_ha::names::HostName;
 use nova_ha::runtime_info::{Args, Report, publish};
@@ -15,6 +16,7 @@ use nova_ha::say;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

@@ -8,9 +8,10 @@ use nova_ha::chain::chain;
 use nova_ha::columns;
 use nova_ha::consul::Consul;
 use nova_ha::operator::{Answer, Cli, OperatorError, cli};
-use nova_ha::{exit, logging, say};
+use nova_ha::{core_dumps, exit, logging, say};
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     logging::init();
     let Cli { json, command } = Cli::parse();
     let consul = match Consul::from_env() {
