@@ -149,7 +149,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "runtime_info",
-        &["clock", "disks", "exit", "keys", "names", "published_disks", "run_dir", "ssh", "store", "tree"],
+        &[
+            "clock",
+            "disks",
+            "exit",
+            "keys",
+            "names",
+            "own_files",
+            "published_disks",
+            "run_dir",
+            "ssh",
+            "store",
+            "tree",
+        ],
     ),
     (
         "operator",

@@ -90,6 +90,28 @@ async fn consul_takes_what_is_generated() {
     assert!(!plain.contains("/usr/bin/env") && !plain.contains("TOKEN"), "{plain}");
     let unwatched = ["policy", "set", "rules", r#"[{"planes":["management","storage"]}]"#];
     site.run(&unwatched).await.ok();
+    let of_another_user = ["--token-dir", "/etc/nova-ha/tokens", "--consul-user", "consul"];
+    let host = ["generate", "consul-config", "--host", "node1", "--out", out.path().to_str().unwrap()];
+    let said = site.run(&[&host[..], &of_another_user].concat()).await.ok();
+    for next in
+        ["enable --now nova-ha-runtime-info.timer", "chown root:root runtime-info boot-guard && chmod 0600"]
+    {
+        assert!(said.out.contains(next), "{}", said.out);
+    }
+    let written: Value =
+        serde_json::from_str(&std::fs::read_to_string(out.path().join("nova-ha.json")).unwrap()).unwrap();
+    let check = &written["services"][0]["checks"][0]["args"];
+    assert_eq!(check.as_array().unwrap().last().unwrap(), "--last", "{check}");
+    let node = ["generate", "consul-config", "--ha-node", "ha1", "--out", out.path().to_str().unwrap()];
+    let said = site.run(&[&node[..], &of_another_user].concat()).await.ok();
+    for next in [
+        "install -d -o consul -m 0755 /run/nova-ha-monitor",
+        "enable --now nova-ha-recover.path",
+        "chown root:consul probe mark-failed && chmod 0640",
+        "chown root:root recover && chmod 0600",
+    ] {
+        assert!(said.out.contains(next), "{}", said.out);
+    }
     let again = ["generate", "consul-config", "--ha-node", "ha1", "--out", out.path().to_str().unwrap()];
     assert!(site.run(&again).await.ok().out.contains("storage"), "a plane that nobody looks at is said");
 }

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use nova_ha::clock::{Clock, SystemClock};
+use nova_ha::clock::{BootInstant, Clock, SystemClock, boot_id};
 use nova_ha::consul::Consul;
 use nova_ha::core_dumps;
 use nova_ha::exit::probe::{PASSING, WARNING};
 use nova_ha::names::HostName;
-use nova_ha::runtime_info::{Args, Report, publish};
+use nova_ha::runtime_info::{Args, Report, last, publish};
 use nova_ha::say;
 
 /// Below the 30 s after which Consul kills a check that has no timeout of its own.
@@ -26,7 +26,10 @@ fn main() -> ExitCode {
         }
     };
     nova_ha::logging::init_for_check();
-    let report = run(&args);
+    let report = if args.last { last_said(&args) } else { run(&args) };
+    if !args.last && !args.dry_run {
+        leave_word(&args, &report);
+    }
     match (&report.document, args.json || args.dry_run) {
         (Some(document), true) => {
             say::error(&report.line);
@@ -35,6 +38,27 @@ fn main() -> ExitCode {
         (Some(_), false) | (None, _) => say::line(&report.line),
     }
     ExitCode::from(report.exit)
+}
+
+/// Of root's last run.
+fn last_said(args: &Args) -> Report {
+    let name = args.host.clone().unwrap_or_else(Args::machine_name);
+    match boot_id() {
+        Ok(boot) => last::said(&args.run_dir, &name, &boot.to_string(), since_boot()),
+        Err(error) => Report::fault(&name, &error.to_string()),
+    }
+}
+
+/// For such a check; who is not root has nobody to leave it to.
+fn leave_word(args: &Args, report: &Report) {
+    let left = boot_id().map(|boot| last::leave(&args.run_dir, report, &boot.to_string(), since_boot()));
+    if let Ok(Err(error)) = left {
+        tracing::debug!(error = error.with_cause(), "no word of this run is left for a check");
+    }
+}
+
+fn since_boot() -> Duration {
+    SystemClock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO))
 }
 
 fn run(args: &Args) -> Report {

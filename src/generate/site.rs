@@ -32,6 +32,8 @@ pub struct Places {
     pub bin: String,
     /// Folder with one token file per executable; `None` without ACLs.
     pub tokens: Option<String>,
+    /// The user as whom Consul runs checks and watches; `None`: root.
+    pub consul_user: Option<String>,
     /// Further checks of every host, as `nova-ha-probe --tcp` takes them.
     pub tcp: Vec<String>,
 }

@@ -47,6 +47,10 @@ pub struct ConsulConfigArgs {
     /// Folder with one token file per executable (probe, mark-failed, recover, runtime-info).
     #[arg(long, value_name = "DIR")]
     pub token_dir: Option<String>,
+    /// The user as whom Consul's agent runs there (the packages' default is consul); its checks then need
+    /// nothing of root's.
+    #[arg(long, value_name = "USER", default_value = "root", value_parser = user)]
+    pub consul_user: String,
     /// A further check of every host, as nova-ha-probe --tcp takes it.
     #[arg(long, value_name = "[PLANE=][ADDRESS:]PORT")]
     pub tcp: Vec<String>,
@@ -72,6 +76,7 @@ async fn consul(args: ConsulConfigArgs, store: &dyn Store) -> Result<Answer, Ope
     let places = Places {
         bin: folder("--bin-dir", &args.bin_dir)?,
         tokens: args.token_dir.as_deref().map(|dir| folder("--token-dir", dir)).transpose()?,
+        consul_user: (args.consul_user != "root").then_some(args.consul_user),
         tcp: args.tcp,
     };
     for check in &places.tcp {
@@ -81,6 +86,7 @@ async fn consul(args: ConsulConfigArgs, store: &dyn Store) -> Result<Answer, Ope
     let cluster = Cluster::read(store, doing).await?;
     let site = site(&cluster, doing)?;
     let mut notes = places.tokens.as_deref().map_or_else(Vec::new, |tokens| open_tokens(Path::new(tokens)));
+    notes.extend(of_another_user(&places, args.host.is_some()));
     let file = match (&args.ha_node, &args.host) {
         (Some(name), _) => {
             let me = cluster.ha_node(name)?;
@@ -96,6 +102,44 @@ async fn consul(args: ConsulConfigArgs, store: &dyn Store) -> Result<Answer, Ope
         (None, None) => return Err(input("--ha-node", "it or --host is needed")),
     };
     write(&args.out, vec![file.map_err(filled)?], notes)
+}
+
+/// What else that machine needs where its Consul is not root.
+fn of_another_user(places: &Places, is_host: bool) -> Vec<String> {
+    let Some(user) = &places.consul_user else { return Vec::new() };
+    let tokens = places.tokens.as_deref();
+    let owned = |owner: &str, mode: &str, names: &str| {
+        tokens.map(|tokens| {
+            format!("tokens, as root: cd {tokens} && chown {owner} {names} && chmod {mode} {names}")
+        })
+    };
+    match is_host {
+        true => {
+            let unit = "as root: systemctl enable --now nova-ha-runtime-info.timer (this check shows what it said)";
+            [Some(unit.to_owned()), owned("root:root", "0600", "runtime-info boot-guard")].into_iter().flatten().collect()
+        }
+        false => [
+            Some(format!(
+                "as root: install -d -o {user} -m 0755 /run/nova-ha-monitor, at each boot (consul-watches/tmpfiles)"
+            )),
+            Some("as root: systemctl enable --now nova-ha-recover.path (it starts a recovery when Consul asks)".to_owned()),
+            owned(&format!("root:{user}"), "0640", "probe mark-failed"),
+            owned("root:root", "0600", "recover"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+    }
+}
+
+/// A name as useradd takes it: it is put into a command that is shown.
+fn user(text: &str) -> Result<String, String> {
+    let first = |b: u8| b.is_ascii_lowercase() || b == b'_';
+    let rest = |b: u8| first(b) || b.is_ascii_digit() || b == b'-';
+    match text.bytes().next().is_some_and(first) && text.bytes().all(rest) && text.len() <= 32 {
+        true => Ok(text.to_owned()),
+        false => Err("expected the name of a user".to_owned()),
+    }
 }
 
 /// Token files on this machine that everybody may read. A group is named on purpose: that of the user as whom Consul runs its

@@ -34,6 +34,10 @@ pub struct Args {
     /// Where the boot guard leaves word that it ran in this boot.
     #[arg(long, env = "NOVA_HA_RUN_DIR", default_value = run_dir::ROOTS, value_name = "FOLDER", hide = true)]
     pub run_dir: PathBuf,
+    /// Say what root's last run on this machine said, and publish nothing: for a check of a Consul that
+    /// is not root (root's runs: nova-ha-runtime-info.timer).
+    #[arg(long, conflicts_with_all = ["dry_run", "json", "forget_array"])]
+    pub last: bool,
     /// Print the document that would be published, and write nothing.
     #[arg(long)]
     pub dry_run: bool,

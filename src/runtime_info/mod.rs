@@ -9,6 +9,7 @@
 pub mod args;
 pub mod arrays;
 pub mod collect;
+pub mod last;
 pub mod merge;
 pub mod nova_conf;
 pub mod publish;
