@@ -337,7 +337,7 @@ fn systemd_takes_the_units() {
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_file())
         .collect();
-    assert_eq!(units.len(), 7 + 3);
+    assert_eq!(units.len(), 10 + 3);
     let done = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && !said.contains("nova-ha") && !said.contains("cycle"), "{said}");
