@@ -518,7 +518,7 @@ fn nova_compute_of_an_ha_node_waits_for_all_that_was_taken_there() {
     for unit in ["nova-compute", "openstack-nova-compute"] {
         let drop_in = text(format!("systemd-ha-nodes/{unit}.service.d/nova-ha.conf"));
         for line in
-            ["ExecStartPre=/usr/bin/taken-storage-is-here", "Restart=on-failure", "StartLimitIntervalSec=0"]
+            ["ExecStartPre=+/usr/bin/taken-storage-is-here", "Restart=on-failure", "StartLimitIntervalSec=0"]
         {
             assert!(drop_in.lines().any(|found| found == line), "{drop_in}");
         }
