@@ -216,7 +216,21 @@ fn token_file(path: &Path) -> Result<SecretString, StoreError> {
     if text.trim().is_empty() {
         return Err(wrong(NAME, format!("{} is empty", path.display())));
     }
+    warn_if_open(path);
     check_token(NAME, text.trim())
+}
+
+/// A group is named on purpose: that of the user as whom Consul runs its checks. To refuse the token would protect nothing
+/// that is not known already, and might cost a recovery.
+fn warn_if_open(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    const OTHERS_READ: u32 = 0o004;
+    const OTHERS_WRITE: u32 = 0o022;
+    let mode = std::fs::metadata(path).map_or(0, |is| is.permissions().mode() & 0o7777);
+    if mode & (OTHERS_READ | OTHERS_WRITE) != 0 {
+        let (file, fix) = (path.display(), format!("chmod go-w,o= {}", path.display()));
+        tracing::warn!(%file, mode = format!("{mode:04o}"), fix, "others may read or write this token");
+    }
 }
 
 /// The token goes into a header; the error never shows it.

@@ -34,6 +34,7 @@ pub mod local_reservations;
 pub mod note;
 pub mod only_said;
 pub mod options;
+mod own_secrets;
 mod own_word;
 pub mod plan;
 pub mod progress;

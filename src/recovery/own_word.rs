@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::own_secrets;
 use super::world::{World, chain};
 use crate::local::says::Says;
 use crate::local::{Asked, Local, open};
@@ -16,13 +17,17 @@ const MOST_NAMED: usize = 3;
 
 /// What a person should settle on this HA node. Where Consul does not answer nothing is said: the run itself says so.
 pub(super) async fn remarks(world: &World) -> Vec<Remark> {
-    match Named::read(world.store.as_ref(), &world.me).await {
+    let mut remarks = match Named::read(world.store.as_ref(), &world.me).await {
         Ok(named) => bounded(world.local_file.clone(), named, world.me.to_string()),
         Err(error) => {
             tracing::warn!(error = %chain(&error), "cannot see what the tree names of this HA node");
             Vec::new()
         }
+    };
+    if let Some(folder) = world.local_file.parent() {
+        remarks.extend(own_secrets::remarks(folder, world.me.as_str()));
     }
+    remarks
 }
 
 /// How long all files that the tree names may take to be looked at, before anybody is recovered.
