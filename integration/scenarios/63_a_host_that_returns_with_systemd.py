@@ -3,13 +3,16 @@ takeover nothing does until it is given back, and then all of it does, in the or
 
 The product's own units and mdadm policy are installed as that document says. Each order is read from systemd's and the
 kernel's clocks, and that nothing was touched from digests of the disks.
+
+The HA node has systemd too, and recovers by the product's own unit: a fence agent works under what the unit forbids, and
+what it mounts is there for nova-compute, which is another unit, and is there when the unit has ended.
 """
 
 from novalab import expect, wait
-from novalab.uml import guarded, returning
+from novalab.uml import by_unit, guarded, returning
 
 SHAPE = {"machines": "uml", "with_kernel": ["compute1", "ha1"], "init": "systemd", "hosts": 2, "guests": 4, "acl": True,
-         "targets": {"mode": "this_ha_node"}}
+         "targets": {"mode": "this_ha_node"}, "fences": {"compute1": "agent"}}
 MAY_BE_SHOT = ["compute1"]
 TIME_LIMIT = 1000
 HOST, NODE = "compute1", "ha1"
@@ -18,6 +21,9 @@ HOST, NODE = "compute1", "ha1"
 def run(lab):
     guarded.install(lab, HOST)
     guarded.keep_md_from_assembling(lab, NODE)
+    by_unit.install(lab, NODE)
+    by_unit.what_a_mount_namespace_hides(lab, NODE)
+    by_unit.a_user_asks_by_a_file(lab, NODE)
     without_consul(lab)
     by_a_persons_word(lab)
     returns_by_itself(lab)
@@ -68,6 +74,7 @@ def by_a_persons_word(lab):
 def returns_by_itself(lab):
     lab.cut(HOST)
     incident = returning.taken(lab, HOST, NODE)
+    by_unit.recovered(lab, NODE, incident)
     returning.freeze(lab, NODE, HOST)
     left = lab.disks.digests(HOST)
     lab.power_on(HOST)
