@@ -54,10 +54,45 @@ pub enum GuestState {
     Held {
         /// Why.
         why: String,
+        /// What of it decides whether the incident waits for that person too. Since version 3; absent it waits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<HeldFor>,
     },
 }
 
+/// Why a guest is held, as far as anything is decided by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldFor {
+    /// What was being done with it when its host died, which its owner may have asked for. Nothing was asked of Nova for
+    /// it that may still be under way. It holds nobody but itself.
+    OwnState,
+}
+
 impl GuestState {
+    /// A doubt about what was asked of Nova, about the guest's disk or about where it runs: the incident waits for a person.
+    pub fn held(why: String) -> Self {
+        GuestState::Held { why, cause: None }
+    }
+
+    /// Whether a person must look at the guest before the incident can end.
+    pub fn holds_its_incident(&self) -> bool {
+        match self {
+            GuestState::Held { cause, .. } => match cause {
+                None => true,
+                Some(HeldFor::OwnState) => false,
+            },
+            GuestState::Resetting
+            | GuestState::Posting
+            | GuestState::Accepted { .. }
+            | GuestState::Stopping { .. }
+            | GuestState::Recovered { .. }
+            | GuestState::Excluded { .. }
+            | GuestState::Refused { .. }
+            | GuestState::Failed { .. } => false,
+        }
+    }
+
     /// Whether the guest is accounted for.
     pub fn is_final(&self) -> bool {
         match self {
@@ -108,7 +143,7 @@ impl GuestState {
             GuestState::Excluded { why }
             | GuestState::Refused { why }
             | GuestState::Failed { why }
-            | GuestState::Held { why } => Some(why),
+            | GuestState::Held { why, .. } => Some(why),
             GuestState::Resetting
             | GuestState::Posting
             | GuestState::Accepted { .. }
@@ -122,8 +157,13 @@ impl GuestState {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     counts: BTreeMap<&'static str, usize>,
+    /// By name, in the order of the ledger.
+    held: Vec<String>,
     partial: bool,
 }
+
+/// Held guests that one line names; the ledger names them all.
+const MOST_NAMED: usize = 10;
 
 impl Summary {
     /// Counts them.
@@ -145,6 +185,13 @@ impl Summary {
         summary
     }
 
+    /// Counts what the ledger says, and names those that are held.
+    pub fn of_entries<'a>(entries: impl Iterator<Item = &'a GuestEntry> + Clone) -> Self {
+        let is_held = |entry: &&GuestEntry| matches!(entry.state, GuestState::Held { .. });
+        let held = entries.clone().filter(is_held).map(|entry| entry.name.clone()).collect();
+        Self { held, ..Self::of(entries.map(|entry| &entry.state)) }
+    }
+
     /// Whether a guest that was to be recovered was not.
     pub fn is_partial(&self) -> bool {
         self.partial
@@ -156,10 +203,17 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = self.counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
         match (parts.is_empty(), self.partial) {
-            (true, _) => f.write_str("no guests"),
-            (false, true) => write!(f, "PARTIAL: {}", parts.join(", ")),
-            (false, false) => f.write_str(&parts.join(", ")),
+            (true, _) => f.write_str("no guests")?,
+            (false, true) => write!(f, "PARTIAL: {}", parts.join(", "))?,
+            (false, false) => f.write_str(&parts.join(", "))?,
         }
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let (count, guests) = (self.held.len(), if self.held.len() == 1 { "guest" } else { "guests" });
+        let named: Vec<&str> = self.held.iter().take(MOST_NAMED).map(String::as_str).collect();
+        let more = if count > MOST_NAMED { ", ..." } else { "" };
+        write!(f, "; {count} {guests} held: {}{more}", named.join(", "))
     }
 }
 
@@ -224,7 +278,18 @@ impl Record for GuestEntry {
     const VERSION: u64 = Kind::Guest.newest();
 
     fn stored(&self) -> Cow<'_, Self> {
-        let version = if self.sent.is_some() { 2 } else { 1 };
+        let version = match &self.state {
+            GuestState::Held { cause: Some(HeldFor::OwnState), .. } => 3,
+            GuestState::Held { cause: None, .. }
+            | GuestState::Resetting
+            | GuestState::Posting
+            | GuestState::Accepted { .. }
+            | GuestState::Stopping { .. }
+            | GuestState::Recovered { .. }
+            | GuestState::Excluded { .. }
+            | GuestState::Refused { .. }
+            | GuestState::Failed { .. } => 1 + u64::from(self.sent.is_some()),
+        };
         Cow::Owned(Self { version, ..self.clone() })
     }
 }

@@ -345,7 +345,7 @@ async fn end(context: &mut Context<'_>, event: Event) -> Result<(), Stop> {
 
 async fn close(context: &mut Context<'_>) -> Result<Report, Stop> {
     let lines = ledger::read(context).await?;
-    let summary = Summary::of(lines.values().map(|line| &line.entry.state));
+    let summary = Summary::of_entries(lines.values().map(|line| &line.entry));
     end(context, Event::Closed { summary: summary.to_string() }).await?;
     let result = if summary.is_partial() { Ending::Partial } else { Ending::Closed };
     let next = vec![format!("nova-ha incident show {}", context.case.id)];

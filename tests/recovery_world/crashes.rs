@@ -162,7 +162,9 @@ fn a_guest_that_nova_is_busy_with_and_shows_no_evacuation_of_is_held_at_its_dead
     stage.wait(Duration::from_secs(1));
     stage.recover_until_settled("ha1");
     stage.nothing_was_broken("stuck in rebuilding");
-    let GuestState::Held { why } = &stage.guests()[&asked.name].state else { panic!("{:?}", stage.guests()) };
+    let GuestState::Held { why, .. } = &stage.guests()[&asked.name].state else {
+        panic!("{:?}", stage.guests())
+    };
     assert!(why.contains("shows no evacuation"), "{why}");
     // The others did not wait for it, and it was never asked for again.
     let posts = stage.with(|u| u.effects.iter().filter(|e| e.what.starts_with("POST ")).count());
@@ -181,7 +183,7 @@ fn a_guest_whose_target_died_is_held_at_its_deadline_and_never_asked_for_again()
     let took = stage.time.now() - began;
     assert!(took > Duration::from_secs(15 * 60), "held after {took:?}, before its deadline");
     for (name, guest) in stage.guests() {
-        let GuestState::Held { why } = guest.state else { panic!("{name}: {guest:?}") };
+        let GuestState::Held { why, .. } = guest.state else { panic!("{name}: {guest:?}") };
         assert!(why.contains("its target may be dead"), "{why}");
     }
     assert_eq!(stage.with(|u| u.migrations.len()), 3);

@@ -42,6 +42,7 @@ mod seams;
 mod stage;
 mod states;
 mod storage;
+mod tenants;
 mod through;
 mod time;
 mod twins;

@@ -49,8 +49,8 @@ use crate::recovery::world::chain;
 pub struct Counts {
     /// Evacuations asked for by this run.
     pub posted: usize,
-    /// Guests that need a person.
-    pub held: usize,
+    /// Guests that need a person before the incident can end.
+    pub holding: usize,
     /// Guests by outcome, one line.
     pub outcomes: String,
 }
@@ -404,9 +404,9 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
     }
 
     fn counts(&self) -> Counts {
-        let held = self.states().filter(|state| matches!(state, GuestState::Held { .. })).count();
+        let holding = self.states().filter(|state| state.holds_its_incident()).count();
         let posted = self.seats.iter().filter_map(|seat| seat.guest.as_ref().map(|g| g.posted)).sum();
-        Counts { posted, held, outcomes: Summary::of(self.states()).to_string() }
+        Counts { posted, holding, outcomes: Summary::of(self.states()).to_string() }
     }
 
     /// How far all of it is, every few seconds and at the end.

@@ -6,6 +6,7 @@ use super::states::ends_stopped;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::nova::Server;
 use crate::recovery::executor::Context;
+use crate::recovery::history::Earlier;
 use crate::recovery::stop::Stop;
 use crate::store::{Op, TxnOutcome};
 use crate::tree::formats::Kind;
@@ -17,6 +18,14 @@ pub struct Line {
     pub entry: GuestEntry,
     /// Consul's index of it.
     pub index: u64,
+}
+
+impl Line {
+    /// Whether a person led on since it was held: then it is looked at again, as an evacuation that may be under way. What
+    /// was held since (by a process that died before it could hold the incident) waits for a person.
+    pub fn is_to_be_looked_at(&self, earlier: &Earlier) -> bool {
+        matches!(self.entry.state, GuestState::Held { .. }) && Some(self.entry.term) <= earlier.resumed
+    }
 }
 
 /// All entries of an incident, by server id.
@@ -58,20 +67,33 @@ pub fn fresh(context: &Context<'_>, server: &Server, state: GuestState) -> Guest
     }
 }
 
+/// An entry as all configured HA nodes read it: what an older one does not know, and whose absence is read safely, is left
+/// out.
+pub fn as_all_read(context: &Context<'_>, mut entry: GuestEntry) -> GuestEntry {
+    let is_read = |version| context.case.formats.allows(Kind::Guest, version).is_ok();
+    if !is_read(2) {
+        // As a token of which nothing is known.
+        entry.sent = None;
+    }
+    if let GuestState::Held { cause: cause @ Some(_), .. } = &mut entry.state
+        && !is_read(3)
+    {
+        // It holds its incident then.
+        *cause = None;
+    }
+    entry
+}
+
 /// Writes one entry: our session must hold the lock, and incident and entry must be as we last saw
 /// them. A person's hold so stops the very next POST.
 pub async fn write(context: &Context<'_>, entry: &GuestEntry, seen: Option<u64>) -> Result<u64, Stop> {
-    let mut entry = entry.clone();
+    let mut entry = as_all_read(context, entry.clone());
     entry.term = context.journal.term();
     entry.at = context.world.clock.wall();
-    if context.case.formats.allows(Kind::Guest, 2).is_err() {
-        // Its absence is read safely: as a token of which nothing is known.
-        entry.sent = None;
-    }
     if let GuestState::Excluded { why }
     | GuestState::Refused { why }
     | GuestState::Failed { why }
-    | GuestState::Held { why } = &mut entry.state
+    | GuestState::Held { why, .. } = &mut entry.state
     {
         *why = why.chars().take(400).collect();
     }

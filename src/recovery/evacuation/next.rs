@@ -104,9 +104,12 @@ pub fn by_migration(
         return Move::Done(entry.state.clone());
     }
     match migration.map(|m| (m, m.status.outcome())) {
-        Some((m, MigrationOutcome::InFlight)) if elapsed.since_change > limits.deadline => Move::Done(GuestState::Held {
-            why: format!("migration {} is {:?} for longer than {:?}; its target may be dead", m.id, m.status, limits.deadline),
-        }),
+        Some((m, MigrationOutcome::InFlight)) if elapsed.since_change > limits.deadline => {
+            Move::Done(GuestState::held(format!(
+                "migration {} is {:?} for longer than {:?}; its target may be dead",
+                m.id, m.status, limits.deadline
+            )))
+        }
         // Nova leaves the migration of a guest that was deleted meanwhile as it is, for ever.
         Some((_, MigrationOutcome::InFlight))
             if elapsed.since_change > limits.settle
@@ -120,13 +123,14 @@ pub fn by_migration(
         Some((_, MigrationOutcome::GaveUp)) => Move::Look,
         None => match entry.map(|entry| &entry.state) {
             None => Move::Look,
-            Some(GuestState::Posting) if elapsed.earlier_holder_may_act => Move::Done(GuestState::Held {
-                why: "an evacuation was being asked for by an HA node that is not proved off, and Nova shows none".into(),
-            }),
+            Some(GuestState::Posting) if elapsed.earlier_holder_may_act => Move::Done(GuestState::held(
+                "an evacuation was being asked for by an HA node that is not proved off, and Nova shows none"
+                    .into(),
+            )),
             // A reset that arrives late would abort the evacuation that we ask for then.
-            Some(GuestState::Resetting) if elapsed.earlier_holder_may_act => Move::Done(GuestState::Held {
-                why: "it was being reset to ERROR by an HA node that is not proved off".into(),
-            }),
+            Some(GuestState::Resetting) if elapsed.earlier_holder_may_act => Move::Done(GuestState::held(
+                "it was being reset to ERROR by an HA node that is not proved off".into(),
+            )),
             Some(GuestState::Posting | GuestState::Resetting) if elapsed.answered => Move::Look,
             // Nova makes the migration while it answers the POST: after the settle time it never came.
             Some(GuestState::Posting | GuestState::Resetting) if elapsed.since_change > limits.settle => {
@@ -161,29 +165,27 @@ pub fn by_server(
                 None => true,
             };
             if !expected {
-                return Move::Done(GuestState::Held {
-                    why: format!("it is on {host}, its migration says another host"),
-                });
+                return Move::Done(GuestState::held(format!(
+                    "it is on {host}, its migration says another host"
+                )));
             }
             arrived(entry, migration, server, host, elapsed, limits)
         }
         (None, _) => Move::Done(GuestState::Excluded { why: "it is on no host any more".into() }),
         // Still on the source.
         (Some(_), Some(MigrationOutcome::Arrived)) if elapsed.since_change > limits.settle => {
-            Move::Done(GuestState::Held {
-                why: "its migration is done, yet Nova has it on the dead host".into(),
-            })
+            Move::Done(GuestState::held("its migration is done, yet Nova has it on the dead host".into()))
         }
         (Some(_), Some(MigrationOutcome::Arrived | MigrationOutcome::InFlight)) => Move::Wait,
         (Some(_), Some(MigrationOutcome::CannotTell)) => {
-            Move::Done(GuestState::Held { why: "nobody can tell what became of its migration".into() })
+            Move::Done(GuestState::held("nobody can tell what became of its migration".into()))
         }
         (Some(_), Some(MigrationOutcome::GaveUp)) | (Some(_), None) => {
             let accepted = matches!(entry.map(|e| &e.state), Some(GuestState::Accepted { .. }));
             if accepted && migration.is_none() {
-                return Move::Done(GuestState::Held {
-                    why: "Nova accepted its evacuation and shows no migration".into(),
-                });
+                return Move::Done(GuestState::held(
+                    "Nova accepted its evacuation and shows no migration".into(),
+                ));
             }
             // A reset that Nova shows was heard; of anything else nothing is seen.
             let was_heard = migration.is_some()
@@ -205,7 +207,7 @@ pub fn by_server(
                 // Without a migration nobody knows what became of them.
                 return Move::Done(match migration {
                     Some(_) => GuestState::Failed { why },
-                    None => GuestState::Held { why },
+                    None => GuestState::held(why),
                 });
             }
             Move::Post
@@ -237,12 +239,10 @@ fn arrived(
                 server.fault.as_ref().map_or_else(String::new, |f| format!(": {f}"))
             ),
         }),
-        (state, _) if elapsed.since_change > limits.deadline => Move::Done(GuestState::Held {
-            why: format!(
-                "on {host}, {state} with task {:?} for too long",
-                server.task_state.as_ref().map(TaskState::word)
-            ),
-        }),
+        (state, _) if elapsed.since_change > limits.deadline => Move::Done(GuestState::held(format!(
+            "on {host}, {state} with task {:?} for too long",
+            server.task_state.as_ref().map(TaskState::word)
+        ))),
         (VmState::Active, true) if !novas_turn || elapsed.since_change > limits.settle => {
             Move::Stop { at: host.clone() }
         }

@@ -23,10 +23,10 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
     let ceased = have_ceased(context, off).await?;
     let counts = engine::run(context, off, &ceased).await?;
     // Before *finished*: whoever leads the incident out of this hold comes back to here.
-    if counts.held > 0 {
+    if counts.holding > 0 {
         return Err(Stop::held(format!(
             "{} guests need a person: nova-ha incident show {}",
-            counts.held, context.case.id
+            counts.holding, context.case.id
         )));
     }
     let outcome = if counts.posted > 0 { Outcome::Changed } else { Outcome::AlreadySo };

@@ -18,13 +18,16 @@ use crate::tree::formats::published::Published;
 use crate::tree::machine::Targets;
 use crate::tree::nova_names::{TreeMachine, bound};
 
-/// Whether every guest of the ledger and of the dead host has an end that needs nobody.
+/// Whether every guest of the ledger and of the dead host has an end for which nobody is waited, and that nobody asked to
+/// look at again.
 pub async fn is_accounted_for(context: &Context<'_>) -> Result<bool, Stop> {
     let lines = ledger::read(context).await?;
-    let settled = |state: &GuestState| state.is_final() && !matches!(state, GuestState::Held { .. });
+    let is_over = |line: &Line| {
+        let state = &line.entry.state;
+        state.is_final() && !state.holds_its_incident() && !line.is_to_be_looked_at(&context.earlier)
+    };
     let left = left_on_the_host(context).await?;
-    Ok(lines.values().all(|line| settled(&line.entry.state))
-        && left.iter().all(|server| lines.contains_key(server.id.as_str())))
+    Ok(lines.values().all(is_over) && left.iter().all(|server| lines.contains_key(server.id.as_str())))
 }
 
 async fn left_on_the_host(context: &Context<'_>) -> Result<Vec<Server>, Stop> {
@@ -68,14 +71,15 @@ pub async fn run(context: &mut Context<'_>) -> Result<(), Stop> {
         )));
     }
     still_run_where_they_were_sent(context, &lines).await?;
-    let held = lines.values().filter(|line| matches!(line.entry.state, GuestState::Held { .. })).count();
-    if held > 0 {
+    // One that is held for its own state waits for a person by itself.
+    let holding = lines.values().filter(|line| line.entry.state.holds_its_incident()).count();
+    if holding > 0 {
         return Err(Stop::held(format!(
-            "{held} guests need a person: nova-ha incident show {}",
+            "{holding} guests need a person: nova-ha incident show {}",
             context.case.id
         )));
     }
-    let summary = Summary::of(lines.values().map(|line| &line.entry.state));
+    let summary = Summary::of_entries(lines.values().map(|line| &line.entry));
     context.finished(Step::Verify, Outcome::AlreadySo, vec![summary.to_string()]).await
 }
 

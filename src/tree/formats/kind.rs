@@ -93,7 +93,7 @@ impl Kind {
             Kind::Incident => row("incident", "the incident record", 1, 2),
             Kind::Holder => row("holder", "the value of an incident's lock", 1, 1),
             Kind::Journal => row("journal", "the journal", 1, 2),
-            Kind::Guest => row("guest", "a guest's ledger entry", 1, 2),
+            Kind::Guest => row("guest", "a guest's ledger entry", 1, 3),
             Kind::Plan => row("plan", "the plan", 1, 1),
             Kind::Evidence => row("evidence", "the evidence of an incident", 1, 1),
             Kind::WaitingNote => row("waiting_note", "the note of an HA node that waits", 1, 1),

@@ -57,7 +57,7 @@ pub(super) async fn reset(
     }
     // Reset, and then held for its disk, it would be worse off than before.
     if let Choice::Hold { why } = ask_for(context, &server).await {
-        return settle(context, guest, own, GuestState::Held { why }).await;
+        return settle(context, guest, own, GuestState::held(why)).await;
     }
     let token = match context.cloud.token().await {
         Ok(token) => token,

@@ -107,7 +107,8 @@ impl Guest {
     }
 
     /// Writes its entry.
-    pub(super) async fn store(&mut self, context: &Context<'_>, mut entry: GuestEntry) -> Result<(), Stop> {
+    pub(super) async fn store(&mut self, context: &Context<'_>, entry: GuestEntry) -> Result<(), Stop> {
+        let mut entry = ledger::as_all_read(context, entry);
         entry.term = context.journal.term();
         let index = ledger::write(context, &entry, self.line.as_ref().map(|line| line.index)).await?;
         self.line = Some(Line { entry, index });
@@ -127,10 +128,10 @@ pub(super) async fn gather(context: &Context<'_>) -> Result<Vec<Guest>, Stop> {
     let mut lines = ledger::read(context).await?;
     let now = context.world.clock.boottime();
     let servers = on_the_host(context).await?;
-    let resumed = context.earlier.resumed;
+    let reconsidered = |line| reconsidered(line, context);
     let mut guests: BTreeMap<ServerId, Guest> = BTreeMap::new();
     for server in servers {
-        let line = lines.remove(server.id.as_str()).map(|line| reconsidered(line, resumed));
+        let line = lines.remove(server.id.as_str()).map(reconsidered);
         let id = server.id.clone();
         guests.insert(id.clone(), Guest::new(id, line, Some(server), now));
     }
@@ -139,7 +140,7 @@ pub(super) async fn gather(context: &Context<'_>) -> Result<Vec<Guest>, Stop> {
             incident: context.case.id.to_string(),
             why: format!("the ledger has a guest {id:?}, which is no server id"),
         })?;
-        guests.insert(id.clone(), Guest::new(id, Some(reconsidered(line, resumed)), None, now));
+        guests.insert(id.clone(), Guest::new(id, Some(reconsidered(line)), None, now));
     }
     Ok(guests.into_values().collect())
 }
@@ -151,11 +152,9 @@ pub(super) fn newcomers(known: &[&ServerId], servers: Vec<Server>, now: BootInst
     new.map(|server| Guest::new(server.id.clone(), None, Some(server), now)).collect()
 }
 
-/// A person led the incident out of a hold: what was held until then is looked at again, as an
-/// evacuation that may be under way. What was held since (by a process that died before it could
-/// hold the incident) waits for a person, and everything else that is final stays so.
-fn reconsidered(mut line: Line, resumed: Option<u64>) -> Line {
-    if matches!(line.entry.state, GuestState::Held { .. }) && Some(line.entry.term) <= resumed {
+/// What is to be looked at again; everything else that is final stays so.
+fn reconsidered(mut line: Line, context: &Context<'_>) -> Line {
+    if line.is_to_be_looked_at(&context.earlier) {
         line.entry.state = GuestState::Posting;
     }
     line

@@ -6,7 +6,7 @@ use super::effects;
 use super::guest::{Guest, Needs};
 use super::outlast::outlast;
 use crate::clock::BootInstant;
-use crate::incident::guest::{GuestEntry, GuestState};
+use crate::incident::guest::{GuestEntry, GuestState, HeldFor};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, Server, TaskState};
 use crate::recovery::evacuation::next::{
@@ -69,13 +69,15 @@ pub(super) fn treated(
 ) -> Result<Needs, GuestState> {
     match treat(server, beside(context, live, guest.entry())) {
         Treatment::Evacuate => Ok(Needs::Post),
-        Treatment::Reset { .. } if guest.resets >= MOST_RESETS => Err(GuestState::Held {
-            why: format!("Nova took {MOST_RESETS} resets to ERROR and still shows it as {}", server.vm_state),
-        }),
+        Treatment::Reset { .. } if guest.resets >= MOST_RESETS => Err(GuestState::held(format!(
+            "Nova took {MOST_RESETS} resets to ERROR and still shows it as {}",
+            server.vm_state
+        ))),
         Treatment::Reset { .. } => Ok(Needs::Reset),
         Treatment::Exclude { why } => Err(GuestState::Excluded { why }),
         Treatment::Refuse { why } => Err(GuestState::Refused { why }),
-        Treatment::Hold { why } => Err(GuestState::Held { why }),
+        // What was asked for before, if anything was, is known to have ended: it is asked for anew just now.
+        Treatment::Hold { why } => Err(GuestState::Held { why, cause: Some(HeldFor::OwnState) }),
     }
 }
 
@@ -125,7 +127,7 @@ pub(super) async fn look(context: &Context<'_>, guest: &mut Guest, seen: Seen<'_
                 limits(context).deadline,
                 chain(&error)
             );
-            return settle(context, guest, &own, GuestState::Held { why }).await;
+            return settle(context, guest, &own, GuestState::held(why)).await;
         }
         Err(error) => {
             silent(context, guest, "the guest", &chain(&error));
@@ -163,7 +165,7 @@ pub(super) async fn look(context: &Context<'_>, guest: &mut Guest, seen: Seen<'_
                 return Ok(());
             }
             let why = "Nova is busy with it for too long and shows no evacuation".to_owned();
-            settle(context, guest, &own, GuestState::Held { why }).await
+            settle(context, guest, &own, GuestState::held(why)).await
         }
         (Move::Post, Some(server)) => match treated(context, guest, &server, live) {
             Ok(needs) => {
@@ -212,13 +214,13 @@ pub(super) async fn settle(
     let newest = relevant(own, guest.id.as_str(), guest.entry());
     let state = match (state, newest.and_then(|m| m.dest.as_ref())) {
         // A person wants to know first whether its target lives.
-        (GuestState::Held { why }, Some(dest)) => {
+        (GuestState::Held { why, cause }, Some(dest)) => {
             let said = match context.cloud.service(dest).await {
                 Ok(Some(service)) => format!("{dest} is {:?}", service.state).to_lowercase(),
                 Ok(None) => format!("there is no nova-compute on {dest}"),
                 Err(error) => format!("nothing of {dest}: {}", chain(&error)),
             };
-            GuestState::Held { why: format!("{why}; Nova says {said}") }
+            GuestState::Held { why: format!("{why}; Nova says {said}"), cause }
         }
         (state, _) => state,
     };

@@ -36,7 +36,7 @@ pub(super) async fn post(
     let ask = match ask_for(context, &server).await {
         Choice::Ask(ask) => ask,
         Choice::Hold { why } => {
-            settle(context, guest, own, GuestState::Held { why }).await?;
+            settle(context, guest, own, GuestState::held(why)).await?;
             return Ok(None);
         }
     };

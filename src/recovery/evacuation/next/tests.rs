@@ -117,7 +117,7 @@ fn what_is_accounted_for_is_never_looked_at_again() {
         GuestState::Excluded { why: "x".into() },
         GuestState::Refused { why: "x".into() },
         GuestState::Failed { why: "x".into() },
-        GuestState::Held { why: "x".into() },
+        GuestState::held("x".into()),
     ] {
         for status in ["accepted", "failed", "done"] {
             let entry = entry(state.clone(), 1);
@@ -209,7 +209,7 @@ fn a_guest_on_another_host_than_its_migration_says_is_held() {
     let on = server(Some("ha2"), "active", None);
     let next =
         by_server(Some(&accepted(1)), Some(&migration(11, "done")), Some(&on), &source(), after(1), LIMITS);
-    assert!(matches!(&next, Move::Done(GuestState::Held { why }) if why.contains("ha2")), "{next:?}");
+    assert!(matches!(&next, Move::Done(GuestState::Held { why, .. }) if why.contains("ha2")), "{next:?}");
 }
 
 #[test]
