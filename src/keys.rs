@@ -236,6 +236,14 @@ impl IncidentKeys {
     pub fn guest(&self, server: &str) -> String {
         format!("{}guests/{server}", self.root)
     }
+    /// What people said of its held guests.
+    pub fn all_settled(&self) -> String {
+        format!("{}settled/", self.root)
+    }
+    /// A person's word about one of its held guests.
+    pub fn settled(&self, server: &str) -> String {
+        format!("{}{server}", self.all_settled())
+    }
     /// Preflight notes of the HA nodes.
     pub fn preflights(&self) -> String {
         format!("{}preflight/", self.root)

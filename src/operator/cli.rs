@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use super::confirm_off::ConfirmOffArgs;
 use super::cooldown::CooldownCommand;
 use super::generate::GenerateCommand;
+use super::guest::GuestCommand;
 use super::ha_node::HaNodeCommand;
 use super::host::HostCommand;
 use super::incident::IncidentCommand;
@@ -14,7 +15,7 @@ use super::policy::PolicyCommand;
 use super::rejoin::RejoinArgs;
 use super::reset::ResetArgs;
 use super::{
-    Answer, OperatorError, confirm_off, cooldown, generate, ha_node, host, incident, init, local,
+    Answer, OperatorError, confirm_off, cooldown, generate, guest, ha_node, host, incident, init, local,
     maintenance, policy, rejoin, reset, status,
 };
 use crate::store::Store;
@@ -53,6 +54,9 @@ pub enum Command {
     /// Incidents: one failure of one host each.
     #[command(subcommand)]
     Incident(IncidentCommand),
+    /// Guests that a recovery left held: what became of each, by a person's word.
+    #[command(subcommand)]
+    Guest(GuestCommand),
     /// A machine that is worked on is not marked as failed.
     #[command(subcommand)]
     Maintenance(MaintenanceCommand),
@@ -84,6 +88,7 @@ pub async fn run(command: Command, store: &dyn Store) -> Result<Answer, Operator
         Command::HaNode(command) => ha_node::run(command, store).await,
         Command::Status => status::run(store).await,
         Command::Incident(command) => incident::run(command, store).await,
+        Command::Guest(command) => guest::run(command, store).await,
         Command::Maintenance(command) => maintenance::run(command, store).await,
         Command::Cooldown(command) => cooldown::run(command, store).await,
         Command::Policy(command) => policy::run(command, store).await,

@@ -11,6 +11,7 @@ use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
+use super::guest::none_is_held;
 use super::leave::{self, BeingSet};
 use super::machine_options::{MachineOptions, Setting};
 use super::machine_view::{HostView, MachineDetails, faults_text, hosts_table};
@@ -440,6 +441,10 @@ async fn remove(args: RemoveArgs, store: &dyn Store) -> Result<Answer, OperatorE
     if let Some(id) = cluster.open_incident(&host).map_err(tree(&doing))? {
         return Err(OperatorError::OpenIncident { host, id, doing: "removed" });
     }
+    let epoch = cluster.snapshot.number(&keys::host(&host).epoch()).map_err(tree(&doing))?.unwrap_or(0);
+    let ended = IncidentId::new(host.clone(), Epoch(epoch));
+    let ended = cluster.incidents.contains(&ended).then_some(ended);
+    none_is_held(&host, ended.as_ref(), "removed", &cluster, store).await?;
     for node in &cluster.ha_nodes {
         let held_for = cluster.snapshot.text(&keys::ha_node(node).in_use_by()).map_err(tree(&doing))?;
         let of_it = held_for.filter(|id| id.parse().is_ok_and(|id: IncidentId| *id.host() == host));
@@ -464,6 +469,11 @@ async fn remove(args: RemoveArgs, store: &dyn Store) -> Result<Answer, OperatorE
     let mut ops = vec![cluster.meta_unchanged()];
     // Whoever opens an incident meanwhile writes `failed` in the same transaction.
     ops.push(Op::unchanged(keys.failed(), cluster.snapshot.get(&keys.failed())));
+    // Nor is its last incident opened again.
+    ops.extend(ended.map(|id| keys::incident(&id).incident()).map(|key| {
+        let seen = cluster.snapshot.get(&key);
+        Op::unchanged(key, seen)
+    }));
     ops.push(Op::DeleteTree(keys.all()));
     commit(store, &doing, &ops).await?;
     done(

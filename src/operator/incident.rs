@@ -19,6 +19,7 @@ use super::machine_view::{Fault, faults_text};
 use crate::confirm::line;
 use crate::incident::IncidentRecord;
 use crate::incident::append::{CannotAppend, Writer, next};
+use crate::incident::held_guests::HeldGuests;
 use crate::incident::journal::Event;
 use crate::incident::open::wake;
 use crate::incident::said::Layout;
@@ -108,9 +109,12 @@ async fn list(store: &dyn Store) -> Result<Answer, OperatorError> {
     let cluster = Cluster::read(store, "list the incidents").await?;
     let mut incidents = Vec::new();
     let mut faults = Vec::new();
+    let held = HeldGuests::read(store).await.map_err(tree("list the incidents"))?;
+    faults.extend(held.unreadable.into_iter().map(Fault::from));
     for id in &cluster.incidents {
+        let of_it = held.guests.iter().filter(|guest| guest.incident == *id);
         match IncidentLine::of(store, &cluster, id).await {
-            Ok(line) => incidents.push(line),
+            Ok(line) => incidents.push(line.with_held(of_it)),
             Err(error) => faults.push(Fault::from(error)),
         }
     }

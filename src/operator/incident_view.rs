@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::cluster::Cluster;
+use super::guest::count;
 use super::machine_view::{Fault, faults_text, look, next_text, when};
 use super::table::{Table, field};
 use crate::attention::Severity;
@@ -13,10 +14,12 @@ use crate::incident::evidence::Evidence;
 use crate::incident::facts::Facts;
 use crate::incident::guest::GuestEntry;
 use crate::incident::guests_seen::GuestsSeen;
+use crate::incident::held_guests::{Unsettled, among};
 use crate::incident::journal::{AdoptionGround, Event, JournalEntry, Outcome};
 use crate::incident::note::WaitingNote;
 use crate::incident::record::{Holder, Origin};
 use crate::incident::said::{Layout, Ordered};
+use crate::incident::settled::Settled;
 use crate::incident::status::State;
 use crate::incident::timeline::{Milestone, milestones};
 use crate::incident::{IncidentRecord, Status};
@@ -113,6 +116,20 @@ impl IncidentLine {
         }
     }
 
+    /// What it left held, where it has ended: each waits for a person by itself.
+    pub fn with_held<'a>(mut self, held: impl Iterator<Item = &'a Unsettled>) -> Self {
+        let mut names = Vec::new();
+        for guest in held {
+            names.push(guest.name.as_str());
+            self.severity = self.severity.max(Severity::Warning);
+            self.next.extend([guest.retry(), guest.settle()]);
+        }
+        if !names.is_empty() {
+            self.reasons.push(format!("{} held: {}", count(names.len()), names.join(", ")));
+        }
+        self
+    }
+
     /// Whether it has ended.
     pub fn is_over(&self) -> bool {
         matches!(self.state, "withdrawn" | "abandoned" | "closed")
@@ -161,6 +178,8 @@ pub struct IncidentView {
     pub journal: Vec<JournalEntry>,
     /// Every guest in the ledger.
     pub guests: Vec<GuestView>,
+    /// What people said of its held guests.
+    pub settled: Vec<Settled>,
     /// Where Nova says otherwise of guests on HA nodes.
     pub guests_seen: Option<GuestsSeen>,
     /// Why HA nodes wait.
@@ -237,16 +256,24 @@ impl IncidentView {
             }
         }
         let guests_seen = look(&mut faults, tree.record(&keys.guests_seen())).flatten();
+        let settled: Vec<Settled> = tree
+            .below(&keys.all_settled())
+            .filter_map(|entry| look(&mut faults, parse(&entry.key, &entry.value)))
+            .collect();
+        let is_closed = record.status.state == State::Closed;
+        // What cannot be understood is among the faults already.
+        let held = if is_closed { among(tree, &record.id).unwrap_or_default() } else { Vec::new() };
         let gaps = journal_gap(&record, &journal);
         faults.extend(gaps.map(|why| TreeError::Malformed { key: keys.journal(), why }.into()));
         Self {
-            summary: IncidentLine::from(&record, &Facts::of(&record, tree), policy),
+            summary: IncidentLine::from(&record, &Facts::of(&record, tree), policy).with_held(held.iter()),
             phases: milestones(&record, evidence.as_ref(), &journal),
             incident: record,
             holder,
             evidence,
             journal,
             guests,
+            settled,
             guests_seen,
             waiting,
             confirm_off,
@@ -303,6 +330,13 @@ impl IncidentView {
         }
         text += &self.journal_text();
         text += &self.guests_text();
+        for word in &self.settled {
+            let line = format!("{}: {}, says {} at {}", word.server, word.how, word.by, when(word.at));
+            text += &field("settled", Some(&line), AT);
+        }
+        if self.incident.status.state == State::Closed {
+            text += &self.summary.next.iter().map(|next| next_text(next)).collect::<String>();
+        }
         for differs in self.guests_seen.iter().flat_map(|seen| &seen.differs) {
             text += &field("Nova says", Some(&format!("{} {}", differs.name, differs.nova.text())), AT);
         }

@@ -22,6 +22,7 @@ pub mod error;
 mod eyes;
 pub mod free;
 pub mod generate;
+pub mod guest;
 mod ha_node;
 pub mod host;
 pub mod incident;

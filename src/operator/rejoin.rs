@@ -25,6 +25,7 @@ use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
+use super::guest::none_is_held;
 use super::incident::{person, quoted};
 use super::reset::{self, ResetArgs, Standing};
 use super::through::{GoneArgs, Return, all_are_through};
@@ -282,6 +283,7 @@ async fn may_return(
     if let Some(id) = standing.open {
         return Err(OperatorError::OpenIncident { host: host.clone(), id, doing: "rejoined" });
     }
+    none_is_held(host, standing.ended.as_ref(), "rejoined", cluster, store).await?;
     let with_storage = reset::with_storage(host, &standing.with_storage, "rejoined");
     if let (Some(refused), false) = (with_storage, storage_is_released) {
         return Err(refused);

@@ -18,6 +18,7 @@ use super::cluster::{Catalog, Cluster};
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
+use super::guest::none_is_held;
 use super::incident::{person, quoted};
 use super::maintenance;
 use super::through::{GoneArgs, Return, all_are_through};
@@ -177,6 +178,7 @@ async fn allowed(
     if let Some(id) = scene.open.clone() {
         return Err(OperatorError::OpenIncident { host: scene.host.clone(), id, doing: "reset" });
     }
+    none_is_held(&scene.host, scene.incident(cluster).as_ref(), "reset", cluster, store).await?;
     if let (Some(refused), false) =
         (with_storage(&scene.host, &scene.with_storage, "reset"), args.storage_is_released)
     {

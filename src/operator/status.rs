@@ -22,6 +22,7 @@ use crate::attention::Row;
 use crate::chain::chain;
 use crate::columns::wrap;
 use crate::evidence::stranded::stranded;
+use crate::incident::held_guests::HeldGuests;
 use crate::keys;
 use crate::names::{HaNodeName, HostName};
 use crate::policy::Policy;
@@ -126,6 +127,7 @@ impl Status {
         let nova = NovaSays::read(cluster).await;
         let mut remarks = watching.warnings();
         remarks.extend(guests_on_dead_ha_nodes(store).await);
+        remarks.extend(held_guests(store, &mut faults).await);
         remarks.extend(cluster.ha_nodes.iter().filter_map(|node| in_use_for_another(tree, node)));
         remarks.extend(cluster.formats().stopped().map(|(node, stopped)| Fault {
             what: format!("HA node {node} recovers nothing: {}", stopped.why),
@@ -286,6 +288,20 @@ async fn guests_on_dead_ha_nodes(store: &dyn Store) -> Vec<Fault> {
     match stranded(&witness).await {
         Ok(found) => found.into_iter().map(|stranded| in_one(stranded.row())).collect(),
         Err(error) => cannot(chain(&error), error.hint()),
+    }
+}
+
+/// Guests that ended incidents left held: each waits for a person.
+async fn held_guests(store: &dyn Store, faults: &mut Vec<Fault>) -> Vec<Fault> {
+    match HeldGuests::read(store).await {
+        Ok(held) => {
+            faults.extend(held.unreadable.into_iter().map(Fault::from));
+            held.guests.iter().map(|guest| in_one(guest.row())).collect()
+        }
+        Err(error) => {
+            faults.push(error.into());
+            Vec::new()
+        }
     }
 }
 

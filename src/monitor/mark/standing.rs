@@ -1,4 +1,6 @@
-//! What a sweep says of open incidents: those that wait for a person, and those that stand still.
+//! What a sweep says of incidents: open ones that wait for a person or stand still, and ended ones that left guests held.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,6 +11,7 @@ use crate::evidence::EvidenceError;
 use crate::incident::IncidentRecord;
 use crate::incident::attention::{causes, severity};
 use crate::incident::facts::Facts;
+use crate::incident::held_guests::HeldGuests;
 use crate::keys;
 use crate::names::{HostName, IncidentId};
 use crate::policy::Policy;
@@ -16,7 +19,7 @@ use crate::store::Store;
 use crate::tree::incidents::IncidentNames;
 use crate::tree::{Snapshot, TreeError};
 
-/// One open incident that a person should look at.
+/// One incident that a person should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Standing {
     /// Its host.
@@ -75,10 +78,21 @@ pub async fn standing(
             found.push(Standing::of(id, severity, rows));
         }
     }
+    found.extend(left_held(store).await?);
     let is_said =
         |line: &Line| found.iter().any(|standing| line.incident.as_ref() == Some(&standing.incident));
     lines.retain(|line| line.result != LineResult::No || line.attention || !is_said(line));
     Ok(found)
+}
+
+/// Ended incidents that left guests held. What cannot be understood is named by `nova-ha status`, which reads it too.
+async fn left_held(store: &dyn Store) -> Result<Vec<Standing>, EvidenceError> {
+    let mut by_incident: BTreeMap<IncidentId, Vec<Row>> = BTreeMap::new();
+    for guest in HeldGuests::read(store).await.map_err(tree)?.guests {
+        by_incident.entry(guest.incident.clone()).or_default().push(guest.row());
+    }
+    let standing = |(id, rows)| Standing::of(id, Severity::Warning, rows);
+    Ok(by_incident.into_iter().map(standing).collect())
 }
 
 fn tree(source: TreeError) -> EvidenceError {

@@ -33,6 +33,7 @@ use crate::operator::cluster::{Catalog, Cluster};
 use crate::operator::commit::{commit, committed};
 use crate::operator::confirm::confirm;
 use crate::operator::error::tree;
+use crate::operator::guest::none_is_held;
 use crate::operator::incident::person;
 use crate::operator::through::all_are_through;
 use crate::policy::Policy;
@@ -136,7 +137,10 @@ async fn on(
     store: &dyn Store,
     doing: &str,
 ) -> Result<Ground, OperatorError> {
-    ground::of(cluster, host, &Catalog::read(store).await, args.storage_is_not_there, doing).await
+    let ground =
+        ground::of(cluster, host, &Catalog::read(store).await, args.storage_is_not_there, doing).await?;
+    none_is_held(host, ground.standing.ended.as_ref(), "swapped", cluster, store).await?;
+    Ok(ground)
 }
 
 /// The swap that made this machine, which is an HA node now, one.

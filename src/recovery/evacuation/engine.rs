@@ -404,7 +404,8 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
     }
 
     fn counts(&self) -> Counts {
-        let holding = self.states().filter(|state| state.holds_its_incident()).count();
+        let lines = self.seats.iter().filter_map(|seat| seat.guest.as_ref()?.line.as_ref());
+        let holding = lines.filter(|line| line.holds_its_incident()).count();
         let posted = self.seats.iter().filter_map(|seat| seat.guest.as_ref().map(|g| g.posted)).sum();
         Counts { posted, holding, outcomes: Summary::of(self.states()).to_string() }
     }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use super::states::ends_stopped;
 use crate::incident::guest::{GuestEntry, GuestState};
+use crate::incident::settled;
 use crate::nova::Server;
 use crate::recovery::executor::Context;
 use crate::recovery::history::Earlier;
 use crate::recovery::stop::Stop;
 use crate::store::{Op, TxnOutcome};
+use crate::tree::Snapshot;
 use crate::tree::formats::Kind;
 use crate::tree::record::{Record, bytes, parse};
 
@@ -18,31 +20,37 @@ pub struct Line {
     pub entry: GuestEntry,
     /// Consul's index of it.
     pub index: u64,
+    /// Whether a person said what became of it: nobody waits for it, and it is not looked at again.
+    pub settled: bool,
 }
 
 impl Line {
     /// Whether a person led on since it was held: then it is looked at again, as an evacuation that may be under way. What
     /// was held since (by a process that died before it could hold the incident) waits for a person.
     pub fn is_to_be_looked_at(&self, earlier: &Earlier) -> bool {
-        matches!(self.entry.state, GuestState::Held { .. }) && Some(self.entry.term) <= earlier.resumed
+        let is_held = matches!(self.entry.state, GuestState::Held { .. });
+        is_held && !self.settled && Some(self.entry.term) <= earlier.resumed
+    }
+
+    /// Whether the incident waits for a person because of it.
+    pub fn holds_its_incident(&self) -> bool {
+        !self.settled && self.entry.state.holds_its_incident()
     }
 }
 
 /// All entries of an incident, by server id.
 pub async fn read(context: &Context<'_>) -> Result<BTreeMap<String, Line>, Stop> {
-    let prefix = context.journal.keys().guests();
-    let entries = context
-        .world
-        .store
-        .list(&prefix)
-        .await
-        .map_err(|source| Stop::Store { doing: "read the guest ledger", source })?;
-    entries
-        .into_iter()
+    let keys = context.journal.keys();
+    let prefixes = [keys.guests(), keys.all_settled()];
+    let tree = |source| Stop::Tree { source };
+    let read = Snapshot::read(context.world.store.as_ref(), "the guest ledger", &prefixes).await;
+    let read = read.map_err(tree)?;
+    let settled = settled::servers(read.below(&keys.all_settled())).map_err(tree)?;
+    read.below(&keys.guests())
         .map(|stored| {
-            let entry: GuestEntry =
-                parse(&stored.key, &stored.value).map_err(|source| Stop::Tree { source })?;
-            Ok((entry.server.clone(), Line { entry, index: stored.modify_index }))
+            let entry: GuestEntry = parse(&stored.key, &stored.value).map_err(tree)?;
+            let settled = settled.contains(&entry.server);
+            Ok((entry.server.clone(), Line { entry, index: stored.modify_index, settled }))
         })
         .collect()
 }

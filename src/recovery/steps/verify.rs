@@ -23,8 +23,8 @@ use crate::tree::nova_names::{TreeMachine, bound};
 pub async fn is_accounted_for(context: &Context<'_>) -> Result<bool, Stop> {
     let lines = ledger::read(context).await?;
     let is_over = |line: &Line| {
-        let state = &line.entry.state;
-        state.is_final() && !state.holds_its_incident() && !line.is_to_be_looked_at(&context.earlier)
+        let is_final = line.entry.state.is_final();
+        is_final && !line.holds_its_incident() && !line.is_to_be_looked_at(&context.earlier)
     };
     let left = left_on_the_host(context).await?;
     Ok(lines.values().all(is_over) && left.iter().all(|server| lines.contains_key(server.id.as_str())))
@@ -72,7 +72,7 @@ pub async fn run(context: &mut Context<'_>) -> Result<(), Stop> {
     }
     still_run_where_they_were_sent(context, &lines).await?;
     // One that is held for its own state waits for a person by itself.
-    let holding = lines.values().filter(|line| line.entry.state.holds_its_incident()).count();
+    let holding = lines.values().filter(|line| line.holds_its_incident()).count();
     if holding > 0 {
         return Err(Stop::held(format!(
             "{holding} guests need a person: nova-ha incident show {}",

@@ -13,6 +13,8 @@ pub enum Kind {
     Journal,
     /// `incidents/{id}/guests/{server}`
     Guest,
+    /// `incidents/{id}/settled/{server}`
+    Settled,
     /// `incidents/{id}/plan/{chunk}`
     Plan,
     /// `incidents/{id}/evidence`
@@ -64,11 +66,12 @@ const fn row(key: &'static str, name: &'static str, baseline: u64, newest: u64) 
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Incident,
         Kind::Holder,
         Kind::Journal,
         Kind::Guest,
+        Kind::Settled,
         Kind::Plan,
         Kind::Evidence,
         Kind::WaitingNote,
@@ -94,6 +97,7 @@ impl Kind {
             Kind::Holder => row("holder", "the value of an incident's lock", 1, 1),
             Kind::Journal => row("journal", "the journal", 1, 2),
             Kind::Guest => row("guest", "a guest's ledger entry", 1, 3),
+            Kind::Settled => row("settled", "a person's word about a held guest", 0, 1),
             Kind::Plan => row("plan", "the plan", 1, 1),
             Kind::Evidence => row("evidence", "the evidence of an incident", 1, 1),
             Kind::WaitingNote => row("waiting_note", "the note of an HA node that waits", 1, 1),

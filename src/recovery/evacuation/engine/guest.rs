@@ -111,7 +111,7 @@ impl Guest {
         let mut entry = ledger::as_all_read(context, entry);
         entry.term = context.journal.term();
         let index = ledger::write(context, &entry, self.line.as_ref().map(|line| line.index)).await?;
-        self.line = Some(Line { entry, index });
+        self.line = Some(Line { entry, index, settled: false });
         self.listed = None;
         self.needs = None;
         self.changed_at = context.world.clock.boottime();

@@ -1,0 +1,144 @@
+//! `nova-ha guest settle` and `incident retry` on a real Consul: a closed incident that left a guest held.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli_support;
+#[path = "support/consul_agent.rs"]
+mod consul_agent;
+#[path = "support/open_incident.rs"]
+mod open_incident;
+
+use cli_support::Site;
+use nova_ha::incident::IncidentRecord;
+use nova_ha::incident::guest::{GuestEntry, GuestState, HeldFor};
+use nova_ha::incident::journal::{Event, JournalEntry, Outcome};
+use nova_ha::incident::step::RECOVERY;
+use nova_ha::keys;
+use nova_ha::names::IncidentId;
+use nova_ha::store::{Op, Store};
+use nova_ha::tree::formats::published::Published;
+use nova_ha::tree::record::{bytes, parse};
+use open_incident::{at, open};
+
+const HELD: &str = "0b8b6c5e-0000-4000-8000-000000000001";
+const DONE: &str = "0b8b6c5e-0000-4000-8000-000000000002";
+
+async fn record(site: &Site, id: &IncidentId) -> IncidentRecord {
+    let entry = site.agent.client().get(&keys::incident(id).incident()).await.unwrap().unwrap();
+    parse(&entry.key, &entry.value).unwrap()
+}
+
+/// node2 was recovered on storage that all see; `web-1` was being rebuilt, and `web-2` runs elsewhere.
+async fn site() -> (Site, IncidentId) {
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    for node in ["ha1", "ha2"] {
+        site.run(&["ha-node", "add", node, "--storage", "shared"]).await.ok();
+        let keys = keys::ha_node(&node.parse().unwrap());
+        site.put(&keys.formats(), serde_json::to_vec(&Published::of_this_build(None)).unwrap()).await;
+    }
+    site.run(&["host", "add", "node2"]).await.ok();
+    let id = open(&site, "node2@0").await;
+    let keys = keys::incident(&id);
+    let mut record = record(&site, &id).await;
+    let mut events = vec![Event::Claimed { plan_hash: "x".into() }];
+    for row in &RECOVERY {
+        let (step, outcome) = (row.step, Outcome::Changed);
+        let strategy = (step == nova_ha::incident::Step::TakeStorage)
+            .then_some(nova_ha::tree::storage::StrategyName::Shared);
+        events.push(Event::Started { step, strategy, facts: vec![] });
+        events.push(Event::Finished { step, outcome, facts: vec![] });
+    }
+    events.push(Event::Closed { summary: "PARTIAL: 1 held, 1 recovered; 1 guest held: web-1".into() });
+    let mut ops = Vec::new();
+    for what in events {
+        record.status = record.status.after(&what).unwrap();
+        record.head += 1;
+        let at = at(30 + i64::try_from(record.head).unwrap());
+        let (sequence, by) = (record.head, "ha1".to_owned());
+        let entry = JournalEntry { version: 2, sequence, term: 1, by, machine: None, boot: None, at, what };
+        ops.push(Op::Set(keys.journal_entry(sequence), bytes(&entry)));
+    }
+    record.holder = Some("ha1".parse().unwrap());
+    ops.push(Op::Set(keys.incident(), bytes(&record)));
+    ops.push(Op::Set(keys.term(), b"1".to_vec()));
+    ops.push(Op::Set(keys::host(id.host()).recovered(), b"True".to_vec()));
+    let cause = Some(HeldFor::OwnState);
+    let held = GuestState::Held { why: "rebuilding: its disk may be half written".into(), cause };
+    for (server, name, state) in
+        [(HELD, "web-1", held), (DONE, "web-2", GuestState::Recovered { to: "ha1".into() })]
+    {
+        let guest = GuestEntry {
+            version: 1,
+            server: server.into(),
+            name: name.into(),
+            from: "node2".into(),
+            term: 1,
+            attempts: 0,
+            before: 0,
+            migration: None,
+            vm_state: "active".into(),
+            ends_stopped: false,
+            requests: vec![],
+            sent: None,
+            state,
+            at: at(60),
+        };
+        ops.push(Op::Set(keys.guest(server), bytes(&guest)));
+    }
+    site.write(&ops).await;
+    (site, id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_guest_is_named_until_a_person_says_what_became_of_it() {
+    let (site, id) = site().await;
+    let settle = format!("nova-ha guest settle node2@0 {HELD} --recovered-on HOST|--stays|--lost --by NAME");
+    let retry = format!("nova-ha incident retry node2@0 --guest {HELD} --by NAME");
+    for words in [&["status"][..], &["incident", "list"], &["incident", "show", "node2@0"]] {
+        let said = site.run(words).await.waits();
+        let text = said.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("web-1"), "{words:?}: {}", said.out);
+        if words != ["incident", "list"] {
+            assert!(text.contains(&settle) && text.contains(&retry), "{words:?}: {}", said.out);
+        }
+    }
+    let list = site.run(&["incident", "list", "--json"]).await.json();
+    assert_eq!(list["incidents"][0]["state"], "closed");
+    assert_eq!(list["incidents"][0]["reasons"][0], "1 guest held: web-1");
+
+    // No host is given back under it.
+    let before = site.tree().await;
+    let gone = ["--gone", "ha1", "--maintenance", "--wait", "0s"];
+    let reset = [&["reset", "node2", "--by", "ann", "--yes", "node2"][..], &gone].concat();
+    for command in [
+        &reset[..],
+        &["rejoin", "node2", "--by", "ann", "--yes", "node2"],
+        &["host", "remove", "node2", "--yes", "node2"],
+    ] {
+        let said = site
+            .run(command)
+            .await
+            .refused(&format!("1 guest of node2@0 held, and nobody said what became of it: web-1 ({HELD})"));
+        said.next(&settle);
+    }
+    assert_eq!(site.tree().await, before);
+
+    let base = ["guest", "settle", "node2@0"];
+    let say = async |server: &str, how: &[&str]| {
+        site.run(&[&base[..], &[server], how, &["--by", "ann"]].concat()).await
+    };
+    say(DONE, &["--lost"]).await.refused("it is not held, it is recovered");
+    say("0b8b6c5e-0000-4000-8000-000000000009", &["--lost"]).await.refused("has no such guest");
+    assert_eq!(say(HELD, &[]).await.code, 2);
+    assert_eq!(say(HELD, &["--lost", "--stays"]).await.code, 2);
+    assert_eq!(site.tree().await, before);
+    say(HELD, &["--recovered-on", "ha2"]).await.ok();
+    let said = say(HELD, &["--recovered-on", "ha2"]).await.ok();
+    assert!(said.out.contains("already so"), "{}", said.out);
+    let word = site.value(&keys::incident(&id).settled(HELD)).await.unwrap();
+    assert!(word.contains(r#""by":"ann""#) && word.contains(r#""host":"ha2""#), "{word}");
+    let shown = site.run(&["incident", "show", "node2@0"]).await.ok();
+    assert!(shown.out.contains("recovered on ha2, says ann"), "{}", shown.out);
+    site.run(&["incident", "list"]).await.ok();
+    site.run(&reset).await.ok();
+}
