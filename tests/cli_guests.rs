@@ -11,6 +11,7 @@ use cli_support::Site;
 use nova_ha::incident::IncidentRecord;
 use nova_ha::incident::guest::{GuestEntry, GuestState, HeldFor};
 use nova_ha::incident::journal::{Event, JournalEntry, Outcome};
+use nova_ha::incident::status::State;
 use nova_ha::incident::step::RECOVERY;
 use nova_ha::keys;
 use nova_ha::names::IncidentId;
@@ -140,5 +141,39 @@ async fn a_held_guest_is_named_until_a_person_says_what_became_of_it() {
     let shown = site.run(&["incident", "show", "node2@0"]).await.ok();
     assert!(shown.out.contains("recovered on ha2, says ann"), "{}", shown.out);
     site.run(&["incident", "list"]).await.ok();
+    site.run(&["incident", "retry", "node2@0", "--by", "ann"]).await.refused("no guest of it is held");
     site.run(&reset).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_has_the_held_guests_of_a_closed_incident_retried() {
+    let (site, id) = site().await;
+    // An HA node that would not read it.
+    let key = keys::ha_node(&"ha2".parse().unwrap()).formats();
+    let published = site.value(&key).await.unwrap();
+    site.put(&key, published.replace(r#""incident":3"#, r#""incident":2"#)).await;
+    let retry = ["incident", "retry", "node2@0", "--by", "ann"];
+    let before = site.tree().await;
+    site.run(&retry)
+        .await
+        .refused("HA node ha2 does not read the incident record in version 3")
+        .next("upgrade nova-ha on ha2");
+    assert_eq!(site.tree().await, before);
+    site.put(&key, published).await;
+    site.run(&[&retry[..], &["--guest", DONE]].concat()).await.refused("is not held");
+    site.run(&retry).await.ok();
+    let open = record(&site, &id).await;
+    assert!(open.status.retry && open.status.state == State::Active && open.version == 3);
+    assert_eq!((open.order.map(|order| order.by), open.holder), (Some("ann".to_owned()), None));
+    assert_eq!(site.value(keys::RECOVERY_QUEUE).await.as_deref(), Some("node2@0"));
+    // Nothing is said about what is being worked at, and no host is given back under it.
+    site.run(&["guest", "settle", "node2@0", HELD, "--lost", "--by", "ann"])
+        .await
+        .refused("a recovery works on");
+    site.run(&retry).await.refused("it is open");
+    site.run(&["reset", "node2", "--by", "ann", "--yes", "node2", "--maintenance"])
+        .await
+        .refused("incident node2@0 is open");
+    let shown = site.run(&["incident", "show", "node2@0"]).await;
+    assert!(shown.out.contains("opened again by ann, for its held guests"), "{}", shown.out);
 }

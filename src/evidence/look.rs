@@ -354,7 +354,8 @@ pub(super) fn testimonies(
 fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, TreeError> {
     let record: Option<IncidentRecord> = snapshot.record(&keys::incident(id).incident())?;
     Ok(record.map(|record| KnownIncident {
-        open: !record.status.is_over(),
+        // A host that was shot already, and is proved off before anything is asked for, is no more of a storm.
+        open: !record.status.is_over() && !record.status.retry,
         id: record.id,
         opened_at: record.opened_at,
         by_votes: match record.origin {

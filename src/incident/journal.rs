@@ -162,6 +162,20 @@ pub enum Event {
         /// Counts by outcome, one line.
         summary: String,
     },
+    /// An incident that closed with held guests is opened again, for these alone: nobody holds it, and everything that a
+    /// recovery demands before it asks for a guest is demanded anew.
+    Retried {
+        /// The person, or the HA node that saw them at rest.
+        by: String,
+        /// The guests that it is about; absent for all that are held.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        guests: Vec<String>,
+    },
+    /// Such a retry has ended before it asked for anything: the incident is as it was.
+    RetryEnded {
+        /// What it lacked.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -182,6 +196,7 @@ impl Event {
             | Event::Closed { .. } => 1,
             Event::Resumed { gone: Some(_), .. } | Event::HandedBack { .. } => 2,
             Event::AddressAnswers { .. } => 2,
+            Event::Retried { .. } | Event::RetryEnded { .. } => 3,
         }
     }
 
@@ -206,6 +221,8 @@ impl Event {
             | Event::Abandoned { .. }
             | Event::Closed { .. } => Some(self),
             Event::AddressAnswers { .. } => None,
+            // To an older build an incident that has closed stays so.
+            Event::Retried { .. } | Event::RetryEnded { .. } => None,
             // An older build would not know whose it is.
             Event::HandedBack { .. } => None,
         }

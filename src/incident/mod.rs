@@ -18,6 +18,7 @@ pub mod note;
 pub mod on_ha_nodes;
 pub mod open;
 pub mod record;
+pub mod retry;
 pub mod said;
 pub mod sentences;
 pub mod settled;

@@ -128,7 +128,10 @@ impl Record for IncidentRecord {
     const VERSION: u64 = Kind::Incident.newest();
 
     fn stored(&self) -> Cow<'_, Self> {
-        let version = self.order.as_ref().map_or(1, Order::since);
+        let version = match self.status.retry {
+            true => 3,
+            false => self.order.as_ref().map_or(1, Order::since),
+        };
         Cow::Owned(Self { version, ..self.clone() })
     }
 }

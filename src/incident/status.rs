@@ -36,6 +36,9 @@ pub struct Status {
     pub past_no_return: bool,
     /// Whether anybody may work on it.
     pub state: State,
+    /// Whether it is open again only for guests that it left held. Since version 3.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry: bool,
 }
 
 /// An event that cannot follow: the journal and this code disagree.
@@ -49,7 +52,7 @@ pub struct Illegal {
 
 impl Default for Status {
     fn default() -> Self {
-        Self { phase: Phase::Open, started: None, past_no_return: false, state: State::Active }
+        Self { phase: Phase::Open, started: None, past_no_return: false, state: State::Active, retry: false }
     }
 }
 
@@ -65,6 +68,12 @@ impl Status {
     /// Whether taking the storage was begun, if there was any to take.
     pub fn got_to_storage(&self) -> bool {
         self.started == Some(Step::TakeStorage) || self.phase >= Phase::StorageTaken
+    }
+
+    /// Whether it is a retry that has not come to asking for guests: it may end at any time as if nothing had been.
+    pub fn may_end_retry(&self) -> bool {
+        let asks = self.started == Some(Step::Evacuate) || self.phase >= Phase::Evacuated;
+        self.retry && self.state == State::Active && !asks
     }
 
     /// The next step of a claimed incident.
@@ -104,10 +113,20 @@ impl Status {
             }
             Event::Resumed { .. } if matches!(self.state, State::Held { .. }) => next.state = State::Active,
             Event::Withdrawn { .. } if active && !self.past_no_return => next.state = State::Withdrawn,
-            Event::Abandoned { .. } if !self.is_over() => next.state = State::Abandoned,
+            Event::Abandoned { .. } if !self.is_over() => {
+                (next.state, next.retry) = (State::Abandoned, false)
+            }
             Event::Closed { .. } if active && self.phase == Phase::Verified => {
-                next.phase = Phase::Closed;
-                next.state = State::Closed;
+                (next.phase, next.state, next.retry) = (Phase::Closed, State::Closed, false);
+            }
+            // That the storage was taken is so only as a look shows it, which the next step begins with; what was taken
+            // before uses an HA node up as before.
+            Event::Retried { .. } if self.state == State::Closed => {
+                (next.phase, next.state, next.retry) = (Phase::StorageTaken, State::Active, true);
+            }
+            Event::RetryEnded { .. } if self.may_end_retry() => {
+                (next.phase, next.started) = (Phase::Closed, None);
+                (next.state, next.retry) = (State::Closed, false);
             }
             Event::Claimed { .. }
             | Event::Adopted { .. }
@@ -122,7 +141,9 @@ impl Status {
             | Event::Resumed { .. }
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
-            | Event::Closed { .. } => return Err(illegal()),
+            | Event::Closed { .. }
+            | Event::Retried { .. }
+            | Event::RetryEnded { .. } => return Err(illegal()),
         }
         Ok(next)
     }
@@ -162,6 +183,33 @@ mod tests {
         let closed = status.after(&Event::Closed { summary: String::new() }).unwrap();
         assert!(closed.is_over());
         assert!(claimed().after(&Event::Closed { summary: String::new() }).is_err());
+    }
+
+    #[test]
+    fn only_what_has_closed_is_retried_and_it_ends_as_it_was_until_a_guest_is_asked_for() {
+        let retried = Event::Retried { by: "p".into(), guests: vec![] };
+        let ended = Event::RetryEnded { reason: "x".into() };
+        let closed =
+            Status { phase: Phase::Closed, past_no_return: true, state: State::Closed, ..Status::default() };
+        for state in [State::Active, State::Held { reason: "x".into() }, State::Withdrawn, State::Abandoned] {
+            assert!(Status { state, ..closed.clone() }.after(&retried).is_err());
+        }
+        let open = closed.after(&retried).unwrap();
+        assert!(open.got_to_storage() && open.past_no_return && open.retry);
+        assert_eq!(open.next_step(), Some(Step::ReadyTarget));
+        assert_eq!(open.after(&ended).unwrap(), closed);
+        assert!(open.after(&Event::Withdrawn { reason: "x".into() }).is_err());
+        let looks = open.after(&started(Step::ReadyTarget)).unwrap();
+        assert_eq!(looks.after(&ended).unwrap(), closed);
+        let finished = |step| Event::Finished { step, outcome: Outcome::AlreadySo, facts: vec![] };
+        let asks =
+            looks.after(&finished(Step::ReadyTarget)).unwrap().after(&started(Step::Evacuate)).unwrap();
+        assert!(asks.after(&ended).is_err());
+        let verified = asks.after(&finished(Step::Evacuate)).unwrap().after(&started(Step::Verify)).unwrap();
+        assert!(verified.after(&ended).is_err());
+        let verified = verified.after(&finished(Step::Verify)).unwrap();
+        assert_eq!(verified.after(&Event::Closed { summary: String::new() }).unwrap(), closed);
+        assert!(closed.after(&ended).is_err() && claimed().after(&ended).is_err());
     }
 
     #[test]

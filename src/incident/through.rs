@@ -83,7 +83,9 @@ pub fn holdings<'a>(journal: impl IntoIterator<Item = &'a JournalEntry>) -> Resu
             | Event::Held { .. }
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
-            | Event::Closed { .. } => {}
+            | Event::Closed { .. }
+            | Event::Retried { .. }
+            | Event::RetryEnded { .. } => {}
         }
     }
     Ok(holdings)

@@ -41,6 +41,8 @@ pub fn milestones(
             Event::Closed { .. } => "closed".to_owned(),
             Event::HolderFenced { .. } => "earlier holder off".to_owned(),
             Event::HandedBack { .. } => "handed back".to_owned(),
+            Event::Retried { .. } => "retried".to_owned(),
+            Event::RetryEnded { .. } => "retry ended".to_owned(),
             Event::Started { .. }
             | Event::MembersSeen { .. }
             | Event::FencingHolder { .. }

@@ -13,6 +13,7 @@ use super::cluster::Cluster;
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::{held_back, tree};
+use super::guest::count;
 use super::incident_view::{IncidentLine, IncidentView, incidents_table};
 use super::machine_options::checked;
 use super::machine_view::{Fault, faults_text};
@@ -23,9 +24,11 @@ use crate::incident::held_guests::HeldGuests;
 use crate::incident::journal::Event;
 use crate::incident::open::wake;
 use crate::incident::said::Layout;
+use crate::incident::retry::{No, Scene, Who};
 use crate::incident::status::State;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
+use crate::nova::ServerId;
 use crate::policy::Policy;
 use crate::store::{Op, Store};
 use crate::tree::Snapshot;
@@ -48,6 +51,21 @@ pub enum IncidentCommand {
     Resume(ResumeArgs),
     /// End it as it stands: what was not recovered stays so.
     Abandon(AbandonArgs),
+    /// Open one that closed with held guests again, for these alone: on your order, with a new proof that the host is off.
+    Retry(RetryArgs),
+}
+
+/// `nova-ha incident retry`.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The incident, HOST@EPOCH.
+    pub id: IncidentId,
+    /// This guest only, by Nova's server id; by default all that are held.
+    #[arg(long, value_name = "UUID")]
+    pub guest: Option<ServerId>,
+    /// Who says so. This is an order, as that of nova-ha-mark-failed: for its time it stands in for the votes.
+    #[arg(long)]
+    pub by: String,
 }
 
 /// `nova-ha incident hold`.
@@ -97,6 +115,7 @@ pub async fn run(command: IncidentCommand, store: &dyn Store) -> Result<Answer, 
         IncidentCommand::Hold(args) => hold(args, store).await,
         IncidentCommand::Resume(args) => resume(args, store).await,
         IncidentCommand::Abandon(args) => abandon(args, store).await,
+        IncidentCommand::Retry(args) => retry(args, store).await,
     }
 }
 
@@ -209,6 +228,33 @@ async fn abandon(args: AbandonArgs, store: &dyn Store) -> Result<Answer, Operato
     commit(store, &doing, &ops).await?;
     let text = format!("{}: abandoned\nonce {host} is repaired: nova-ha reset {host} --by NAME", args.id);
     done(Outcome::Changed, "incident abandon", &args.id.to_string(), text)
+}
+
+async fn retry(args: RetryArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+    let by = person(&args.by)?;
+    let id = &args.id;
+    let doing = format!("retry the held guests of {id}");
+    // A name that is none is said as by the other commands.
+    Cluster::read(store, &doing).await?.incident(id)?;
+    let refused = |no: &No| OperatorError::NotNow {
+        name: id.to_string(),
+        doing: "retried",
+        why: no.text(),
+        next: Some(no.next(id)),
+    };
+    let guests: Vec<String> = args.guest.iter().map(ToString::to_string).collect();
+    let scene = Scene::read(store, id).await.map_err(tree(&doing))?;
+    let scene = scene.ok_or_else(|| refused(&No::NotClosed { how: "gone" }))?;
+    let ops = scene.transaction(Who::Person { by: &by }, &guests, jiff::Timestamp::now());
+    let ops = ops.map_err(tree(&doing))?.map_err(|no| refused(&no))?;
+    commit(store, &doing, &ops).await?;
+    let held = if guests.is_empty() { scene.held().len() } else { guests.len() };
+    let text = format!(
+        "{id}: opened again for {}, on your order; an HA node goes on with it if the host is proved off\n\
+         see: nova-ha incident show {id}",
+        count(held)
+    );
+    done(Outcome::Changed, "incident retry", &id.to_string(), text)
 }
 
 /// An incident that has not ended, as it was read for one transaction.

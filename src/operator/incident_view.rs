@@ -421,6 +421,9 @@ fn stands(status: &Status) -> String {
     if status.past_no_return {
         text += ", past the point of no return";
     }
+    if status.retry {
+        text += ", open again for held guests";
+    }
     match &status.state {
         State::Active => text,
         State::Held { reason } => format!("HELD: {reason} (at: {text})"),
@@ -474,6 +477,11 @@ fn event(event: &Event) -> String {
         }
         Event::Abandoned { by } => format!("abandoned by {by}"),
         Event::Closed { summary } => format!("closed: {summary}"),
+        Event::Retried { by, guests } if guests.is_empty() => {
+            format!("opened again by {by}, for its held guests")
+        }
+        Event::Retried { by, guests } => format!("opened again by {by}, for {}", guests.join(", ")),
+        Event::RetryEnded { reason } => format!("closed again, nothing was asked for: {reason}"),
     }
 }
 

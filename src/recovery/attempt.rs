@@ -15,6 +15,7 @@ use super::plan::{Blocker, Plan, plan};
 use super::queue::{self, Pending, Queue, Work};
 use super::report::{Report, Result as Ending, elsewhere, given_back};
 use super::reports::watch::Watch;
+use super::retry;
 use super::stop::Stop;
 use super::world::World;
 use crate::incident::guest::Summary;
@@ -128,6 +129,12 @@ pub(super) async fn attempt(
     let plan = match plan {
         Ok(plan) => plan,
         Err(blockers) => {
+            let reasons: Vec<&str> = blockers.iter().map(|blocker| blocker.reason.as_str()).collect();
+            if !options.plan_only
+                && let Some(reason) = retry::end_untaken(world, &case, pending, &reasons.join("; ")).await?
+            {
+                return Ok(ended_again(id, &reason));
+            }
             return Err(Stop::Waiting {
                 reasons: blockers.iter().map(|b| b.reason.clone()).collect(),
                 next: blockers.into_iter().map(|b| b.next).collect(),
@@ -203,6 +210,7 @@ async fn hold(
         earlier,
         members_seen: case.disks.members_seen.clone(),
         members_first_seen: None,
+        retried_on: Vec::new(),
         reports: Watch::new(case.policy.nova_report_interval, plan.first_reading.as_ref()),
     };
     let began = world.clock.boottime();
@@ -222,6 +230,9 @@ async fn hold(
             }
             Err(stop) => stop,
         };
+        if let Some(reason) = retry::ends(&context, &stop, worked() >= patience) {
+            return retry_ended(&mut context, reason).await;
+        }
         match stop {
             Stop::HolderLives { lives } => return Err(Stop::HolderLives { lives }),
             Stop::Foreign { flag } => {
@@ -341,6 +352,22 @@ async fn end(context: &mut Context<'_>, event: Event) -> Result<(), Stop> {
     let mut ops = claim::give_back(context.world, context.lease, context.case, &record, term).await?;
     ops.push(note::removed(&record.id));
     context.journal.append(event, ops).await
+}
+
+/// As it was before the retry: what it left held waits.
+async fn retry_ended(context: &mut Context<'_>, reason: String) -> Result<Report, Stop> {
+    end(context, Event::RetryEnded { reason: reason.clone() }).await?;
+    Ok(ended_again(&context.case.id, &reason))
+}
+
+fn ended_again(id: &IncidentId, reason: &str) -> Report {
+    Report {
+        incident: id.clone(),
+        result: Ending::Partial,
+        text: format!("closed again, nothing was asked for: {reason}"),
+        next: vec![format!("nova-ha incident show {id}")],
+        plan: None,
+    }
 }
 
 async fn close(context: &mut Context<'_>) -> Result<Report, Stop> {

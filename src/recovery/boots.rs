@@ -57,7 +57,9 @@ impl Boots {
             | Event::AddressAnswers { .. }
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
-            | Event::Closed { .. } => {}
+            | Event::Closed { .. }
+            | Event::Retried { .. }
+            | Event::RetryEnded { .. } => {}
         }
     }
 

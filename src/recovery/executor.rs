@@ -51,6 +51,8 @@ pub struct Context<'a> {
     pub members_first_seen: Option<BootInstant>,
     /// What this run has seen of the host's reports to Nova.
     pub reports: Watch,
+    /// On what a retry stands, for its journal.
+    pub retried_on: Vec<String>,
 }
 
 /// What a precheck found.
@@ -121,6 +123,9 @@ pub async fn drive(context: &mut Context<'_>) -> Result<(), Stop> {
     let mut off: Option<KnownOff<'_>> = None;
     if context.journal.status().next_step().is_none() {
         return steps::verify::again(context).await;
+    }
+    if context.journal.status().may_end_retry() {
+        off = Some(steps::retry::begin(context).await?);
     }
     while let Some(step) = context.journal.status().next_step() {
         tracing::info!(incident = %context.case.id, host = %context.case.id.host(), step = step.name(), "begins");

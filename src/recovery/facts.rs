@@ -97,7 +97,7 @@ pub async fn load_forgotten(world: &World, taken: &Takeover) -> Result<Case, Sto
         changed_at: taken.at,
         holder: Some(world.me.clone()),
         head: 0,
-        status: Status { phase, started: None, past_no_return: true, state: State::Abandoned },
+        status: Status { phase, started: None, past_no_return: true, state: State::Abandoned, retry: false },
     };
     // An incident that goes on in this tree is not forgotten.
     let key = keys::incident(&taken.incident).incident();

@@ -27,6 +27,8 @@ pub struct Earlier {
     /// The term in which a person last led the incident out of a hold. What was held in it or before
     /// is looked at again; what was held later waits for the next such word, also over a crash.
     pub resumed: Option<u64>,
+    /// Where it is open again for guests that it left held: for which.
+    pub retry: Option<Retry>,
     /// Other HA nodes that began to take the storage: they may have it mounted.
     pub took_storage: BTreeSet<HaNodeName>,
     /// Those of them of which this run has written that it powers them off.
@@ -47,6 +49,22 @@ pub struct Earlier {
     pub boots: Boots,
 }
 
+/// A retry that goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// The guests that it is about; none named for all that are held.
+    pub guests: Vec<String>,
+    /// The term before it: what was written later is of the retry.
+    pub since: u64,
+}
+
+impl Retry {
+    /// Whether it is about this guest.
+    pub fn is_about(&self, server: &str) -> bool {
+        self.guests.is_empty() || self.guests.iter().any(|guest| guest == server)
+    }
+}
+
 impl Earlier {
     /// What earlier holders left by the journal, and which of them may be acting still: `holder` has it now.
     ///
@@ -56,6 +74,7 @@ impl Earlier {
         let now = world.clock.boottime();
         let mut earlier = Self {
             resumed: history.resumed,
+            retry: history.retry.clone(),
             took_storage: history.took_storage.iter().filter(|node| **node != world.me).cloned().collect(),
             // Of an earlier run of this or another HA node nobody knows when.
             commanded: history.tenure.being_fenced.iter().map(|node| (node.clone(), now)).collect(),
@@ -99,6 +118,8 @@ pub struct History {
     unsettled: BTreeSet<u64>,
     /// As in [`Earlier`].
     pub resumed: Option<u64>,
+    /// As in [`Earlier`].
+    pub retry: Option<Retry>,
     /// HA nodes that began to take the storage, and that nobody who held it later proved off since.
     pub took_storage: BTreeSet<HaNodeName>,
     /// Of the host's own disks.
@@ -209,13 +230,18 @@ impl History {
                     // A person may have been at the disks: that was asked for.
                     history.disks.members_seen.clear();
                 }
+                // What the members of its arrays said stands: nobody was asked to be at them.
+                Event::Retried { guests, .. } => {
+                    history.resumed = history.resumed.max(Some(entry.term));
+                    history.retry = Some(Retry { guests, since: entry.term });
+                }
+                Event::Closed { .. } | Event::RetryEnded { .. } => history.retry = None,
                 Event::Started { .. }
                 | Event::FencingHolder { .. }
                 | Event::AddressAnswers { .. }
                 | Event::Finished { .. }
                 | Event::Withdrawn { .. }
-                | Event::Abandoned { .. }
-                | Event::Closed { .. } => {}
+                | Event::Abandoned { .. } => {}
             }
         }
         for stored in world.store.list(&keys.guests()).await.map_err(read)? {

@@ -269,9 +269,12 @@ pub(super) fn cut(event: Event) -> Event {
         Event::Held { reason, cause } => Event::Held { reason: short(reason), cause },
         Event::Withdrawn { reason } => Event::Withdrawn { reason: short(reason) },
         Event::Closed { summary } => Event::Closed { summary: short(summary) },
-        Event::Claimed { .. } | Event::Adopted { .. } | Event::Resumed { .. } | Event::Abandoned { .. } => {
-            event
-        }
+        Event::RetryEnded { reason } => Event::RetryEnded { reason: short(reason) },
+        Event::Claimed { .. }
+        | Event::Adopted { .. }
+        | Event::Resumed { .. }
+        | Event::Abandoned { .. }
+        | Event::Retried { .. } => event,
     }
 }
 

@@ -46,6 +46,7 @@ pub mod release;
 pub mod report;
 pub mod reports;
 pub mod reservations;
+pub mod retry;
 pub mod run;
 mod silence;
 pub mod single;

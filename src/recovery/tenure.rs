@@ -50,13 +50,14 @@ impl Tenure {
             }
             Event::FencingHolder { node, .. } => drop(self.being_fenced.insert(node.clone())),
             Event::HolderFenced { node, .. } => drop(self.being_fenced.remove(node)),
-            Event::Resumed { .. } => self.returns = 0,
+            Event::Resumed { .. } | Event::Retried { .. } => self.returns = 0,
             Event::Finished { .. }
             | Event::MembersSeen { .. }
             | Event::AddressAnswers { .. }
             | Event::Held { .. }
             | Event::Withdrawn { .. }
             | Event::Abandoned { .. }
+            | Event::RetryEnded { .. }
             | Event::Closed { .. } => {}
         }
     }

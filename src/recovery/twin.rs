@@ -99,6 +99,8 @@ fn took(entry: &JournalEntry) -> Option<Option<MachineId>> {
         | Event::Resumed { .. }
         | Event::Withdrawn { .. }
         | Event::Abandoned { .. }
-        | Event::Closed { .. } => None,
+        | Event::Closed { .. }
+        | Event::Retried { .. }
+        | Event::RetryEnded { .. } => None,
     }
 }

@@ -10,7 +10,7 @@ use super::stage::Stage;
 use super::universe::{HA_NODES, HOST, server};
 
 /// The third guest is being rebuilt when its host dies.
-fn rebuilt() -> Stage {
+pub(crate) fn rebuilt() -> Stage {
     let stage = Stage::with_dead_host();
     stage.with(|u| u.servers.get_mut(&server(3).id).unwrap().task_state = Some("rebuilding".into()));
     stage
@@ -63,3 +63,5 @@ fn beside_an_older_ha_node_that_does_not_read_why_such_a_guest_holds_its_inciden
     is_held_for(&stage, None);
     assert!(matches!(stage.record().status.state, State::Held { .. }));
 }
+
+mod retries;

@@ -25,11 +25,12 @@ pub struct Line {
 }
 
 impl Line {
-    /// Whether a person led on since it was held: then it is looked at again, as an evacuation that may be under way. What
+    /// Whether a person led on since it was held, or it is what a retry is about: then it is looked at again, as an evacuation that may be under way. What
     /// was held since (by a process that died before it could hold the incident) waits for a person.
     pub fn is_to_be_looked_at(&self, earlier: &Earlier) -> bool {
         let is_held = matches!(self.entry.state, GuestState::Held { .. });
-        is_held && !self.settled && Some(self.entry.term) <= earlier.resumed
+        let is_asked_about = earlier.retry.as_ref().is_none_or(|retry| retry.is_about(&self.entry.server));
+        is_held && !self.settled && is_asked_about && Some(self.entry.term) <= earlier.resumed
     }
 
     /// Whether the incident waits for a person because of it.

@@ -196,20 +196,20 @@ const TASK_STATES: &[Row] = &[
             "resize_confirming",
         ],
         says: Says::Hold,
-        then: "look at its directory and its directory _resize; openstack server set --state active ID; resume",
+        then: "look at its directory and its directory _resize; openstack server set --state active ID; retry",
         why: "in the middle of a resize its directory may be renamed or half copied, and Nova would build its disk \
               anew from the image",
     },
     Row {
         states: &["rebuilding", "rebuild_block_device_mapping", "rebuild_spawning"],
         says: Says::Hold,
-        then: "look at its disk; openstack server set --state active ID; resume",
+        then: "look at its disk; openstack server set --state active ID; retry",
         why: "it was being rebuilt, and no evacuation is under way: its disk may be half written",
     },
     Row {
         states: &["unshelving"],
         says: Says::Hold,
-        then: "look whether its disk is whole; openstack server set --state active ID; resume",
+        then: "look whether its disk is whole; openstack server set --state active ID; retry",
         why: "it was being unshelved: its disk may be half written",
     },
 ];
@@ -231,7 +231,7 @@ const LIVE_MIGRATIONS: &[Row] = &[
         states: &["anything else, or no record"],
         says: Says::Hold,
         then: "if its destination (openstack server migration list --server ID) does not run it: openstack server \
-               set --state active ID; resume",
+               set --state active ID; retry",
         why: "it may run on its destination already",
     },
 ];
@@ -267,7 +267,7 @@ pub fn outcome(state: &State<'_>, reset: &[String]) -> Outcome {
                 Says::Hold | Says::Evacuate | Says::Reset | Says::Refuse => return hold(row, task.word()),
             },
             None => {
-                let next = "look at it; openstack server set --state active ID; resume";
+                let next = "look at it; openstack server set --state active ID; retry";
                 return Outcome::Hold { why: format!("{task}: {UNKNOWN_TASK}; next: {next}") };
             }
         }

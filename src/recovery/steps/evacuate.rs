@@ -14,9 +14,9 @@ pub async fn run(context: &mut Context<'_>, off: &mut KnownOff<'_>) -> Result<()
     off.fresh().await?;
     take_storage::nobody_else_has_it(context).await?;
     let to = context.plan.target.to_string();
-    context
-        .started(Step::Evacuate, vec![format!("{} guests planned, to {to}", context.plan.guests.len())])
-        .await?;
+    let mut facts = vec![format!("{} guests planned, to {to}", context.plan.guests.len())];
+    facts.append(&mut context.retried_on);
+    context.started(Step::Evacuate, facts).await?;
     // Nova refuses every guest of a host that somebody enabled again meanwhile.
     declare_down::again(context, off).await?;
     take_storage::again(context, off).await?;

@@ -5,6 +5,7 @@ pub mod dump;
 pub mod evacuate;
 pub mod fence;
 pub mod ready_target;
+pub mod retry;
 pub mod shot;
 pub mod take_storage;
 pub mod verify;

@@ -101,7 +101,13 @@ async fn still_run_where_they_were_sent(
     }
     let disks_are_elsewhere = context.case.storage.strategy.is_taken();
     let own = context.case.own_nova_host.as_str();
-    let all: BTreeSet<&str> = lines.values().filter_map(recovered_to).collect();
+    let is_of_now = |line: &Line| match &context.earlier.retry {
+        // Guests that were recovered before it, on disks that all see, were its incident's matter, which has closed.
+        Some(retry) => disks_are_elsewhere || line.entry.term > retry.since,
+        None => true,
+    };
+    let all: BTreeSet<&str> =
+        lines.values().filter(|line| is_of_now(line)).filter_map(recovered_to).collect();
     let others = Others::read(context).await?;
     for to in all {
         let doubt = match to == own {
@@ -119,7 +125,7 @@ async fn still_run_where_they_were_sent(
         };
         let doubtful: BTreeSet<&str> = lines
             .iter()
-            .filter(|(_, line)| recovered_to(line) == Some(to) && may_have_stopped(line))
+            .filter(|(_, line)| is_of_now(line) && recovered_to(line) == Some(to) && may_have_stopped(line))
             .map(|(server, _)| server.as_str())
             .collect();
         if doubtful.is_empty() {

@@ -93,9 +93,9 @@ impl Kind {
     /// All that is added between two releases shares one version.
     const fn row(self) -> Row {
         match self {
-            Kind::Incident => row("incident", "the incident record", 1, 2),
+            Kind::Incident => row("incident", "the incident record", 1, 3),
             Kind::Holder => row("holder", "the value of an incident's lock", 1, 1),
-            Kind::Journal => row("journal", "the journal", 1, 2),
+            Kind::Journal => row("journal", "the journal", 1, 3),
             Kind::Guest => row("guest", "a guest's ledger entry", 1, 3),
             Kind::Settled => row("settled", "a person's word about a held guest", 0, 1),
             Kind::Plan => row("plan", "the plan", 1, 1),

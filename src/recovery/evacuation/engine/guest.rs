@@ -9,6 +9,7 @@ use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::nova::{Migration, Server, ServerId};
 use crate::recovery::evacuation::ledger::{self, Line};
+use crate::recovery::evacuation::states::ends_stopped;
 use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 
@@ -131,7 +132,13 @@ pub(super) async fn gather(context: &Context<'_>) -> Result<Vec<Guest>, Stop> {
     let reconsidered = |line| reconsidered(line, context);
     let mut guests: BTreeMap<ServerId, Guest> = BTreeMap::new();
     for server in servers {
-        let line = lines.remove(server.id.as_str()).map(reconsidered);
+        let line = lines.remove(server.id.as_str()).map(|mut line| {
+            // Nothing was asked for it: it is to be left as it is now, too.
+            if line.is_to_be_looked_at(&context.earlier) && line.entry.attempts == 0 {
+                line.entry.ends_stopped |= ends_stopped(&server.vm_state, server.power_state);
+            }
+            reconsidered(line)
+        });
         let id = server.id.clone();
         guests.insert(id.clone(), Guest::new(id, line, Some(server), now));
     }
