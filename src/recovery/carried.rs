@@ -6,23 +6,23 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::rarely;
 use super::world::{World, chain};
-use crate::clock::BootInstant;
 use crate::incident::guests_seen::{Differs, GuestsSeen, NovaSays};
 use crate::incident::on_ha_nodes::{Carried, OnHaNodes};
 use crate::keys;
 use crate::names::IncidentId;
 use crate::nova::{Cloud, NovaHost, Server, ServerId, VmState};
-use crate::own_files::{self, OwnFileError};
+use crate::own_files::OwnFileError;
 use crate::store::{Op, StoreError, TxnOutcome};
 use crate::tree::record::{Record, bytes, parse};
 use crate::tree::{Snapshot, TreeError};
 
-/// When this HA node asked last.
-const GUESTS_ASKED: &str = "guests-asked";
-
 /// How often one HA node asks. A request for each HA node with guests, and one for each guest that is not there.
 const EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// The file that remembers when it asked last.
+const ASKED: &str = "guests-asked";
 
 /// All of Nova's answers together: this run has the file lock, and an incident that opens now waits for it.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -82,7 +82,11 @@ pub async fn compare(world: &World) -> Result<usize, NotCompared> {
 async fn compare_all(world: &World) -> Result<usize, NotCompared> {
     let tree = |source| NotCompared::Tree { source };
     let on_ha_nodes = OnHaNodes::read(world.store.as_ref()).await.map_err(tree)?;
-    if on_ha_nodes.guests.is_empty() || !is_due(world)? {
+    if on_ha_nodes.guests.is_empty() {
+        return Ok(0);
+    }
+    let memory = |source| NotCompared::Memory { path: rarely::file(world, ASKED), source };
+    if !rarely::is_due(world, ASKED, EVERY).map_err(memory)? {
         return Ok(0);
     }
     let key = keys::ha_node(&world.me).os_cloud();
@@ -166,20 +170,4 @@ async fn note(world: &World, id: &IncidentId, differs: Vec<Differs>) -> Result<b
         // Another HA node said it, or it moved on: the next run that asks looks again.
         TxnOutcome::Refused(_) => Ok(false),
     }
-}
-
-/// Whether this machine has not asked for [`EVERY`] of this boot; from now on it has.
-fn is_due(world: &World) -> Result<bool, NotCompared> {
-    let now = world.clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO));
-    let last = own_files::text(&world.run_dir, GUESTS_ASKED).and_then(|text| {
-        let (boot, millis) = text.trim().split_once(' ')?;
-        (boot == world.boot_id).then_some(())?;
-        millis.parse().ok().map(Duration::from_millis)
-    });
-    if last.is_some_and(|last| now.saturating_sub(last) < EVERY) {
-        return Ok(false);
-    }
-    own_files::write_whole(&world.run_dir, GUESTS_ASKED, &format!("{} {}\n", world.boot_id, now.as_millis()))
-        .map_err(|source| NotCompared::Memory { path: world.run_dir.join(GUESTS_ASKED), source })?;
-    Ok(true)
 }

@@ -41,6 +41,7 @@ pub mod progress;
 pub mod proof;
 pub mod prune;
 pub mod queue;
+mod rarely;
 pub mod rejudged;
 pub mod release;
 pub mod report;

@@ -10,6 +10,7 @@ use super::own_word;
 use super::prune::prune;
 use super::queue::{self, Pending, Queue, Work};
 use super::report::{Report, Result as Ending, stopped, waiting, would_wait};
+use super::retry;
 use super::stop::Stop;
 use super::takeovers;
 use super::through;
@@ -141,6 +142,16 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
                 tracing::info!(removed, "ended incidents removed, as policy keep_closed_incidents says")
             }
             Err(error) => tracing::warn!(error = %chain(&error), "ended incidents cannot be removed"),
+        }
+        // Whoever can be recovered comes first.
+        if reports.is_empty() {
+            match retry::by_itself(world).await {
+                Ok(0) => {}
+                Ok(opened) => tracing::info!(opened, "incidents opened again for guests that were held"),
+                Err(error) => {
+                    tracing::info!(error = %chain(&error), "held guests were not looked at, or not all");
+                }
+            }
         }
         match compare(world).await {
             Ok(0) => {}

@@ -334,3 +334,34 @@ fn the_ha_node_that_has_the_array_retries_and_no_other() {
     stage.with(|u| u.kv.put(&ha1.in_use_by(), "compute9@0"));
     assert!(matches!(ops(&stage, &[]), Err(No::GivenBack { .. })));
 }
+
+#[test]
+fn by_itself_only_a_guest_at_rest_is_retried_and_only_while_its_host_is_dead_and_off() {
+    let stage = rebuilt();
+    stage.recover_until_settled("ha1");
+    let opened = |stage: &Stage| {
+        stage.journal().iter().filter(|entry| matches!(entry.what, Event::Retried { .. })).count()
+    };
+    let look = |stage: &Stage, node: &str| {
+        stage.wait(Duration::from_secs(601));
+        stage.recover(node);
+        opened(stage)
+    };
+    assert_eq!(look(&stage, "ha1"), 0, "it is being rebuilt");
+    rests(&stage);
+    assert_eq!(look(&stage, "ha2"), 0, "another one recovered it");
+    stage.with(|u| u.machines.get_mut(HOST).unwrap().power_on = true);
+    assert_eq!(look(&stage, "ha1"), 0, "its host is on");
+    stage.with(|u| {
+        let host = u.machines.get_mut(HOST).unwrap();
+        (host.power_on, host.bmc) = (false, false);
+    });
+    assert_eq!(look(&stage, "ha1"), 0, "nobody can tell whether it is off");
+    stage.with(|u| u.machines.get_mut(HOST).unwrap().bmc = true);
+    stage.recover("ha1");
+    assert_eq!(opened(&stage), 0, "not before ten minutes are over");
+    assert_eq!(look(&stage, "ha1"), 1);
+    stage.recover_until_settled("ha1");
+    stage.all_is_recovered("by itself");
+    assert_eq!(count(&stage, "off"), 1);
+}
