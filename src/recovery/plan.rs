@@ -373,7 +373,7 @@ fn nova_blockers(facts: &Facts, nova: &NovaFacts, block: &mut impl FnMut(String,
         && !nova.servers.iter().any(wanted)
     {
         block(
-            format!("{} is opted out ({why}), and none of its guests is opted in", nova.host),
+            format!("{} is opted out ({why}), and no flavor of its guests opts one in", nova.host),
             format!("nova-ha maintenance on {host}, or change the aggregate"),
         );
     }

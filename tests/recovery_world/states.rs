@@ -114,7 +114,7 @@ fn the_urgent_are_asked_for_first_and_members_of_a_group_one_at_a_time() {
     let stage = Stage::with_dead_host();
     stage.with(|u| {
         let urgent = u.servers.get_mut(&server(3).id).unwrap();
-        urgent.metadata.insert("instanceha:restart_priority".into(), "900".into());
+        urgent.flavor.extra_specs.insert("instanceha:restart_priority".into(), "900".into());
         u.server_groups.push(nova_ha::nova::ServerGroup {
             id: "apart".into(),
             name: "apart".into(),
@@ -141,7 +141,7 @@ fn the_urgent_are_urgent_also_while_nova_is_being_asked() {
     let stage = Stage::with_dead_host();
     stage.with(|u| {
         let urgent = u.servers.get_mut(&server(3).id).unwrap();
-        urgent.metadata.insert("instanceha:restart_priority".into(), "900".into());
+        urgent.flavor.extra_specs.insert("instanceha:restart_priority".into(), "900".into());
         // Settled by one write, while the urgent one is on its way.
         let excluded = u.servers.get_mut(&server(1).id).unwrap();
         excluded.metadata.insert("nova_ha:recover".into(), "no".into());

@@ -1,7 +1,8 @@
 //! Whether a guest is to be recovered by its owner's and the operators' wish, and how soon: pure.
 //!
 //! The nearest mark counts: the guest's metadata, then its image and flavor, then its host's
-//! aggregates, then the policy. What cannot be read, and what contradicts itself, is said aloud and
+//! aggregates, then the policy. Two things are the operators' alone: that a guest of a host which they opted out is
+//! recovered, and that a guest is more urgent than others. What cannot be read, and what contradicts itself, is said aloud and
 //! is never a *no*: a guest left dead over a typing error is worse than one recovered too many.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ pub const OWN_KEY: &str = "nova_ha:recover";
 pub const MASAKARI_KEY: &str = "HA_Enabled";
 /// InstanceHA's and fence-agents', on images (also as a tag), flavors and aggregates.
 pub const PEERS_KEY: &str = "evacuable";
-/// InstanceHA's: 1 to 1000, higher first.
+/// InstanceHA's: 1 to 1000, higher first. On flavors and aggregates; on guests, only to lower it.
 pub const PRIORITY_KEY: &str = "instanceha:restart_priority";
 /// InstanceHA's: guests of one group are as urgent as the most urgent of them.
 pub const GROUP_KEY: &str = "instanceha:restart_group";
@@ -91,6 +92,9 @@ impl Level {
 }
 
 /// Decides. `only_opted_in` is the policy's word for guests without any mark.
+///
+/// What a tenant writes (metadata, and an image, which may be his) opts nobody in whose host an aggregate opts out: a host that
+/// its operators want left alone is not shot for one tenant's mark. A flavor is the operators' own, and nearer.
 pub fn wish(server: &Server, beside: &Surroundings, only_opted_in: bool) -> Wish {
     let mut own = Level::default();
     own.read("metadata", &server.metadata, &[OWN_KEY, MASAKARI_KEY]);
@@ -102,14 +106,24 @@ pub fn wish(server: &Server, beside: &Surroundings, only_opted_in: bool) -> Wish
         }
     }
     made_from.read("flavor", &server.flavor.extra_specs, &[OWN_KEY, PEERS_KEY]);
+    let mut flavor = Level::default();
+    flavor.read("flavor", &server.flavor.extra_specs, &[OWN_KEY, PEERS_KEY]);
+    let is_opted_in_by_flavor = matches!(flavor.verdict(), Some((Word::Yes, _)));
+    let host_is_out = host_opted_out(&beside.aggregates).filter(|_| !is_opted_in_by_flavor);
     let mut doubts = Vec::new();
     for mut level in [own, made_from, of_host(&beside.aggregates)] {
         let verdict = level.verdict();
         doubts.append(&mut level.doubts);
-        match verdict {
-            Some((Word::Yes, _)) => return Wish { excluded: None, doubts },
-            Some((Word::No, why)) => return Wish { excluded: Some(why), doubts },
-            None => {}
+        match (verdict, &host_is_out) {
+            (Some((Word::Yes, yes)), Some(no)) => {
+                return Wish {
+                    excluded: Some(format!("{no}, for the whole host; {yes} is the tenant's")),
+                    doubts,
+                };
+            }
+            (Some((Word::Yes, _)), None) => return Wish { excluded: None, doubts },
+            (Some((Word::No, why)), _) => return Wish { excluded: Some(why), doubts },
+            (None, _) => {}
         }
     }
     // A mark may be where nobody could look, or be one that nobody could read.
@@ -130,8 +144,8 @@ fn of_host(aggregates: &[Aggregate]) -> Level {
     level
 }
 
-/// Why the host as a whole is opted out, if it is: then it is not even fenced, unless a guest opted
-/// itself in.
+/// Why the host as a whole is opted out, if it is: then it is not even fenced, unless a guest's flavor
+/// opts it in.
 pub fn host_opted_out(aggregates: &[Aggregate]) -> Option<String> {
     match of_host(aggregates).verdict() {
         Some((Word::No, why)) => Some(why),
@@ -139,19 +153,66 @@ pub fn host_opted_out(aggregates: &[Aggregate]) -> Option<String> {
     }
 }
 
-/// How urgent a guest is by its own metadata, its restart group, and what could not be read of it.
-pub fn urgency(metadata: &BTreeMap<String, String>) -> (u32, Option<&str>, Option<String>) {
-    let group = metadata.get(GROUP_KEY).map(|group| group.trim()).filter(|group| !group.is_empty());
-    let Some(text) = metadata.get(PRIORITY_KEY) else { return (USUAL_PRIORITY, group, None) };
+/// How urgent a guest is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Urgency {
+    /// By its own metadata, and never more than [`Self::most`].
+    pub own: u32,
+    /// What the operators give it: its flavor, else its host's aggregates, else the usual.
+    pub most: u32,
+    /// Its restart group by its own metadata, with its project: of another project's guests none is a member.
+    pub group: Option<(String, String)>,
+    /// Its restart group by the operators' word, whatever its project.
+    pub across: Option<String>,
+}
+
+impl Urgency {
+    /// Of a guest of which nothing is known.
+    pub const USUAL: Self = Self { own: USUAL_PRIORITY, most: USUAL_PRIORITY, group: None, across: None };
+}
+
+/// How urgent a guest is, and what of its marks could not be read or is not heeded. A tenant may lower what the operators
+/// give, and no more: who may raise his own guest is first to the room that is left, before everybody else's.
+pub fn urgency(server: &Server, aggregates: &[Aggregate]) -> (Urgency, Vec<String>) {
+    let mut doubts = Vec::new();
+    let flavor = number("flavor", &server.flavor.extra_specs, &mut doubts);
+    let of_host = aggregates.iter().filter_map(|aggregate| {
+        number(&format!("aggregate {}", aggregate.name), &aggregate.metadata, &mut doubts)
+    });
+    let of_host = of_host.max();
+    let most = flavor.or(of_host).unwrap_or(USUAL_PRIORITY);
+    let own = match number("metadata", &server.metadata, &mut doubts) {
+        Some(own) if own > most => {
+            doubts.push(format!(
+                "metadata: {PRIORITY_KEY}={own} is taken for {most}: only its flavor or an aggregate of its host gives more"
+            ));
+            most
+        }
+        own => own.unwrap_or(most),
+    };
+    let group = named(&server.metadata).zip(server.project.as_ref());
+    let group = group.map(|(group, project)| (project.clone(), group.to_owned()));
+    let across = named(&server.flavor.extra_specs);
+    let across = across.or_else(|| aggregates.iter().find_map(|aggregate| named(&aggregate.metadata)));
+    (Urgency { own, most, group, across: across.map(str::to_owned) }, doubts)
+}
+
+fn named(marks: &BTreeMap<String, String>) -> Option<&str> {
+    marks.get(GROUP_KEY).map(|group| group.trim()).filter(|group| !group.is_empty())
+}
+
+fn number(at: &str, marks: &BTreeMap<String, String>, doubts: &mut Vec<String>) -> Option<u32> {
+    let text = marks.get(PRIORITY_KEY)?;
     match text.trim().parse::<u32>() {
-        Ok(priority @ 1..=1000) => (priority, group, None),
+        Ok(priority @ 1..=1000) => Some(priority),
         Ok(priority) => {
             let nearest = priority.clamp(1, 1000);
-            (nearest, group, Some(format!("metadata: {PRIORITY_KEY}={priority} is taken for {nearest}")))
+            doubts.push(format!("{at}: {PRIORITY_KEY}={priority} is taken for {nearest}"));
+            Some(nearest)
         }
         Err(_) => {
-            let doubt = format!("metadata: {PRIORITY_KEY}={text:?} is no number from 1 to 1000");
-            (USUAL_PRIORITY, group, Some(doubt))
+            doubts.push(format!("{at}: {PRIORITY_KEY}={text:?} is no number from 1 to 1000"));
+            None
         }
     }
 }

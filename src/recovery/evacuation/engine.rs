@@ -31,6 +31,7 @@ use self::off::Off;
 use self::outlast::Outlasting;
 use self::reads::{MOST_TRIES, live_migrations, migrations, on_the_host};
 use self::struggle::Struggle;
+use super::choice::Urgency;
 use super::pace::{Answer, Pace, poll_pause};
 use crate::clock::BootInstant;
 use crate::incident::guest::{GuestState, Summary};
@@ -86,8 +87,8 @@ struct Seat {
     is_asked: bool,
     /// The token that Nova works with, or may, for the guest that a task has.
     token: Option<String>,
-    /// The metadata of the guest that a task has: it is as urgent there as it was in its chair.
-    metadata: BTreeMap<String, String>,
+    /// How urgent it is, as it was last seen: also while a task has it.
+    urgency: Urgency,
 }
 
 /// What a task brings back.
@@ -177,7 +178,7 @@ fn by_server(list: Vec<Migration>) -> BTreeMap<String, Vec<Migration>> {
 }
 
 impl Seat {
-    fn of(guest: Guest) -> Self {
+    fn of(guest: Guest, urgency: Urgency) -> Self {
         Self {
             id: guest.id.to_string(),
             guest: Some(guest),
@@ -185,20 +186,12 @@ impl Seat {
             looked_at: false,
             is_asked: false,
             token: None,
-            metadata: BTreeMap::new(),
+            urgency,
         }
     }
 
     fn is_done(&self) -> bool {
         self.guest.as_ref().is_some_and(Guest::is_done)
-    }
-
-    /// The guest's metadata, also while a task has it.
-    fn metadata(&self) -> &BTreeMap<String, String> {
-        match &self.guest {
-            Some(guest) => guest.metadata(),
-            None => &self.metadata,
-        }
     }
 }
 
@@ -344,6 +337,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                     self.context.world.progress.say(&Event::guest(&self.context.case.id, entry));
                 }
                 if let Some(seat) = self.seats.get_mut(index) {
+                    seat.urgency = guest.urgency(&self.context.plan.surroundings);
                     seat.guest = Some(*guest);
                     seat.under_way = false;
                     seat.looked_at = false;
@@ -365,8 +359,10 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                 for server in servers {
                     let place = self.places.get(server.id.as_str());
                     let seat = place.and_then(|at| self.seats.get_mut(*at));
-                    if let Some(guest) = seat.and_then(|seat| seat.guest.as_mut()) {
+                    let Some(seat) = seat else { continue };
+                    if let Some(guest) = &mut seat.guest {
                         guest.known = Some(server.clone());
+                        seat.urgency = guest.urgency(&self.context.plan.surroundings);
                         guest.needs = None;
                         guest.listed = Some((server, asked_at));
                     }
@@ -395,7 +391,8 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
     fn seat(&mut self, guests: Vec<Guest>) {
         for guest in guests {
             self.places.insert(guest.id.to_string(), self.seats.len());
-            self.seats.push(Seat::of(guest));
+            let urgency = guest.urgency(&self.context.plan.surroundings);
+            self.seats.push(Seat::of(guest, urgency));
         }
     }
 

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::choice::urgency;
+use super::choice::Urgency;
 
 /// Where one guest stands in the queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Standing<'a> {
     /// Nova's server id.
     pub server: &'a str,
-    /// Its metadata.
-    pub metadata: &'a BTreeMap<String, String>,
+    /// How urgent it is.
+    pub urgency: &'a Urgency,
     /// How far it is.
     pub progress: Progress,
     /// Since that last changed.
@@ -36,7 +36,7 @@ pub enum Progress {
 /// not keep a whole host's waiting. `groups` are the members of each group of which Nova checks the
 /// policy again on the target, where two that arrive at once fail each other.
 pub fn order(standings: &[Standing<'_>], groups: &[BTreeSet<&str>], patience: Duration) -> Vec<usize> {
-    let urgency = urgencies(standings.iter().map(|guest| guest.metadata));
+    let urgency = urgencies(standings.iter().map(|guest| guest.urgency));
     let open = |level: u32| {
         standings.iter().zip(&urgency).all(|(guest, other)| {
             *other <= level || guest.progress == Progress::Done || guest.since >= patience
@@ -68,47 +68,48 @@ pub fn order(standings: &[Standing<'_>], groups: &[BTreeSet<&str>], patience: Du
     order
 }
 
-/// Each guest's urgency; members of a restart group are as urgent as the most urgent of them.
-/// By their metadata, in its order.
-pub fn urgencies<'a>(guests: impl Iterator<Item = &'a BTreeMap<String, String>>) -> Vec<u32> {
-    let own: Vec<_> = guests.map(urgency).collect();
-    let mut of_group: BTreeMap<&str, u32> = BTreeMap::new();
-    for (priority, group, _) in &own {
-        if let Some(group) = group {
-            let most = of_group.entry(group).or_default();
-            *most = (*most).max(*priority);
-        }
+/// Each guest's urgency, in their order. Members of a restart group are as urgent as the most urgent of them: by a tenant's
+/// word those of his project, and none more than the operators give it; by the operators' word all.
+pub fn urgencies<'a>(guests: impl Iterator<Item = &'a Urgency> + Clone) -> Vec<u32> {
+    let mut of_group: BTreeMap<&(String, String), u32> = BTreeMap::new();
+    for (group, guest) in guests.clone().filter_map(|guest| Some((guest.group.as_ref()?, guest))) {
+        let most = of_group.entry(group).or_default();
+        *most = (*most).max(guest.own);
     }
-    own.iter()
-        .map(|(priority, group, _)| group.and_then(|g| of_group.get(g)).copied().unwrap_or(*priority))
-        .collect()
+    let lifted = |guest: &Urgency| {
+        let most = guest.group.as_ref().and_then(|group| of_group.get(group)).copied();
+        most.map_or(guest.own, |most| most.min(guest.most).max(guest.own))
+    };
+    let mut across: BTreeMap<&str, u32> = BTreeMap::new();
+    for (group, guest) in guests.clone().filter_map(|guest| Some((guest.across.as_deref()?, guest))) {
+        let most = across.entry(group).or_default();
+        *most = (*most).max(lifted(guest));
+    }
+    let of_all = |guest: &Urgency| guest.across.as_deref().and_then(|group| across.get(group)).copied();
+    guests.map(|guest| of_all(guest).unwrap_or_else(|| lifted(guest))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recovery::evacuation::choice::{GROUP_KEY, PRIORITY_KEY};
 
     const PATIENCE: Duration = Duration::from_secs(120);
 
-    struct Guest(&'static str, BTreeMap<String, String>, Progress, u64);
+    struct Guest(&'static str, Urgency, Progress, u64);
 
+    /// With what its flavor gives it.
     fn guest(id: &'static str, priority: &str, group: &str, progress: Progress) -> Guest {
-        let mut metadata = BTreeMap::new();
-        for (key, value) in [(PRIORITY_KEY, priority), (GROUP_KEY, group)] {
-            if !value.is_empty() {
-                metadata.insert(key.to_owned(), value.to_owned());
-            }
-        }
-        Guest(id, metadata, progress, 1)
+        let own = priority.parse().unwrap_or(500);
+        let group = (!group.is_empty()).then(|| ("project".to_owned(), group.to_owned()));
+        Guest(id, Urgency { own, most: own, group, across: None }, progress, 1)
     }
 
     fn names(guests: &[Guest], groups: &[&[&'static str]]) -> Vec<&'static str> {
         let standings: Vec<Standing<'_>> = guests
             .iter()
-            .map(|Guest(server, metadata, progress, since)| Standing {
+            .map(|Guest(server, urgency, progress, since)| Standing {
                 server,
-                metadata,
+                urgency,
                 progress: *progress,
                 since: Duration::from_secs(*since),
             })
@@ -153,13 +154,30 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_group_is_as_urgent_as_its_most_urgent_member() {
+    fn a_tenants_restart_group_lifts_his_own_guests_to_what_the_operators_give_them() {
         use Progress::Ready;
-        let guests = [
+        let mut guests = [
             guest("web", "600", "", Ready),
-            guest("db2", "100", "db", Ready),
+            guest("db2", "500", "db", Ready),
             guest("db1", "900", "db", Ready),
+            guest("db3", "500", "db", Ready),
+            guest("other", "500", "db", Ready),
         ];
+        // It was lowered by its owner, and so far its group lifts it again.
+        guests[3].1.own = 100;
+        guests[4].1 =
+            Urgency { own: 100, group: Some(("another".into(), "db".into())), ..guests[4].1.clone() };
+        let urgent = urgencies(guests.iter().map(|guest| &guest.1));
+        assert_eq!(urgent, [600, 500, 900, 500, 100]);
+    }
+
+    #[test]
+    fn a_restart_group_of_the_operators_is_as_urgent_as_its_most_urgent_member() {
+        use Progress::Ready;
+        let mut guests =
+            [guest("web", "600", "", Ready), guest("db2", "100", "", Ready), guest("db1", "900", "", Ready)];
+        guests[1].1.across = Some("db".into());
+        guests[2].1.across = Some("db".into());
         assert_eq!(names(&guests, &[]), ["db2", "db1"]);
     }
 

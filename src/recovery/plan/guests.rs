@@ -4,7 +4,7 @@
 use super::{Facts, NovaFacts, PlannedGuest};
 use crate::nova::{MigrationStatus, Room, Server};
 use crate::recovery::capacity::{self, Fit, Need};
-use crate::recovery::evacuation::choice;
+use crate::recovery::evacuation::choice::{self, Urgency};
 use crate::recovery::evacuation::order::urgencies;
 use crate::recovery::evacuation::request::{How, wanted};
 use crate::recovery::evacuation::treatment::{Beside, Target, Treatment, treat};
@@ -27,7 +27,10 @@ pub(super) fn planned(facts: &Facts, nova: &NovaFacts, target: &Target) -> Vec<P
         });
     }
     // The most urgent are asked for first, and find their room first.
-    let urgency = urgencies(nova.servers.iter().map(|server| &server.metadata));
+    let aggregates = &nova.surroundings.aggregates;
+    let urgency: Vec<Urgency> =
+        nova.servers.iter().map(|server| choice::urgency(server, aggregates).0).collect();
+    let urgency = urgencies(urgency.iter());
     moving.sort_by_key(|index| std::cmp::Reverse(urgency.get(*index)));
     let needs: Vec<Need> = moving.iter().filter_map(|index| nova.servers.get(*index)).map(Need::of).collect();
     for (index, fit) in moving.iter().zip(fits(&needs, nova, target)) {
@@ -93,7 +96,7 @@ pub(super) fn notes(facts: &Facts, nova: &NovaFacts) -> Vec<String> {
     let mut notes = nova.surroundings.unread.clone();
     for server in &nova.servers {
         let wish = choice::wish(server, &nova.surroundings, facts.recover_only_opted_in);
-        let (_, _, urgency) = choice::urgency(&server.metadata);
+        let (_, urgency) = choice::urgency(server, &nova.surroundings.aggregates);
         notes.extend(wish.doubts.into_iter().chain(urgency).map(|doubt| format!("{}: {doubt}", server.name)));
     }
     notes.extend(arriving(nova));

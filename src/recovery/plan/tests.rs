@@ -406,7 +406,7 @@ fn a_guest_on_its_way_to_the_dead_host_is_named_and_left_to_its_source() {
 
 #[test]
 fn a_host_of_another_system_or_one_that_nobody_wants_recovered_is_refused() {
-    let marked = |key: &str, value: &str, own: Option<&str>| {
+    let with_marks = |key: &str, value: &str, own: Option<&str>, flavor: Option<&str>| {
         let facts = with_nova(|nova| {
             nova.surroundings.aggregates = vec![crate::nova::Aggregate {
                 name: "rack1".into(),
@@ -416,16 +416,22 @@ fn a_host_of_another_system_or_one_that_nobody_wants_recovered_is_refused() {
             for (server, word) in nova.servers.iter_mut().zip(own) {
                 server.metadata.insert("nova_ha:recover".into(), word.into());
             }
+            for (server, word) in nova.servers.iter_mut().zip(flavor) {
+                server.flavor.extra_specs.insert("nova_ha:recover".into(), word.into());
+            }
         });
         plan(&facts).map_err(|blockers| blockers.into_iter().map(|b| b.reason).collect::<Vec<_>>().join("; "))
     };
+    let marked = |key: &str, value: &str, own: Option<&str>| with_marks(key, value, own, None);
     assert!(marked("nova_ha:managed_by", "masakari", None).unwrap_err().contains("masakari"));
     assert!(marked("nova_ha:managed_by", "nova-ha", None).is_ok());
     let unread = with_nova(|nova| nova.surroundings.aggregates_unread = Some("Nova says 503".into()));
     let why = plan(&unread).unwrap_err();
     assert!(why[0].reason.contains("nobody can tell") && why[0].reason.contains("503"), "{why:?}");
     assert!(marked("evacuable", "false", None).unwrap_err().contains("opted out"));
-    let one = marked("evacuable", "false", Some("yes")).unwrap();
+    // A tenant has no host shot that its operators opted out.
+    assert!(marked("evacuable", "false", Some("yes")).unwrap_err().contains("opted out"));
+    let one = with_marks("evacuable", "false", None, Some("yes")).unwrap();
     assert!(one.guests[0].treatment.starts_with("evacuate"), "{one:?}");
     assert!(one.guests[1].treatment.starts_with("exclude"), "{one:?}");
     assert!(marked("evacuable", "flase", None).unwrap().text().contains("flase"), "said, and no more");

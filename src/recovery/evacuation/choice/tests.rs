@@ -45,13 +45,18 @@ fn the_nearest_mark_counts_and_none_is_the_policys_word() {
             false,
         ),
         ("own no", &[("nova_ha:recover", "no")], yes, yes, &["evacuable"], yes, false, false),
-        ("own yes", &[("nova_ha:recover", "yes")], no, no, &[], no, true, true),
+        ("own yes", &[("nova_ha:recover", "yes")], no, no, &[], &[], true, true),
+        ("own yes, aggregate no", &[("nova_ha:recover", "yes")], &[], yes, &["evacuable"], no, false, false),
+        ("own yes, flavor yes, aggregate no", &[("nova_ha:recover", "yes")], yes, &[], &[], no, true, true),
+        ("flavor yes", &[], yes, &[], &[], no, true, true),
         ("masakari no", &[("HA_Enabled", "False")], &[], &[], &[], &[], false, false),
         ("masakari yes", &[("HA_Enabled", "True")], &[], &[], &[], &[], true, true),
         ("flavor no", &[], no, &[], &[], yes, false, false),
         ("image no", &[], &[], no, &[], yes, false, false),
-        ("image yes", &[], &[], yes, &[], no, true, true),
-        ("image tag", &[], &[], &[], &["evacuable"], no, true, true),
+        ("image yes", &[], &[], yes, &[], &[], true, true),
+        ("image yes, aggregate no", &[], &[], yes, &[], no, false, false),
+        ("image tag", &[], &[], &[], &["evacuable"], &[], true, true),
+        ("image tag, aggregate no", &[], &[], &[], &["evacuable"], no, false, false),
         ("another tag", &[], &[], &[], &["not-evacuable"], &[], true, false),
         ("aggregate no", &[], &[], &[], &[], no, false, false),
         ("aggregate yes", &[], &[], &[], &[], yes, true, true),
@@ -108,6 +113,10 @@ fn a_host_may_be_opted_out_or_be_another_systems() {
     assert_eq!(foreign_owner(&aggregate(&[])), None);
 }
 
+fn rack(priority: &str) -> Vec<Aggregate> {
+    beside(&[], &[], &[(PRIORITY_KEY, priority)]).aggregates
+}
+
 #[test]
 fn urgency_is_a_number_in_its_range_or_the_usual_one() {
     for (text, expected, doubt) in [
@@ -119,10 +128,44 @@ fn urgency_is_a_number_in_its_range_or_the_usual_one() {
         (Some("high"), 500, true),
         (Some("-5"), 500, true),
     ] {
-        let metadata = marks(&text.map(|text| (PRIORITY_KEY, text)).into_iter().collect::<Vec<_>>());
-        let (priority, group, said) = urgency(&metadata);
-        assert_eq!((priority, group, said.is_some()), (expected, None, doubt), "{text:?}: {said:?}");
+        let given = text.map(|text| (PRIORITY_KEY, text)).into_iter().collect::<Vec<_>>();
+        let (found, said) = urgency(&guest(&[], &given), &[]);
+        let (own, most) = (found.own, found.most);
+        assert_eq!((own, most, said.is_empty()), (expected, expected, !doubt), "{text:?}: {said:?}");
     }
-    assert_eq!(urgency(&marks(&[(GROUP_KEY, " db ")])).1, Some("db"));
-    assert_eq!(urgency(&marks(&[(GROUP_KEY, " ")])).1, None);
+}
+
+#[test]
+fn a_tenant_lowers_his_guests_urgency_and_raises_it_never() {
+    for (metadata, flavor, aggregates, expected, doubt) in [
+        ("1000", "", vec![], 500, true),
+        ("100", "", vec![], 100, false),
+        ("1000", "900", vec![], 900, true),
+        ("800", "900", vec![], 800, false),
+        ("", "", rack("700"), 700, false),
+        ("1000", "", rack("700"), 700, true),
+        // The flavor is nearer.
+        ("", "300", rack("700"), 300, false),
+        ("400", "300", rack("700"), 300, true),
+    ] {
+        let pair = |text: &'static str| -> Vec<(&str, &str)> {
+            (!text.is_empty()).then_some((PRIORITY_KEY, text)).into_iter().collect()
+        };
+        let (found, said) = urgency(&guest(&pair(metadata), &pair(flavor)), &aggregates);
+        assert_eq!((found.own, said.is_empty()), (expected, !doubt), "{metadata}, {flavor}: {said:?}");
+    }
+}
+
+#[test]
+fn a_group_of_metadata_is_its_projects_and_one_of_the_operators_is_everybodys() {
+    let of = |project: Option<&str>, metadata: &[(&str, &str)], flavor: &[(&str, &str)]| {
+        let server = Server { project: project.map(str::to_owned), ..guest(metadata, flavor) };
+        urgency(&server, &[]).0
+    };
+    let db: &[(&str, &str)] = &[(GROUP_KEY, " db ")];
+    assert_eq!(of(Some("p"), db, &[]).group, Some(("p".to_owned(), "db".to_owned())));
+    assert_eq!(of(None, db, &[]).group, None, "nobody knows whose it is");
+    assert_eq!(of(Some("p"), &[(GROUP_KEY, " ")], &[]).group, None);
+    assert_eq!(of(Some("p"), db, &[]).across, None);
+    assert_eq!(of(None, &[], db).across.as_deref(), Some("db"));
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::nova::{Migration, Server, ServerId};
+use crate::recovery::evacuation::choice::{self, Surroundings, Urgency};
 use crate::recovery::evacuation::ledger::{self, Line};
 use crate::recovery::evacuation::states::ends_stopped;
 use crate::recovery::executor::Context;
@@ -76,10 +77,10 @@ impl Guest {
         self.entry().is_some_and(|entry| entry.state.is_final())
     }
 
-    /// Its metadata as it was last seen; none of a guest that was never seen.
-    pub(super) fn metadata(&self) -> &BTreeMap<String, String> {
-        static NONE: BTreeMap<String, String> = BTreeMap::new();
-        self.known.as_ref().map_or(&NONE, |server| &server.metadata)
+    /// How urgent it is as it was last seen.
+    pub(super) fn urgency(&self, beside: &Surroundings) -> Urgency {
+        let known = self.known.as_ref();
+        known.map_or(Urgency::USUAL, |server| choice::urgency(server, &beside.aggregates).0)
     }
 
     /// Its name, for people.

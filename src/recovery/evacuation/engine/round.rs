@@ -180,7 +180,6 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         let mut guest = seat.guest.take()?;
         seat.token = token;
         seat.is_asked = matches!(hand, Hand::Ask(_));
-        seat.metadata.clone_from(guest.metadata());
         seat.looked_at = matches!(hand, Hand::Look);
         seat.under_way = moving || matches!(hand, Hand::Ask(_));
         let own = self.migrations.get(&seat.id).cloned().unwrap_or_default();
@@ -266,7 +265,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
                     Some(_) | None => Progress::InFlight,
                 };
                 let since = guest.map(|g| now.saturating_duration_since(g.changed_at)).unwrap_or_default();
-                Standing { server: &seat.id, metadata: seat.metadata(), progress, since }
+                Standing { server: &seat.id, urgency: &seat.urgency, progress, since }
             })
             .collect();
         let groups: Vec<BTreeSet<&str>> = self

@@ -53,7 +53,7 @@ fn the_most_urgent_find_their_room_first_and_a_reset_guest_needs_room_too() {
     if let Ok(nova) = &mut facts.nova {
         nova.servers[1] = Server { vm_state: VmState::Paused, ..nova.servers[1].clone() };
         nova.servers[1].flavor.vcpus = 1;
-        nova.servers[3].metadata.insert("instanceha:restart_priority".into(), "900".into());
+        nova.servers[3].flavor.extra_specs.insert("instanceha:restart_priority".into(), "900".into());
     }
     let plan = plan(&facts).unwrap();
     assert!(plan.capacity.contains("has room for 2, and none for 2: odd, b"), "{}", plan.capacity);
