@@ -9,7 +9,8 @@ use super::storage::strategy;
 use super::takeovers;
 use super::twin;
 use super::world::{World, chain};
-use crate::incident::IncidentRecord;
+use crate::incident::status::State;
+use crate::incident::{IncidentRecord, held_guests};
 use crate::keys;
 use crate::names::{HostName, IncidentId};
 use crate::store::TxnOutcome;
@@ -32,6 +33,7 @@ pub async fn run(world: &World, host: &HostName, by: &str) -> Result<String, Sto
             format!("nova-ha incident show {id}"),
         ));
     }
+    none_is_held(world, &case).await?;
     let guests = guests_of(world, &case).await?;
     nobody_runs_here(world, &case).await?;
     let answer = strategy::release(world, &case, &guests).await.ok_or_else(|| {
@@ -131,6 +133,21 @@ async fn guests_of(world: &World, case: &Case) -> Result<Vec<String>, Stop> {
         .await
         .map_err(|source| Stop::Store { doing: "read the guest ledger", source })?;
     Ok(entries.iter().filter_map(|entry| entry.key.strip_prefix(&prefix)).map(str::to_owned).collect())
+}
+
+/// A guest that was left held could not be retried any more: its disk would be its host's again.
+async fn none_is_held(world: &World, case: &Case) -> Result<(), Stop> {
+    if case.record.status.state != State::Closed {
+        return Ok(());
+    }
+    let held = held_guests::of(world.store.as_ref(), &case.id).await;
+    let held = held.map_err(|source| Stop::Tree { source })?;
+    let Some(first) = held.first() else { return Ok(()) };
+    let names: Vec<&str> = held.iter().take(20).map(|guest| guest.name.as_str()).collect();
+    Err(Stop::waiting(
+        format!("guests of {} are held, and their disks are here: {}", case.id, names.join(", ")),
+        format!("{}; or {}", first.retry(), first.settle()),
+    ))
 }
 
 /// A guest here would lose its disk under it.

@@ -9,6 +9,7 @@ use nova_ha::incident::settled::{How, Settled};
 use nova_ha::incident::status::State;
 use nova_ha::keys;
 use nova_ha::nova::{PowerState, VmState};
+use nova_ha::recovery::release;
 use nova_ha::store::{Op, TxnOutcome};
 use nova_ha::tree::record::bytes;
 
@@ -330,6 +331,24 @@ fn the_ha_node_that_has_the_array_retries_and_no_other() {
     stage.with(|u| u.servers.get_mut(&server(3).id).unwrap().task_state = Some("rebuilding".into()));
     stage.recover_until_settled("ha1");
     rests(&stage);
+    let release = |stage: &Stage| {
+        let world = stage.process("ha1", None).world();
+        // Its guests were moved away meanwhile.
+        stage.with(|u| {
+            let away =
+                u.servers.values_mut().filter(|s| s.host.as_ref().is_some_and(|host| host.as_str() == "ha1"));
+            away.for_each(|server| server.host = Some("compute2".parse().unwrap()));
+        });
+        block_on(&stage.time, release::run(&world, &HOST.parse().unwrap(), "ann"))
+    };
+    let refused = release(&stage).unwrap_err().to_string();
+    assert!(refused.contains("are held, and their disks are here: guest3"), "{refused}");
+    stage.with(|u| settle(u, 3));
+    release(&stage).unwrap();
+    assert_eq!(ops(&stage, &[]), Err(No::GivenBack { how: "its storage was released".into() }));
+    let stage = md::staged();
+    stage.with(|u| u.servers.get_mut(&server(3).id).unwrap().task_state = Some("rebuilding".into()));
+    stage.recover_until_settled("ha1");
     let ha1 = keys::ha_node(&"ha1".parse().unwrap());
     stage.with(|u| u.kv.put(&ha1.in_use_by(), "compute9@0"));
     assert!(matches!(ops(&stage, &[]), Err(No::GivenBack { .. })));
