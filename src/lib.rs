@@ -12,6 +12,8 @@ pub mod disks;
 pub mod evidence;
 pub mod exit;
 pub mod fence;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod generate;
 pub mod incident;
 pub mod judge;

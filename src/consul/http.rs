@@ -229,6 +229,21 @@ impl Http {
     }
 }
 
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(super) fn answer(
+    call: &Call,
+    status: u16,
+    headers: &[(&'static str, &str)],
+    body: &[u8],
+) -> Result<Answer, StoreError> {
+    let status = StatusCode::from_u16(status).map_err(|error| call.malformed(error))?;
+    let pair = |(name, value): &(&'static str, &str)| {
+        Some((reqwest::header::HeaderName::from_static(name), HeaderValue::from_str(value).ok()?))
+    };
+    classify(call, status, &headers.iter().filter_map(pair).collect(), body.to_vec())
+}
+
 fn classify(
     call: &Call,
     status: StatusCode,

@@ -43,11 +43,14 @@ pub(super) fn list_call(prefix: &str) -> Result<Call, StoreError> {
 
 pub(super) async fn get(http: &Http, key: &str) -> Result<Option<Entry>, StoreError> {
     let call = get_call(key)?.consistent();
-    let answer = http.read(&call).await?;
-    if is_absent(&answer, &call)? {
+    entry(&http.read(&call).await?, key, &call)
+}
+
+fn entry(answer: &Answer, key: &str, call: &Call) -> Result<Option<Entry>, StoreError> {
+    if is_absent(answer, call)? {
         return Ok(None);
     }
-    one(answer.json(&call)?, key, &call).map(Some)
+    one(answer.json(call)?, key, call).map(Some)
 }
 
 /// Consul's 404 comes with the tree's index. One without it is a proxy's or another server's on
@@ -70,11 +73,14 @@ pub(super) fn one(pairs: Vec<Pair>, key: &str, call: &Call) -> Result<Entry, Sto
 
 pub(super) async fn list(http: &Http, prefix: &str) -> Result<Vec<Entry>, StoreError> {
     let call = list_call(prefix)?.consistent();
-    let answer = http.read(&call).await?;
-    if is_absent(&answer, &call)? {
+    entries(&http.read(&call).await?, prefix, &call)
+}
+
+fn entries(answer: &Answer, prefix: &str, call: &Call) -> Result<Vec<Entry>, StoreError> {
+    if is_absent(answer, call)? {
         return Ok(Vec::new());
     }
-    all(answer.json(&call)?, prefix, &call)
+    all(answer.json(call)?, prefix, call)
 }
 
 pub(super) fn all(pairs: Vec<Pair>, prefix: &str, call: &Call) -> Result<Vec<Entry>, StoreError> {
@@ -93,16 +99,59 @@ pub(super) async fn keys(http: &Http, prefix: &str, folders: bool) -> Result<Vec
     if folders {
         call = call.param("separator", "/");
     }
-    let answer = http.read(&call).await?;
-    if is_absent(&answer, &call)? {
+    names(&http.read(&call).await?, prefix, &call)
+}
+
+fn names(answer: &Answer, prefix: &str, call: &Call) -> Result<Vec<String>, StoreError> {
+    if is_absent(answer, call)? {
         return Ok(Vec::new());
     }
-    let mut names: Vec<String> = answer.json(&call)?;
+    let mut names: Vec<String> = answer.json(call)?;
     if let Some(name) = names.iter().find(|name| !name.starts_with(prefix)) {
-        return Err(stray(name, &call));
+        return Err(stray(name, call));
     }
     names.retain(|name| name != prefix);
     Ok(names)
+}
+
+/// For [`crate::fuzzing`]: with an index if there is one.
+#[cfg(any(test, fuzzing))]
+impl super::Consul {
+    pub(crate) fn key_said(
+        key: &str,
+        status: u16,
+        index: Option<&str>,
+        body: &[u8],
+    ) -> Result<Option<Entry>, StoreError> {
+        let call = get_call(key)?;
+        entry(&said(&call, status, index, body)?, key, &call)
+    }
+
+    pub(crate) fn list_said(
+        prefix: &str,
+        status: u16,
+        index: Option<&str>,
+        body: &[u8],
+    ) -> Result<Vec<Entry>, StoreError> {
+        let call = list_call(prefix)?;
+        entries(&said(&call, status, index, body)?, prefix, &call)
+    }
+
+    pub(crate) fn names_said(
+        prefix: &str,
+        status: u16,
+        index: Option<&str>,
+        body: &[u8],
+    ) -> Result<Vec<String>, StoreError> {
+        let call = list_call(prefix)?;
+        names(&said(&call, status, index, body)?, prefix, &call)
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+fn said(call: &Call, status: u16, index: Option<&str>, body: &[u8]) -> Result<Answer, StoreError> {
+    let headers: Vec<_> = index.map(|index| ("x-consul-index", index)).into_iter().collect();
+    super::http::answer(call, status, &headers, body)
 }
 
 fn stray(key: &str, call: &Call) -> StoreError {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::http::{Answered, Call, Http, percent};
+use super::http::{Answer, Answered, Call, Http, percent};
 use crate::store::{Renewal, SessionId, SessionSpec, StoreError};
 
 #[derive(Debug, Deserialize)]
@@ -39,16 +39,28 @@ pub(super) async fn create(http: &Http, spec: &SessionSpec) -> Result<SessionId,
 pub(super) async fn renew(http: &Http, session: &SessionId) -> Result<Renewal, StoreError> {
     let path = format!("session/renew/{}", percent(&session.0, b""));
     let call = Call::put(format!("renew session {session}"), path, Vec::new());
-    let answer = http.once(&call).await?;
+    renewal(&http.once(&call).await?, session, &call)
+}
+
+fn renewal(answer: &Answer, session: &SessionId, call: &Call) -> Result<Renewal, StoreError> {
     match answer.status {
-        Answered::Absent => absent(&call, &answer.body),
+        Answered::Absent => absent(call, &answer.body),
         Answered::Ok | Answered::Conflict => {
-            let renewed: Vec<Created> = answer.json(&call)?;
+            let renewed: Vec<Created> = answer.json(call)?;
             match renewed.as_slice() {
                 [one] if one.id == session.0 => Ok(Renewal::Renewed),
                 _ => Err(call.malformed("it is not this one session")),
             }
         }
+    }
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl super::Consul {
+    pub(crate) fn renewal_said(session: &SessionId, status: u16, body: &[u8]) -> Result<Renewal, StoreError> {
+        let call = Call::put("renew a session", "session/renew", Vec::new());
+        renewal(&super::http::answer(&call, status, &[], body)?, session, &call)
     }
 }
 

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::http::{Answered, Call, Http, LIST_LIMIT};
+use super::http::{Answer, Answered, Call, Http, LIST_LIMIT};
 use super::kv::Pair;
 use crate::store::{Entry, MAX_OPS, MAX_VALUE_BYTES, Op, Refusal, StoreError, TxnOutcome};
 
@@ -42,20 +42,34 @@ pub(super) async fn transact(http: &Http, ops: &[Op]) -> Result<TxnOutcome, Stor
     // consistent like every other read; one that writes goes through Raft, and ignores the flag.
     let call = Call::put(doing, "txn", body).consistent().limit(LIST_LIMIT);
     let answer = if ops.iter().any(writes) { http.once(&call).await? } else { http.read(&call).await? };
+    outcome(&call, ops, &answer)
+}
+
+fn outcome(call: &Call, ops: &[Op], answer: &Answer) -> Result<TxnOutcome, StoreError> {
     match answer.status {
-        Answered::Absent => Err(answer.unexpected(404, &call)),
+        Answered::Absent => Err(answer.unexpected(404, call)),
         Answered::Ok => {
-            let reply: Reply = answer.json(&call)?;
+            let reply: Reply = answer.json(call)?;
             if reply.errors.is_some_and(|errors| !errors.is_empty()) {
                 return Err(call.malformed("it committed with errors"));
             }
             let results = reply.results.unwrap_or_default().into_iter().map(|result| result.kv).collect();
-            committed(&call, ops, results).map(TxnOutcome::Committed)
+            committed(call, ops, results).map(TxnOutcome::Committed)
         }
         Answered::Conflict => {
             let reply = serde_json::from_slice(&answer.body).map_err(|error| call.malformed(error))?;
-            refused(&call, ops, reply).map(TxnOutcome::Refused)
+            refused(call, ops, reply).map(TxnOutcome::Refused)
         }
+    }
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl super::Consul {
+    pub(crate) fn transaction_said(ops: &[Op], status: u16, body: &[u8]) -> Result<TxnOutcome, StoreError> {
+        let call = Call::put(describe(ops), "txn", Vec::new());
+        let answer = super::http::answer(&call, status, &[], body)?;
+        outcome(&call, ops, &answer)
     }
 }
 

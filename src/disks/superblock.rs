@@ -21,6 +21,12 @@ pub fn filesystem(node: &Path) -> io::Result<Option<(&'static str, String)>> {
     Ok(in_block(&block))
 }
 
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn said(block: &[u8]) -> Option<(&'static str, String)> {
+    in_block(block)
+}
+
 fn in_block(block: &[u8]) -> Option<(&'static str, String)> {
     let uuid_at = |at: usize| {
         let bytes: [u8; 16] = block.get(at..at + 16)?.try_into().ok()?;

@@ -150,18 +150,30 @@ fn exposed(secrets: &BTreeMap<String, SecretString>) -> impl Iterator<Item = (&S
     secrets.iter().map(|(key, secret)| (key, secret.expose_secret()))
 }
 
+fn power_state(finished: &Finished, said: impl FnOnce() -> String) -> PowerState {
+    let text = String::from_utf8_lossy(&finished.stdout.bytes);
+    let count = |wanted: &str| text.lines().filter(|line| line.trim_end() == wanted).count();
+    let stated = (count("Status: ON"), count("Status: OFF"), finished.stdout.cut);
+    match (finished.ended, stated) {
+        (Ended::Exit(0), (_, 0, _)) => PowerState::On,
+        (Ended::Exit(2), (0, 1, false)) => PowerState::Off,
+        _ => PowerState::Unknown(said()),
+    }
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl Agent {
+    pub(crate) fn power_said(finished: &Finished, secret: &SecretString) -> PowerState {
+        power_state(finished, || by_tool(finished, &[secret]))
+    }
+}
+
 #[async_trait]
 impl PowerSwitch for Agent {
     async fn read(&self) -> Result<PowerState, FenceError> {
         let finished = self.run("read the power", "status", STATUS).await?;
-        let text = String::from_utf8_lossy(&finished.stdout.bytes);
-        let count = |wanted: &str| text.lines().filter(|line| line.trim_end() == wanted).count();
-        let stated = (count("Status: ON"), count("Status: OFF"), finished.stdout.cut);
-        Ok(match (finished.ended, stated) {
-            (Ended::Exit(0), (_, 0, _)) => PowerState::On,
-            (Ended::Exit(2), (0, 1, false)) => PowerState::Off,
-            _ => PowerState::Unknown(self.said(&finished)),
-        })
+        Ok(power_state(&finished, || self.said(&finished)))
     }
 
     async fn switch_off(&self) -> Result<(), FenceError> {

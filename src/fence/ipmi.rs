@@ -188,9 +188,7 @@ impl PowerSwitch for Ipmi {
     async fn identity(&self) -> Result<Option<Identity>, FenceError> {
         let ask = ["raw", "0x06", "0x37"];
         match self.ask("ask for its GUID", &ask).await {
-            Ok(finished) => Ok(raw_bytes(&finished)
-                .and_then(|bytes| uuid::Uuid::from_slice(&bytes).ok())
-                .map(|uuid| Identity { uuid: Some(uuid.to_string()), serial: None })),
+            Ok(finished) => Ok(guid(&finished)),
             // The command is optional: a BMC without it has a session, and no answer.
             Err(FenceError::Failed { .. } | FenceError::Denied { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -269,6 +267,23 @@ fn raw_bytes(finished: &Finished) -> Option<Vec<u8>> {
     text.split_whitespace()
         .map(|byte| if byte.len() == 2 { u8::from_str_radix(byte, 16).ok() } else { None })
         .collect()
+}
+
+fn guid(finished: &Finished) -> Option<Identity> {
+    let uuid = uuid::Uuid::from_slice(&raw_bytes(finished)?).ok()?;
+    Some(Identity { uuid: Some(uuid.to_string()), serial: None })
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl Ipmi {
+    /// What one run of ipmitool says, to whatever it was asked.
+    pub(crate) fn said(&self, finished: &Finished) -> (PowerState, Option<Identity>, Privilege, FenceError) {
+        let power = power_state(finished, &self.access.password);
+        let refusal = self.refusal("read the power", finished);
+        let _asked_again = is_too_little(&refusal);
+        (power, guid(finished), self.session_privilege(finished), refusal)
+    }
 }
 
 #[cfg(test)]

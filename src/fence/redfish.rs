@@ -161,6 +161,35 @@ impl Reset {
     }
 }
 
+impl System {
+    fn identity(&self) -> Option<Identity> {
+        let Self { uuid, serial, .. } = self;
+        (uuid.is_some() || serial.is_some()).then(|| Identity { uuid: uuid.clone(), serial: serial.clone() })
+    }
+}
+
+/// For [`crate::fuzzing`]: power, identity, and where a reset is sent to.
+#[cfg(any(test, fuzzing))]
+pub(crate) type SystemSaid = (PowerState, Option<Identity>, Result<Url, FenceError>);
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl Redfish {
+    /// Where the one system of a collection is.
+    pub(crate) fn collection_said(&self, body: &[u8]) -> Result<Url, FenceError> {
+        let doing = "read the power";
+        self.only(doing, &self.understood(doing, body)?)
+    }
+
+    /// What a system says of itself.
+    pub(crate) fn system_said(&self, url: &Url, body: &[u8]) -> Result<SystemSaid, FenceError> {
+        let doing = "switch off";
+        let system: System = self.understood(doing, body)?;
+        let (power, identity) = (self.power_state(&system), system.identity());
+        Ok((power, identity, self.off_target(doing, url, system)))
+    }
+}
+
 impl Redfish {
     /// The service at this address. Nothing is sent yet.
     ///
@@ -297,12 +326,56 @@ impl Redfish {
         doing: &'static str,
         url: Url,
     ) -> Result<T, FenceError> {
-        let bytes = self.ask(doing, Method::GET, url, None).await?;
-        serde_json::from_slice(&bytes).map_err(|error| FenceError::Malformed {
+        self.understood(doing, &self.ask(doing, Method::GET, url, None).await?)
+    }
+
+    fn understood<T: serde::de::DeserializeOwned>(
+        &self,
+        doing: &'static str,
+        bytes: &[u8],
+    ) -> Result<T, FenceError> {
+        serde_json::from_slice(bytes).map_err(|error| FenceError::Malformed {
             device: self.describe(),
             doing,
             why: error.to_string(),
         })
+    }
+
+    /// Where the one system of a collection is.
+    fn only(&self, doing: &'static str, collection: &Collection) -> Result<Url, FenceError> {
+        match collection.members.as_slice() {
+            [only] => self.at(doing, &only.id),
+            several => Err(FenceError::Settings {
+                device: self.describe(),
+                why: format!("it has {} systems; name the right one in \"system\"", several.len()),
+            }),
+        }
+    }
+
+    /// `PoweringOff`, `PoweringOn`, `Paused` and an absent state are unknown.
+    fn power_state(&self, system: &System) -> PowerState {
+        match system.power_state.as_deref() {
+            Some("On") => PowerState::On,
+            Some("Off") => PowerState::Off,
+            Some(other) => PowerState::Unknown(one_line(other, &[&self.access.password])),
+            None => PowerState::Unknown("no PowerState".to_owned()),
+        }
+    }
+
+    /// Where a reset of this system is sent to.
+    fn off_target(&self, doing: &'static str, url: &Url, system: System) -> Result<Url, FenceError> {
+        let reset = system.actions.reset;
+        if reset.as_ref().is_some_and(Reset::refuses_force_off) {
+            let said = "the system does not offer ForceOff".to_owned();
+            return Err(FenceError::Denied { device: self.describe(), doing, said });
+        }
+        match reset.and_then(|reset| reset.target) {
+            Some(target) => self.reset_target(doing, url, &target),
+            // Where the standard's examples have it, for services that do not say.
+            None => {
+                self.at(doing, &format!("{}/Actions/ComputerSystem.Reset", url.path().trim_end_matches('/')))
+            }
+        }
     }
 
     /// The system and where it is.
@@ -311,18 +384,7 @@ impl Redfish {
             Some(id) => self.at(doing, &format!("{SYSTEMS}/{id}"))?,
             None => {
                 let collection: Collection = self.get(doing, self.at(doing, SYSTEMS)?).await?;
-                match collection.members.as_slice() {
-                    [only] => self.at(doing, &only.id)?,
-                    several => {
-                        return Err(FenceError::Settings {
-                            device: self.describe(),
-                            why: format!(
-                                "it has {} systems; name the right one in \"system\"",
-                                several.len()
-                            ),
-                        });
-                    }
-                }
+                self.only(doing, &collection)?
             }
         };
         let system = self.get(doing, url.clone()).await?;
@@ -340,39 +402,22 @@ fn describe(access: &RedfishAccess) -> String {
 
 #[async_trait]
 impl PowerSwitch for Redfish {
-    /// `PoweringOff`, `PoweringOn`, `Paused` and an absent state are unknown.
     async fn read(&self) -> Result<PowerState, FenceError> {
         let (_, system) = self.system("read the power").await?;
-        Ok(match system.power_state.as_deref() {
-            Some("On") => PowerState::On,
-            Some("Off") => PowerState::Off,
-            Some(other) => PowerState::Unknown(one_line(other, &[&self.access.password])),
-            None => PowerState::Unknown("no PowerState".to_owned()),
-        })
+        Ok(self.power_state(&system))
     }
 
     async fn switch_off(&self) -> Result<(), FenceError> {
         let doing = "switch off";
         let (url, system) = self.system(doing).await?;
-        let reset = system.actions.reset;
-        if reset.as_ref().is_some_and(Reset::refuses_force_off) {
-            let said = "the system does not offer ForceOff".to_owned();
-            return Err(FenceError::Denied { device: self.describe(), doing, said });
-        }
-        let target = match reset.and_then(|reset| reset.target) {
-            Some(target) => self.reset_target(doing, &url, &target)?,
-            // Where the standard's examples have it, for services that do not say.
-            None => {
-                self.at(doing, &format!("{}/Actions/ComputerSystem.Reset", url.path().trim_end_matches('/')))?
-            }
-        };
+        let target = self.off_target(doing, &url, system)?;
         let body = serde_json::json!({ "ResetType": "ForceOff" });
         self.ask(doing, Method::POST, target, Some(body)).await.map(|_| ())
     }
 
     async fn identity(&self) -> Result<Option<Identity>, FenceError> {
-        let (_, System { uuid, serial, .. }) = self.system("ask for its identity").await?;
-        Ok((uuid.is_some() || serial.is_some()).then_some(Identity { uuid, serial }))
+        let (_, system) = self.system("ask for its identity").await?;
+        Ok(system.identity())
     }
 
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {

@@ -199,6 +199,24 @@ impl Login {
     }
 }
 
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl super::NovaClient {
+    /// Nova's address, when the token ends, and how long before that it is renewed at the latest.
+    pub(crate) fn session_in(
+        settings: &CloudSettings,
+        token: &str,
+        body: &[u8],
+    ) -> Result<(Url, Token), NovaError> {
+        let mut answer = Answer::of_200(body);
+        if let Some(token) = super::http::secret_value(token) {
+            answer.headers.insert("x-subject-token", token);
+        }
+        let session = Login::new(settings.clone()).session_of(&answer, Instant::now())?;
+        Ok((session.compute.clone(), session.token()))
+    }
+}
+
 fn named(thing: &Named) -> Value {
     match thing {
         Named::Id(id) => json!({"id": id}),

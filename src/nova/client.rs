@@ -99,9 +99,7 @@ impl NovaClient {
         let session = self.session().await?;
         // No path: Nova's version document. Some deployments want a token for it, some do not.
         let answer = self.call(&NovaCall::read(&[], Microversion::two(1))).await?;
-        let newest = answer.json::<VersionDocument>()?.version.version;
-        let newest: Microversion =
-            newest.parse().map_err(|_| answer.malformed(format!("{newest:?} is no microversion")))?;
+        let newest = newest_of(&answer)?;
         // The newest that the reads here use; an evacuate's own is checked by Nova (406).
         if newest < servers::VERSION {
             let message = format!("the newest is {newest}");
@@ -384,6 +382,25 @@ struct VersionDocument {
 #[derive(Deserialize)]
 struct Version {
     version: String,
+}
+
+fn newest_of(answer: &Answer) -> Result<Microversion, NovaError> {
+    let newest = answer.json::<VersionDocument>()?.version.version;
+    newest.parse().map_err(|_| answer.malformed(format!("{newest:?} is no microversion")))
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl NovaClient {
+    pub(crate) fn newest_in(body: &[u8]) -> Result<Microversion, NovaError> {
+        newest_of(&Answer::of_200(body))
+    }
+
+    pub(crate) fn refusal_in(status: StatusCode, headers: HeaderMap, body: &[u8]) -> Option<NovaError> {
+        let answer = Answer { status, headers, ..Answer::of_200(body) };
+        let _date = answer.date();
+        accept(answer, Microversion::two(1)).err()
+    }
 }
 
 fn accept(answer: Answer, version: Microversion) -> Result<Answer, NovaError> {

@@ -190,6 +190,18 @@ impl CloudSettings {
     }
 }
 
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl CloudSettings {
+    /// Every cloud of a `clouds.yaml`, each laid over by itself as a `secure.yaml`.
+    pub(crate) fn all_in(text: &str) -> Result<Vec<Result<Self, ConfigError>>, ConfigError> {
+        let clouds = super::clouds_file::parse(std::path::Path::new("clouds.yaml"), text)?.clouds;
+        let settings =
+            |(name, entry): (String, CloudEntry)| Self::from_entry(&name, entry.clone().overlaid(entry));
+        Ok(clouds.into_iter().map(settings).collect())
+    }
+}
+
 fn credentials(name: &str, entry: &CloudEntry) -> Result<Credentials, ConfigError> {
     let auth = &entry.auth;
     let missing = |field| ConfigError::Missing { cloud: name.to_owned(), field };

@@ -202,10 +202,14 @@ pub(super) fn read(file: &Path) -> Result<CloudsFile, ConfigError> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
     warn_if_open(file, &text);
+    parse(file, &text)
+}
+
+pub(super) fn parse(file: &Path, text: &str) -> Result<CloudsFile, ConfigError> {
     if text.trim().is_empty() {
         return Ok(CloudsFile::default());
     }
-    serde_saphyr::from_str(&text).map_err(|error| ConfigError::Parse {
+    serde_saphyr::from_str(text).map_err(|error| ConfigError::Parse {
         file: file.to_owned(),
         at: error.location().map(|at| format!(", line {} column {}", at.line(), at.column())),
     })

@@ -127,6 +127,21 @@ impl Answer {
     }
 }
 
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl Answer {
+    pub(super) fn of_200(body: &[u8]) -> Self {
+        let call = Call {
+            method: Method::GET,
+            url: "http://127.0.0.1/".to_owned(),
+            our_id: RequestId::ours(),
+            nova_id: None,
+            effect: false,
+        };
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: body.to_vec(), call: Box::new(call) }
+    }
+}
+
 /// The HTTP clients of one cloud, made when first needed: keystone and Nova may differ in scheme.
 #[derive(Debug)]
 pub(super) struct Transport {

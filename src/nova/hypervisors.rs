@@ -50,6 +50,16 @@ impl NovaClient {
     }
 }
 
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl NovaClient {
+    pub(crate) fn beside_in(body: &[u8], host: &NovaHost) -> Result<Vec<NovaHost>, NovaError> {
+        let page: OnePage = super::http::Answer::of_200(body).json()?;
+        let _has_next = Link::has_next(&page.hypervisors_links);
+        Ok(beside(&page.hypervisors, host))
+    }
+}
+
 /// A loopback address is every machine's.
 fn tells(address: &str) -> bool {
     address.parse::<std::net::IpAddr>().is_ok_and(|ip| !ip.is_loopback() && !ip.is_unspecified())

@@ -109,19 +109,38 @@ impl NovaClient {
             Err(NovaError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let fields: BTreeMap<String, Value> = answer.json()?;
-        let mut image = Image::default();
-        for (name, value) in fields {
-            match value {
-                Value::String(text) => {
-                    image.properties.insert(name, text);
-                }
-                Value::Array(tags) if name == "tags" => {
-                    image.tags = tags.iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
-                }
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {}
+        Ok(Some(image(answer.json()?)))
+    }
+}
+
+fn image(fields: BTreeMap<String, Value>) -> Image {
+    let mut image = Image::default();
+    for (name, value) in fields {
+        match value {
+            Value::String(text) => {
+                image.properties.insert(name, text);
             }
+            Value::Array(tags) if name == "tags" => {
+                image.tags = tags.iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {}
         }
-        Ok(Some(image))
+    }
+    image
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl NovaClient {
+    pub(crate) fn aggregates_in(body: &[u8]) -> Result<Vec<Aggregate>, NovaError> {
+        super::http::Answer::of_200(body).json::<Aggregates>().map(|answer| answer.aggregates)
+    }
+
+    pub(crate) fn server_groups_in(body: &[u8]) -> Result<Vec<ServerGroup>, NovaError> {
+        super::http::Answer::of_200(body).json::<ServerGroups>().map(|answer| answer.server_groups)
+    }
+
+    pub(crate) fn image_in(body: &[u8]) -> Result<Image, NovaError> {
+        super::http::Answer::of_200(body).json().map(image)
     }
 }

@@ -1,10 +1,13 @@
 //! Migration records: what became of an evacuation, and which live migrations a dead host left.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::client::{NovaCall, NovaClient};
 use super::error::NovaError;
+use super::http::Answer;
 use super::ids::{Microversion, NovaHost, ServerId};
 use super::servers::{Link, MAX_PAGES};
 
@@ -161,23 +164,7 @@ impl NovaClient {
             .with("migration_type", LIVE_MIGRATION)
             .with("host", host.as_str())
             .with("limit", PAGE.to_string());
-        let answer = self.call(&call).await?;
-        let mut found = Vec::new();
-        for row in answer.json::<OnePage>()?.migrations {
-            if row.get("migration_type").and_then(Value::as_str) != Some(LIVE_MIGRATION) {
-                continue;
-            }
-            let migration: Migration = serde_json::from_value(row)
-                .map_err(|error| answer.malformed(format!("a live migration: {error}")))?;
-            if migration.source != *host && migration.dest.as_ref() != Some(host) {
-                return Err(
-                    answer.malformed(format!("asked for host={host}, got migration {}", migration.id))
-                );
-            }
-            found.push(migration);
-        }
-        found.sort_by(|a, b| (&b.created_at, b.id).cmp(&(&a.created_at, a.id)));
-        Ok(found)
+        live_at(&self.call(&call).await?, host)
     }
 
     async fn read_evacuations(
@@ -188,6 +175,7 @@ impl NovaClient {
         wanted: impl Fn(&Migration) -> bool + Send,
     ) -> Result<Vec<Migration>, NovaError> {
         let mut found: Vec<Migration> = Vec::new();
+        let mut seen = BTreeSet::new();
         let mut marker: Option<String> = None;
         let mut pages = 0;
         loop {
@@ -199,27 +187,12 @@ impl NovaClient {
                 call = call.with("marker", marker);
             }
             let answer = self.call(&call).await?;
-            let page: OnePage = answer.json()?;
-            let more = Link::has_next(&page.migrations_links);
-            for row in page.migrations {
-                marker = row.get("uuid").and_then(Value::as_str).map(str::to_owned);
-                // Checked before the rest is read: a strange record of another kind is no error.
-                if row.get("migration_type").and_then(Value::as_str) != Some(EVACUATION) {
-                    continue;
-                }
-                let migration: Migration = serde_json::from_value(row)
-                    .map_err(|error| answer.malformed(format!("an evacuation: {error}")))?;
-                if !wanted(&migration) {
-                    return Err(answer
-                        .malformed(format!("asked for {filter}={value}, got migration {}", migration.id)));
-                }
-                // A new record may push known ones onto the next page while the pages are read.
-                if !found.iter().any(|known| known.uuid == migration.uuid) {
-                    found.push(migration);
-                }
-            }
-            if !more || marker.is_none() || newest.is_some() {
-                found.sort_by(|a, b| (&b.created_at, b.id).cmp(&(&a.created_at, a.id)));
+            let page = evacuations(&answer, &format!("{filter}={value}"), &wanted)?;
+            // A new record may push known ones onto the next page while the pages are read.
+            found.extend(page.rows.into_iter().filter(|row| seen.insert(row.uuid.clone())));
+            marker = page.marker;
+            if !page.has_next || marker.is_none() || newest.is_some() {
+                found.sort_by(newest_first);
                 return Ok(found);
             }
             pages += 1;
@@ -227,6 +200,66 @@ impl NovaClient {
                 return Err(answer.malformed(format!("the list does not end after {pages} pages")));
             }
         }
+    }
+}
+
+fn newest_first(a: &Migration, b: &Migration) -> std::cmp::Ordering {
+    (&b.created_at, b.id).cmp(&(&a.created_at, a.id))
+}
+
+fn live_at(answer: &Answer, host: &NovaHost) -> Result<Vec<Migration>, NovaError> {
+    let mut found = Vec::new();
+    for row in answer.json::<OnePage>()?.migrations {
+        if row.get("migration_type").and_then(Value::as_str) != Some(LIVE_MIGRATION) {
+            continue;
+        }
+        let migration: Migration = serde_json::from_value(row)
+            .map_err(|error| answer.malformed(format!("a live migration: {error}")))?;
+        if migration.source != *host && migration.dest.as_ref() != Some(host) {
+            return Err(answer.malformed(format!("asked for host={host}, got migration {}", migration.id)));
+        }
+        found.push(migration);
+    }
+    found.sort_by(newest_first);
+    Ok(found)
+}
+
+/// One page of evacuations.
+struct Page {
+    rows: Vec<Migration>,
+    has_next: bool,
+    /// Where the next one begins.
+    marker: Option<String>,
+}
+
+fn evacuations(answer: &Answer, asked: &str, wanted: impl Fn(&Migration) -> bool) -> Result<Page, NovaError> {
+    let page: OnePage = answer.json()?;
+    let mut found = Page { rows: Vec::new(), has_next: Link::has_next(&page.migrations_links), marker: None };
+    for row in page.migrations {
+        found.marker = row.get("uuid").and_then(Value::as_str).map(str::to_owned);
+        // Checked before the rest is read: a strange record of another kind is no error.
+        if row.get("migration_type").and_then(Value::as_str) != Some(EVACUATION) {
+            continue;
+        }
+        let migration: Migration = serde_json::from_value(row)
+            .map_err(|error| answer.malformed(format!("an evacuation: {error}")))?;
+        if !wanted(&migration) {
+            return Err(answer.malformed(format!("asked for {asked}, got migration {}", migration.id)));
+        }
+        found.rows.push(migration);
+    }
+    Ok(found)
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl NovaClient {
+    pub(crate) fn live_migrations_in(body: &[u8], host: &NovaHost) -> Result<Vec<Migration>, NovaError> {
+        live_at(&Answer::of_200(body), host)
+    }
+
+    pub(crate) fn evacuations_in(body: &[u8], source: &NovaHost) -> Result<Vec<Migration>, NovaError> {
+        evacuations(&Answer::of_200(body), "source", |row| row.source == *source).map(|page| page.rows)
     }
 }
 

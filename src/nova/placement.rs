@@ -83,15 +83,29 @@ impl Summary {
     }
 }
 
+/// The rooms of all that may be given guests.
+fn usable(hypervisors: Vec<Hypervisor>, candidates: &Candidates) -> Vec<Room> {
+    let usable = hypervisors.into_iter().filter(|h| h.state == "up" && h.status == "enabled");
+    usable.filter_map(|h| candidates.provider_summaries.get(&h.id)?.room(h.service.host)).collect()
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl NovaClient {
+    pub(crate) fn rooms_in(hypervisors: &[u8], candidates: &[u8]) -> Result<Vec<Room>, NovaError> {
+        let of_200 = super::http::Answer::of_200;
+        let page: Hypervisors = of_200(hypervisors).json()?;
+        let _has_next = Link::has_next(&page.hypervisors_links);
+        Ok(usable(page.hypervisors, &of_200(candidates).json()?))
+    }
+}
+
 impl NovaClient {
     pub(super) async fn read_rooms(&self, hosts: &[NovaHost]) -> Result<Vec<Room>, NovaError> {
         let hypervisors = self.read_hypervisors().await?;
         if hosts.is_empty() {
             let candidates = self.read_candidates(None).await?;
-            let usable = hypervisors.into_iter().filter(|h| h.state == "up" && h.status == "enabled");
-            return Ok(usable
-                .filter_map(|h| candidates.provider_summaries.get(&h.id)?.room(h.service.host))
-                .collect());
+            return Ok(usable(hypervisors, &candidates));
         }
         let mut rooms = Vec::new();
         for host in hosts {

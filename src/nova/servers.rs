@@ -347,21 +347,7 @@ impl NovaClient {
                 call = call.with("marker", last.id.as_str());
             }
             let answer = self.call(&call).await?;
-            let page: OnePage = answer.json()?;
-            let last_page = page.servers.is_empty() || !Link::has_next(&page.servers_links);
-            for row in page.servers {
-                let server = server(&answer, row)?;
-                // Nova drops filters that a user may not use, and answers with something else.
-                if server.host.as_ref() != Some(host) {
-                    let on = server.host.as_ref().map_or("no host", NovaHost::as_str);
-                    return Err(answer
-                        .malformed(format!("asked for guests on {host}, got server {} on {on}", server.id)));
-                }
-                if !seen.insert(server.id.clone()) {
-                    return Err(answer.malformed(format!("server {} is listed twice", server.id)));
-                }
-                servers.push(server);
-            }
+            let last_page = page(&answer, host, &mut seen, &mut servers)?;
             if last_page {
                 return Ok(servers);
             }
@@ -378,11 +364,54 @@ impl NovaClient {
             Err(NovaError::NotFound { message, .. }) if message.contains(id.as_str()) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let found = server(&answer, answer.json::<One>()?.server)?;
-        if found.id != *id {
-            return Err(answer.malformed(format!("asked for server {id}, got {}", found.id)));
+        one(&answer, id).map(Some)
+    }
+}
+
+/// Adds the guests of one page; whether it is the last.
+fn page(
+    answer: &Answer,
+    host: &NovaHost,
+    seen: &mut BTreeSet<ServerId>,
+    servers: &mut Vec<Server>,
+) -> Result<bool, NovaError> {
+    let page: OnePage = answer.json()?;
+    let last_page = page.servers.is_empty() || !Link::has_next(&page.servers_links);
+    for row in page.servers {
+        let server = server(answer, row)?;
+        // Nova drops filters that a user may not use, and answers with something else.
+        if server.host.as_ref() != Some(host) {
+            let on = server.host.as_ref().map_or("no host", NovaHost::as_str);
+            return Err(
+                answer.malformed(format!("asked for guests on {host}, got server {} on {on}", server.id))
+            );
         }
-        Ok(Some(found))
+        if !seen.insert(server.id.clone()) {
+            return Err(answer.malformed(format!("server {} is listed twice", server.id)));
+        }
+        servers.push(server);
+    }
+    Ok(last_page)
+}
+
+fn one(answer: &Answer, id: &ServerId) -> Result<Server, NovaError> {
+    let found = server(answer, answer.json::<One>()?.server)?;
+    if found.id != *id {
+        return Err(answer.malformed(format!("asked for server {id}, got {}", found.id)));
+    }
+    Ok(found)
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl NovaClient {
+    pub(crate) fn servers_in(body: &[u8], host: &NovaHost) -> Result<Vec<Server>, NovaError> {
+        let mut servers = Vec::new();
+        page(&Answer::of_200(body), host, &mut BTreeSet::new(), &mut servers).map(|_| servers)
+    }
+
+    pub(crate) fn server_in(body: &[u8], id: &ServerId) -> Result<Server, NovaError> {
+        one(&Answer::of_200(body), id)
     }
 }
 

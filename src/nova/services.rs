@@ -100,16 +100,7 @@ impl NovaClient {
     /// Nova does not answer, or not as it should.
     pub async fn compute_services(&self) -> Result<Vec<ComputeService>, NovaError> {
         let call = NovaCall::read(&["os-services"], VERSION).with("binary", BINARY);
-        let answer = self.call(&call).await?;
-        let rows = answer.json::<Services>()?.services;
-        let ours = rows.into_iter().filter(|row| {
-            let text = |name: &str| row.get(name).and_then(Value::as_str);
-            text("binary") == Some(BINARY) && text("status") != Some("UNKNOWN")
-        });
-        ours.map(|row| {
-            serde_json::from_value(row).map_err(|error| answer.malformed(format!("a service: {error}")))
-        })
-        .collect()
+        all(&self.call(&call).await?)
     }
 
     pub(super) async fn read_service(&self, host: &NovaHost) -> Result<Option<ComputeService>, NovaError> {
@@ -121,16 +112,7 @@ impl NovaClient {
     }
 
     pub(super) async fn read_reports(&self, host: &NovaHost) -> Result<Option<Reports>, NovaError> {
-        let answer = self.call(&NovaCall::read(&["os-services"], VERSION).with("binary", BINARY)).await?;
-        let rows = answer.json::<Services>()?.services;
-        let Some(service) = service_of(&answer, &rows, host)? else { return Ok(None) };
-        let is_elsewhere = |row: &&Value| {
-            let name = row.get("host").and_then(Value::as_str);
-            name.is_some_and(|name| !name.eq_ignore_ascii_case(host.as_str()))
-        };
-        let moved = |row: &Value| moment(row.get("updated_at")?.as_str()?);
-        let newest_elsewhere = rows.iter().filter(is_elsewhere).filter_map(moved).max();
-        Ok(Some(Reports { service, answered_at: answer.date(), newest_elsewhere }))
+        reports(&self.call(&NovaCall::read(&["os-services"], VERSION).with("binary", BINARY)).await?, host)
     }
 
     /// That Nova knows the host and that its cell answers; lists filtered by host leave out a cell
@@ -163,6 +145,46 @@ impl NovaClient {
             return Err(NovaError::NotSent { why });
         }
         self.update_service(service, json!({"status": "disabled", "disabled_reason": reason})).await
+    }
+}
+
+fn all(answer: &Answer) -> Result<Vec<ComputeService>, NovaError> {
+    let rows = answer.json::<Services>()?.services;
+    let ours = rows.into_iter().filter(|row| {
+        let text = |name: &str| row.get(name).and_then(Value::as_str);
+        text("binary") == Some(BINARY) && text("status") != Some("UNKNOWN")
+    });
+    ours.map(|row| {
+        serde_json::from_value(row).map_err(|error| answer.malformed(format!("a service: {error}")))
+    })
+    .collect()
+}
+
+fn reports(answer: &Answer, host: &NovaHost) -> Result<Option<Reports>, NovaError> {
+    let rows = answer.json::<Services>()?.services;
+    let Some(service) = service_of(answer, &rows, host)? else { return Ok(None) };
+    let is_elsewhere = |row: &&Value| {
+        let name = row.get("host").and_then(Value::as_str);
+        name.is_some_and(|name| !name.eq_ignore_ascii_case(host.as_str()))
+    };
+    let moved = |row: &Value| moment(row.get("updated_at")?.as_str()?);
+    let newest_elsewhere = rows.iter().filter(is_elsewhere).filter_map(moved).max();
+    Ok(Some(Reports { service, answered_at: answer.date(), newest_elsewhere }))
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl NovaClient {
+    pub(crate) fn services_in(body: &[u8]) -> Result<Vec<ComputeService>, NovaError> {
+        all(&Answer::of_200(body))
+    }
+
+    pub(crate) fn reports_in(body: &[u8], host: &NovaHost) -> Result<Option<Reports>, NovaError> {
+        reports(&Answer::of_200(body), host)
+    }
+
+    pub(crate) fn changed_service_in(body: &[u8]) -> Result<ComputeService, NovaError> {
+        Answer::of_200(body).json::<Service>().map(|answer| answer.service)
     }
 }
 

@@ -10,6 +10,8 @@
 mod disks;
 pub mod steps;
 mod swap;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::swap::note_rewritten;
 
 use std::time::Duration;
 

@@ -15,6 +15,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::sg_persist::said as sg_persist_said;
 use self::sg_persist::{Said, SgPersist};
 use super::reservations::{Kept, Members, Order, Reservations, Reserved};
 use crate::disks::reservation_key::ReservationKey;

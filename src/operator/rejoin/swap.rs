@@ -289,3 +289,9 @@ fn told_with(
     let next = left.into_iter().flat_map(|part| part.commands).collect();
     Answer::new(text, &Said { next, ..said })
 }
+
+/// For [`crate::fuzzing`]: the note that this value is, as it is stored.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn note_rewritten(key: &str, value: &[u8]) -> Result<Vec<u8>, crate::tree::TreeError> {
+    crate::tree::record::parse::<SwapNote>(key, value).map(|note| crate::tree::record::bytes(&note))
+}

@@ -243,20 +243,29 @@ fn beginning(opened: &OwnedFd, most: usize) -> Result<Vec<u8>, Errno> {
 /// Nova's `Flat` disks are opened as what stands here, a map of paths to formats; which path is the disk's on this machine
 /// is Nova's matter, so every format counts. Source: `resolve_driver_format` of nova/virt/libvirt/imagebackend.py.
 fn in_disk_info(opened: &OwnedFd) -> Result<Option<Strange>, Errno> {
-    let text = beginning(opened, MOST_DISK_INFO + 1)?;
-    let strange = |why: String| Ok(Some(Strange::DiskInfo { why }));
+    Ok(disk_info(&beginning(opened, MOST_DISK_INFO + 1)?))
+}
+
+fn disk_info(text: &[u8]) -> Option<Strange> {
+    let strange = |why: String| Some(Strange::DiskInfo { why });
     if text.len() > MOST_DISK_INFO {
         return strange(format!("it is longer than {MOST_DISK_INFO} bytes"));
     }
     if text.trim_ascii().is_empty() {
-        return Ok(None);
+        return None;
     }
-    let formats: std::collections::BTreeMap<String, String> = match serde_json::from_slice(&text) {
+    let formats: std::collections::BTreeMap<String, String> = match serde_json::from_slice(text) {
         Ok(formats) => formats,
         Err(error) => return strange(error.to_string()),
     };
     let other = formats.into_values().find(|format| !FORMATS.contains(&format.as_str()));
-    Ok(other.map(|format| Strange::Format { file: "disk".into(), format: shown(format.as_bytes()) }))
+    other.map(|format| Strange::Format { file: "disk".into(), format: shown(format.as_bytes()) })
+}
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn disk_info_said(text: &[u8]) -> Option<Strange> {
+    disk_info(text)
 }
 
 #[cfg(test)]

@@ -224,6 +224,20 @@ fn keys(said: &str) -> Vec<ReservationKey> {
     said.lines().filter_map(key).collect()
 }
 
+/// For [`crate::fuzzing`]: the reservation's key, and all keys.
+#[cfg(any(test, fuzzing))]
+pub(crate) type KeysSaid = (Result<Option<ReservationKey>, String>, Option<Vec<ReservationKey>>);
+
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn said(done: &Finished) -> KeysSaid {
+    let holder = match read(done).map(|said| held(&said)) {
+        Said::Good(held) => Ok(held.map(|held| held.key)),
+        failed @ (Said::Conflict | Said::Unsupported | Said::Other(_) | Said::Unclear(_)) => Err(failed.text().to_owned()),
+    };
+    (holder, read(done).good().map(|said| keys(&said)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
