@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::say::short;
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -21,7 +23,7 @@ pub enum NameError {
         length: usize,
     },
     /// A character that could change the meaning of a key, a path or a command line.
-    #[error("{text:?} is no {what}: only A-Z a-z 0-9 . _ - are allowed, found {found:?}")]
+    #[error("{:?} is no {what}: only A-Z a-z 0-9 . _ - are allowed, found {found:?}", short(text))]
     Character {
         /// What was being named.
         what: &'static str,
@@ -31,7 +33,7 @@ pub enum NameError {
         found: char,
     },
     /// `.` and `..` are path steps; a leading `-` would be read as an option by a program.
-    #[error("{text:?} is no {what}: it may not be a path step or begin with '-'")]
+    #[error("{:?} is no {what}: it may not be a path step or begin with '-'", short(text))]
     Reserved {
         /// What was being named.
         what: &'static str,
@@ -39,7 +41,7 @@ pub enum NameError {
         text: String,
     },
     /// An incident id is `HOST@EPOCH`.
-    #[error("{text:?} is no incident id: expected HOST@EPOCH, for example compute1@0")]
+    #[error("{:?} is no incident id: expected HOST@EPOCH, for example compute1@0", short(text))]
     IncidentId {
         /// The text as it came.
         text: String,

@@ -52,6 +52,18 @@ fn shown(text: &str, show: impl Fn(char, &mut String)) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
+/// Of somebody else's words in a sentence of ours.
+const MOST_CHARS: usize = 300;
+
+/// Somebody else's words as a part of a sentence of ours: no more than a person reads. A value that cannot be understood may be
+/// half a megabyte long, and what is said of it quotes it.
+pub fn short(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MOST_CHARS) {
+        Some((at, _)) => Cow::Owned(format!("{}...", text.get(..at).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// A result, for people, on stdout.
 ///
 /// # Errors
@@ -108,6 +120,15 @@ impl Write for Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_say_is_as_long_as_a_sentence_at_most() {
+        assert!(matches!(short("plain"), Cow::Borrowed("plain")));
+        let long = "é".repeat(500_000);
+        assert_eq!(short(&long).chars().count(), MOST_CHARS + 3);
+        assert!(short(&long).ends_with("é..."));
+        assert_eq!(short(&"x".repeat(MOST_CHARS)).len(), MOST_CHARS);
+    }
 
     #[test]
     fn what_a_terminal_obeys_or_hides_is_shown_by_its_number() {

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::local::open::OpenError;
 use crate::local::says::SecretFileError;
 use crate::local::{Asked, Leave, Local, Refused};
+use crate::say::short;
 
 /// The largest secret. An SSH private key (RSA 16384, PEM) has about 12 KiB.
 pub const MAX_SECRET_BYTES: usize = 16 * 1024;
@@ -33,7 +34,7 @@ pub enum SecretError {
         place: String,
     },
     /// `file:` wants an absolute path: the working directory of a Consul handler is nobody's promise.
-    #[error("{place}: the path of a secret is absolute, as in file:/etc/nova-ha/bmc-password")]
+    #[error("{}: the path of a secret is absolute, as in file:/etc/nova-ha/bmc-password", short(place))]
     RelativePath {
         /// The reference as it came.
         place: String,
@@ -73,7 +74,7 @@ pub enum SecretError {
         name: String,
     },
     /// `env:` with a name that no environment has.
-    #[error("{name:?} is no name of an environment variable")]
+    #[error("{:?} is no name of an environment variable", short(name))]
     VariableName {
         /// The name as it came.
         name: String,

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::say::short;
+
 /// One key with its value and Consul's indices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -241,7 +243,7 @@ pub enum StoreError {
         doing: String,
     },
     /// The token may not do this.
-    #[error("Consul denies this token to {doing}: {message}")]
+    #[error("Consul denies this token to {doing}: {}", short(message))]
     Denied {
         /// What was being attempted.
         doing: String,

@@ -17,7 +17,7 @@ use imports::paths;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Words and plain parts.
     ("attention", &[]),
-    ("chain", &[]),
+    ("chain", &["say"]),
     ("clock", &[]),
     ("columns", &[]),
     ("confirm", &["say"]),
@@ -26,18 +26,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("logging", &["say"]),
     ("machine_id", &[]),
     ("may_hang", &[]),
-    ("names", &[]),
+    ("names", &["say"]),
     ("disks", &[]),
     ("program", &[]),
     ("own_files", &[]),
     ("run_dir", &["own_files"]),
     ("say", &[]),
-    ("local", &["chain", "tree"]),
-    ("secret", &["local"]),
-    ("store", &[]),
+    ("local", &["chain", "say", "tree"]),
+    ("secret", &["local", "say"]),
+    ("store", &["say"]),
     ("keys", &["names"]),
     // The tree, and the pure rules over it.
-    ("tree", &["keys", "names", "store"]),
+    ("tree", &["keys", "names", "say", "store"]),
     ("published_disks", &["disks", "tree"]),
     ("policy", &["keys", "names", "store", "tree"]),
     ("incident", &["attention", "keys", "machine_id", "names", "store", "tree"]),
@@ -46,13 +46,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Reads through the store, and rules what it read.
     ("watched", &["names", "store"]),
     // Adapters: each talks to one part of the world.
-    ("consul", &["store"]),
+    ("consul", &["say", "store"]),
     ("ssh", &[]),
     ("kdump", &[]),
-    ("nova", &["own_files"]),
+    ("nova", &["own_files", "say"]),
     (
         "fence",
-        &["chain", "clock", "keys", "local", "names", "policy", "program", "secret", "ssh", "store", "tree"],
+        &[
+            "chain", "clock", "keys", "local", "names", "policy", "program", "say", "secret", "ssh", "store",
+            "tree",
+        ],
     ),
     ("named", &["fence", "keys", "local", "names", "secret", "store", "tree"]),
     // What is bound to each machine, and what it only claims.
@@ -158,6 +161,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "own_files",
             "published_disks",
             "run_dir",
+            "say",
             "ssh",
             "store",
             "tree",

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::http::{Answer, Answered, Call, Http, LIST_LIMIT};
 use super::kv::Pair;
+use crate::say::short;
 use crate::store::{Entry, MAX_OPS, MAX_VALUE_BYTES, Op, Refusal, StoreError, TxnOutcome};
 
 /// Consul's default `txn_max_req_len`: the whole body, base64 counted.
@@ -183,7 +184,7 @@ fn refused(call: &Call, ops: &[Op], reply: Reply) -> Result<Vec<Refusal>, StoreE
             let doing = format!("{} {}", verb(op), op.key());
             return Err(StoreError::Denied { doing, message: what });
         }
-        refusals.push(Refusal { key: op.key().to_owned(), what });
+        refusals.push(Refusal { key: op.key().to_owned(), what: short(&what).into_owned() });
     }
     Ok(refusals)
 }

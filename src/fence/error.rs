@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::certificate::Pin;
 use crate::program::ProgramError;
+use crate::say::short;
 
 /// Why a fence device did not do what it was asked. `device` is [`describe`]: no secrets in it, nor
 /// in what the device said.
@@ -90,7 +91,7 @@ pub enum FenceError {
         said: String,
     },
     /// The answer is not what its protocol says.
-    #[error("{device}: the answer to {doing} cannot be understood: {why}")]
+    #[error("{device}: the answer to {doing} cannot be understood: {}", short(why))]
     Malformed {
         /// The device.
         device: String,

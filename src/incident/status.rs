@@ -86,7 +86,7 @@ impl Status {
         let illegal = || Illegal {
             event: format!("{event:?}").chars().take(120).collect(),
             phase: self.phase.name(),
-            state: format!("{:?}", self.state),
+            state: format!("{:?}", self.state).chars().take(120).collect(),
         };
         let active = self.state == State::Active;
         let claimed = self.phase > Phase::Open && self.phase < Phase::Closed;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::agents;
+use crate::say::short;
 use crate::tree::storage::{absolute, command};
 
 /// The folder for secrets where the file names none.
@@ -48,7 +49,7 @@ impl Default for Word {
 
 /// Why a text is no local.toml.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{why}", line.map(|line| format!("line {line}: ")).unwrap_or_default())]
+#[error("{}{}", line.map(|line| format!("line {line}: ")).unwrap_or_default(), short(why))]
 pub struct WordError {
     /// Which line, from 1, where it is one.
     pub line: Option<usize>,

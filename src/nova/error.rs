@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ids::{Microversion, NovaHost, RequestId};
+use crate::say::short;
 
 /// Which call it was: enough to find it in Nova's logs.
 #[derive(Debug, Clone)]
@@ -154,7 +155,7 @@ pub enum NovaError {
         limit: usize,
     },
     /// The answer is not what the API promises.
-    #[error("{call}: the answer makes no sense: {why}")]
+    #[error("{call}: the answer makes no sense: {}", short(why))]
     Malformed {
         /// The call.
         call: Box<Call>,
@@ -320,7 +321,7 @@ pub enum CatalogError {
         found: Vec<String>,
     },
     /// The address is none that this client can use.
-    #[error("the address {url:?} of {service:?} cannot be used: {why}")]
+    #[error("the address {:?} of {service:?} cannot be used: {}", short(url), short(why))]
     BadAddress {
         /// The type that is needed.
         service: &'static str,
@@ -335,7 +336,7 @@ pub enum CatalogError {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "nothing".to_owned() } else { short(&names.join(", ")).into_owned() }
 }
 
 /// Why `clouds.yaml`, `secure.yaml` or `OS_*` do not say where the cloud is.
@@ -380,7 +381,7 @@ pub enum ConfigError {
         at: Option<String>,
     },
     /// Something that is needed is not there.
-    #[error("cloud {cloud:?} has no {field}")]
+    #[error("cloud {:?} has no {field}", short(cloud))]
     Missing {
         /// The cloud's name.
         cloud: String,
@@ -388,7 +389,7 @@ pub enum ConfigError {
         field: &'static str,
     },
     /// A value is not usable.
-    #[error("cloud {cloud:?}: {field}: {why}")]
+    #[error("cloud {:?}: {field}: {}", short(cloud), short(why))]
     Invalid {
         /// The cloud's name.
         cloud: String,

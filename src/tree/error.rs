@@ -1,5 +1,6 @@
 //! Why a part of the tree cannot be used.
 
+use crate::say::short;
 use crate::store::StoreError;
 
 /// Why a part of the tree cannot be used; every variant names the key.
@@ -31,7 +32,7 @@ pub enum TreeError {
         value: String,
     },
     /// A value is not what its key should hold.
-    #[error("{key} cannot be understood: {why}")]
+    #[error("{key} cannot be understood: {}", short(why))]
     Malformed {
         /// The key.
         key: String,

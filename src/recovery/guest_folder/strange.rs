@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::disks::qcow2::Malformed;
+use crate::say::short;
 
 /// Of a foreign name, in a sentence.
 const MOST_CHARS: usize = 80;
@@ -114,7 +115,7 @@ impl fmt::Display for Strange {
                     "its {file} is said to be, or looks like, {format}: only raw and qcow2 name no file unseen"
                 )
             }
-            Strange::DiskInfo { why } => write!(f, "its disk.info is not as Nova writes it: {why}"),
+            Strange::DiskInfo { why } => write!(f, "its disk.info is not as Nova writes it: {}", short(why)),
             Strange::Base { file, base, why } => {
                 write!(f, "its {file} is an overlay of _base/{base}, which ")?;
                 match why {
