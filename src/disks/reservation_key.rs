@@ -4,13 +4,17 @@
 //! has the disk, and which: the same HA node has the same key in every boot and every build.
 
 use std::fmt;
-use std::num::ParseIntError;
 
 use super::owner_mark::fnv;
 
 /// What all of them begin with: `nh`.
 const PREFIX: u64 = 0x6e68;
 const HASH_BITS: u32 = 48;
+
+/// A text that is no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is no reservation key: 0x and up to 16 hexadecimal digits")]
+pub struct NoKey;
 
 /// A key: eight bytes, never all zero where it is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,8 +35,11 @@ impl ReservationKey {
     ///
     /// # Errors
     /// It is no hexadecimal number of at most eight bytes.
-    pub fn parse(text: &str) -> Result<Self, ParseIntError> {
-        u64::from_str_radix(text.trim_start_matches("0x"), 16).map(Self)
+    pub fn parse(text: &str) -> Result<Self, NoKey> {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        // A sign would be taken for a part of the number.
+        let is_plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u64::from_str_radix(digits, 16).ok().filter(|_| is_plain).map(Self).ok_or(NoKey)
     }
 }
 
@@ -60,7 +67,7 @@ mod tests {
         for text in ["0x1", "0xabcdef01", "6e68", "0x0"] {
             assert!(!ReservationKey::parse(text).unwrap().is_an_ha_nodes(), "{text}");
         }
-        for text in ["", "0x", "key", "0x11111111111111111"] {
+        for text in ["", "0x", "key", "0x11111111111111111", "0x0x1", "+1", "0x+1", " 1"] {
             assert!(ReservationKey::parse(text).is_err(), "{text}");
         }
     }

@@ -100,10 +100,14 @@ impl SgPersist {
     pub(super) async fn register(&self, node: &Path, key: ReservationKey) -> Said<()> {
         let said = self.run(node, &["--out", "--register-ignore", &format!("--param-sark={key}")]).await;
         match said.map(done) {
-            failed @ (Said::Other(_) | Said::Unclear(_)) => match self.run(node, READ_KEYS).await {
-                Said::Good(said) if keys(&said).contains(&key) => Said::Good(()),
-                Said::Good(_) | Said::Conflict | Said::Unsupported | Said::Other(_) | Said::Unclear(_) => {
-                    failed
+            failed @ (Said::Other(_) | Said::Unclear(_)) => {
+                match self.run(node, READ_KEYS).await.map(|said| keys(&said)) {
+                    Said::Good(keys) if keys.contains(&key) => Said::Good(()),
+                    Said::Good(_)
+                    | Said::Conflict
+                    | Said::Unsupported
+                    | Said::Other(_)
+                    | Said::Unclear(_) => failed,
                 }
             },
             said => said,
@@ -136,8 +140,8 @@ impl SgPersist {
     pub(super) async fn forget(&self, node: &Path, key: ReservationKey) -> Result<(), String> {
         let mut why = String::new();
         for _ in 0..2 {
-            match self.run(node, READ_KEYS).await {
-                Said::Good(said) if keys(&said).contains(&key) => {}
+            match self.run(node, READ_KEYS).await.map(|said| keys(&said)) {
+                Said::Good(keys) if keys.contains(&key) => {}
                 Said::Good(_) | Said::Unsupported => return Ok(()),
                 said @ (Said::Conflict | Said::Other(_) | Said::Unclear(_)) => {
                     return Err(said.text().to_owned());
@@ -182,6 +186,7 @@ fn done(_: String) -> Result<(), String> {
 
 fn read(done: &Finished) -> Said<String> {
     match done.ended {
+        Ended::Exit(0) if done.stdout.cut => Said::Other(format!("{PROGRAM} says more than is read")),
         Ended::Exit(0) => Said::Good(String::from_utf8_lossy(&done.stdout.bytes).into_owned()),
         Ended::Exit(CONFLICT) => Said::Conflict,
         Ended::Exit(ILLEGAL_REQUEST | INVALID_OPCODE) => Said::Unsupported,
@@ -198,30 +203,40 @@ fn words(done: &Finished) -> String {
     format!("{PROGRAM}: {plain} ({:?})", done.ended)
 }
 
-/// The reservation in what *read reservation* says. What is not understood is no *nobody*.
+/// The reservation in what *read reservation* says. What is not understood is no *nobody*, and two are no answer.
 fn held(said: &str) -> Result<Option<Held>, String> {
-    if said.contains("there is NO reservation held") {
-        return Ok(None);
-    }
-    let key = keys(said).into_iter().next();
     let kind = said.lines().find_map(|line| line.split_once("type:")).map(|(_, kind)| kind);
-    match (key, kind) {
-        (Some(key), Some(kind)) => Ok(Some(Held { key, by_all: kind.contains("all registrants") })),
-        _ => Err(format!(
-            "{PROGRAM} says what is not understood: {:?}",
-            said.chars().take(MAX_CHARS).collect::<String>()
-        )),
+    let is_nobodys = said.contains("there is NO reservation held");
+    match (is_nobodys, listed(said)?.as_slice(), kind) {
+        (true, [], None) => Ok(None),
+        (false, [key], Some(kind)) => Ok(Some(Held { key: *key, by_all: kind.contains("all registrants") })),
+        _ => Err(not_understood(said)),
+    }
+}
+
+/// The keys in what *read keys* says. A key that is not understood may be anybody's, ours too; and a text without keys says that
+/// there are none in so many words, or says nothing.
+fn keys(said: &str) -> Result<Vec<ReservationKey>, String> {
+    let keys = listed(said)?;
+    match (said.contains("there are NO registered reservation keys"), keys.is_empty()) {
+        (true, true) | (false, false) => Ok(keys),
+        (true, false) | (false, true) => Err(not_understood(said)),
     }
 }
 
 /// Keys, each in a line of its own, alone or after `Key=`.
-fn keys(said: &str) -> Vec<ReservationKey> {
-    let key = |line: &str| {
+fn listed(said: &str) -> Result<Vec<ReservationKey>, String> {
+    let key = |line: &str| line.trim().trim_start_matches("Key=").starts_with("0x");
+    let read = |line: &str| {
         let text = line.trim();
-        let text = text.strip_prefix("Key=").unwrap_or(text);
-        text.starts_with("0x").then(|| ReservationKey::parse(text).ok()).flatten()
+        ReservationKey::parse(text.strip_prefix("Key=").unwrap_or(text)).map_err(|_| not_understood(said))
     };
-    said.lines().filter_map(key).collect()
+    said.lines().filter(|line| key(line)).map(read).collect()
+}
+
+fn not_understood(said: &str) -> String {
+    let said: String = said.chars().take(MAX_CHARS).collect();
+    format!("{PROGRAM} says what is not understood: {said:?}")
 }
 
 /// For [`crate::fuzzing`]: the reservation's key, and all keys.
@@ -235,7 +250,7 @@ pub(crate) fn said(done: &Finished) -> KeysSaid {
         Said::Good(held) => Ok(held.map(|held| held.key)),
         failed @ (Said::Conflict | Said::Unsupported | Said::Other(_) | Said::Unclear(_)) => Err(failed.text().to_owned()),
     };
-    (holder, read(done).good().map(|said| keys(&said)))
+    (holder, read(done).map(|said| keys(&said)).good())
 }
 
 #[cfg(test)]
@@ -264,7 +279,16 @@ mod tests {
             assert_eq!(held(&said(kind)), Ok(Some(Held { key: ours, by_all })), "{kind}");
         }
         assert_eq!(held("  PR generation=0x1, there is NO reservation held\n"), Ok(None));
-        for strange in ["", "  PR generation=0x4, Reservation follows:\n", "Key=0x1\n"] {
+        let nobodys = "  PR generation=0x1, there is NO reservation held\n";
+        let two = said("Write Exclusive").replace("    scope", "    Key=0x1\n    scope");
+        for strange in [
+            "",
+            "  PR generation=0x4, Reservation follows:\n",
+            "Key=0x1\n",
+            &format!("{nobodys}{}", said("Write Exclusive")),
+            &two,
+            &said("Write Exclusive").replace("0x6e68", "0x+6e6"),
+        ] {
             assert!(held(strange).unwrap_err().contains("not understood"), "{strange:?}");
         }
     }
@@ -273,8 +297,25 @@ mod tests {
     fn keys_are_read_one_a_line() {
         let said =
             "  PR generation=0x3, 2 registered reservation keys follow:\n    0x6e68335855192ff0\n    0x1\n";
-        assert_eq!(keys(said), [key("6e68335855192ff0"), key("1")]);
-        assert_eq!(keys("  PR generation=0x0, there are NO registered reservation keys\n"), []);
+        assert_eq!(keys(said), Ok(vec![key("6e68335855192ff0"), key("1")]));
+        let none = "  PR generation=0x0, there are NO registered reservation keys\n";
+        assert_eq!(keys(none), Ok(vec![]));
+        // One that is not understood may be the very one that is looked for.
+        for strange in
+            ["", "PR", &format!("{none}0x1\n"), &said.replace("0x1", "0x1g"), &said.replace("0x1", "0x")]
+        {
+            assert!(keys(strange).unwrap_err().contains("not understood"), "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_is_no_answer() {
+        let said = "  PR generation=0x0, there is NO reservation held\n".into();
+        let stdout = Captured { bytes: said, cut: true };
+        let mut done = Finished { ended: Ended::Exit(0), stdout, stderr: Captured::default() };
+        assert!(matches!(read(&done), Said::Other(_)));
+        done.stdout.cut = false;
+        assert!(matches!(read(&done), Said::Good(_)));
     }
 
     #[test]
