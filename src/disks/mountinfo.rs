@@ -34,7 +34,8 @@ pub fn parse(text: &str) -> Result<Vec<Mount>, String> {
     text.trim_end()
         .lines()
         .map(|line| {
-            one(line).ok_or_else(|| format!("the mount table has {:?}", line.get(..80).unwrap_or(line)))
+            one(line)
+                .ok_or_else(|| format!("the mount table has {:?}", line.chars().take(80).collect::<String>()))
         })
         .collect()
 }
@@ -79,6 +80,8 @@ mod tests {
         assert_eq!((mounts[2].root.as_str(), mounts[2].mountpoint.as_str()), ("/a b", "/mnt/x\\y"));
         assert_eq!(mounts.iter().map(Mount::is_read_only).collect::<Vec<_>>(), [false, false, true]);
         assert!(parse("36 22 9:1 /\n").is_err());
+        let long = parse(&format!("36 22 9:1 /{}\n", "é".repeat(100_000))).unwrap_err();
+        assert!(long.len() < 400, "{} bytes", long.len());
         let own = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(parse(&own).unwrap().iter().any(|mount| mount.mountpoint == "/"));
     }
