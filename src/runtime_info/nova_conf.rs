@@ -1,6 +1,8 @@
 //! What nova.conf says, as oslo.config reads it: of an option that comes twice the last one counts, quotes
 //! around a value are no part of it, and `$name` stands for another option of `[DEFAULT]`.
 
+use crate::say::short;
+
 /// `[DEFAULT]` of a nova.conf.
 pub struct NovaConf<'a> {
     options: Vec<(&'a str, &'a str)>,
@@ -10,8 +12,11 @@ pub struct NovaConf<'a> {
 const STATE_PATH: &str = "/var/lib/nova";
 /// Nova's default.
 const INSTANCES_PATH: &str = "$state_path/instances";
-/// A value that names itself, by way of others, would never end.
-const MAX_DEPTH: u32 = 8;
+/// A value that names itself, by way of others, would never end; and one that names another many times, which does the same,
+/// would not in anybody's time.
+const MOST_NAMES: u32 = 64;
+/// PATH_MAX: no file has a longer one.
+const MAX_PATH: usize = 4096;
 
 impl<'a> NovaConf<'a> {
     /// Reads the text of the file.
@@ -47,18 +52,17 @@ impl<'a> NovaConf<'a> {
     /// It is made of something that is not known here.
     pub fn instances_path(&self) -> Result<String, String> {
         let value = self.option("instances_path").filter(|value| !value.is_empty()).unwrap_or(INSTANCES_PATH);
-        let path = self.filled(value, 0).ok_or_else(|| format!("instances_path is {value:?}"))?;
+        let mut left = MOST_NAMES;
+        let path =
+            self.filled(value, &mut left).ok_or_else(|| format!("instances_path is {:?}", short(value)))?;
         if !path.starts_with('/') {
-            return Err(format!("instances_path is {path:?}"));
+            return Err(format!("instances_path is {:?}", short(&path)));
         }
         Ok(path)
     }
 
     /// The value with what its `$name` and `${name}` stand for.
-    fn filled(&self, value: &str, depth: u32) -> Option<String> {
-        if depth > MAX_DEPTH {
-            return None;
-        }
+    fn filled(&self, value: &str, left: &mut u32) -> Option<String> {
         let mut filled = String::new();
         let mut rest = value;
         while let Some((before, after)) = rest.split_once('$') {
@@ -80,11 +84,15 @@ impl<'a> NovaConf<'a> {
                 (None, "state_path") => STATE_PATH,
                 (None, _) => return None,
             };
-            filled.push_str(&self.filled(stands_for, depth + 1)?);
+            *left = left.checked_sub(1)?;
+            filled.push_str(&self.filled(stands_for, left)?);
+            if filled.len() > MAX_PATH {
+                return None;
+            }
             rest = after;
         }
         filled.push_str(rest);
-        Some(filled)
+        (filled.len() <= MAX_PATH).then_some(filled)
     }
 }
 
@@ -126,5 +134,18 @@ mod tests {
         ] {
             assert!(path(bad).unwrap_err().contains("instances_path"), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_value_that_doubles_with_every_step_ends() {
+        let doubled: String =
+            ('a'..='h').zip('b'..='i').map(|(a, b)| format!("{a}=${b}${b}${b}${b}\n")).collect();
+        let text = format!("[DEFAULT]\ninstances_path=/$a\n{doubled}i={}\n", "x".repeat(64));
+        assert!(NovaConf::of(&text).instances_path().is_err());
+        // Nothing comes of it, after longer than the universe has been there.
+        let nothing = text.replace("$b$b$b$b", &"$b".repeat(1000)).replace("$c$c$c$c", &"$c".repeat(1000));
+        assert!(NovaConf::of(&nothing.replace(&"x".repeat(64), "")).instances_path().is_err());
+        let long = format!("[DEFAULT]\ninstances_path=/{}$none\n", "x".repeat(100_000));
+        assert!(NovaConf::of(&long).instances_path().unwrap_err().len() < 400);
     }
 }
