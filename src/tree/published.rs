@@ -140,6 +140,20 @@ mod tests {
     }
 
     #[test]
+    fn the_whole_and_a_field_are_of_one_document() {
+        for (text, is_one) in [
+            (&b"{\"nova_host\":\"c1\",\"more\":\"\xff\"}"[..], false),
+            (b"{\"nova_host\":\"c1\",\"more\":1e999}", false),
+            (b"{\"nova_host\":\"c1\",\"more\":1}", true),
+            (b"{\"nova_host\":\"c0\",\"nova_host\":\"c1\"}", true),
+        ] {
+            let whole = RuntimeConfig::parse("k", text).ok().and_then(|config| config.nova_host);
+            let field = Published::parse("k", text).nova_host().ok().flatten();
+            assert_eq!((whole.is_some(), whole), (is_one, field), "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
     fn a_newer_document_is_read_by_the_fields_that_are_known() {
         let newer = published(r#"{"version":99,"more":{"x":1},"system_uuid":"u","instances_path":"/srv"}"#);
         assert_eq!(newer.system_uuid().unwrap().as_deref(), Some("u"));

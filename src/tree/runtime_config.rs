@@ -81,8 +81,13 @@ impl RuntimeConfig {
         if value.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
         }
-        let config: Self = serde_json::from_slice(value)
-            .map_err(|e| TreeError::Malformed { key: key.to_owned(), why: e.to_string() })?;
+        let malformed =
+            |e: serde_json::Error| TreeError::Malformed { key: key.to_owned(), why: e.to_string() };
+        // As `super::published` does it, so that whoever reads the whole and whoever reads a field read one document:
+        // straight into the fields, what is no JSON in the others would not be seen.
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(value).map_err(malformed)?;
+        let config: Self = serde_json::from_value(fields.into()).map_err(malformed)?;
         if config.version > VERSION {
             return Err(TreeError::Newer { key: key.to_owned(), found: config.version, known: VERSION });
         }
