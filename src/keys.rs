@@ -238,7 +238,7 @@ impl IncidentKeys {
     }
     /// What people said of its held guests.
     pub fn all_settled(&self) -> String {
-        format!("{}settled/", self.root)
+        format!("{}settled/", self.words())
     }
     /// A person's word about one of its held guests.
     pub fn settled(&self, server: &str) -> String {

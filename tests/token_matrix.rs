@@ -87,6 +87,7 @@ fn of_incident(keys: &IncidentKeys) -> Vec<(&'static str, String)> {
         ("confirm_off_within", keys.confirm_off_within()),
         ("order", keys.order()),
         ("confirm_off", keys.confirm_off()),
+        ("settled", keys.settled("GUEST")),
     ]
 }
 
@@ -216,7 +217,7 @@ fn the_table_has_every_key_that_the_product_knows() {
     ];
     let others: BTreeSet<&str> = others
         .into_iter()
-        .chain(["guests", "preflights", "all_gone", "words", "tried", "host_of", "ha_node_of", "incident_of"])
+        .chain(["guests", "preflights", "all_gone", "all_settled", "words", "tried", "host_of", "ha_node_of", "incident_of"])
         .chain(["incident"])
         .collect();
     let functions: BTreeMap<&str, &str> = source

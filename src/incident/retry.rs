@@ -13,13 +13,14 @@ use super::held_guests::{Unsettled, among};
 use super::journal::{Event, JournalEntry};
 use super::open::wake;
 use super::record::Order;
+use super::said::{Layout, OrderRecord};
 use super::sentences;
 use super::status::State;
 use super::step::Step;
 use crate::keys;
 use crate::machine_id::MachineId;
 use crate::names::{Epoch, HaNodeName, IncidentId};
-use crate::store::{Op, Store};
+use crate::store::{Entry, Op, Store};
 use crate::tree::formats::{Formats, HeldBack, Kind};
 use crate::tree::maintenance::Maintenance;
 use crate::tree::record::{bytes, parse};
@@ -148,6 +149,8 @@ impl Scene {
             keys::META.to_owned(),
             keys::RECOVERY_QUEUE.to_owned(),
             keys::incident(id).all(),
+            keys::incident(id).order(),
+            keys::incident(id).words(),
             host.general(),
             host.status(),
             host.epoch(),
@@ -276,7 +279,11 @@ impl Scene {
         };
         // Whoever may have the storage goes on with it, or is proved off by whoever does.
         let holder = self.used_up()?.cloned();
-        let record = IncidentRecord { order, holder, ..record };
+        let (within, apart) = match Layout::of(&self.formats) {
+            Layout::WithinIncident => (order, None),
+            Layout::ByWriter => (None, order),
+        };
+        let record = IncidentRecord { order: within, holder, ..record };
         let unchanged = |key: String| {
             let seen = self.tree.get(&key);
             Op::unchanged(key, seen)
@@ -294,9 +301,17 @@ impl Scene {
             Op::replace(incident.incident(), bytes(&record), self.tree.get(&incident.incident())),
             Op::replace(incident.journal_entry(entry.sequence), bytes(&entry), None),
         ];
-        // A word that the host is off was about the time before.
-        let word = self.tree.get(&incident.confirm_off());
-        ops.extend(word.map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index)));
+        // A word that the host is off was about the time before, and so was an order.
+        let before = [incident.confirm_off(), incident.confirm_off_within()];
+        let mut gone: Vec<&Entry> = before.iter().filter_map(|key| self.tree.get(key)).collect();
+        match apart {
+            Some(order) => {
+                let order = OrderRecord::new(id.clone(), &order);
+                ops.push(Op::Set(incident.order(), bytes(&order)));
+            }
+            None => gone.extend(self.tree.get(&incident.order())),
+        }
+        ops.extend(gone.into_iter().map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index)));
         ops.extend(record.holder.as_ref().map(|node| unchanged(keys::ha_node(node).in_use_by())));
         if matches!(who, Who::Person { .. }) {
             ops.extend(wake(id, self.tree.get(keys::RECOVERY_QUEUE)));

@@ -230,7 +230,7 @@ async fn hold(
             }
             Err(stop) => stop,
         };
-        if let Some(reason) = retry::ends(&context, &stop, worked() >= patience) {
+        if let Some(reason) = retry::ends(&context, &stop, worked() >= patience).await? {
             return retry_ended(&mut context, reason).await;
         }
         match stop {

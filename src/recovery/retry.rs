@@ -20,6 +20,7 @@ use crate::incident::append::{Writer, next};
 use crate::incident::held_guests::{HeldGuests, Unsettled};
 use crate::incident::journal::Event;
 use crate::incident::retry::{Scene, Who};
+use crate::incident::said::Ordered;
 use crate::judge::guard::guards;
 use crate::judge::{Verdict, judge};
 use crate::keys;
@@ -45,15 +46,24 @@ const MOST_GUESTS: usize = 100;
 
 /// Why a retry is over that came to this stop before it asked for anything. What only waits is waited for as long as the
 /// person's order counts that it stands on: an incident that stays open for one guest keeps its host from being given back.
-pub(super) fn ends(context: &Context<'_>, stop: &Stop, is_patience_over: bool) -> Option<String> {
+///
+/// # Errors
+/// Whether an order counts cannot be read.
+pub(super) async fn ends(
+    context: &Context<'_>,
+    stop: &Stop,
+    is_patience_over: bool,
+) -> Result<Option<String>, Stop> {
     if !context.journal.status().may_end_retry() {
-        return None;
+        return Ok(None);
     }
-    let is_ordered = || is_ordered(context.world, context.journal.record());
-    match stop {
+    let is_over = async || {
+        Ok::<_, Stop>(is_patience_over && !is_ordered(context.world, context.journal.record()).await?)
+    };
+    Ok(match stop {
         Stop::Held { reason, .. } | Stop::Withdrawn { reason } => Some(reason.clone()),
-        Stop::Waiting { reasons, .. } => (is_patience_over && !is_ordered()).then(|| reasons.join("; ")),
-        Stop::OnlySaid { why } => (is_patience_over && !is_ordered()).then(|| why.text()),
+        Stop::Waiting { reasons, .. } => is_over().await?.then(|| reasons.join("; ")),
+        Stop::OnlySaid { why } => is_over().await?.then(|| why.text()),
         Stop::Foreign { flag } => Some(flag.text()),
         // Another one goes on with it, or the next run does.
         Stop::HolderLives { .. }
@@ -63,12 +73,14 @@ pub(super) fn ends(context: &Context<'_>, stop: &Stop, is_patience_over: bool) -
         | Stop::Store { .. }
         | Stop::Tree { .. }
         | Stop::Journal { .. } => None,
-    }
+    })
 }
 
 /// Whether it stands on a person's order that counts still.
-fn is_ordered(world: &World, record: &IncidentRecord) -> bool {
-    record.order.as_ref().is_some_and(|order| counts(&world.witness(), &record.id, order).is_ok())
+async fn is_ordered(world: &World, record: &IncidentRecord) -> Result<bool, Stop> {
+    let ordered = Ordered::read(world.store.as_ref(), record).await;
+    let order = ordered.map_err(|source| Stop::Tree { source })?.order();
+    Ok(order.is_some_and(|order| counts(&world.witness(), &record.id, &order).is_ok()))
 }
 
 /// Ends a retry that this HA node cannot even take, when the order that it stands on is over, and nobody has it. Says why, where it
@@ -85,7 +97,7 @@ pub(super) async fn end_untaken(
     let record = &case.record;
     let is_ours = record.holder.as_ref().is_none_or(|holder| *holder == world.me);
     let may_end = record.status.may_end_retry() && pending.locked_by.is_none() && is_ours;
-    if !may_end || is_ordered(world, record) {
+    if !may_end || is_ordered(world, record).await? {
         return Ok(None);
     }
     let tree = |source| Stop::Tree { source };
