@@ -79,8 +79,9 @@ pub async fn prove_again<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, 
         {
             // It was proved off once. Somebody powered it on; another shot is a person's decision.
             let said: Vec<String> = levels.iter().map(ToString::to_string).collect();
+            let lead_on = if context.journal.status().retry { "retry" } else { "resume" };
             Err(Stop::held(format!(
-                "{machine} was fenced and is on again ({}): power it off, then nova-ha incident resume {} --by NAME",
+                "{machine} was fenced and is on again ({}): power it off, then nova-ha incident {lead_on} {} --by NAME",
                 said.join("; "),
                 case.id
             )))

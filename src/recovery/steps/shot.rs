@@ -154,6 +154,11 @@ async fn by_order(context: &Context<'_>, order: &Order) -> Result<Ground, Stop> 
         beside(seen.signs, &order.although).into_iter().filter(|seen| says_it_lives(seen.sign)).collect();
     if !unknown.is_empty() {
         let what = text(&unknown);
+        if context.journal.status().retry {
+            return Err(Stop::held(format!(
+                "{host} lives: {what}; nothing is shot for guests that were held"
+            )));
+        }
         if context.journal.status().past_no_return {
             return Err(Stop::held(format!(
                 "{host} was being fenced by the order of {} and lives: {what}; nova-ha incident resume {} --by NAME, and \
