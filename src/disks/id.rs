@@ -49,7 +49,8 @@ impl DiskId {
         } else {
             None
         };
-        found.map(Self).ok_or_else(bad)
+        // Each form may be longer here than it came, and whoever reads it from the tree reads it with this very function.
+        found.filter(|name| name.len() <= MAX_CHARS).map(Self).ok_or_else(bad)
     }
 
     /// In `scsi_id`'s form where it has one: what the original writes into the tree.
@@ -164,6 +165,7 @@ mod tests {
             "uuid.00000000-0000-0000-0000-000000000000",
             "SQEMU_QEMU_HARDDISK_1",
             "naa.5000cca04dab0000/..",
+            &format!("1{}", "x".repeat(159)),
         ] {
             assert!(DiskId::parse(bad).is_err(), "{bad:?}");
         }
