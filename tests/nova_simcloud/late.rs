@@ -15,7 +15,7 @@ fn to_ha1() -> EvacuateRequest {
 async fn an_evacuate_that_nova_hears_after_its_token_was_revoked_is_refused() {
     let sim = SimCloud::start(seed());
     let folder = tempfile::tempdir().unwrap();
-    let client = sim.client().keeping_tokens(folder.path().to_owned());
+    let client = sim.client().keeping_tokens(folder.path().join("tokens"));
     let (late, fresh) = (guest(&client, "node1", "g0").await, guest(&client, "node1", "g1").await);
     sim.die("node1", &client).await;
     let token = client.token().await.unwrap();
@@ -24,7 +24,7 @@ async fn an_evacuate_that_nova_hears_after_its_token_was_revoked_is_refused() {
     let error = client.evacuate(&late.id, &to_ha1(), &token.id).await.unwrap_err();
     assert!(error.effect_may_have_happened(), "{error:?}");
     // Another process on this machine, after that one has died.
-    let next = sim.client().keeping_tokens(folder.path().to_owned());
+    let next = sim.client().keeping_tokens(folder.path().join("tokens"));
     let after = next.revoke(&token.id).await.unwrap().unwrap();
     assert!(after >= token.now, "{after} {token:?}");
     assert_eq!(next.revoke(&token.id).await.unwrap(), Some(after), "known already");

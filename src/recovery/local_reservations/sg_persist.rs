@@ -226,12 +226,11 @@ fn keys(said: &str) -> Result<Vec<ReservationKey>, String> {
 
 /// Keys, each in a line of its own, alone or after `Key=`.
 fn listed(said: &str) -> Result<Vec<ReservationKey>, String> {
-    let key = |line: &str| line.trim().trim_start_matches("Key=").starts_with("0x");
+    let is_key = |line: &&str| line.starts_with("Key=") || line.starts_with("0x");
     let read = |line: &str| {
-        let text = line.trim();
-        ReservationKey::parse(text.strip_prefix("Key=").unwrap_or(text)).map_err(|_| not_understood(said))
+        ReservationKey::parse(line.strip_prefix("Key=").unwrap_or(line)).map_err(|_| not_understood(said))
     };
-    said.lines().filter(|line| key(line)).map(read).collect()
+    said.lines().map(str::trim).filter(is_key).map(read).collect()
 }
 
 fn not_understood(said: &str) -> String {
@@ -286,6 +285,7 @@ mod tests {
             "  PR generation=0x4, Reservation follows:\n",
             "Key=0x1\n",
             &format!("{nobodys}{}", said("Write Exclusive")),
+            &format!("{nobodys}    Key=none\n"),
             &two,
             &said("Write Exclusive").replace("0x6e68", "0x+6e6"),
         ] {
