@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use super::power::finished;
-use super::{json, line, sentence, which};
+use super::{json, sentence, which};
 use crate::disks::image::{self, Image};
 use crate::disks::md::{self, Array};
 use crate::disks::md_superblock::{self, Role};
@@ -159,7 +159,7 @@ pub(super) fn sg_persist(data: &[u8]) {
             let named: Vec<_> = keys.clone().unwrap_or_default();
             assert!(named.iter().all(|other| *other == key), "one of two: {said}");
         }
-        Err(why) => line(&why),
+        Err(why) => sentence(&why),
     }
     for key in keys.unwrap_or_default() {
         assert_eq!(ReservationKey::parse(&key.to_string()).ok(), Some(key));
