@@ -217,7 +217,17 @@ fn the_table_has_every_key_that_the_product_knows() {
     ];
     let others: BTreeSet<&str> = others
         .into_iter()
-        .chain(["guests", "preflights", "all_gone", "all_settled", "words", "tried", "host_of", "ha_node_of", "incident_of"])
+        .chain([
+            "guests",
+            "preflights",
+            "all_gone",
+            "all_settled",
+            "words",
+            "tried",
+            "host_of",
+            "ha_node_of",
+            "incident_of",
+        ])
         .chain(["incident"])
         .collect();
     let functions: BTreeMap<&str, &str> = source

@@ -109,7 +109,7 @@ impl SgPersist {
                     | Said::Other(_)
                     | Said::Unclear(_) => failed,
                 }
-            },
+            }
             said => said,
         }
     }
@@ -247,7 +247,9 @@ pub(crate) type KeysSaid = (Result<Option<ReservationKey>, String>, Option<Vec<R
 pub(crate) fn said(done: &Finished) -> KeysSaid {
     let holder = match read(done).map(|said| held(&said)) {
         Said::Good(held) => Ok(held.map(|held| held.key)),
-        failed @ (Said::Conflict | Said::Unsupported | Said::Other(_) | Said::Unclear(_)) => Err(failed.text().to_owned()),
+        failed @ (Said::Conflict | Said::Unsupported | Said::Other(_) | Said::Unclear(_)) => {
+            Err(failed.text().to_owned())
+        }
     };
     (holder, read(done).map(|said| keys(&said)).good())
 }
