@@ -30,7 +30,10 @@ async fn record(site: &Site, id: &IncidentId) -> IncidentRecord {
 
 /// node2 was recovered on storage that all see; `web-1` was being rebuilt, and `web-2` runs elsewhere.
 async fn site() -> (Site, IncidentId) {
-    let site = Site::start().await;
+    on(Site::start().await).await
+}
+
+async fn on(site: Site) -> (Site, IncidentId) {
     site.run(&["init"]).await.ok();
     for node in ["ha1", "ha2"] {
         site.run(&["ha-node", "add", node, "--storage", "shared"]).await.ok();
@@ -178,4 +181,26 @@ async fn a_person_has_the_held_guests_of_a_closed_incident_retried() {
         .refused("incident node2@0 is open");
     let shown = site.run(&["incident", "show", "node2@0"]).await;
     assert!(shown.out.contains("opened again by ann, for its held guests"), "{}", shown.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_call_settles_and_retries_with_that_token_alone() {
+    let (site, id) = on(Site::with_acl().await).await;
+    let out = tempfile::tempdir().unwrap();
+    site.run(&["generate", "acl", "--out", out.path().to_str().unwrap()]).await.ok();
+    let policies = ["viewer", "mark-failed", "on-call"].map(|name| {
+        let text = std::fs::read_to_string(out.path().join(format!("nova-ha-{name}.hcl"))).unwrap();
+        (name.to_owned(), text)
+    });
+    let on_call = site.agent.token_of(&policies).await;
+    let run = async |args: &[&str]| site.run_with(Some(&on_call), args, "").await;
+    run(&["incident", "retry", "node2@0", "--by", "ann"]).await.ok();
+    assert!(site.value(&keys::incident(&id).order()).await.unwrap().contains("ann"));
+    assert!(record(&site, &id).await.status.retry);
+
+    let (site, id) = on(Site::with_acl().await).await;
+    let on_call = site.agent.token_of(&policies).await;
+    let run = async |args: &[&str]| site.run_with(Some(&on_call), args, "").await;
+    run(&["guest", "settle", "node2@0", HELD, "--lost", "--by", "ann"]).await.ok();
+    assert!(site.value(&keys::incident(&id).settled(HELD)).await.is_some());
 }
