@@ -373,7 +373,7 @@ fn a_degraded_array_is_taken_only_where_the_policy_says_so() {
     }
 }
 
-fn released(
+pub(crate) fn released(
     stage: &Stage,
     node: &str,
     fault: Option<(usize, Fault)>,

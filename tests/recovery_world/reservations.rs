@@ -9,12 +9,13 @@ use nova_ha::disks::places::Place;
 use nova_ha::disks::reservation_key::ReservationKey;
 use nova_ha::disks::{DiskId, owner_mark};
 use nova_ha::fence::PoweredOff;
+use nova_ha::incident::journal::Event;
 use nova_ha::incident::status::State;
 use nova_ha::keys;
 use nova_ha::recovery::reservations::{Kept, Members, Order, Reservations, Reserved};
 
 use super::arrays::{NAME, SimArray, place};
-use super::md::{all_runs_on, effects, staged};
+use super::md::{all_runs_on, effects, released, staged};
 use super::schedules::invariants::Effect;
 use super::schedules::weather::{Kind, Request};
 use super::seams::{Fault, Process};
@@ -318,6 +319,25 @@ fn a_host_that_writes_is_seen_where_what_it_wrote_would_stop_the_takeover_too() 
     stage.recover_until_settled("ha1");
     let State::Held { reason } = stage.record().status.state else { panic!("not held") };
     assert!(reason.contains("it lives"), "{reason}");
+}
+
+/// Its BMC lied, it lives, and a person wants it to live on.
+#[test]
+fn a_host_that_is_to_live_on_has_its_disks_to_itself_again() {
+    let stage = refusing(Writes::Slowly);
+    let process = stage.process("ha1", None);
+    let _reports = block_on(&stage.time, process.run()).unwrap().unwrap();
+    let State::Held { reason } = stage.record().status.state else { panic!("not held") };
+    assert!(reason.contains("2 disks reserved"), "{reason}");
+    stage.with(|u| super::stage::append(u, Event::Abandoned { by: "ann".into() }));
+    let (outcome, _) = released(&stage, "ha1", None);
+    assert!(matches!(outcome, Some(Ok(_))), "{outcome:?}");
+    stage.with(|u| {
+        assert_eq!(u.the_array().reservation.by, None);
+        assert_eq!(u.the_array().names, [0; 4].map(|_| NAME.to_owned()));
+    });
+    let posts = stage.with(|u| u.effects.iter().filter(|e| e.what.starts_with("POST ")).count());
+    assert_eq!(posts, 0, "its guests run there");
 }
 
 #[test]
