@@ -76,7 +76,7 @@ fn run(args: &Args) -> Report {
             Ok(consul) => consul,
             Err(error) => return Report::fault(&name, &error.to_string()),
         };
-        match tokio::time::timeout(DEADLINE, publish(&consul, args, &host, SystemClock.wall())).await {
+        match tokio::time::timeout(DEADLINE, publish(&consul, args, &host, &SystemClock)).await {
             Ok(report) => report,
             Err(_) => Report::fault(&name, &format!("Consul took longer than {DEADLINE:?}")),
         }

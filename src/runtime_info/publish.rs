@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::args::Args;
 use super::collect::{Found, collect};
 use super::merge::{is_due, merge};
+use crate::clock::Clock;
 use crate::exit::probe::{PASSING, WARNING};
 use crate::keys;
 use crate::names::HostName;
@@ -41,8 +40,8 @@ impl Report {
 const TRIES: usize = 3;
 
 /// Publishes, or says why not.
-pub async fn publish(store: &dyn Store, args: &Args, host: &HostName, now: Timestamp) -> Report {
-    match run(store, args, host, now).await {
+pub async fn publish(store: &dyn Store, args: &Args, host: &HostName, clock: &dyn Clock) -> Report {
+    match run(store, args, host, clock).await {
         Ok(Some(report)) => report,
         Ok(None) => Report::fault(host.as_str(), &format!("it changed meanwhile, in each of {TRIES} tries")),
         Err(error) => {
@@ -71,10 +70,10 @@ async fn run(
     store: &dyn Store,
     args: &Args,
     host: &HostName,
-    now: Timestamp,
+    clock: &dyn Clock,
 ) -> Result<Option<Report>, TreeError> {
     for _ in 0..TRIES {
-        if let Some(report) = once(store, args, host, now).await? {
+        if let Some(report) = once(store, args, host, clock).await? {
             return Ok(Some(report));
         }
     }
@@ -86,7 +85,7 @@ async fn once(
     store: &dyn Store,
     args: &Args,
     host: &HostName,
-    now: Timestamp,
+    clock: &dyn Clock,
 ) -> Result<Option<Report>, TreeError> {
     let keys = keys::host(host);
     let key = keys.runtime_config();
@@ -102,6 +101,9 @@ async fn once(
         Some(entry) => RuntimeConfig::parse(&key, &entry.value)?,
         None => RuntimeConfig::default(),
     };
+    // Later than what was read: else the time of a run that was quicker than this one is in the future, and each of them
+    // would write over the other.
+    let now = clock.wall();
     let mut asked_for = present.clone();
     asked_for.md_arrays.retain(|uuid, _| !args.forget_array.contains(uuid));
     let found = match look(args, host, &asked_for).await {
