@@ -12,7 +12,8 @@ use super::word::{Word, word};
 use super::world::{World, chain};
 use crate::bindings::{self, ArrayDoubt, Expected};
 use crate::evidence::pins;
-use crate::fence::{FenceLevels, Machine, PowerState, Privilege, Verdict};
+use crate::fence::weakness::weaknesses;
+use crate::fence::{FenceConfig, FenceLevels, Machine, PowerState, Privilege, Verdict};
 use crate::incident::IncidentRecord;
 use crate::incident::journal::JournalEntry;
 use crate::incident::record::Origin;
@@ -265,6 +266,7 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         me: world.me.clone(),
         is_self: is_self(&world.me, case),
         levels: armed.facts.clone(),
+        weak_ways: weak_ways(case),
         allow_unidentified_bmc: case.policy.allow_unidentified_bmc,
         reset_and_evacuate: case.policy.reset_and_evacuate.clone(),
         recover_only_opted_in: case.policy.recover_only_opted_in,
@@ -281,6 +283,17 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         nova_user_unknown: nova_user_unknown(world, case).await,
         nova,
     })
+}
+
+/// As `nova-ha status` says it. Levels that cannot be read are said as such.
+fn weak_ways(case: &Case) -> Vec<String> {
+    let host = case.id.host();
+    let machine = Machine::Host(host.clone());
+    let config = FenceConfig::of(&case.tree, &keys::host(host));
+    config.map_or_else(
+        |_| Vec::new(),
+        |config| weaknesses(&config).iter().map(|weak| weak.text(&machine)).collect(),
+    )
 }
 
 /// Why the arrays that the host published are not taken as its own, where this HA node would take them. That they

@@ -101,6 +101,8 @@ pub struct Facts {
     pub is_self: bool,
     /// Fence levels, in order.
     pub levels: Vec<LevelFact>,
+    /// What is weak about the way to them: who else can say that the host is off.
+    pub weak_ways: Vec<String>,
     /// Policy.
     pub allow_unidentified_bmc: bool,
     /// Policy.

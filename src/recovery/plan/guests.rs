@@ -93,7 +93,8 @@ pub(super) fn said_of_room(planned: &[PlannedGuest], nova: &NovaFacts, target: O
 
 /// What a person should know: what could not be read, doubtful marks, guests on their way here.
 pub(super) fn notes(facts: &Facts, nova: &NovaFacts) -> Vec<String> {
-    let mut notes = nova.surroundings.unread.clone();
+    let mut notes = facts.weak_ways.clone();
+    notes.extend(nova.surroundings.unread.iter().cloned());
     for server in &nova.servers {
         let wish = choice::wish(server, &nova.surroundings, facts.recover_only_opted_in);
         let (_, urgency) = choice::urgency(server, &nova.surroundings.aggregates);

@@ -70,6 +70,7 @@ fn good() -> Facts {
         me: "ha1".parse().unwrap(),
         is_self: false,
         levels: vec![level(Verdict::Matches, Privilege::Allowed)],
+        weak_ways: Vec::new(),
         allow_unidentified_bmc: false,
         reset_and_evacuate: vec!["paused".into()],
         recover_only_opted_in: false,
@@ -447,4 +448,11 @@ fn a_second_nova_compute_on_the_machine_is_named_and_blocks_nothing() {
         "{said}"
     );
     assert!(notes(Err("no answer".into())).contains("cannot be told: no answer"));
+}
+
+#[test]
+fn who_else_can_say_that_the_host_is_off_is_a_note_of_the_plan() {
+    let open = "anyone on this network can say that compute1 is off".to_owned();
+    let facts = Facts { weak_ways: vec![open.clone()], ..good() };
+    assert_eq!(plan(&facts).unwrap().notes, [open]);
 }
