@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nova_ha::incident::IncidentRecord;
 use nova_ha::incident::record::Order;
+use nova_ha::incident::retry::{Scene, Who};
 use nova_ha::keys;
 use nova_ha::monitor::mark::order::{Asked, SecondWord};
 use nova_ha::monitor::mark::{Request, run as mark};
@@ -19,7 +20,7 @@ use super::super::seams::Process;
 use super::super::stage::Stage;
 use super::super::time::{Sleep, wall};
 use super::super::universe::{HA_NODES, HOST, Universe, incident};
-use super::event::{Event, Job, Schedule, Who};
+use super::event::{Event, Job, Schedule, Who as Struck};
 use super::generate::Random;
 
 /// Why a machine is seen by nobody.
@@ -38,6 +39,7 @@ pub(super) enum Due {
     Ends(&'static str, Event),
     Starts(&'static str, Job),
     Orders(&'static str),
+    Retries,
 }
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
@@ -123,7 +125,9 @@ impl<'a> Engine<'a> {
 
     /// Whether something of the schedule is still to come or to end.
     pub(crate) fn is_in_trouble(&self) -> bool {
-        self.due.values().any(|due| matches!(due, Due::Begins(_) | Due::Ends(..) | Due::Orders(_)))
+        self.due
+            .values()
+            .any(|due| matches!(due, Due::Begins(_) | Due::Ends(..) | Due::Orders(_) | Due::Retries))
             || self.with(|u| u.weather.next_arrival()).is_some()
     }
 
@@ -233,6 +237,7 @@ impl<'a> Engine<'a> {
                 Due::Begins(event) => self.begins(event),
                 Due::Ends(node, event) => self.ends(node, event),
                 Due::Starts(node, job) => self.starts(node, job, None, world),
+                Due::Retries => self.retries(world),
                 Due::Orders(node) => {
                     let order = Order::new("ann".into(), wall(self.now()));
                     self.starts(node, Job::MarkFailed, Some(order), world);
@@ -282,23 +287,41 @@ impl<'a> Engine<'a> {
         self.slots.push(Slot { node, job, process, work, wakes, frozen: Vec::new() });
     }
 
+    /// maria's `nova-ha incident retry`, by what she sees of the tree, on a machine that is away from nothing.
+    fn retries(&mut self, world: &Waker) {
+        let seed = self.random.next() | 1;
+        let (node, job) = ("ha3", Job::MarkFailed);
+        let process = Process::new(node, &self.stage.time, &self.stage.universe, None, seed);
+        let working = Arc::clone(&process);
+        let at = wall(self.now());
+        let work: Work = Box::pin(async move {
+            let store = working.world().store;
+            let Ok(Some(scene)) = Scene::read(store.as_ref(), &incident()).await else { return };
+            if let Ok(Ok(ops)) = scene.transaction(Who::Person { by: "maria" }, &[], at) {
+                drop(store.transact(&ops).await);
+            }
+        });
+        let wakes = Arc::new(Wakes { woken: AtomicBool::new(true), world: world.clone() });
+        self.slots.push(Slot { node, job, process, work, wakes, frozen: Vec::new() });
+    }
+
     pub(super) fn record(&self) -> Option<IncidentRecord> {
         let key = keys::incident(&incident()).incident();
         self.with(|u| u.kv.get(&key)).map(|entry| parse(&entry.key, &entry.value).unwrap())
     }
 
-    pub(super) fn node(&self, who: Who) -> &'static str {
+    pub(super) fn node(&self, who: Struck) -> &'static str {
         match who {
-            Who::Holder => {
+            Struck::Holder => {
                 let holder = self.record().and_then(|record| record.holder);
                 HA_NODES
                     .into_iter()
                     .find(|node| holder.as_ref().is_some_and(|h| h.as_str() == *node))
                     .unwrap_or("ha1")
             }
-            Who::Ha1 => "ha1",
-            Who::Ha2 => "ha2",
-            Who::Ha3 => "ha3",
+            Struck::Ha1 => "ha1",
+            Struck::Ha2 => "ha2",
+            Struck::Ha3 => "ha3",
         }
     }
 }

@@ -62,6 +62,11 @@ pub(crate) enum Event {
     Order(Who),
     /// She pulls the host's plug, and says so.
     Word,
+    /// A tenant has his guest rebuilt, as long as it is on no other host; and it is over.
+    Rebuilds,
+    Rests,
+    /// `incident retry` by maria.
+    Retry,
 }
 
 /// Of one run.
@@ -130,6 +135,9 @@ impl fmt::Display for Event {
             Event::Resume => write!(f, "resume"),
             Event::Order(who) => write!(f, "order {}", of(who)),
             Event::Word => write!(f, "word"),
+            Event::Rebuilds => write!(f, "rebuilds"),
+            Event::Rests => write!(f, "rests"),
+            Event::Retry => write!(f, "retry"),
         }
     }
 }
@@ -161,6 +169,9 @@ impl FromStr for Event {
             Some("resume") => Event::Resume,
             Some("order") => Event::Order(who()?),
             Some("word") => Event::Word,
+            Some("rebuilds") => Event::Rebuilds,
+            Some("rests") => Event::Rests,
+            Some("retry") => Event::Retry,
             Some(_) | None => return Err(format!("{text:?} is no event")),
         })
     }

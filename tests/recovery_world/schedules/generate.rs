@@ -72,6 +72,25 @@ impl Schedule {
     }
 }
 
+impl Schedule {
+    /// With a guest that its owner was rebuilding when the host died, and a person who has it retried.
+    pub(crate) fn of_a_tenant(seed: u64) -> Self {
+        let mut schedule = Self::of(seed);
+        let mut random = Random::of(seed ^ 0x7e4a47);
+        schedule.events.push((Duration::ZERO, Event::Rebuilds));
+        for _ in 0..random.below(3) {
+            let more = random.one_of(&[Event::Rests, Event::Rebuilds]);
+            schedule.events.push((random.millis(30_000, 900_000), more));
+        }
+        for _ in 0..1 + random.below(3) {
+            schedule.events.push((random.millis(60_000, 1_200_000), Event::Retry));
+        }
+        schedule.events.push((random.millis(100_000, 1_200_000), Event::Rests));
+        schedule.events.sort_by_key(|(at, _)| *at);
+        schedule
+    }
+}
+
 fn event(random: &mut Random) -> Event {
     let who = match random.below(2) {
         0 => Who::Holder,

@@ -8,7 +8,7 @@ use nova_ha::keys;
 
 use super::super::stage::append;
 use super::super::time::wall;
-use super::super::universe::{HA_NODES, HOST, incident};
+use super::super::universe::{HA_NODES, HOST, Universe, in_flight, incident, server};
 use super::engine::{Away, Due, Engine};
 use super::event::{Event, Job};
 use super::weather::{Clock, Freeze};
@@ -101,6 +101,9 @@ impl Engine<'_> {
                 self.at(now, Due::Orders(self.node(who)));
             }
             Event::Word => self.gives_her_word(),
+            Event::Rebuilds => self.with(|u| has_it_rebuilt(u, Some("rebuild_spawning"))),
+            Event::Rests => self.with(|u| has_it_rebuilt(u, None)),
+            Event::Retry => self.at(now, Due::Retries),
         }
     }
 
@@ -130,7 +133,10 @@ impl Engine<'_> {
             | Event::Hold
             | Event::Resume
             | Event::Order(_)
-            | Event::Word => {}
+            | Event::Word
+            | Event::Rebuilds
+            | Event::Rests
+            | Event::Retry => {}
         }
     }
 
@@ -237,5 +243,15 @@ impl Engine<'_> {
             });
             u.kv.put(&keys::incident(&incident()).confirm_off(), word.to_string());
         });
+    }
+}
+
+/// Nova lets an owner rebuild a guest that is nowhere else, and whose evacuation is not under way.
+fn has_it_rebuilt(universe: &mut Universe, task: Option<&str>) {
+    let id = server(3).id;
+    let is_under_way = universe.migrations.iter().any(|(m, _)| m.server == id && in_flight(m));
+    let is_here = universe.servers[&id].host.as_ref().is_some_and(|host| host.as_str() == HOST);
+    if is_here && !is_under_way {
+        universe.servers.get_mut(&id).unwrap().task_state = task.map(Into::into);
     }
 }
