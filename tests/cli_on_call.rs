@@ -81,6 +81,14 @@ async fn who_is_on_call_can_do_all_of_it_with_that_token_alone() {
     run(&["maintenance", "on", "ha1", "--reason", "a fan", "--by", "ann"]).await.ok();
     run(&["maintenance", "off", "ha1", "--by", "ann"]).await.ok();
 
+    let began = jiff::Timestamp::now().to_string();
+    let storm = serde_json::json!({ "version": 1, "cause": { "storm": { "counted": 2, "limit": 1 } },
+        "began_at": began, "seconds": 900 });
+    site.put(keys::COOLDOWN, storm.to_string()).await;
+    let said = run(&["cooldown", "show"]).await;
+    assert!(said.out.contains("storm"), "{}{}", said.out, said.err);
+    run(&["cooldown", "end", "--by", "ann"]).await.ok();
+
     let said = mark(&site, &on_call, "node1").await;
     assert!(said.out.contains("MARKED"), "{}{}", said.out, said.err);
     let order = site.value(&keys::incident(&"node1@0".parse().unwrap()).order()).await.unwrap();
