@@ -186,7 +186,7 @@ impl Scene {
     ///
     /// # Errors
     /// A key cannot be understood.
-    fn used_up(&self) -> Result<Option<&HaNodeName>, TreeError> {
+    pub fn used_up(&self) -> Result<Option<&HaNodeName>, TreeError> {
         for node in &self.nodes {
             let of_it = self.tree.text(&keys::ha_node(node).in_use_by())?;
             if of_it.as_deref() == Some(self.record.id.to_string().as_str()) {

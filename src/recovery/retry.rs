@@ -167,7 +167,9 @@ async fn all_by_itself(world: &World) -> Result<usize, Stop> {
 async fn one_by_itself(world: &World, id: &IncidentId, held: &[Unsettled]) -> Result<bool, Stop> {
     let tree = |source| Stop::Tree { source };
     let Some(scene) = Scene::read(world.store.as_ref(), id).await.map_err(tree)? else { return Ok(false) };
-    if scene.holder() != Some(&world.me) || !scene.allows().map_err(tree)? {
+    // Whoever has the storage; else whoever recovered the host.
+    let keeper = scene.used_up().map_err(tree)?.or(scene.holder());
+    if keeper != Some(&world.me) || !scene.allows().map_err(tree)? {
         return Ok(false);
     }
     let case = facts::load(world, id).await?;

@@ -10,7 +10,7 @@ use crate::incident::IncidentRecord;
 use crate::incident::journal::{Event, JournalEntry};
 use crate::keys;
 use crate::machine_id::MachineId;
-use crate::names::IncidentId;
+use crate::names::HaNodeName;
 use crate::tree::machine::consul_node;
 use crate::tree::meta::Meta;
 use crate::tree::namesake::{OwnName, own_name};
@@ -44,7 +44,7 @@ pub async fn by_its_agent(world: &World) -> Result<OwnName, Stop> {
 /// # Errors
 /// Another machine took it: nothing may be done. Or nobody can tell, which is waited for.
 pub async fn has(world: &World, agent: &OwnName, record: &IncidentRecord) -> Result<(), Stop> {
-    let theirs = machine_of_holder(world, &record.id).await?;
+    let theirs = machine_of_holder(world, record).await?;
     match (theirs, agent) {
         (Some(theirs), _) if theirs == world.machine => Ok(()),
         (Some(theirs), _) => Err(Stop::Twin {
@@ -68,27 +68,36 @@ pub async fn has(world: &World, agent: &OwnName, record: &IncidentRecord) -> Res
     }
 }
 
-/// The machine that took an incident last, by its journal.
-async fn machine_of_holder(world: &World, id: &IncidentId) -> Result<Option<MachineId>, Stop> {
+/// The machine that took an incident last, by its journal. One that was opened again is held by the HA node that has its
+/// storage, whoever went on with it last: by the machine that took it under that name.
+async fn machine_of_holder(world: &World, record: &IncidentRecord) -> Result<Option<MachineId>, Stop> {
     let entries = world
         .store
-        .list(&keys::incident(id).journal())
+        .list(&keys::incident(&record.id).journal())
         .await
         .map_err(|source| Stop::Store { doing: "read its journal", source })?;
-    let mut holder = None;
+    let by_name = record.holder.as_ref().map(HaNodeName::as_str);
+    let (mut holder, mut of_that_name) = (None, None);
     for stored in entries {
         let entry: JournalEntry =
             parse(&stored.key, &stored.value).map_err(|source| Stop::Tree { source })?;
-        holder = took(&entry).unwrap_or(holder);
+        if let Some((node, machine)) = took(&entry) {
+            if Some(node) == by_name {
+                of_that_name.clone_from(&machine);
+            }
+            holder = machine;
+        } else if matches!(entry.what, Event::Retried { .. }) {
+            holder.clone_from(&of_that_name);
+        }
     }
     Ok(holder)
 }
 
-/// The machine that has the incident from this entry on; the outer `None` if that stays as it was.
-fn took(entry: &JournalEntry) -> Option<Option<MachineId>> {
-    match entry.what {
-        Event::Claimed { .. } | Event::Adopted { .. } => Some(entry.machine.clone()),
-        Event::HandedBack { ref machine, .. } => Some(Some(machine.clone())),
+/// The HA node and the machine that have the incident from this entry on; `None` if that stays as it was.
+fn took(entry: &JournalEntry) -> Option<(&str, Option<MachineId>)> {
+    match &entry.what {
+        Event::Claimed { .. } | Event::Adopted { .. } => Some((&entry.by, entry.machine.clone())),
+        Event::HandedBack { to, machine, .. } => Some((to.as_str(), Some(machine.clone()))),
         Event::Started { .. }
         | Event::Finished { .. }
         | Event::MembersSeen { .. }
