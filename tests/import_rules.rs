@@ -27,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("machine_id", &[]),
     ("may_hang", &[]),
     ("names", &["say"]),
-    ("disks", &[]),
+    ("disks", &["say"]),
     ("program", &[]),
     ("own_files", &[]),
     ("run_dir", &["own_files"]),

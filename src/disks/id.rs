@@ -6,13 +6,15 @@
 
 use std::fmt;
 
+use crate::say::short;
+
 /// A disk's world-wide name in the kernel's form, `naa.`, `eui.`, `t10.`, `nvme.` or `uuid.` and the rest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiskId(String);
 
 /// What cannot be a disk's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no world-wide name of a disk")]
+#[error("{:?} is no world-wide name of a disk", short(.0))]
 pub struct BadDiskId(String);
 
 /// A T10 name has vendor, model and serial number; more than this is no name.

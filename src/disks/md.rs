@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::block::Identity;
 use super::{Roots, read, read_if_there};
+use crate::say::short;
 
 /// `array_state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub fn read_array(roots: &Roots, device: &str) -> io::Result<Option<Array>> {
         "readonly" => State::ReadOnly,
         "inactive" => State::Inactive,
         "broken" => State::Broken,
-        other => return Err(io::Error::other(format!("array_state says {other:?}"))),
+        other => return Err(io::Error::other(format!("array_state says {:?}", short(other)))),
     };
     let metadata = read_if_there(&md.join("metadata_version"))?.unwrap_or_default();
     if metadata.strip_prefix("external:").is_some_and(|rest| !rest.starts_with(['/', '-'])) {
@@ -140,9 +141,10 @@ fn first_number(path: &Path) -> io::Result<Option<u32>> {
     let Some(text) = read_if_there(path)? else { return Ok(None) };
     match text.split_whitespace().next() {
         None | Some("none") => Ok(None),
-        Some(word) => {
-            word.parse().map(Some).map_err(|_| io::Error::other(format!("{} says {text:?}", path.display())))
-        }
+        Some(word) => word
+            .parse()
+            .map(Some)
+            .map_err(|_| io::Error::other(format!("{} says {:?}", path.display(), short(&text)))),
     }
 }
 
@@ -273,6 +275,9 @@ mod tests {
         }
         let error = with("/sys/block/md1/md/array_state = suspended").unwrap_err();
         assert!(error.to_string().contains("suspended"));
+        let long = "x".repeat(100_000);
+        let error = with(&format!("/sys/block/md1/md/array_state = {long}")).unwrap_err();
+        assert!(error.to_string().len() < 400, "a sentence quotes no more than a person reads");
         for bad in ["raid_disks = many", "degraded = x", "dev-sda/slot = -"] {
             assert!(with(&format!("/sys/block/md1/md/{bad}")).is_err(), "{bad}");
         }
