@@ -1,4 +1,4 @@
-//! `incidents/{id}/settled/{server}`: a person's word about one held guest. From then on nobody waits for it, and no
+//! `words/{id}/settled/{server}`: a person's word about one held guest. From then on nobody waits for it, and no
 //! recovery looks at it again.
 
 use std::collections::BTreeSet;

@@ -13,7 +13,7 @@ pub enum Kind {
     Journal,
     /// `incidents/{id}/guests/{server}`
     Guest,
-    /// `incidents/{id}/settled/{server}`
+    /// `words/{id}/settled/{server}`
     Settled,
     /// `incidents/{id}/plan/{chunk}`
     Plan,
