@@ -253,6 +253,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "bin/nova-ha-recover",
         &[
+            "chain",
             "clock",
             "columns",
             "consul",

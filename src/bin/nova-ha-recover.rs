@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Parser;
+use nova_ha::chain::chain;
 use nova_ha::clock::{SystemClock, boot_id};
 use nova_ha::columns;
 use nova_ha::consul::Consul;
@@ -20,6 +21,7 @@ use nova_ha::recovery::local_reservations::LocalReservations;
 use nova_ha::recovery::progress::{Lines, Nobody};
 use nova_ha::recovery::release;
 use nova_ha::recovery::report::Report;
+use nova_ha::recovery::run::cannot_begin;
 use nova_ha::recovery::single::{Single, SingleError};
 use nova_ha::recovery::site_programs::SitePrograms;
 use nova_ha::recovery::stop::Stop;
@@ -59,9 +61,9 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         .parse()
         .with_context(|| format!("{text:?} cannot be this HA node's name: give --ha-node NAME"))?;
     // Held until the end; a plan changes nothing and needs no lock.
-    let _lock = match (args.plan, lock(args)) {
-        (true, _) => None,
-        (false, Ok(lock)) => Some(lock),
+    let lock = match (args.plan, lock(args)) {
+        (true, _) => Ok(None),
+        (false, Ok(lock)) => Ok(Some(lock)),
         // That one ends without having released anything: *nothing to do* would be a lie.
         (false, Err(busy @ SingleError::Busy { .. })) if args.release_storage => {
             let host = args.host.as_deref().unwrap_or("");
@@ -75,7 +77,7 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
             say::line(&format!("nothing to do here: {busy}; it looks for work again before it ends"));
             return Ok(exit::OK);
         }
-        (false, Err(error)) => return Err(error.into()),
+        (false, Err(error @ (SingleError::Place { .. } | SingleError::File { .. }))) => Err(error),
     };
     let world = World {
         store: Box::new(Consul::from_env().context("cannot use Consul")?),
@@ -96,6 +98,14 @@ fn recover(args: &Args) -> anyhow::Result<u8> {
         run_dir: args.run_dir.clone(),
         state_dir: args.state_dir.clone(),
         local_file: local::file(),
+    };
+    let _lock = match lock {
+        Ok(lock) => lock,
+        Err(error) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(cannot_begin(&world, chain(&error)));
+            return Err(error.into());
+        }
     };
     if args.release_storage {
         return release(args, &world, only.as_ref());

@@ -34,6 +34,19 @@ fn stopped_by(known: &Result<(), Stop>) -> Option<Stopped> {
     Some(Stopped { why: reasons.join("; "), next: next.join("; ") })
 }
 
+/// Says to all that this HA node recovers nothing, and why, where it cannot even begin: else the site looks protected by it.
+pub async fn cannot_begin(world: &World, why: String) {
+    if let Err(stop) = twin::by_its_agent(world).await {
+        tracing::warn!(error = %chain(&stop), "nobody is told why this HA node recovers nothing");
+        return;
+    }
+    let next = format!("on {}, as root: mend that, then nova-ha-recover", world.me);
+    let words = Words { stopped: Some(Stopped { why, next }), remarks: Vec::new() };
+    if let Err(error) = publish(world.store.as_ref(), &world.me, &world.boot_id, words).await {
+        tracing::warn!(error = %chain(&error), "nobody is told why this HA node recovers nothing");
+    }
+}
+
 /// Works until nothing is claimable; a line per pending incident.
 pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> {
     let agent = twin::by_its_agent(world).await?;

@@ -104,6 +104,11 @@ impl Site {
         self.run_program(name, token, &env, args, "").await
     }
 
+    /// The same, in this environment.
+    pub(crate) async fn program_on(&self, name: &str, env: &[(&str, &str)], args: &[&str]) -> Said {
+        self.run_program(name, self.token.as_deref(), env, args, "").await
+    }
+
     async fn run_program(
         &self,
         program: &str,
