@@ -16,6 +16,19 @@ use nova_ha::store::{Op, Store, StoreError};
 use nova_ha::tree::formats::published::{Published, Words, publish};
 use open_incident::open;
 
+/// ann's word, with all that says otherwise named.
+const WORD: [&str; 9] = [
+    "confirm-off",
+    "node1",
+    "--by",
+    "ann",
+    "--yes",
+    "node1",
+    "--although-its-agent-answers",
+    "--although-the-votes-do-not-say-dead",
+    "--although-its-address-answers",
+];
+
 /// A canary in each place of a secret.
 const SECRETS: [(&str, &str); 4] = [
     ("config/bmc/password", "CANARY-BMC"),
@@ -103,18 +116,17 @@ async fn who_is_on_call_can_do_all_of_it_with_that_token_alone() {
 
     run(&["incident", "hold", "node1@0", "--reason", "wait", "--by", "ann"]).await.ok();
     run(&["incident", "resume", "node1@0", "--by", "ann"]).await.ok();
-    let word = [
-        "confirm-off",
-        "node1",
-        "--by",
-        "ann",
-        "--yes",
-        "node1",
-        "--although-its-agent-answers",
-        "--although-the-votes-do-not-say-dead",
-        "--although-its-address-answers",
-    ];
-    run(&word).await.ok();
+    let note = serde_json::json!({ "version": 1, "node": "ha1", "reasons": ["node1 is not proved off: its BMC is silent"],
+        "next": [], "since": "2026-11-30T12:00:00Z" });
+    let preflight = keys::incident(&"node1@0".parse().unwrap()).preflight(&"ha1".parse().unwrap());
+    site.put(&preflight, note.to_string()).await;
+    let said = run(&WORD).await.ok().out;
+    assert!(said.contains("This token may not ask the BMC of node1"), "{said}");
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("HA node ha1 says since 2026-11-30 12:00:00Z") && said.contains("its BMC is silent"),
+        "{said}"
+    );
     let word = site.value(&keys::incident(&"node1@0".parse().unwrap()).confirm_off()).await.unwrap();
     assert!(word.contains("\"by\":\"ann\""), "{word}");
     run(&["incident", "abandon", "node1@0", "--by", "ann", "--yes", "node1"]).await.ok();
@@ -152,22 +164,11 @@ async fn who_looks_sees_where_everything_stands_and_changes_nothing() {
     let status = run(&["status"]).await.out;
     assert!(status.contains("this token may not read how 3 machines are powered off"), "{status}");
     assert!(!status.contains("no BMC"), "what is not seen is not missing: {status}");
-    let word = [
-        "confirm-off",
-        "node1",
-        "--by",
-        "ann",
-        "--yes",
-        "node1",
-        "--although-its-agent-answers",
-        "--although-the-votes-do-not-say-dead",
-        "--although-its-address-answers",
-    ];
     for args in [
         &["incident", "hold", "node1@0", "--reason", "x", "--by", "ann"][..],
         &["maintenance", "on", "node1", "--reason", "x", "--by", "ann"],
         &["incident", "abandon", "node1@0", "--by", "ann", "--yes", "node1"],
-        &word,
+        &WORD,
     ] {
         let said = run(args).await;
         assert!(

@@ -16,20 +16,24 @@ use super::confirm::confirm;
 use super::error::{held_back, tree};
 use super::eyes::from_here;
 use super::incident::{Open, person, quoted};
+use super::machine_view::when;
 use crate::chain::chain;
+use crate::columns::wrap;
 use crate::evidence::EvidenceError;
 use crate::evidence::signs::{SignSeen, Signs, beside, look_for_life, text};
 use crate::fence::proof::MAX_CONFIRM_TTL;
 use crate::fence::{ConfirmOff, FenceConfig, PowerState};
+use crate::incident::note::WaitingNote;
 use crate::incident::said::Layout;
 use crate::keys;
 use crate::local::{self, Local};
-use crate::names::HostName;
+use crate::names::{HostName, IncidentId};
 use crate::ssh::SshReach;
 use crate::store::{Op, Store};
 use crate::tree::formats::Kind;
-use crate::tree::record::{Record, bytes};
+use crate::tree::record::{Record, bytes, parse};
 use crate::tree::sign::Sign;
+use crate::tree::{Snapshot, TreeError};
 
 /// `nova-ha confirm-off`.
 #[derive(Debug, Args)]
@@ -132,6 +136,8 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
         warning +=
             "\nAgainst an address that answers your word counts only if the journal had that before it.";
     }
+    let not_asked = not_asked(store, &cluster, &id).await.map_err(tree(&doing))?;
+    warning.extend(not_asked.iter().flat_map(|line| ["\n", line]));
     confirm(host.as_str(), args.yes.as_deref(), &warning, &args.command(&host, &although))?;
     let word = ConfirmOff {
         version: ConfirmOff::VERSION,
@@ -153,10 +159,11 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
     ];
     ops.extend(open.wake());
     commit(store, &doing, &ops).await?;
-    let text = format!(
+    let mut text = format!(
         "{host}: confirmed off in {id} for {} s\nthe next sign of life ends it; see: nova-ha incident show {id}",
         args.ttl.as_secs()
     );
+    text.extend(not_asked.iter().map(|line| format!("\n{}", wrap(line, 0))));
     done(Outcome::Changed, "confirm-off", host.as_str(), text)
 }
 
@@ -196,6 +203,34 @@ async fn contradictions(store: &dyn Store, host: &HostName) -> Result<Vec<SignSe
         text: format!("the votes do not say that it is dead ({why})"),
     }));
     Ok(signs)
+}
+
+/// Where this token may not see how the host is powered off: what the HA nodes said last, of their own asking. They ask again
+/// before the word counts, and against *on* it does not.
+async fn not_asked(store: &dyn Store, cluster: &Cluster, id: &IncidentId) -> Result<Vec<String>, TreeError> {
+    let host = id.host();
+    if !cluster.hidden.contains(&keys::host(host).all()) {
+        return Ok(Vec::new());
+    }
+    let notes = keys::incident(id).preflights();
+    let read = Snapshot::read(store, "what the HA nodes wait for", std::slice::from_ref(&notes)).await?;
+    let mut lines = vec![format!(
+        "This token may not ask the BMC of {host}: the HA nodes ask it before your word counts."
+    )];
+    for entry in read.below(&notes) {
+        let note: WaitingNote = parse(&entry.key, &entry.value)?;
+        let age = jiff::Timestamp::now().duration_since(note.since).as_secs().max(0);
+        lines.push(format!(
+            "HA node {} says since {} ({age} s): {}",
+            note.node,
+            when(note.since),
+            note.reasons.join("; ")
+        ));
+    }
+    if lines.len() == 1 {
+        lines.push("No HA node has said yet what it waits for.".to_owned());
+    }
+    Ok(lines)
 }
 
 /// Against a device that says *on* no word counts. One that does not answer contradicts nobody.
