@@ -204,8 +204,8 @@ async fn is_at_rest(case: &Case, cloud: &dyn Cloud, guest: &Unsettled) -> Result
     let silent = |why: String| {
         Stop::waiting(format!("Nova does not show {}: {why}", guest.name), "openstack server show")
     };
-    let id: ServerId = guest.server.parse().map_err(|error| silent(crate::chain::chain(&error)))?;
-    let server = cloud.server(&id).await.map_err(|error| silent(crate::chain::chain(&error)))?;
+    let id: ServerId = guest.server.parse().map_err(|error| silent(chain(&error)))?;
+    let server = cloud.server(&id).await.map_err(|error| silent(chain(&error)))?;
     Ok(server.is_none_or(|server| rests(&server, case)))
 }
 
@@ -235,7 +235,7 @@ async fn is_dead(world: &World, id: &IncidentId) -> Result<bool, Stop> {
     let host = id.host();
     let cannot = |why: String| Stop::waiting(format!("cannot judge {host} again: {why}"), "nova-ha status");
     let seen = look(&world.witness(), About::Hosts(vec![host.clone()]), false).await;
-    let seen = seen.map_err(|error| cannot(crate::chain::chain(&error)))?;
+    let seen = seen.map_err(|error| cannot(chain(&error)))?;
     let Some(subject) = seen.scene.subjects.get(host) else { return Ok(false) };
     let verdict = judge(&seen.scene, host.as_str(), subject, &guards(&seen.scene).doubtful);
     Ok(matches!(verdict, Verdict::Dead(_)))
