@@ -13,6 +13,8 @@ pub const HOSTS: &str = "ha_cluster/compute_nodes/";
 pub const HA_NODES: &str = "ha_cluster/ha_nodes/";
 /// Folder of the incidents.
 pub const INCIDENTS: &str = "ha_cluster/incidents/";
+/// Folder of incidents that were opened and that no HA node has taken up: what the checks write.
+pub const OPENED: &str = "ha_cluster/opened/";
 /// Folder of people's orders to fence, by incident: written by people alone.
 pub const ORDERS: &str = "ha_cluster/orders/";
 /// Folder of people's words in incidents.
@@ -284,9 +286,25 @@ impl IncidentKeys {
     pub fn order(&self) -> String {
         format!("{ORDERS}{}", self.id)
     }
+    /// That it was opened, until an HA node takes it up.
+    pub fn opened(&self) -> String {
+        format!("{OPENED}{}", self.id)
+    }
     /// People's words in this incident; ends in `/`.
     pub fn words(&self) -> String {
         format!("{WORDS}{}/", self.id)
+    }
+    /// A person's word that nobody goes on with it.
+    pub fn hold(&self) -> String {
+        format!("{}hold", self.words())
+    }
+    /// A person's word that leads it out of a hold.
+    pub fn resume(&self) -> String {
+        format!("{}resume", self.words())
+    }
+    /// A person's word that opens it again.
+    pub fn retry(&self) -> String {
+        format!("{}retry", self.words())
     }
     /// A person's word, with a time limit, that the host is off.
     pub fn confirm_off(&self) -> String {
@@ -304,6 +322,16 @@ pub fn tried(node: &HaNodeName) -> [String; 2] {
     [format!("{ORDERS}tried/{node}"), format!("{WORDS}tried/{node}")]
 }
 
+/// The key by which an HA node's `mark-failed` shows its `recover` that its token may open incidents; that removes it again.
+pub fn may_open(node: &HaNodeName) -> String {
+    format!("{OPENED}tried/{node}")
+}
+
+/// Whether a key is one of those.
+pub fn is_shown_right(key: &str) -> bool {
+    key.strip_prefix(OPENED).is_some_and(|rest| rest.starts_with("tried/"))
+}
+
 /// The host that a key below [`HOSTS`] belongs to, if its name is one.
 pub fn host_of(key: &str) -> Option<HostName> {
     key.strip_prefix(HOSTS)?.split('/').next()?.parse().ok()
@@ -317,6 +345,16 @@ pub fn ha_node_of(key: &str) -> Option<HaNodeName> {
 /// The incident that a key below [`INCIDENTS`] belongs to, if its id is one.
 pub fn incident_of(key: &str) -> Option<IncidentId> {
     key.strip_prefix(INCIDENTS)?.split('/').next()?.parse().ok()
+}
+
+/// The incident that a key below [`OPENED`] belongs to, if its id is one.
+pub fn opened_of(key: &str) -> Option<IncidentId> {
+    key.strip_prefix(OPENED)?.parse().ok()
+}
+
+/// The incident that a key below [`WORDS`] belongs to, if its id is one.
+pub fn word_of(key: &str) -> Option<IncidentId> {
+    key.strip_prefix(WORDS)?.split('/').next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use std::path::Path;
 use cli_support::{Said, Site};
 use nova_ha::keys;
 use nova_ha::store::{Op, Store, StoreError};
-use nova_ha::tree::formats::published::{Published, Words, publish};
+use nova_ha::tree::formats::Formats;
+use nova_ha::tree::formats::published::{Published, Words, publish, show_that_it_may_open};
 use open_incident::open;
 
 /// ann's word, with all that says otherwise named.
@@ -106,8 +107,9 @@ async fn who_is_on_call_can_do_all_of_it_with_that_token_alone() {
     assert!(said.out.contains("MARKED"), "{}{}", said.out, said.err);
     let order = site.value(&keys::incident(&"node1@0".parse().unwrap()).order()).await.unwrap();
     assert!(order.contains("\"by\":\"ann\""), "{order}");
-    let record = site.value(&keys::incident(&"node1@0".parse().unwrap()).incident()).await.unwrap();
-    assert!(record.contains("\"order\":null"), "{record}");
+    let of = keys::incident(&"node1@0".parse().unwrap());
+    assert!(site.value(&of.opened()).await.unwrap().contains("\"by\":\"ann\""));
+    assert_eq!(site.value(&of.incident()).await, None, "that is for recover alone to write");
     let shown = run(&["incident", "show", "node1@0"]).await;
     assert!(shown.out.contains("ordered") && shown.out.contains("by ann, for 900 s"), "{}", shown.out);
     // Said again: it takes the place of the first.
@@ -115,7 +117,12 @@ async fn who_is_on_call_can_do_all_of_it_with_that_token_alone() {
     assert!(said.out.contains("goes on by the word of ann"), "{}{}", said.out, said.err);
 
     run(&["incident", "hold", "node1@0", "--reason", "wait", "--by", "ann"]).await.ok();
+    let listed = run(&["incident", "list"]).await.out;
+    assert!(listed.contains("HELD") && listed.contains("wait (by ann)"), "{listed}");
     run(&["incident", "resume", "node1@0", "--by", "ann"]).await.ok();
+    let shown = run(&["incident", "show", "node1@0"]).await.out;
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("by ann: resume") && !words.contains("ann: hold"), "{shown}");
     let note = serde_json::json!({ "version": 1, "node": "ha1", "reasons": ["node1 is not proved off: its BMC is silent"],
         "next": [], "since": "2026-11-30T12:00:00Z" });
     let preflight = keys::incident(&"node1@0".parse().unwrap()).preflight(&"ha1".parse().unwrap());
@@ -129,9 +136,10 @@ async fn who_is_on_call_can_do_all_of_it_with_that_token_alone() {
     );
     let word = site.value(&keys::incident(&"node1@0".parse().unwrap()).confirm_off()).await.unwrap();
     assert!(word.contains("\"by\":\"ann\""), "{word}");
-    run(&["incident", "abandon", "node1@0", "--by", "ann", "--yes", "node1"]).await.ok();
 
-    // Its limits.
+    // Its limits: what a recovery wrote down is the operator's to end.
+    let said = run(&["incident", "abandon", "node1@0", "--by", "ann", "--yes", "node1"]).await;
+    assert!(said.code == 1 && said.err.contains("operator"), "{}", said.err);
     let said = run(&["host", "add", "node3"]).await;
     assert!(said.code == 1 && said.err.contains("nova-ha generate acl"), "{}", said.err);
     assert_eq!(run(&["policy", "set", "storm_limit", "5"]).await.code, 1);
@@ -205,10 +213,35 @@ async fn the_token_of_a_check_gives_no_order_and_no_word() {
     assert!(said.code != 0 && said.err.contains("the token of who is on call"), "{}{}", said.out, said.err);
     let keys = keys::incident(&id);
     let consul = site.agent.client_with_token(&check);
-    for key in [keys.order(), keys.confirm_off()] {
+    let of_recover =
+        [keys.incident(), keys.lock(), keys.term(), keys.journal_entry(1), keys.guest("g"), keys.reset()];
+    let of_people =
+        [keys.order(), keys.confirm_off(), keys.hold(), keys.resume(), keys.retry(), keys.settled("g")];
+    for key in of_recover.into_iter().chain(of_people) {
         let said = consul.transact(&[Op::Set(key.clone(), b"{}".to_vec())]).await;
         assert!(matches!(said, Err(StoreError::Denied { .. })), "{key}: {said:?}");
     }
+}
+
+/// The policies are loaded in any order: a check whose token may not open apart opens as before, and the host is protected.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_with_the_policy_of_an_older_build_opens_as_that_one_does() {
+    let site = site().await;
+    let out = generated(&site).await;
+    let new = std::fs::read_to_string(out.path().join("nova-ha-mark-failed.hcl")).unwrap();
+    let opened = "key_prefix \"ha_cluster/opened/\" {\n  policy = \"write\"\n}\n";
+    let old = new.replace(opened, "").replace(
+        "key_prefix \"ha_cluster/incidents/\" {\n  policy = \"read\"",
+        "key_prefix \"ha_cluster/incidents/\" {\n  policy = \"write\"",
+    );
+    assert!(!old.contains(opened) && old != new);
+    let old = site.agent.token("check-old", &old).await;
+    let node1 = keys::host(&"node1".parse().unwrap());
+    site.put(&node1.failed(), "True").await;
+    let said = site.program("nova-ha-mark-failed", Some(&old), &["--sweep"]).await;
+    assert!(said.out.contains("MARKED"), "{}{}", said.out, said.err);
+    let of = keys::incident(&"node1@0".parse().unwrap());
+    assert!(site.value(&of.incident()).await.is_some() && site.value(&of.opened()).await.is_none());
 }
 
 /// Until its token may, an HA node says that it does not read the layout, and to people why.
@@ -218,7 +251,7 @@ async fn an_ha_node_reads_the_layout_once_its_own_token_was_tried_on_it() {
     let out = generated(&site).await;
     let new = std::fs::read_to_string(out.path().join("nova-ha-recover-ha1.hcl")).unwrap();
     // As `generate acl` wrote it before.
-    let start = new.find("# What people say").unwrap();
+    let start = new.find("# What the checks open").unwrap();
     let end = new.find("# Where host").unwrap();
     let old = format!("{}{}", &new[..start], &new[end..]);
     let ha1 = "ha1".parse().unwrap();
@@ -236,6 +269,24 @@ async fn an_ha_node_reads_the_layout_once_its_own_token_was_tried_on_it() {
     let status = site.run(&["status"]).await.waits().out;
     assert!(status.contains("may not write below"), "{status}");
     let (layout, remarks) = reads(&new, "new").await;
-    assert_eq!((layout, remarks.len()), (1, 0));
+    assert!(layout == 1 && remarks[0].why.contains("nova-ha-mark-failed has not run"), "{remarks:?}");
+    // Not before its mark-failed showed that it may open incidents apart.
+    let check = std::fs::read_to_string(out.path().join("nova-ha-mark-failed.hcl")).unwrap();
+    let without = check.replace("key_prefix \"ha_cluster/opened/\"", "key_prefix \"ha_cluster/somewhere/\"");
+    let formats = Formats::read(&site.agent.client()).await.unwrap();
+    let shows = async |rules: &str, name: &str| {
+        let token = site.agent.token(name, rules).await;
+        show_that_it_may_open(&site.agent.client_with_token(&token), &ha1, &formats).await
+    };
+    assert!(matches!(shows(&without, "check-old").await, Err(StoreError::Denied { .. })));
+    assert_eq!(reads(&new, "new1").await.0, 1);
+    assert!(shows(&check, "check-new").await.unwrap());
+    let end = new.find("# What people say").unwrap();
+    let without = format!("{}{}", &new[..new.find("# What the checks open").unwrap()], &new[end..]);
+    let (layout, remarks) = reads(&without, "new2").await;
+    assert_eq!(layout, 1);
+    assert!(remarks[0].why.contains("ha_cluster/opened/"), "{remarks:?}");
+    let (layout, remarks) = reads(&new, "new3").await;
+    assert_eq!((layout, remarks.len()), (2, 0));
     assert!(site.tree().await.iter().all(|(key, _, _)| !key.contains("/tried/")));
 }

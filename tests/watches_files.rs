@@ -186,14 +186,10 @@ async fn each_token_may_what_its_executable_does_and_nothing_more() {
                 "ha_nodes/ha1/internal/formats",
             ],
             &["compute_nodes/node1/config/bmc/password", "compute_nodes/node1/config/ssh/password"],
-            &[
-                "compute_nodes/node1/status/failed",
-                "incidents/node1@0/incident",
-                "recovery_queue",
-                "cooldown",
-            ],
+            &["compute_nodes/node1/status/failed", "opened/node1@0", "recovery_queue", "cooldown"],
             &[
                 "compute_nodes/node1/status/recovered",
+                "incidents/node1@0/incident",
                 "compute_nodes/node1/config/maintenance",
                 "ha_nodes/ha1/internal/formats",
                 "policy",

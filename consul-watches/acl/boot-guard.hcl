@@ -22,6 +22,9 @@ key "ha_cluster/compute_nodes/@SELF@/internal/runtime_config" {
 key_prefix "ha_cluster/incidents/@SELF@@" {
   policy = "read"
 }
+key_prefix "ha_cluster/opened/@SELF@@" {
+  policy = "read"
+}
 key "ha_cluster/compute_nodes/@SELF@/internal/boot_guard" {
   policy = "write"
 }

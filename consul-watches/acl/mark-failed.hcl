@@ -13,8 +13,12 @@ key "ha_cluster/cooldown" {
 key "ha_cluster/recovery_queue" {
   policy = "write"
 }
-key_prefix "ha_cluster/incidents/" {
+# What it opens. What a recovery writes down it reads, to see which incidents are open.
+key_prefix "ha_cluster/opened/" {
   policy = "write"
+}
+key_prefix "ha_cluster/incidents/" {
+  policy = "read"
 }
 
 # serfHealth of all nodes, whether each HA node's checks run, and the agent's own name.

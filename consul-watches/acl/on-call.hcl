@@ -1,14 +1,11 @@
 # Who is on call, beside the policies nova-ha-viewer and nova-ha-mark-failed: orders to fence (`nova-ha-mark-failed HOST
-# --by NAME`), words (`nova-ha confirm-off`), `nova-ha incident hold|resume|abandon|retry`, `nova-ha guest settle`, maintenance, the cool-down.
+# --by NAME`), words (`nova-ha confirm-off`), `nova-ha incident hold|resume|retry`, `nova-ha guest settle`, maintenance, the cool-down.
 # It changes no machine's configuration and reads no secret.
 
 key_prefix "ha_cluster/orders/" {
   policy = "write"
 }
 key_prefix "ha_cluster/words/" {
-  policy = "write"
-}
-key_prefix "ha_cluster/incidents/" {
   policy = "write"
 }
 key "ha_cluster/recovery_queue" {
@@ -20,11 +17,6 @@ key "ha_cluster/cooldown" {
 
 # Host @HOST@.
 key "ha_cluster/compute_nodes/@HOST@/config/maintenance" {
-  policy = "write"
-}
-
-# `nova-ha incident retry` goes on only while nobody gives the host back. A token compares an absent key only if it may write it.
-key "ha_cluster/compute_nodes/@HOST@/internal/returning" {
   policy = "write"
 }
 

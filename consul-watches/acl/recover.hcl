@@ -8,6 +8,11 @@ key_prefix "ha_cluster/incidents/" {
   policy = "write"
 }
 
+# What the checks open: it becomes an incident, and goes.
+key_prefix "ha_cluster/opened/" {
+  policy = "write"
+}
+
 # What people say: a sign of life ends a word, and both go with their incident.
 key_prefix "ha_cluster/orders/" {
   policy = "write"

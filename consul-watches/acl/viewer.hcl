@@ -19,6 +19,9 @@ key "ha_cluster/machines_added" {
 key_prefix "ha_cluster/incidents/" {
   policy = "read"
 }
+key_prefix "ha_cluster/opened/" {
+  policy = "read"
+}
 key_prefix "ha_cluster/orders/" {
   policy = "read"
 }

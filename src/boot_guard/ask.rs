@@ -1,12 +1,11 @@
 //! What the guard reads of the tree: exact keys, consistently.
 
 use super::owner::Seen;
-use crate::incident::record::IncidentRecord;
+use crate::incident::opening;
 use crate::keys;
 use crate::names::{Epoch, HostName, IncidentId};
 use crate::store::Store;
 use crate::tree::meta::Meta;
-use crate::tree::record::parse;
 use crate::tree::returning::Returning;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::{Snapshot, TreeError};
@@ -44,12 +43,8 @@ pub async fn ask(store: &dyn Store, host: &HostName) -> Result<Seen, TreeError> 
     // Marking raises `failed` in the transaction that opens an incident, and no reset is taken while one
     // is open: this read is the second line, where somebody changed `failed` by hand.
     let id = IncidentId::new(host.clone(), Epoch(tree.number(&own.epoch())?.unwrap_or(0)));
-    let key = keys::incident(&id).incident();
-    let entry = store.get(&key).await.map_err(|source| TreeError::Read { what: key.clone(), source })?;
-    let incident = match entry {
-        Some(entry) => Some((id, parse::<IncidentRecord>(&entry.key, &entry.value)?.status.state)),
-        None => None,
-    };
+    let record = Snapshot::read(store, "the incident", &opening::keys_of(&id)).await?;
+    let incident = opening::record_of(&record, &id)?.map(|record| (id, record.status.state));
     let returning = tree.record::<Returning>(&own.returning())?.map(|returning| returning.incident);
     Ok(Seen { generation: meta.generation, failed, incident, returning, published })
 }

@@ -8,8 +8,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::look::Witness;
 use crate::clock::{BootInstant, TimeLimit, TimeOver};
+use crate::incident::lead;
 use crate::incident::record::Order;
 use crate::names::IncidentId;
 use crate::own_files::{self, OwnFileError};
@@ -24,6 +27,11 @@ pub enum Said<'a> {
         /// That index.
         index: u64,
     },
+    /// A word that says *go on*, likewise.
+    Lead {
+        /// That index.
+        index: u64,
+    },
 }
 
 impl Said<'_> {
@@ -31,6 +39,7 @@ impl Said<'_> {
         match self {
             Said::Order(_) => format!("first-seen/{id}.order"),
             Said::Word { .. } => format!("first-seen/{id}.word"),
+            Said::Lead { .. } => format!("first-seen/{id}.lead"),
         }
     }
 
@@ -38,7 +47,7 @@ impl Said<'_> {
     fn identity(&self) -> String {
         match self {
             Said::Order(order) => format!("{}+{}", order.at, order.ttl().as_secs()),
-            Said::Word { index } => index.to_string(),
+            Said::Word { index } | Said::Lead { index } => index.to_string(),
         }
     }
 }
@@ -84,6 +93,20 @@ pub fn first_seen(witness: &Witness<'_>, id: &IncidentId, said: Said<'_>) -> Res
 pub fn counts(witness: &Witness<'_>, id: &IncidentId, order: &Order) -> Result<(), NotCounted> {
     let seen = first_seen(witness, id, Said::Order(order))?;
     Ok(TimeLimit { at: order.at, ttl: order.ttl() }.counts(seen, witness.clock)?)
+}
+
+/// Whether a word that says *go on* counts now, on this machine.
+///
+/// # Errors
+/// It does not, and why.
+pub fn word_counts(
+    witness: &Witness<'_>,
+    id: &IncidentId,
+    index: u64,
+    at: Timestamp,
+) -> Result<(), NotCounted> {
+    let seen = first_seen(witness, id, Said::Lead { index })?;
+    Ok(TimeLimit { at, ttl: lead::TTL }.counts(seen, witness.clock)?)
 }
 
 /// The boot clock at the first look, if it was in this boot and at this very one.

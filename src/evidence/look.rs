@@ -10,7 +10,7 @@ use super::wait::{Waiting, until_sequences_rise};
 use super::{Anchors, EvidenceError};
 use crate::chain::chain;
 use crate::clock::{BootInstant, Clock};
-use crate::incident::IncidentRecord;
+use crate::incident::opening;
 use crate::incident::record::Origin;
 use crate::judge::freshness::{self, Freshness, Life};
 use crate::judge::guard::{SUSPECT_FAILS, guards};
@@ -108,7 +108,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
     };
     let host_keys: BTreeSet<String> = names("the hosts", keys::HOSTS).await?.into_iter().collect();
     let ha_keys: BTreeSet<String> = names("the HA nodes", keys::HA_NODES).await?.into_iter().collect();
-    let incident_ids = IncidentNames::list(witness.store).await.map_err(tree)?.ids;
+    let named = IncidentNames::list(witness.store).await.map_err(tree)?;
     let hosts: BTreeSet<HostName> = host_keys
         .iter()
         .filter_map(|key| keys::host_of(key))
@@ -149,7 +149,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
         let host = keys::host(host);
         [host.status(), host.epoch(), host.observers(), host.maintenance(), host.agent(), host.names()]
     }));
-    prefixes.extend(incident_ids.iter().map(|id| keys::incident(id).incident()));
+    prefixes.extend(named.records());
     let rest =
         Snapshot::read(witness.store, "hosts, observers and incidents", &prefixes).await.map_err(tree)?;
     snapshot.merge(rest);
@@ -215,7 +215,7 @@ pub async fn look(witness: &Witness<'_>, about: About, ha_nodes_too: bool) -> Re
 
     let now = witness.clock.wall();
     let mut incidents = Vec::new();
-    for id in incident_ids {
+    for id in named.ids {
         match known(&snapshot, &id) {
             Ok(incident) => incidents.extend(incident),
             // It may be open and new: nobody marks its host, and the guards count it.
@@ -352,7 +352,7 @@ pub(super) fn testimonies(
 }
 
 fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, TreeError> {
-    let record: Option<IncidentRecord> = snapshot.record(&keys::incident(id).incident())?;
+    let record = opening::record_of(snapshot, id)?;
     Ok(record.map(|record| KnownIncident {
         // A host that was shot already, and is proved off before anything is asked for, is no more of a storm.
         open: !record.status.is_over() && !record.status.retry,

@@ -10,8 +10,12 @@ use crate::incident::evidence::Evidence;
 use crate::incident::guest::GuestEntry;
 use crate::incident::guests_seen::GuestsSeen;
 use crate::incident::journal::JournalEntry;
+use crate::incident::lead::Word;
 use crate::incident::note::WaitingNote;
+use crate::incident::opening::Opening;
 use crate::incident::record::{Holder, IncidentRecord};
+use crate::incident::said::OrderRecord;
+use crate::incident::settled::Settled;
 use crate::incident::through::Through;
 use crate::keys;
 use crate::named::Named;
@@ -47,8 +51,8 @@ fn rewrite<T: Record>(key: &str, value: &[u8]) -> Result<Vec<u8>, TreeError> {
     record::parse::<T>(key, value).map(|record| record::bytes(&record))
 }
 
-/// Every kind of record, as `a`, `b`, ... of a seed.
-pub(super) const RECORDS: [(&str, Rewrite); 24] = [
+/// Every kind of record, as `a`, `b`, ... of a seed: after `z` come `{` and `|`.
+pub(super) const RECORDS: [(&str, Rewrite); 28] = [
     ("incident", rewrite::<IncidentRecord>),
     ("lock", rewrite::<Holder>),
     ("journal", rewrite::<JournalEntry>),
@@ -73,6 +77,10 @@ pub(super) const RECORDS: [(&str, Rewrite); 24] = [
     ("known", rewrite::<Known>),
     ("returning", rewrite::<Returning>),
     ("meta", rewrite::<Meta>),
+    ("opened", rewrite::<Opening>),
+    ("hold", rewrite::<Word>),
+    ("order", rewrite::<OrderRecord>),
+    ("settled", rewrite::<Settled>),
 ];
 
 /// A record that is read is written and read again as it was; one that is refused is refused in one sentence.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::guest::GuestEntry;
 use super::journal::JournalEntry;
+use super::lead::Word;
 use super::note::WaitingNote;
 use super::record::IncidentRecord;
 use super::status::State;
@@ -48,7 +49,7 @@ impl Facts {
     /// Consul does not answer.
     pub async fn read(store: &dyn Store, record: &IncidentRecord) -> Result<Self, TreeError> {
         let keys = keys::incident(&record.id);
-        let beside = [keys.lock(), keys.preflights(), keys.journal(), keys.guests()];
+        let beside = [keys.lock(), keys.preflights(), keys.journal(), keys.guests(), keys.hold()];
         let tree = Snapshot::read(store, "what an incident waits for", &beside).await?;
         Ok(Self::of(record, &tree))
     }
@@ -66,6 +67,16 @@ impl Facts {
         if u64::try_from(entries).unwrap_or(u64::MAX) < record.head {
             unreadable.push(format!("{}: {entries} of {} entries are there", keys.journal(), record.head));
         }
+        let hold = tree.get(&keys.hold()).filter(|_| record.status.state == State::Active);
+        let state = match hold.map(Word::parse) {
+            None => record.status.state.clone(),
+            Some(Ok(word)) => State::Held { reason: word.why_held().unwrap_or_default() },
+            // Whatever it says, nobody writes the journal while it is there.
+            Some(Err(error)) => {
+                unreadable.push(error.to_string());
+                State::Held { reason: "a person said so, in words that cannot be understood".into() }
+            }
+        };
         let is_of_holder = |note: &WaitingNote| Some(&note.node) == record.holder.as_ref();
         Self {
             id: record.id.clone(),
@@ -73,7 +84,7 @@ impl Facts {
             written_at: record.changed_at.max(record.opened_at),
             guest_at: guests.iter().map(|guest| guest.at).max(),
             guests_under_way: guests.iter().any(|guest| !guest.state.is_final()),
-            state: record.status.state.clone(),
+            state,
             is_claimed: record.status.phase > Phase::Open,
             holder: record.holder.clone(),
             locked,

@@ -3,6 +3,7 @@
 
 use super::IncidentRecord;
 use super::evidence::Evidence;
+use super::opening::Opening;
 use crate::keys;
 use crate::names::IncidentId;
 use crate::store::{Entry, Op};
@@ -36,11 +37,27 @@ pub fn wake(id: &IncidentId, recovery_queue: Option<&Entry>) -> Vec<Op> {
     delete.into_iter().chain([make]).collect()
 }
 
-/// The transaction that opens an incident, all or nothing.
-pub fn transaction(record: &IncidentRecord, evidence: &Evidence, seen: AsSeen<'_>) -> Vec<Op> {
-    let id = &record.id;
+/// The transaction that opens an incident, all or nothing. That it is none already says `failed`, which the one before
+/// raised.
+pub fn transaction(opening: &Opening, seen: AsSeen<'_>) -> Vec<Op> {
+    let mut ops = as_judged(&opening.incident, seen);
+    ops.push(Op::replace(keys::incident(&opening.incident).opened(), bytes(opening), None));
+    ops
+}
+
+/// The same where a configured HA node does not know openings: the incident itself.
+pub fn transaction_within(record: &IncidentRecord, evidence: &Evidence, seen: AsSeen<'_>) -> Vec<Op> {
+    let incident = keys::incident(&record.id);
+    let mut ops = as_judged(&record.id, seen);
+    ops.extend([
+        Op::replace(incident.incident(), bytes(record), None),
+        Op::replace(incident.evidence(), bytes(evidence), None),
+    ]);
+    ops
+}
+
+fn as_judged(id: &IncidentId, seen: AsSeen<'_>) -> Vec<Op> {
     let host = keys::host(id.host());
-    let incident = keys::incident(id);
     vec![
         Op::replace(host.failed(), flag::text(true), seen.failed),
         Op::unchanged(host.recovered(), seen.recovered),
@@ -48,7 +65,5 @@ pub fn transaction(record: &IncidentRecord, evidence: &Evidence, seen: AsSeen<'_
         Op::unchanged(host.epoch(), seen.epoch),
         Op::unchanged(keys::COOLDOWN, seen.cooldown),
         Op::replace(keys::RECOVERY_QUEUE, id.to_string(), seen.recovery_queue),
-        Op::replace(incident.incident(), bytes(record), None),
-        Op::replace(incident.evidence(), bytes(evidence), None),
     ]
 }

@@ -11,7 +11,9 @@ use super::IncidentRecord;
 use super::append::{CannotAppend, Writer, next};
 use super::held_guests::{Unsettled, among};
 use super::journal::{Event, JournalEntry};
+use super::lead::{Lead, Word};
 use super::open::wake;
+use super::opening;
 use super::record::Order;
 use super::said::{Layout, OrderRecord};
 use super::sentences;
@@ -35,6 +37,13 @@ pub enum Who<'a> {
         /// Who.
         by: &'a str,
     },
+    /// An HA node, on a person's word, with that person's order.
+    PersonsWord {
+        /// Who.
+        by: &'a str,
+        /// The word, which goes with it.
+        word: &'a Entry,
+    },
     /// An HA node that saw its held guests at rest: on votes alone.
     HaNode {
         /// Which.
@@ -47,7 +56,7 @@ pub enum Who<'a> {
 impl Who<'_> {
     fn name(&self) -> &str {
         match self {
-            Who::Person { by } => by,
+            Who::Person { by } | Who::PersonsWord { by, .. } => by,
             Who::HaNode { node, .. } => node.as_str(),
         }
     }
@@ -158,14 +167,14 @@ impl Scene {
             host.maintenance(),
         ];
         prefixes.extend(nodes.iter().map(|node| keys::ha_node(node).in_use_by()));
-        prefixes.extend(others.iter().map(|other| keys::incident(other).incident()));
+        prefixes.extend(others.iter().flat_map(opening::keys_of));
         let tree = Snapshot::read(store, &what(), &prefixes).await?;
         let Some(record) = tree.record::<IncidentRecord>(&keys::incident(id).incident())? else {
             return Ok(None);
         };
         let mut records = Vec::new();
         for other in others {
-            records.extend(tree.record::<IncidentRecord>(&keys::incident(&other).incident())?);
+            records.extend(opening::record_of(&tree, &other)?);
         }
         let (held, is_taken) = (among(&tree, id)?, is_taken(&tree, id)?);
         let formats = Formats::read(store).await?;
@@ -250,6 +259,33 @@ impl Scene {
         })
     }
 
+    /// The operations by which a person says it, with an order: an HA node opens it again on that.
+    ///
+    /// # Errors
+    /// A key cannot be understood.
+    pub fn word(&self, by: &str, guests: &[String], at: Timestamp) -> Result<Result<Vec<Op>, No>, TreeError> {
+        if let Some(no) = self.refusal(guests)? {
+            return Ok(Err(no));
+        }
+        let id = &self.record.id;
+        let incident = keys::incident(id);
+        let what = Lead::Retry { guests: guests.to_vec() };
+        let mut ops = vec![
+            Op::unchanged(keys::META, self.tree.get(keys::META)),
+            Op::unchanged(incident.incident(), self.tree.get(&incident.incident())),
+        ];
+        ops.extend(Word::new(id.clone(), by.to_owned(), at, what).said(&self.tree));
+        let order = OrderRecord::new(id.clone(), &Order::new(by.to_owned(), at));
+        ops.push(Op::Set(incident.order(), bytes(&order)));
+        ops.extend(wake(id, self.tree.get(keys::RECOVERY_QUEUE)));
+        Ok(Ok(ops))
+    }
+
+    /// What the configured HA nodes read.
+    pub fn formats(&self) -> &Formats {
+        &self.formats
+    }
+
     /// The transaction that opens it again, for these guests, or where none is named for all that are held.
     ///
     /// # Errors
@@ -267,6 +303,7 @@ impl Scene {
         let (host, incident) = (keys::host(id.host()), keys::incident(id));
         let (by, order, machine) = match who {
             Who::Person { by } => (by.to_owned(), Some(Order::new(by.to_owned(), at)), None),
+            Who::PersonsWord { by, .. } => (by.to_owned(), None, None),
             Who::HaNode { node, machine } => (node.to_string(), None, Some(machine)),
         };
         let term = self.tree.number(&incident.term())?.unwrap_or(0);
@@ -304,12 +341,14 @@ impl Scene {
         // A word that the host is off was about the time before, and so was an order.
         let before = [incident.confirm_off(), incident.confirm_off_within()];
         let mut gone: Vec<&Entry> = before.iter().filter_map(|key| self.tree.get(key)).collect();
-        match apart {
-            Some(order) => {
+        match (apart, who) {
+            (Some(order), _) => {
                 let order = OrderRecord::new(id.clone(), &order);
                 ops.push(Op::Set(incident.order(), bytes(&order)));
             }
-            None => gone.extend(self.tree.get(&incident.order())),
+            // The person gave it with the word.
+            (None, Who::PersonsWord { word, .. }) => gone.push(word),
+            (None, Who::Person { .. } | Who::HaNode { .. }) => gone.extend(self.tree.get(&incident.order())),
         }
         ops.extend(gone.into_iter().map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index)));
         ops.extend(record.holder.as_ref().map(|node| unchanged(keys::ha_node(node).in_use_by())));

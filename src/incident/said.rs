@@ -25,6 +25,15 @@ use crate::tree::record::{Record, parse};
 use crate::tree::sign::Sign;
 use crate::tree::{Snapshot, TreeError};
 
+/// Whether `nova-ha-recover` alone writes below `incidents/`: then the checks open incidents by an [`Opening`], and people
+/// lead them by a [`Word`]. An HA node says so once its `recover` may end both, and its `mark-failed` may open.
+///
+/// [`Opening`]: super::opening::Opening
+/// [`Word`]: super::lead::Word
+pub fn recover_alone_writes(formats: &Formats) -> bool {
+    formats.allows(Kind::Layout, 2).is_ok()
+}
+
 /// Where people's orders and words stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use super::OperatorError;
 use super::error::tree;
 use crate::bindings::Claims;
-use crate::incident::IncidentRecord;
+use crate::incident::{IncidentRecord, opening};
 use crate::keys::{self, MachineKeys};
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::store::{Op, SerfHealth, Store, StoreError};
@@ -58,12 +58,14 @@ impl Cluster {
         let prefixes: Vec<String> = prefixes.into_iter().map(str::to_owned).collect();
         let mut snapshot = Snapshot::read(store, "the tree", &prefixes).await.map_err(tree(doing))?;
         let meta = Meta::of(&snapshot).map_err(tree(doing))?;
-        let IncidentNames { ids: incidents, strays } =
-            IncidentNames::list(store).await.map_err(tree(doing))?;
+        let names = IncidentNames::list(store).await.map_err(tree(doing))?;
+        let records = names.records();
+        let IncidentNames { ids: incidents, strays, .. } = names;
         let mut strays: BTreeSet<String> = strays.into_iter().collect();
-        let records: Vec<String> = incidents.iter().map(|id| keys::incident(id).incident()).collect();
         let records = Snapshot::read(store, keys::INCIDENTS, &records).await.map_err(tree(doing))?;
-        snapshot.extend(records.below(keys::INCIDENTS).cloned());
+        for folder in [keys::INCIDENTS, keys::OPENED] {
+            snapshot.extend(records.below(folder).cloned());
+        }
         let hosts = named(&snapshot, keys::HOSTS, keys::host_of, &mut strays);
         let ha_nodes = named(&snapshot, keys::HA_NODES, keys::ha_node_of, &mut strays);
         let machines = hosts.iter().cloned().map(TreeMachine::Host);
@@ -91,7 +93,7 @@ impl Cluster {
     /// The incident of this exact id.
     pub fn incident(&self, id: &IncidentId) -> Result<IncidentRecord, OperatorError> {
         let doing = || format!("read incident {id}");
-        match self.snapshot.record(&keys::incident(id).incident()).map_err(tree(doing()))? {
+        match opening::record_of(&self.snapshot, id).map_err(tree(doing()))? {
             Some(record) => Ok(record),
             None => {
                 let like = self.incidents.iter().find(|known| known.host() == id.host());
@@ -108,14 +110,21 @@ impl Cluster {
     /// error and not *none*.
     pub fn open_incident(&self, host: &HostName) -> Result<Option<IncidentId>, TreeError> {
         for id in self.incidents.iter().filter(|id| id.host() == host) {
-            let key = keys::incident(id).incident();
-            let record: IncidentRecord =
-                self.snapshot.record(&key)?.ok_or(TreeError::Missing { key: key.clone() })?;
+            let record = self.record(id)?;
             if !record.status.is_over() {
                 return Ok(Some(id.clone()));
             }
         }
         Ok(None)
+    }
+
+    /// The record of an incident that is there.
+    ///
+    /// # Errors
+    /// It cannot be understood, or was not read.
+    pub fn record(&self, id: &IncidentId) -> Result<IncidentRecord, TreeError> {
+        let missing = || TreeError::Missing { key: keys::incident(id).incident() };
+        opening::record_of(&self.snapshot, id)?.ok_or_else(missing)
     }
 
     /// What the configured HA nodes read: asked before anything is written that an older build refuses.
@@ -128,7 +137,7 @@ impl Cluster {
     pub fn last_incident(&self, host: &str, epoch: Option<u64>) -> Option<IncidentRecord> {
         let of_it = |id: &&IncidentId| id.host().as_str() == host && Some(id.epoch().0) == epoch;
         let id = self.incidents.iter().find(of_it)?;
-        self.snapshot.record(&keys::incident(id).incident()).ok().flatten()
+        self.record(id).ok()
     }
 
     /// The sentinel as it was seen: a tree that was rebuilt meanwhile refuses the transaction.

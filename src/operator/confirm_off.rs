@@ -24,6 +24,7 @@ use crate::evidence::signs::{SignSeen, Signs, beside, look_for_life, text};
 use crate::fence::proof::MAX_CONFIRM_TTL;
 use crate::fence::{ConfirmOff, FenceConfig, PowerState};
 use crate::incident::note::WaitingNote;
+use crate::incident::opening;
 use crate::incident::said::Layout;
 use crate::keys;
 use crate::local::{self, Local};
@@ -150,11 +151,10 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
         ended: None,
     };
     cluster.formats().allows(Kind::ConfirmOff, word.since()).map_err(held_back(&doing))?;
-    let keys = keys::incident(&id);
     let key = Layout::of(&open.formats).confirm_off(&id);
     let mut ops = vec![
         cluster.meta_unchanged(),
-        Op::unchanged(keys.incident(), open.tree.get(&keys.incident())),
+        opening::unchanged(&open.tree, &id),
         Op::replace(key.clone(), bytes(&word), open.tree.get(&key)),
     ];
     ops.extend(open.wake());

@@ -22,9 +22,11 @@ use crate::incident::IncidentRecord;
 use crate::incident::append::{CannotAppend, Writer, next};
 use crate::incident::held_guests::HeldGuests;
 use crate::incident::journal::Event;
+use crate::incident::lead::{Lead, Word};
 use crate::incident::open::wake;
+use crate::incident::opening::{self, Opening};
 use crate::incident::retry::{No, Scene, Who};
-use crate::incident::said::Layout;
+use crate::incident::said::{Layout, recover_alone_writes};
 use crate::incident::status::State;
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
@@ -152,10 +154,10 @@ async fn show(id: &IncidentId, store: &dyn Store) -> Result<Answer, OperatorErro
     let cluster = Cluster::read(store, &doing).await?;
     let record = cluster.incident(id)?;
     let keys = keys::incident(id);
-    let below = [keys.all(), keys.order(), keys.words()];
+    let below = [keys.all(), keys.opened(), keys.order(), keys.words()];
     let read = Snapshot::read(store, &format!("incident {id}"), &below).await.map_err(tree(&doing))?;
     // The journal is read later than the record: take the record that goes with it.
-    let record = read.record(&keys.incident()).map_err(tree(&doing))?.unwrap_or(record);
+    let record = opening::record_of(&read, id).map_err(tree(&doing))?.unwrap_or(record);
     let policy = Policy::of(&cluster.snapshot).unwrap_or_default();
     let view = IncidentView::of(record, &read, &policy, Layout::of(&cluster.formats()));
     let code = code(!view.faults.is_empty(), view.summary.needs_a_person());
@@ -167,16 +169,17 @@ async fn hold(args: HoldArgs, store: &dyn Store) -> Result<Answer, OperatorError
     let by = person(&args.by)?;
     let doing = format!("hold incident {}", args.id);
     let open = Open::read(store, &args.id, &doing).await?;
-    if let State::Held { reason } = &open.record.status.state {
+    let later = format!("later: nova-ha incident resume {} --by NAME", args.id);
+    if let Some(reason) = open.why_held() {
         let text = format!("{}: already so, held: {reason}", args.id);
         return done(Outcome::AlreadySo, "incident hold", &args.id.to_string(), text);
     }
-    let ops = open.append(Event::Held { reason: format!("{reason} (by {by})"), cause: None }, &by)?;
+    let ops = match recover_alone_writes(&open.formats) {
+        true => open.lead(Lead::Hold { reason }, &by),
+        false => open.append(Event::Held { reason: format!("{reason} (by {by})"), cause: None }, &by)?,
+    };
     commit(store, &doing, &ops).await?;
-    let text = format!(
-        "{}: held; what was started before may still finish\nlater: nova-ha incident resume {} --by NAME",
-        args.id, args.id
-    );
+    let text = format!("{}: held; what was started before may still finish\n{later}", args.id);
     done(Outcome::Changed, "incident hold", &args.id.to_string(), text)
 }
 
@@ -186,17 +189,25 @@ async fn resume(args: ResumeArgs, store: &dyn Store) -> Result<Answer, OperatorE
     let open = Open::read(store, &args.id, &doing).await?;
     match open.record.status.state {
         State::Held { .. } => {}
+        // Said, and not heeded by any HA node yet.
+        State::Active if open.is_hold_said() => {}
         State::Active | State::Withdrawn | State::Abandoned | State::Closed => {
             let text = format!("{}: already so, it is not held", args.id);
             return done(Outcome::AlreadySo, "incident resume", &args.id.to_string(), text);
         }
     }
     let gone = open.holder_that_is_gone(args.gone)?;
-    let lock = keys::incident(&args.id).lock();
-    let unlocked = gone.is_some().then(|| Op::unchanged(lock.clone(), open.tree.get(&lock)));
-    let mut ops = open.append(Event::Resumed { by: by.clone(), gone }, &by)?;
-    ops.extend(unlocked);
-    ops.extend(open.wake());
+    let ops = match recover_alone_writes(&open.formats) {
+        true => open.lead(Lead::Resume { gone }, &by),
+        false => {
+            let lock = keys::incident(&args.id).lock();
+            let unlocked = gone.is_some().then(|| Op::unchanged(lock.clone(), open.tree.get(&lock)));
+            let mut ops = open.append(Event::Resumed { by: by.clone(), gone }, &by)?;
+            ops.extend(unlocked);
+            ops.extend(open.wake());
+            ops
+        }
+    };
     commit(store, &doing, &ops).await?;
     let text = format!("{}: resumed; an HA node goes on with it", args.id);
     done(Outcome::Changed, "incident resume", &args.id.to_string(), text)
@@ -245,12 +256,16 @@ async fn retry(args: RetryArgs, store: &dyn Store) -> Result<Answer, OperatorErr
     let guests: Vec<String> = args.guest.iter().map(ToString::to_string).collect();
     let scene = Scene::read(store, id).await.map_err(tree(&doing))?;
     let scene = scene.ok_or_else(|| refused(&No::NotClosed { how: "gone" }))?;
-    let ops = scene.transaction(Who::Person { by: &by }, &guests, jiff::Timestamp::now());
+    let now = jiff::Timestamp::now();
+    let ops = match recover_alone_writes(scene.formats()) {
+        true => scene.word(&by, &guests, now),
+        false => scene.transaction(Who::Person { by: &by }, &guests, now),
+    };
     let ops = ops.map_err(tree(&doing))?.map_err(|no| refused(&no))?;
     commit(store, &doing, &ops).await?;
     let held = if guests.is_empty() { scene.held().len() } else { guests.len() };
     let text = format!(
-        "{id}: opened again for {}, on your order; an HA node goes on with it if the host is proved off\n\
+        "{id}: to be opened again for {}, on your order; an HA node goes on with it if the host is proved off\n\
          see: nova-ha incident show {id}",
         count(held)
     );
@@ -281,11 +296,11 @@ impl Open {
         let keys = keys::incident(id);
         let formats = cluster.formats();
         let word = Layout::of(&formats).confirm_off(id);
-        let more = [keys.lock(), keys.term(), word.clone()];
+        let more = [keys.lock(), keys.term(), word.clone(), keys.hold(), keys.resume()];
         let more = Snapshot::read(store, "the incident", &more).await.map_err(tree(doing))?;
         let mut tree = cluster.snapshot;
         tree.extend(more.below(&keys.all()).cloned());
-        tree.extend(more.get(&word).cloned());
+        tree.extend([word, keys.hold(), keys.resume()].iter().filter_map(|key| more.get(key)).cloned());
         Ok(Self { record, tree, formats })
     }
 
@@ -310,6 +325,34 @@ impl Open {
         Ok(Some(gone))
     }
 
+    /// Whether a person said *hold*, and no HA node has heeded it.
+    fn is_hold_said(&self) -> bool {
+        self.tree.get(&keys::incident(&self.record.id).hold()).is_some()
+    }
+
+    /// Why nobody goes on with it, also where an HA node has yet to write that down.
+    fn why_held(&self) -> Option<String> {
+        let id = &self.record.id;
+        match &self.record.status.state {
+            State::Held { reason } => Some(reason.clone()),
+            State::Active | State::Withdrawn | State::Abandoned | State::Closed => {
+                let unheeded = Word::unheeded(&self.tree, id).filter_map(Result::ok);
+                unheeded.filter_map(|word| word.why_held()).next()
+            }
+        }
+    }
+
+    /// The operations by which a person leads it: an HA node writes that into the journal.
+    fn lead(&self, what: Lead, by: &str) -> Vec<Op> {
+        let id = &self.record.id;
+        let word = Word::new(id.clone(), by.to_owned(), jiff::Timestamp::now(), what);
+        let mut ops =
+            vec![Op::unchanged(keys::META, self.tree.get(keys::META)), opening::unchanged(&self.tree, id)];
+        ops.extend(word.said(&self.tree));
+        ops.extend(self.wake());
+        ops
+    }
+
     /// The operations that append a person's event to the journal.
     fn append(&self, event: Event, by: &str) -> Result<Vec<Op>, OperatorError> {
         let id = &self.record.id;
@@ -327,11 +370,20 @@ impl Open {
             CannotAppend::HeldBack(held) => held_back(format!("lead incident {id} on"))(held),
         })?;
         record.holder = record.holder.filter(|_| !is_gone);
-        Ok(vec![
+        let mut ops = vec![
             Op::unchanged(keys::META, self.tree.get(keys::META)),
             Op::replace(keys.incident(), bytes(&record), self.tree.get(&keys.incident())),
             Op::replace(keys.journal_entry(entry.sequence), bytes(&entry), None),
-        ])
+        ];
+        // Ended before any HA node took it up.
+        if self.tree.get(&keys.incident()).is_none()
+            && let Some(opened) = self.tree.get(&keys.opened())
+        {
+            let opening = Opening::parse(opened).map_err(tree("read the incident"))?;
+            ops.push(Op::replace(keys.evidence(), bytes(&opening.evidence), None));
+            ops.push(Op::DeleteCas(opened.key.clone(), opened.modify_index));
+        }
+        Ok(ops)
     }
 
     /// So that the HA nodes look at once and not at the next sweep.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::cluster::Cluster;
 use super::guest::count;
+use super::guest_view::GuestView;
 use super::machine_view::{Fault, faults_text, look, next_text, when};
 use super::table::{Table, field};
 use crate::attention::Severity;
@@ -16,7 +17,9 @@ use crate::incident::guest::GuestEntry;
 use crate::incident::guests_seen::GuestsSeen;
 use crate::incident::held_guests::{Unsettled, among};
 use crate::incident::journal::{AdoptionGround, Event, JournalEntry, Outcome};
+use crate::incident::lead::Word;
 use crate::incident::note::WaitingNote;
+use crate::incident::opening::Opening;
 use crate::incident::record::{Holder, Origin};
 use crate::incident::said::{Layout, Ordered};
 use crate::incident::settled::Settled;
@@ -60,10 +63,7 @@ pub struct IncidentLine {
 impl IncidentLine {
     /// Reads what one line needs.
     pub async fn of(store: &dyn Store, cluster: &Cluster, id: &IncidentId) -> Result<Self, TreeError> {
-        let keys = keys::incident(id);
-        let key = keys.incident();
-        let record: IncidentRecord =
-            cluster.snapshot.record(&key)?.ok_or(TreeError::Missing { key: key.clone() })?;
+        let record = cluster.record(id)?;
         let policy = Policy::of(&cluster.snapshot).unwrap_or_default();
         let facts = match record.status.is_over() {
             // Nothing of it waits; a long list of old ones is not read through.
@@ -84,7 +84,7 @@ impl IncidentLine {
             }
         }
         let waits = causes.iter().any(|cause| matches!(cause, Cause::Waiting { .. }));
-        let (state, mut reasons) = match &record.status.state {
+        let (state, mut reasons) = match &facts.state {
             State::Active if waits => ("waiting", Vec::new()),
             State::Active => ("active", Vec::new()),
             State::Held { reason } => ("held", vec![reason.clone()]),
@@ -186,6 +186,8 @@ pub struct IncidentView {
     pub waiting: Vec<WaitingNote>,
     /// A person's word that the host is off.
     pub confirm_off: Option<ConfirmOff>,
+    /// How people lead it, where no HA node has written that into the journal.
+    pub unheeded: Vec<Word>,
     /// Keys that cannot be understood.
     pub faults: Vec<Fault>,
 }
@@ -199,35 +201,15 @@ fn of_older(id: &IncidentId, by: &str) -> Fault {
     }
 }
 
-/// One guest.
-#[derive(Debug, Serialize)]
-pub struct GuestView {
-    /// Nova's server id.
-    pub server: String,
-    /// Nova's server name.
-    pub name: String,
-    /// Where it stands, in one word.
-    pub outcome: &'static str,
-    /// Why, where there is a why.
-    pub why: Option<String>,
-    /// Nova host it ran on.
-    pub from: String,
-    /// Nova host it runs on now.
-    pub to: Option<String>,
-    /// How often an evacuation was asked for.
-    pub attempts: u32,
-    /// Nova's migration.
-    pub migration: Option<i64>,
-    /// Nova's ids of our requests, oldest first.
-    pub requests: Vec<String>,
-}
-
 impl IncidentView {
     /// Puts together what was read below the incident's folder.
     pub fn of(mut record: IncidentRecord, tree: &Snapshot, policy: &Policy, layout: Layout) -> Self {
         let keys = keys::incident(&record.id);
         let mut faults = Vec::new();
+        let opened = tree.get(&keys.opened()).and_then(|entry| look(&mut faults, Opening::parse(entry)));
         let evidence = look(&mut faults, tree.record(&keys.evidence())).flatten();
+        let evidence = evidence.or(opened.map(|opened| opened.evidence));
+        let unheeded = Word::unheeded(tree, &record.id).filter_map(|word| look(&mut faults, word)).collect();
         let lock = tree.get(&keys.lock()).filter(|entry| entry.session.is_some());
         let holder = lock.and_then(|entry| look(&mut faults, parse::<Holder>(&entry.key, &entry.value)));
         let journal: Vec<JournalEntry> = tree
@@ -277,6 +259,7 @@ impl IncidentView {
             guests_seen,
             waiting,
             confirm_off,
+            unheeded,
             faults,
         }
     }
@@ -319,6 +302,10 @@ impl IncidentView {
             for next in &note.next {
                 text += &next_text(next);
             }
+        }
+        for word in &self.unheeded {
+            let line = format!("{} by {}: {}; an HA node will heed it", when(word.at), word.by, word.what);
+            text += &field("said", Some(&line), AT);
         }
         if let Some(word) = &self.confirm_off {
             let line = format!("by {} at {}, for {} s", word.by, when(word.at), word.ttl_seconds);
@@ -395,23 +382,6 @@ impl IncidentView {
 
 /// Column of the values.
 const AT: usize = 16;
-
-impl From<GuestEntry> for GuestView {
-    fn from(entry: GuestEntry) -> Self {
-        let to = entry.state.to().map(str::to_owned);
-        Self {
-            outcome: entry.state.word(),
-            why: entry.state.why().map(str::to_owned),
-            to,
-            server: entry.server,
-            name: entry.name,
-            from: entry.from,
-            attempts: entry.attempts,
-            migration: entry.migration,
-            requests: entry.requests,
-        }
-    }
-}
 
 fn stands(status: &Status) -> String {
     let mut text = status.phase.name().to_owned();

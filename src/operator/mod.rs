@@ -23,6 +23,7 @@ mod eyes;
 pub mod free;
 pub mod generate;
 pub mod guest;
+mod guest_view;
 mod ha_node;
 pub mod host;
 pub mod incident;

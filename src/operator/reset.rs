@@ -332,8 +332,7 @@ impl Scene {
 
     fn was_fenced(&self, cluster: &Cluster) -> Result<bool, TreeError> {
         let Some(id) = self.incident(cluster) else { return Ok(false) };
-        let record: Option<IncidentRecord> = cluster.snapshot.record(&keys::incident(&id).incident())?;
-        Ok(record.is_some_and(|record| record.status.past_no_return))
+        Ok(cluster.record(&id)?.status.past_no_return)
     }
 
     fn is_already_so(&self, maintenance: bool) -> bool {

@@ -3,7 +3,7 @@
 use super::executor::Context;
 use super::facts::Case;
 use super::foreign::nobody_else_recovers_it;
-use super::journal::{AsTaken, Journal, cut, index_of, not_appended};
+use super::journal::{AsTaken, Journal, cut, index_of, not_appended, not_held};
 use super::lease::Lease;
 use super::note;
 use super::plan::Plan;
@@ -144,6 +144,7 @@ pub async fn claim<'a>(
         note::removed(&case.id),
     ];
     ops.extend(plan_ops);
+    ops.extend(not_held(&case.formats, &world.me, &case.id));
     finish(world, lease, case, ops, (record, term)).await
 }
 
@@ -199,6 +200,7 @@ pub async fn adopt<'a>(
         note::removed(&case.id),
     ]);
     ops.extend(plan_ops);
+    ops.extend(not_held(&case.formats, &world.me, &case.id));
     // Only what it asks from now on, alive, is an answer to this adoption.
     if let Some(before) = from.as_ref().filter(|node| **node != world.me) {
         ops.push(Op::Delete(incident.ask(before)));

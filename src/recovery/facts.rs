@@ -16,6 +16,7 @@ use crate::fence::weakness::weaknesses;
 use crate::fence::{FenceConfig, FenceLevels, Machine, PowerState, Privilege, Verdict};
 use crate::incident::IncidentRecord;
 use crate::incident::journal::JournalEntry;
+use crate::incident::opening::record_of;
 use crate::incident::record::Origin;
 use crate::incident::status::{State, Status};
 use crate::incident::step::Phase;
@@ -75,9 +76,8 @@ fn tree(source: TreeError) -> Stop {
 /// Reads a case. Secrets are read here, and only by a recovery.
 pub async fn load(world: &World, id: &IncidentId) -> Result<Case, Stop> {
     let snapshot = read(world, id).await?;
-    let key = keys::incident(id).incident();
-    let record: IncidentRecord =
-        snapshot.record(&key).map_err(tree)?.ok_or_else(|| tree(TreeError::Missing { key }))?;
+    let missing = || tree(TreeError::Missing { key: keys::incident(id).incident() });
+    let record = record_of(&snapshot, id).map_err(tree)?.ok_or_else(missing)?;
     if record.head > 0 {
         journal_is_ours_to_continue(world, id).await?;
     }
@@ -122,6 +122,7 @@ async fn read(world: &World, id: &IncidentId) -> Result<Snapshot, Stop> {
         own.status(),
         own.in_use_by(),
         incident.incident(),
+        incident.opened(),
         incident.lock(),
         incident.term(),
     ];

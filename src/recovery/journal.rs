@@ -91,6 +91,7 @@ impl<'a> Journal<'a> {
     /// Consul does not answer; it may have been written.
     pub async fn with_guards(&self, more: &[Op]) -> Result<TxnOutcome, StoreError> {
         let mut ops = vec![self.guard(), Op::CheckIndex(self.keys().incident(), self.index)];
+        ops.extend(self.not_held());
         ops.extend_from_slice(more);
         self.once(&ops).await
     }
@@ -117,6 +118,11 @@ impl<'a> Journal<'a> {
             self.confirm().await?;
         }
         Ok(self.lease.in_time()?)
+    }
+
+    /// That no person said *hold*.
+    fn not_held(&self) -> Option<Op> {
+        not_held(&self.formats, &self.me, &self.record.id)
     }
 
     fn guard(&self) -> Op {
@@ -180,6 +186,7 @@ impl<'a> Journal<'a> {
             Op::Cas(keys.incident(), bytes(&record), self.index),
             Op::Cas(keys.journal_entry(entry.sequence), bytes(&entry), 0),
         ];
+        ops.extend(self.not_held());
         ops.extend(more);
         let index = self.commit(&ops, &entry).await?;
         tracing::info!(incident = %record.id, host = %record.id.host(), sequence = entry.sequence, what = ?entry.what, "journal");
@@ -227,6 +234,12 @@ impl<'a> Journal<'a> {
             parse(&incident.key, &incident.value).map_err(|source| Stop::Tree { source })?;
         Ok((record.head == entry.sequence).then_some(incident.modify_index))
     }
+}
+
+/// That no person said *hold*: whoever reads the tree by this HA node's own token can compare it once that one was tried
+/// on the folder of people's words.
+pub(super) fn not_held(formats: &Formats, me: &HaNodeName, id: &IncidentId) -> Option<Op> {
+    (formats.reads(me, Kind::Layout) >= 1).then(|| Op::CheckAbsent(keys::incident(id).hold()))
 }
 
 /// That somebody else wrote.

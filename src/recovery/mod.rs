@@ -24,6 +24,7 @@ pub mod foreign;
 pub mod guest_folder;
 pub mod hand_back;
 pub mod hearsay;
+mod heed;
 pub mod history;
 pub mod holder;
 pub mod journal;

@@ -4,7 +4,7 @@ use super::stop::Stop;
 use super::world::World;
 use crate::incident::record::Holder;
 use crate::incident::status::State;
-use crate::incident::{IncidentRecord, Phase};
+use crate::incident::{IncidentRecord, Phase, opening};
 use crate::keys;
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::store::SessionId;
@@ -22,6 +22,8 @@ pub struct Pending {
     pub holder: Option<Holder>,
     /// The session that holds its lock now.
     pub locked_by: Option<SessionId>,
+    /// Whether it is an incident already, or was only opened: such a one is looked at, and not worked on.
+    pub is_taken_up: bool,
 }
 
 /// What this HA node may do with a pending incident.
@@ -85,7 +87,7 @@ pub async fn look(world: &World, only: Option<&HostName>) -> Result<Queue, Stop>
     prefixes.extend(asked.clone());
     prefixes.extend(ids.iter().flat_map(|id| {
         let incident = keys::incident(id);
-        [incident.incident(), incident.lock()]
+        [incident.incident(), incident.opened(), incident.lock()]
     }));
     let snapshot = Snapshot::read(world.store.as_ref(), "the incidents", &prefixes).await.map_err(tree)?;
     Meta::of(&snapshot).map_err(tree)?;
@@ -121,13 +123,13 @@ pub async fn look(world: &World, only: Option<&HostName>) -> Result<Queue, Stop>
 /// One incident, unless it has ended.
 fn pending_of(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<Pending>, TreeError> {
     let keys = keys::incident(id);
-    let Some(record) = snapshot.record::<IncidentRecord>(&keys.incident())?.filter(|r| !r.status.is_over())
-    else {
+    let Some(record) = opening::record_of(snapshot, id)?.filter(|r| !r.status.is_over()) else {
         return Ok(None);
     };
     let lock = snapshot.get(&keys.lock());
     let holder = lock.map(|entry| parse::<Holder>(&entry.key, &entry.value)).transpose()?;
-    Ok(Some(Pending { record, holder, locked_by: lock.and_then(|entry| entry.session.clone()) }))
+    let locked_by = lock.and_then(|entry| entry.session.clone());
+    Ok(Some(Pending { record, holder, locked_by, is_taken_up: snapshot.get(&keys.incident()).is_some() }))
 }
 
 /// Whether anything of an incident was ever claimed.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::attempt::{PAUSE, attempt};
 use super::carried::compare;
+use super::heed::heed;
 use super::note;
 use super::options::Options;
 use super::own_word;
@@ -70,8 +71,14 @@ pub async fn run(world: &World, options: &Options) -> Result<Vec<Report>, Stop> 
     let mut moved = 0;
     let mut unreadable = Vec::new();
     for _ in 0..MOST_CASES {
+        let unheeded = if options.plan_only { Vec::new() } else { heed(world).await? };
         let mut queue = queue::look(world, options.only.as_ref()).await?;
+        queue.pending.retain(|pending| pending.is_taken_up || options.plan_only);
         unreadable = std::mem::take(&mut queue.unreadable);
+        // What cannot be understood is among them already.
+        let is_new = |id: &IncidentId| !unreadable.iter().any(|(known, _)| known == id);
+        let unheeded: Vec<_> = unheeded.into_iter().filter(|(id, _)| is_new(id)).collect();
+        unreadable.extend(unheeded);
         let mut unclear = nothing_is_a_twins(world, &agent, &queue).await?;
         if tried.is_empty() && !options.plan_only {
             for pending in &queue.pending {

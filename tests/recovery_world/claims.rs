@@ -7,6 +7,7 @@ use nova_ha::incident::journal::Event;
 use nova_ha::keys;
 use nova_ha::monitor::mark::report::Result as Said;
 use nova_ha::recovery::report::Result as Outcome;
+use nova_ha::tree::record::bytes;
 
 use super::seams::Process;
 use super::stage::Stage;
@@ -55,10 +56,9 @@ fn an_incident_that_cannot_be_read_is_named_and_hides_no_other() {
     for (key, value) in [("incident", "{"), ("incident", r#"{"version":99}"#), ("lock", "not a holder")] {
         let stage = Stage::with_dead_host();
         let other = |name: &str| format!("ha_cluster/incidents/compute2@0/{name}");
+        // Begun like the other one, so that a spoilt lock has an open incident around it.
+        let twin = String::from_utf8(bytes(&stage.record())).unwrap().replace(HOST, "compute2");
         stage.with(|u| {
-            // Begun like the other one, so that a spoilt lock has an open incident around it.
-            let present = u.kv.get(&keys::incident(&incident()).incident()).unwrap();
-            let twin = String::from_utf8(present.value).unwrap().replace(HOST, "compute2");
             u.kv.put(&other("incident"), twin);
             u.kv.put(&other(key), value);
         });

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nova_ha::incident::journal::Event;
+use nova_ha::incident::lead::Lead;
 use nova_ha::incident::record::Order;
 use nova_ha::incident::said::OrderRecord;
 use nova_ha::incident::status::State;
@@ -185,7 +186,7 @@ fn over_runs_that_are_killed_again_and_again_the_grace_is_one() {
 fn an_adopter_waits_for_what_is_left_of_the_grace() {
     let stage = stage();
     announces(&stage, FOR_EVER);
-    let calls_of_half_the_grace = 60;
+    let calls_of_half_the_grace = 75;
     let process = stage.process("ha1", Some((calls_of_half_the_grace, Fault::DiesAfter)));
     assert!(block_on(&stage.time, process.run()).is_none());
     let used = grace(&stage).unwrap().charged();
@@ -258,7 +259,7 @@ fn a_persons_hold_ends_the_wait_and_nothing_is_shot() {
         tokio::select! {
             _ = &mut recovery => panic!("it ended before it was held"),
             () = time.sleep(Duration::from_secs(30)) => stage.with(|u| {
-                super::stage::append(u, Event::Held { reason: "wait".into(), cause: None });
+                super::stage::say(u, Lead::Hold { reason: "wait".into() });
             }),
         }
         recovery.await

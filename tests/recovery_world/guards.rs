@@ -29,9 +29,13 @@ fn site(hosts: usize) -> Stage {
 }
 
 fn marked(stage: &Stage) -> Vec<String> {
-    let names = stage.with(|u| u.kv.below("ha_cluster/incidents/"));
-    let ids = names.iter().filter_map(|entry| entry.key.strip_suffix("/incident"));
-    ids.filter_map(|key| key.rsplit('/').next()).map(str::to_owned).collect()
+    let taken_up = stage.with(|u| u.kv.below(keys::INCIDENTS));
+    let opened = stage.with(|u| u.kv.below(keys::OPENED));
+    let ids = taken_up.iter().filter_map(|entry| entry.key.strip_suffix("/incident"));
+    let ids = ids.chain(opened.iter().map(|entry| entry.key.as_str()));
+    let mut ids: Vec<String> = ids.filter_map(|key| key.rsplit('/').next()).map(str::to_owned).collect();
+    ids.sort();
+    ids
 }
 
 fn judge(stage: &Stage, node: &str) -> Vec<Line> {

@@ -31,6 +31,7 @@ mod lease;
 mod long_runs;
 mod marking;
 mod md;
+mod opened;
 mod orders;
 mod original;
 mod reader_7763f26;

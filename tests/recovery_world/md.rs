@@ -6,6 +6,7 @@ use std::time::Duration;
 use nova_ha::disks::md::State as ArrayState;
 use nova_ha::incident::guest::GuestState;
 use nova_ha::incident::journal::{Event, JournalEntry, Outcome};
+use nova_ha::incident::lead::Lead;
 use nova_ha::incident::status::State;
 use nova_ha::incident::step::Phase;
 use nova_ha::keys;
@@ -306,7 +307,7 @@ fn who_writes_to_the_disks_within_some_seconds_after_they_were_looked_at_keeps_t
     let _died = block_on(&stage.time, stage.process("ha1", Some((look, Fault::DiesBefore))).run());
     // A person was at the disks since: what they said before does not count any more.
     stage.with(|u| {
-        super::stage::append(u, Event::Held { reason: "look".into(), cause: None });
+        super::stage::say(u, Lead::Hold { reason: "look".into() });
     });
     stage.resume();
     stage.with(|u| u.the_array().written_at = Some(u.now + Duration::from_secs(4)));

@@ -293,10 +293,13 @@ fn a_host_that_writes_while_it_is_off_is_a_persons_and_then_taken_from_the_copie
             continue;
         }
         for (at, name) in process.calls().iter().enumerate() {
-            for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::NoAnswer, Fault::AnswerLost] {
+            let others = [Fault::DiesBefore, Fault::NoAnswer, Fault::AnswerLost];
+            // Each call is survived by who died after it; what else may happen there is tried at every third.
+            let others = others.iter().filter(|_| at.is_multiple_of(3));
+            for fault in [Fault::DiesAfter].iter().chain(others) {
                 let what = format!("{living:?}, {fault:?} at call {at} ({name})");
                 let stage = refusing(living);
-                let _died = block_on(&stage.time, stage.process("ha1", Some((at, fault))).run());
+                let _died = block_on(&stage.time, stage.process("ha1", Some((at, *fault))).run());
                 stage.nothing_was_broken(&what);
                 stage.wait(Duration::from_secs(1));
                 stage.recover_until_settled("ha1");

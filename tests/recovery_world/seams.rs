@@ -14,7 +14,7 @@ use nova_ha::fence::{
     Channel, ConfigError, FenceError, FenceLevels, Identity, Level, Machine, PowerState, PowerSwitch,
     Privilege,
 };
-use nova_ha::incident::journal::Event;
+use nova_ha::incident::lead::Lead;
 use nova_ha::judge::scene::Anchor;
 use nova_ha::keys::{self, MachineKeys};
 use nova_ha::machine_id::MachineId;
@@ -277,7 +277,7 @@ impl Process {
             Some(Fault::PersonHolds) => {
                 let now = self.time.now();
                 let mut universe = self.universe.lock().unwrap();
-                super::stage::append(universe.at(now), Event::Held { reason: "wait".into(), cause: None });
+                super::stage::say(universe.at(now), Lead::Hold { reason: "wait".into() });
             }
             Some(Fault::OriginalPicks) => {
                 let now = self.time.now();

@@ -4,21 +4,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nova_ha::incident::IncidentRecord;
 use nova_ha::incident::guest::{GuestEntry, GuestState};
 use nova_ha::incident::journal::{Event, JournalEntry};
+use nova_ha::incident::lead::{Lead, Word};
 use nova_ha::incident::status::State;
+use nova_ha::incident::{IncidentRecord, opening};
 use nova_ha::keys;
 use nova_ha::monitor::mark::report::Line;
 use nova_ha::monitor::mark::{MarkError, Request, run as mark};
 use nova_ha::nova::Server;
 use nova_ha::recovery::report::Report;
 use nova_ha::recovery::world::World;
+use nova_ha::tree::Snapshot;
+use nova_ha::tree::formats::Kind;
+use nova_ha::tree::formats::published::Published;
 use nova_ha::tree::record::{bytes, parse};
 
 use super::seams::{Fault, Process};
 use super::time::{Time, block_on};
-use super::universe::{HOST, Universe, incident};
+use super::universe::{HA_NODES, HOST, Universe, incident};
 
 pub(crate) struct Stage {
     pub(crate) time: Arc<Time>,
@@ -60,7 +64,7 @@ impl Stage {
     }
 
     pub(crate) fn is_marked(&self) -> bool {
-        self.with(|u| u.kv.get(&keys::incident(&incident()).incident())).is_some()
+        self.stored_record().is_some()
     }
 
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Universe) -> T) -> T {
@@ -96,8 +100,16 @@ impl Stage {
     }
 
     pub(crate) fn record(&self) -> IncidentRecord {
-        let entry = self.with(|u| u.kv.get(&keys::incident(&incident()).incident())).unwrap();
-        parse(&entry.key, &entry.value).unwrap()
+        self.stored_record().unwrap()
+    }
+
+    /// As an HA node took it up, or as it was opened.
+    pub(crate) fn stored_record(&self) -> Option<IncidentRecord> {
+        let mut tree = Snapshot::default();
+        tree.extend(
+            self.with(|u| opening::keys_of(&incident()).map(|key| u.kv.get(&key))).into_iter().flatten(),
+        );
+        opening::record_of(&tree, &incident()).unwrap()
     }
 
     pub(crate) fn guests(&self) -> BTreeMap<String, GuestEntry> {
@@ -113,7 +125,17 @@ impl Stage {
 
     /// A person's `incident resume`.
     pub(crate) fn resume(&self) {
-        self.with(|u| append(u, Event::Resumed { by: "maria".into(), gone: None }));
+        let reads = |entry: nova_ha::store::Entry| {
+            Published::parse(&entry.key, &entry.value)
+                .is_ok_and(|published| published.reads(Kind::Layout) >= 2)
+        };
+        self.with(|u| {
+            let formats = HA_NODES.map(|node| keys::ha_node(&node.parse().unwrap()).formats());
+            match formats.iter().all(|key| u.kv.get(key).is_some_and(reads)) {
+                true => say(u, Lead::Resume { gone: None }),
+                false => append(u, Event::Resumed { by: "maria".into(), gone: None }),
+            }
+        });
     }
 
     /// What holds after every schedule, however it ended.
@@ -218,7 +240,18 @@ impl Stage {
     }
 }
 
-/// A person's event, as the operator's commands append it; nothing where it cannot follow.
+/// A person leads the incident, as the operator's commands say it.
+pub(crate) fn say(universe: &mut Universe, what: Lead) {
+    let keys = keys::incident(&incident());
+    let at = super::time::wall(universe.now);
+    let word = Word::new(incident(), "maria".into(), at, what);
+    if matches!(word.what, Lead::Hold { .. }) {
+        universe.kv.remove(&keys.resume());
+    }
+    universe.kv.put(&word.what.key(&keys), bytes(&word));
+}
+
+/// A person's event, as it is written by a token that may write the journal; nothing where it cannot follow.
 pub(crate) fn append(universe: &mut Universe, event: Event) {
     append_by(universe, "maria", event);
 }

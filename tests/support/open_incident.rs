@@ -1,9 +1,9 @@
-//! An incident, opened by the transaction that `nova-ha-mark-failed` uses.
+//! An incident, as an HA node took it up.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use jiff::Timestamp;
 use nova_ha::incident::evidence::Evidence;
-use nova_ha::incident::open::{AsSeen, transaction};
+use nova_ha::incident::open::{AsSeen, transaction_within};
 use nova_ha::incident::record::Origin;
 use nova_ha::incident::{IncidentRecord, Status};
 use nova_ha::keys;
@@ -57,6 +57,6 @@ pub(crate) async fn open(site: &Site, id: &str) -> IncidentId {
         recovery_queue: queue.as_ref(),
         cooldown: cooldown.as_ref(),
     };
-    site.write(&transaction(&record, &evidence, seen)).await;
+    site.write(&transaction_within(&record, &evidence, seen)).await;
     id
 }

@@ -3,11 +3,12 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::evidence::Seen;
+use crate::incident::IncidentRecord;
 use crate::incident::evidence::{CountedVote, Evidence, MAX_VOTES};
-use crate::incident::open::{AsSeen, transaction};
+use crate::incident::open::{AsSeen, transaction, transaction_within};
+use crate::incident::opening::{self, Opening, record_of};
 use crate::incident::record::{Order, Origin};
-use crate::incident::said::{Layout, OrderRecord};
-use crate::incident::{IncidentRecord, Status};
+use crate::incident::said::{Layout, OrderRecord, recover_alone_writes};
 use crate::judge::guard::Guards;
 use crate::judge::scene::{Anchor, Subject};
 use crate::judge::verdict::Proof;
@@ -51,36 +52,40 @@ pub async fn open(
         Ground::Order(order) => (Origin::Person { by: order.by.clone() }, Some(order.clone())),
         Ground::Key => (Origin::Key, None),
     };
-    let record = IncidentRecord {
-        version: IncidentRecord::VERSION,
-        id: id.clone(),
+    let evidence = evidence(seen, guards, subject, &ground, opened_by);
+    let opening = Opening {
+        version: Opening::VERSION,
+        incident: id.clone(),
         origin,
-        order,
         opened_by: opened_by.to_owned(),
         opened_at: now,
-        changed_at: now,
-        holder: None,
-        head: 0,
-        status: Status::default(),
+        evidence,
     };
-    let evidence = evidence(seen, guards, subject, &ground, opened_by);
-    let (record, order) = apart(record, Layout::of(&seen.formats));
-    let mut ops = transaction(&record, &evidence, as_seen(seen, host));
-    ops.extend(order);
-    Ok(match store.transact(&ops).await? {
+    let as_seen = as_seen(seen, host);
+    let mut ops = match recover_alone_writes(&seen.formats) {
+        true => transaction(&opening, as_seen),
+        false => {
+            let within = Layout::of(&seen.formats) == Layout::WithinIncident;
+            let order = order.clone().filter(|_| within);
+            transaction_within(&IncidentRecord { order, ..opening.record() }, &opening.evidence, as_seen)
+        }
+    };
+    if Layout::of(&seen.formats) == Layout::ByWriter {
+        ops.extend(order.as_ref().map(|order| given(&id, order)));
+    }
+    let outcome = match store.transact(&ops).await {
+        // The policy of an older build may open in the incident's own keys.
+        Err(StoreError::Denied { .. }) if recover_alone_writes(&seen.formats) => {
+            let mut ops = transaction_within(&opening.record(), &opening.evidence, as_seen);
+            ops.extend(order.as_ref().map(|order| given(&id, order)));
+            store.transact(&ops).await?
+        }
+        outcome => outcome?,
+    };
+    Ok(match outcome {
         TxnOutcome::Committed(_) => Opened::Yes(id),
         TxnOutcome::Refused(why) => Opened::Moved(why),
     })
-}
-
-/// The record, and the order that it is opened on, as they are written.
-fn apart(mut record: IncidentRecord, layout: Layout) -> (IncidentRecord, Option<Op>) {
-    let order = match layout {
-        Layout::WithinIncident => None,
-        Layout::ByWriter => record.order.take(),
-    };
-    let write = order.map(|order| given(&record.id, &order));
-    (record, write)
 }
 
 fn given(id: &IncidentId, order: &Order) -> Op {
@@ -189,11 +194,7 @@ pub async fn add_order(
     id: &IncidentId,
     order: &Order,
 ) -> Result<Option<String>, AddOrderError> {
-    let key = keys::incident(id).incident();
-    let entry = seen.tree.get(&key);
-    let Some(mut record) =
-        seen.tree.record::<IncidentRecord>(&key).map_err(|source| AddOrderError::Read { source })?
-    else {
+    let Some(mut record) = record_of(&seen.tree, id).map_err(|source| AddOrderError::Read { source })? else {
         return Ok(Some("its incident is gone".into()));
     };
     let write = match Layout::of(&seen.formats) {
@@ -201,9 +202,11 @@ pub async fn add_order(
             // What was begun on the earlier one stays begun on it.
             let used = record.order.as_ref().is_some_and(|before| before.used);
             record.order = Some(Order { used, ..order.clone() });
+            let key = keys::incident(id).incident();
+            let entry = seen.tree.get(&key);
             vec![Op::replace(key, bytes(&record), entry)]
         }
-        Layout::ByWriter => vec![Op::unchanged(key, entry), given(id, order)],
+        Layout::ByWriter => vec![opening::unchanged(&seen.tree, id), given(id, order)],
     };
     let maintenance = keys::host(id.host()).maintenance();
     let mut ops = write;

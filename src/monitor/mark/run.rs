@@ -24,6 +24,7 @@ use crate::monitor::{leaderless, readers};
 use crate::names::{HaNodeName, HostName};
 use crate::tree::cooldown::Cause;
 use crate::tree::formats::Kind;
+use crate::tree::formats::published::show_that_it_may_open;
 use crate::tree::machine::consul_node;
 use crate::tree::namesake::{OwnName, own_name};
 
@@ -97,6 +98,7 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
         if look_number == 0 {
             this_is_no_twin(witness, &seen).await?;
             warn_of_lost_votes(&seen);
+            show_its_right(witness, request, &seen).await;
             if let Err(error) = readers::leave(&witness.run_dir, &seen.formats) {
                 tracing::warn!(
                     error = error.with_cause(),
@@ -152,6 +154,20 @@ pub async fn run(witness: &Witness<'_>, request: &Request, marked: &mut Vec<Line
         .collect();
     marked.extend(lines);
     Ok(())
+}
+
+/// A check's own run shows its HA node's `recover` that its token may open incidents. A person's run has another token.
+async fn show_its_right(witness: &Witness<'_>, request: &Request, seen: &Seen) {
+    let Some(me) = witness.me.as_ref().filter(|_| request.hosts.is_empty() && request.order.is_none()) else {
+        return;
+    };
+    if let Err(error) = show_that_it_may_open(witness.store, me, &seen.formats).await {
+        let next = "nova-ha generate acl (and load the policy of mark-failed again)";
+        tracing::warn!(
+            %error, next,
+            "its token may not write below {}: incidents are opened as by an older build", keys::OPENED
+        );
+    }
 }
 
 fn remember_no_leader(witness: &Witness<'_>) {

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::report::{Line, Result as LineResult};
 use crate::attention::{Row, Severity};
 use crate::evidence::EvidenceError;
-use crate::incident::IncidentRecord;
 use crate::incident::attention::{causes, severity};
 use crate::incident::facts::Facts;
 use crate::incident::held_guests::HeldGuests;
+use crate::incident::opening;
 use crate::keys;
 use crate::names::{HostName, IncidentId};
 use crate::policy::Policy;
@@ -61,14 +61,14 @@ pub async fn standing(
     now: Timestamp,
     lines: &mut Vec<Line>,
 ) -> Result<Vec<Standing>, EvidenceError> {
-    let ids = IncidentNames::list(store).await.map_err(tree)?.ids;
-    let mut wanted: Vec<String> = ids.iter().map(|id| keys::incident(id).incident()).collect();
+    let names = IncidentNames::list(store).await.map_err(tree)?;
+    let mut wanted = names.records();
     wanted.push(keys::POLICY.to_owned());
     let records = Snapshot::read(store, "the open incidents", &wanted).await.map_err(tree)?;
     let policy = Policy::of(&records).map_err(tree)?;
     let mut found = Vec::new();
-    for id in ids {
-        let record: Option<IncidentRecord> = records.record(&keys::incident(&id).incident()).ok().flatten();
+    for id in names.ids {
+        let record = opening::record_of(&records, &id).ok().flatten();
         let Some(record) = record.filter(|record| !record.status.is_over()) else { continue };
         let facts = Facts::read(store, &record).await.map_err(tree)?;
         let causes = causes(&facts, now, policy.evacuation_deadline);

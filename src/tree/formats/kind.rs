@@ -29,7 +29,11 @@ pub enum Kind {
     ConfirmOff,
     /// `orders/{id}`
     Order,
-    /// No record: whether people's orders and words stand in keys of their own. An HA node reads it whose token may.
+    /// `words/{id}/hold`, `resume`, `retry`
+    Lead,
+    /// `opened/{id}`
+    Opening,
+    /// No record: which keys are written by whom ([`crate::incident::said::Layout`]). An HA node reads it whose tokens may.
     Layout,
     /// `cooldown`
     Cooldown,
@@ -66,7 +70,7 @@ const fn row(key: &'static str, name: &'static str, baseline: u64, newest: u64) 
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 20] = [
+    pub const ALL: [Kind; 22] = [
         Kind::Incident,
         Kind::Holder,
         Kind::Journal,
@@ -79,6 +83,8 @@ impl Kind {
         Kind::DumpGrace,
         Kind::ConfirmOff,
         Kind::Order,
+        Kind::Lead,
+        Kind::Opening,
         Kind::Layout,
         Kind::Cooldown,
         Kind::Policy,
@@ -105,7 +111,9 @@ impl Kind {
             Kind::DumpGrace => row("dump_grace", "the grace for a crash dump", 1, 1),
             Kind::ConfirmOff => row("confirm_off", "a person's word that a host is off", 1, 2),
             Kind::Order => row("order", "a person's order", 0, 1),
-            Kind::Layout => row("layout", "the keys of people's orders and words", 0, 1),
+            Kind::Lead => row("lead", "a person's word that leads an incident", 0, 1),
+            Kind::Opening => row("opening", "the opening of an incident", 0, 1),
+            Kind::Layout => row("layout", "which keys are written by whom", 0, 2),
             Kind::Cooldown => row("cooldown", "the cool-down", 1, 1),
             // The newest is the highest number in `crate::policy::ADDED`.
             Kind::Policy => row("policy", "the policy", 1, 2),

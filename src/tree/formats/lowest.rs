@@ -182,8 +182,9 @@ impl Formats {
             self.nodes.values().map(|reads| reads.version(kind)).chain([kind.newest()]).max().unwrap_or(0)
         };
         let behind = |(node, reads): (&HaNodeName, &Reads)| {
-            let kinds: Vec<Kind> =
-                Kind::ALL.into_iter().filter(|kind| reads.version(*kind) < newest(*kind)).collect();
+            // The layout is a matter of its tokens, which it says itself ([`Published::remarks`]), and not of its build.
+            let of_its_build = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Layout);
+            let kinds: Vec<Kind> = of_its_build.filter(|kind| reads.version(*kind) < newest(*kind)).collect();
             let build = match reads {
                 Reads::Published(published) => Some(published.build.clone()),
                 Reads::Nothing | Reads::Unreadable => None,

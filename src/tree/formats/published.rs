@@ -135,17 +135,11 @@ pub async fn publish(
     let published = before.and_then(|entry| Published::parse(&entry.key, &entry.value).ok());
     let mut ours = Published { stopped, ..Published::of_this_build(Some(boot.to_owned())) };
     // Once it was said it stays so: the others have begun to write there.
-    if published.as_ref().is_none_or(|published| published.reads(Kind::Layout) == 0) {
-        match is_layout_open(store, me).await {
-            Tried::Open => {}
-            Tried::Denied => {
-                ours.reads.insert(Kind::Layout.key().to_owned(), 0);
-                remarks.push(denied());
-            }
-            Tried::Unclear => {
-                ours.reads.insert(Kind::Layout.key().to_owned(), 0);
-            }
-        }
+    let before_it = published.as_ref().map_or(0, |published| published.reads(Kind::Layout));
+    if before_it < Kind::Layout.newest() {
+        let (reads, remark) = layout(store, me, before_it).await;
+        ours.reads.insert(Kind::Layout.key().to_owned(), reads);
+        remarks.extend(remark);
     }
     ours.remarks = remarks;
     if published.is_some_and(|published| published == ours) {
@@ -164,27 +158,82 @@ pub async fn publish(
     }
 }
 
-/// What came of trying this token on the folders of people's orders and words.
+/// What came of trying a token.
 enum Tried {
     Open,
     Denied,
+    /// The other executable has not tried its own: it has not run yet, or may not.
+    NotShown,
     /// Nobody can say it now.
     Unclear,
 }
 
+/// Which layout the tokens of this HA node are good for, and what a person has to do for the next one.
+async fn layout(store: &dyn Store, me: &HaNodeName, before: u64) -> (u64, Option<Remark>) {
+    if before < 1 {
+        match may_end_words(store, me).await {
+            Tried::Open => {}
+            Tried::Denied => return (0, Some(no_words())),
+            Tried::NotShown | Tried::Unclear => return (0, None),
+        }
+    }
+    match may_take_up(store, me).await {
+        Tried::Open => (2, None),
+        Tried::Denied => (1, Some(no_openings("the token of its nova-ha-recover may not write"))),
+        Tried::NotShown => (
+            1,
+            Some(no_openings(
+                "its nova-ha-mark-failed has not run since the upgrade, or its token may not write",
+            )),
+        ),
+        Tried::Unclear => (1, None),
+    }
+}
+
 /// Whether this token may end and remove what people say, as a recovery does.
-async fn is_layout_open(store: &dyn Store, me: &HaNodeName) -> Tried {
+async fn may_end_words(store: &dyn Store, me: &HaNodeName) -> Tried {
     let keys = keys::tried(me);
     let set = keys.iter().map(|key| Op::Set(key.clone(), Vec::new()));
     let ops: Vec<Op> = set.chain(keys.iter().map(|key| Op::Delete(key.clone()))).collect();
-    match store.transact(&ops).await {
+    tried(store.transact(&ops).await)
+}
+
+/// Whether this token may remove what was opened, and this HA node's `mark-failed` may open: that one left a key.
+async fn may_take_up(store: &dyn Store, me: &HaNodeName) -> Tried {
+    match store.get(&keys::may_open(me)).await {
+        Ok(Some(shown)) => tried(store.transact(&[Op::DeleteCas(shown.key, shown.modify_index)]).await),
+        Ok(None) => Tried::NotShown,
+        Err(error) => tried(Err(error)),
+    }
+}
+
+fn tried(outcome: Result<TxnOutcome, StoreError>) -> Tried {
+    match outcome {
         Ok(TxnOutcome::Committed(_)) => Tried::Open,
         Err(StoreError::Denied { .. }) => Tried::Denied,
         Ok(TxnOutcome::Refused(_)) | Err(_) => Tried::Unclear,
     }
 }
 
-fn denied() -> Remark {
+/// An HA node's `mark-failed` shows that its token may open incidents in keys of their own, while its `recover` has not
+/// said so. Returns whether it wrote.
+///
+/// # Errors
+/// Consul does not answer, or does not let it: its policy is of an older build, and it opens incidents where that one does.
+pub async fn show_that_it_may_open(
+    store: &dyn Store,
+    me: &HaNodeName,
+    formats: &super::lowest::Formats,
+) -> Result<bool, StoreError> {
+    // One that nobody configured is none, and one that reads no words yet has something else to settle first.
+    if formats.reads(me, Kind::Layout) != 1 {
+        return Ok(false);
+    }
+    let shown = store.transact(&[Op::Cas(keys::may_open(me), Vec::new(), 0)]).await?;
+    Ok(matches!(shown, TxnOutcome::Committed(_)))
+}
+
+fn no_words() -> Remark {
     Remark {
         why: format!(
             "the token of its nova-ha-recover may not write below {} and {}, so that people's orders and words still \
@@ -193,5 +242,16 @@ fn denied() -> Remark {
             keys::WORDS
         ),
         next: "nova-ha generate acl (and load the policy of recover again)".to_owned(),
+    }
+}
+
+/// `who` of its executables, and what is wrong with it.
+fn no_openings(who: &str) -> Remark {
+    Remark {
+        why: format!(
+            "{who} below {}, so that a check's token can still forge what a recovery wrote down",
+            keys::OPENED
+        ),
+        next: "nova-ha generate acl (and load the policies of recover and mark-failed again)".to_owned(),
     }
 }

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use nova_ha::incident::IncidentRecord;
 use nova_ha::incident::record::Order;
-use nova_ha::incident::retry::{Scene, Who};
+use nova_ha::incident::retry::Scene;
 use nova_ha::keys;
 use nova_ha::monitor::mark::order::{Asked, SecondWord};
 use nova_ha::monitor::mark::{Request, run as mark};
-use nova_ha::tree::record::parse;
 
 use super::super::seams::Process;
 use super::super::stage::Stage;
@@ -297,7 +296,7 @@ impl<'a> Engine<'a> {
         let work: Work = Box::pin(async move {
             let store = working.world().store;
             let Ok(Some(scene)) = Scene::read(store.as_ref(), &incident()).await else { return };
-            if let Ok(Ok(ops)) = scene.transaction(Who::Person { by: "maria" }, &[], at) {
+            if let Ok(Ok(ops)) = scene.word("maria", &[], at) {
                 drop(store.transact(&ops).await);
             }
         });
@@ -306,8 +305,7 @@ impl<'a> Engine<'a> {
     }
 
     pub(super) fn record(&self) -> Option<IncidentRecord> {
-        let key = keys::incident(&incident()).incident();
-        self.with(|u| u.kv.get(&key)).map(|entry| parse(&entry.key, &entry.value).unwrap())
+        self.stage.stored_record()
     }
 
     pub(super) fn node(&self, who: Struck) -> &'static str {

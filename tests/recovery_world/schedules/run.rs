@@ -8,7 +8,7 @@ use nova_ha::keys;
 
 use super::super::stage::Stage;
 use super::super::time::{Time, block_on};
-use super::super::universe::{HOST, Universe, incident};
+use super::super::universe::{HOST, Universe};
 use super::apart::{self, NotPromised};
 use super::engine::Engine;
 use super::event::{Schedule, Storage};
@@ -121,7 +121,7 @@ fn first_violation(stage: &Stage) -> Result<(), Box<Violation>> {
 
 /// Nothing is left to do but what a person does.
 fn settled(stage: &Stage) -> Option<End> {
-    if stage.with(|u| u.kv.modify_index(&keys::incident(&incident()).incident())).is_none() {
+    if stage.stored_record().is_none() {
         return stage.with(|u| !u.machines[HOST].dead).then_some(End::NoIncident);
     }
     match stage.record().status.state {

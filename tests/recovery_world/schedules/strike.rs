@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nova_ha::incident::journal::Event as Entry;
+use nova_ha::incident::lead::Lead;
 use nova_ha::keys;
 
-use super::super::stage::append;
+use super::super::stage::say;
 use super::super::time::wall;
 use super::super::universe::{HA_NODES, HOST, Universe, in_flight, incident, server};
 use super::engine::{Away, Due, Engine};
@@ -91,9 +91,9 @@ impl Engine<'_> {
                 }
             }),
             Event::Hold => {
-                // As any build writes it, whatever fields an event has beside these.
-                let held = serde_json::json!({"event": "held", "reason": "a person wants to look"});
-                self.a_person_says(serde_json::from_value(held).unwrap());
+                if self.record().is_some() {
+                    self.with(|u| say(u, Lead::Hold { reason: "a person wants to look".into() }));
+                }
             }
             Event::Resume => self.is_led_on(),
             Event::Order(who) => {
@@ -206,12 +206,6 @@ impl Engine<'_> {
             }
         });
         self.is_back(node, Away::NoPower);
-    }
-
-    fn a_person_says(&self, entry: Entry) {
-        if self.record().is_some() {
-            self.with(|u| append(u, entry));
-        }
     }
 
     fn is_led_on(&self) {

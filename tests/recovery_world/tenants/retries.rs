@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nova_ha::incident::guest::GuestState;
 use nova_ha::incident::journal::Event;
-use nova_ha::incident::retry::{No, Scene, Who};
+use nova_ha::incident::retry::{No, Scene};
 use nova_ha::incident::settled::{How, Settled};
 use nova_ha::incident::status::State;
 use nova_ha::keys;
@@ -38,7 +38,7 @@ fn rests(stage: &Stage) {
 fn ops(stage: &Stage, guests: &[String]) -> Result<Vec<Op>, No> {
     let world = stage.process("ha3", None).world();
     let scene = block_on(&stage.time, Scene::read(world.store.as_ref(), &incident())).unwrap().unwrap();
-    scene.transaction(Who::Person { by: "maria" }, guests, wall(stage.time.now())).unwrap()
+    scene.word("maria", guests, wall(stage.time.now())).unwrap()
 }
 
 fn write(stage: &Stage, ops: &[Op]) -> TxnOutcome {
@@ -168,8 +168,8 @@ fn nothing_of_the_old_proof_counts_and_what_only_waits_ends_with_the_order() {
     // A word of the first recovery, in its time.
     confirm_off(&stage, []);
     retry(&stage);
-    assert!(stage.with(|u| u.kv.get(&keys::incident(&incident()).confirm_off())).is_none());
     let said = stage.recover("ha1");
+    assert!(stage.with(|u| u.kv.get(&keys::incident(&incident()).confirm_off())).is_none());
     assert!(said[0].text.contains("no fence level of compute1 can be used"), "{said:?}");
     assert_eq!(stage.record().status.state, State::Active, "the order counts still");
     stage.wait(Duration::from_secs(16 * 60));
@@ -280,17 +280,21 @@ fn a_host_that_was_given_back_is_not_worked_at_again() {
     ];
     for (key, value) in &changes {
         let stage = closed();
-        // Decided before, and written after it.
-        let decided = ops(&stage, &[]).unwrap();
+        let journal = stage.journal();
+        // Said before, and heeded after it.
+        retry(&stage);
         stage.with(|u| u.kv.put(key, *value));
-        let written = write(&stage, &decided);
-        assert!(matches!(written, TxnOutcome::Refused(_)), "{key}: {written:?}");
+        stage.recover("ha1");
+        assert_eq!(stage.journal(), journal, "{key}");
+        assert!(stage.with(|u| u.kv.get(&keys::incident(&incident()).retry())).is_none(), "{key}");
         assert!(ops(&stage, &[]).is_err(), "{key}");
     }
     let stage = closed();
     let decided = ops(&stage, &[]).unwrap();
     retry(&stage);
-    assert!(matches!(write(&stage, &decided), TxnOutcome::Refused(_)), "it is open already");
+    assert!(matches!(write(&stage, &decided), TxnOutcome::Refused(_)), "it was said already");
+    stage.with(|u| u.machines.get_mut(HOST).unwrap().bmc = false);
+    stage.recover("ha1");
     assert_eq!(ops(&stage, &[]), Err(No::NotClosed { how: "open" }));
 }
 

@@ -111,9 +111,7 @@ fn lives(cluster: &Cluster, catalog: &Catalog, node: &HaNodeName) -> Result<Resu
 /// An open incident that it works on. One that cannot be read may be it.
 fn held_by(cluster: &Cluster, node: &HaNodeName) -> Result<Option<IncidentId>, TreeError> {
     for id in &cluster.incidents {
-        let key = keys::incident(id).incident();
-        let record: crate::incident::IncidentRecord =
-            cluster.snapshot.record(&key)?.ok_or(TreeError::Missing { key: key.clone() })?;
+        let record = cluster.record(id)?;
         if !record.status.is_over() && record.holder.as_ref() == Some(node) {
             return Ok(Some(id.clone()));
         }
