@@ -1,11 +1,12 @@
 //! External programs: the one place that starts any.
 //!
-//! What a program gets: an absolute path from a fixed list of folders, a cleared environment
-//! (`PATH`, `LC_ALL` and what the caller gives), the bytes of its stdin and then end of file, `/`
-//! as its folder, a process group of its own. What it may do: run until its deadline and say 64 KiB
-//! on each of stdout and stderr. When it ends, however it ends, and also when the caller stops
-//! waiting, its whole process group is killed: a BMC tool that hangs in a grandchild would
-//! otherwise hold a session on the BMC, and might switch something long after we gave up.
+//! What a program gets: an absolute path from a fixed list of folders, an environment of `PATH` and
+//! `LC_ALL` and nothing else, the bytes of its stdin and then end of file, `/` as its folder, a process
+//! group of its own. A secret goes through stdin: there is no way here to put one into an environment,
+//! which its children would inherit. What it may do: run until its deadline and say 64 KiB on each of
+//! stdout and stderr. When it ends, however it ends, and also when the caller stops waiting, its whole
+//! process group is killed: a BMC tool that hangs in a grandchild would otherwise hold a session on the
+//! BMC, and might switch something long after we gave up.
 //!
 //! Not promised: a grandchild that made a session of its own (`setsid`) escapes the group. Its hold
 //! on our pipes does not keep us: output is awaited for a moment only once the group is dead.
@@ -111,7 +112,6 @@ pub struct Captured {
 pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
-    env: Vec<(String, SecretString)>,
     stdin: Option<SecretString>,
     deadline: Duration,
 }
@@ -142,20 +142,13 @@ impl Program {
         if !path.is_absolute() {
             return Err(ProgramError::Name { name: path.display().to_string() });
         }
-        Ok(Self { path, args: Vec::new(), env: Vec::new(), stdin: None, deadline })
+        Ok(Self { path, args: Vec::new(), stdin: None, deadline })
     }
 
     /// Adds arguments. They are visible to every user of the machine: never a secret.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
-        self
-    }
-
-    /// Adds a variable to the otherwise cleared environment.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: SecretString) -> Self {
-        self.env.push((name.to_owned(), value));
         self
     }
 
@@ -245,9 +238,6 @@ impl Program {
             .stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        for (name, value) in &self.env {
-            command.env(name, value.expose_secret());
-        }
         command
     }
 }
@@ -343,14 +333,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_gets_only_what_it_is_given() {
-        let program = shell("env; cat; pwd", LONG)
-            .env("IPMI_PASSWORD", SecretString::from("pw"))
-            .stdin(SecretString::from("action=status\n"));
+        let program = shell("env; cat; pwd", LONG).stdin(SecretString::from("action=status\n"));
         let said = String::from_utf8(program.run().await.unwrap().stdout.bytes).unwrap();
         let mut names: Vec<_> =
             said.lines().filter_map(|l| l.split_once('=')).map(|(name, _)| name).collect();
         names.sort_unstable();
-        assert_eq!(names, ["IPMI_PASSWORD", "LC_ALL", "PATH", "PWD", "action"], "{said}");
+        assert_eq!(names, ["LC_ALL", "PATH", "PWD", "action"], "{said}");
         assert!(said.ends_with("action=status\n/\n"), "{said}");
     }
 

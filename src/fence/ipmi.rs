@@ -2,14 +2,15 @@
 //!
 //! A child process because a BMC's session can hang where no timeout of a library reaches, and
 //! because the IPMI libraries at hand cannot ask for the privilege that a power-off needs. The
-//! password goes through the environment: argv is readable by every user of the machine.
+//! password goes through its stdin: argv is readable by every user of the machine, and an environment
+//! is left in what inherits it, in core files and in the tools that list processes.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::said::{by_tool, one_line};
@@ -25,6 +26,14 @@ pub const DEFAULT_CIPHER: u8 = 17;
 /// Wall clock for one run of ipmitool. Above the 6 s that it takes to give up on a dead BMC with
 /// `-N 1 -R 2` (one second, twice, growing), so that its own message is seen.
 const CALL: Duration = Duration::from_secs(10);
+
+/// Where ipmitool reads the password. Not `/dev/stdin`, which is a link to it that not every machine makes.
+const STDIN: &str = "/proc/self/fd/0";
+
+/// The password as ipmitool reads it. Without its line end, an empty one is asked for on a terminal.
+fn one_secret_line(password: &SecretString) -> SecretString {
+    SecretString::from(format!("{}\n", password.expose_secret()))
+}
 
 /// The privilege that a session asks for. A power-off needs `operator`; many BMCs give sessions
 /// only up to what the account has, so an account of less gets none when more is asked.
@@ -127,11 +136,11 @@ impl Ipmi {
         let (port, cipher) = (self.access.port.to_string(), self.access.cipher.to_string());
         let finished = program
             .map_err(tool)?
-            .args(["-I", "lanplus", "-E", "-N", "1", "-R", "2", "-C", &cipher])
+            .args(["-I", "lanplus", "-f", STDIN, "-N", "1", "-R", "2", "-C", &cipher])
             .args(["-L", privilege.argument(), "-H", &self.access.address, "-p", &port])
             .args(["-U", &self.access.user])
             .args(command)
-            .env("IPMI_PASSWORD", self.access.password.clone())
+            .stdin(one_secret_line(&self.access.password))
             .run()
             .await
             .map_err(tool)?;
@@ -345,6 +354,22 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join("tried")).unwrap();
         let privilege = |line: &str| line.split_once("-L ").unwrap().1.split(' ').next().unwrap().to_owned();
         text.lines().map(privilege).collect()
+    }
+
+    #[tokio::test]
+    async fn the_password_is_read_from_stdin_and_is_in_no_argument_and_no_variable() {
+        let folder = tempfile::tempdir().unwrap();
+        let seen = folder.path().join("seen");
+        let script = format!(
+            "while [ \"$1\" != -f ]; do shift; done; read -r word <\"$2\"; {{ env; echo \"word=$word\"; }} >{}; echo 'Chassis Power is off'",
+            seen.display()
+        );
+        let mut bmc = bmc(&folder, None, &script);
+        bmc.access.password = SecretString::from("s3cret of 1");
+        assert_eq!(bmc.read().await.unwrap(), PowerState::Off);
+        let seen = std::fs::read_to_string(seen).unwrap();
+        assert!(seen.ends_with("word=s3cret of 1\n") && seen.matches("s3cret").count() == 1, "{seen}");
+        assert!(!std::fs::read_to_string(folder.path().join("tried")).unwrap().contains("s3cret"));
     }
 
     #[tokio::test]
