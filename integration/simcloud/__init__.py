@@ -15,7 +15,7 @@ The seed, JSON, all but `hosts` optional:
      "evacuate_seconds": 2, "service_down_seconds": 6, "token_seconds": 3600, "max_limit": 1000,
      "max_microversion": "2.104",
      "heartbeats": "manual",                  or "auto": hosts report until `/_sim/hosts` says dead
-     "users": [{"name": "admin", "password": "secret", "project": "admin"}],
+     "users": [{"name": "admin", "password": "secret", "project": "admin"}],   "role": "member" is a tenant (`tenant.py`)
      "application_credentials": [{"id": "lab-credential", "name": "lab", "secret": "lab-secret",
                                   "user": "admin", "project": "admin"}],
      "catalog": {"region": "RegionOne", "interfaces": ["public"], "compute": true}}

@@ -16,6 +16,7 @@ from .backdoor import Backdoor
 from .faults import Faults
 from .keystone import Keystone
 from .nova_api import Nova
+from .tenant import Tenants
 from .world import Refused, World, wall
 
 FAULT_NAMES = {400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod",
@@ -151,6 +152,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             cloud.keystone.check(self.headers.get("X-Auth-Token"))
         except Refused as refused:
             return 401, {"error": {"code": 401, "title": "Unauthorized", "message": str(refused)}}
+        project = cloud.keystone.member_of(self.headers.get("X-Auth-Token"))
+        if project:
+            words = [word for word in path[len("/compute/v2.1"):].split("/") if word]
+            return cloud.tenants.answer(self.command, words, self.parse(raw), project, headers["X-Openstack-Request-Id"])
         query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
         return cloud.nova.answer(self.command, path[len("/compute/v2.1"):], query, self.parse(raw), version,
                                  headers["X-Openstack-Request-Id"], self.headers.get("X-OpenStack-Request-ID"))
@@ -163,6 +168,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             cloud.keystone.check(self.headers.get("X-Auth-Token"))
         except Refused as refused:
             return 401, {"error": {"code": 401, "title": "Unauthorized", "message": str(refused)}}
+        if cloud.keystone.member_of(self.headers.get("X-Auth-Token")):
+            raise Refused(403, "Policy does not allow this request to be performed.")
         query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
         return cloud.placement.answer(self.command, path, query, version)
 
@@ -278,6 +285,7 @@ class Cloud:
         self.faults = Faults()
         self.counters = Counters()
         self.nova = Nova(self.world, self.base)
+        self.tenants = Tenants(self.world)
         self.placement = placement.Placement(self.world)
         self.backdoor = Backdoor(self.world, self.keystone, self.faults, self.counters)
         self.server.cloud = self

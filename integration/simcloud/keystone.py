@@ -20,6 +20,8 @@ class Keystone:
             {"id": "lab-credential", "name": "lab", "secret": "lab-secret", "user": "admin", "project": "admin"}]
         self.catalog_spec = seed.get("catalog", {})
         self.tokens = {}
+        # Of tokens whose user is no administrator: the project that they are for.
+        self.members = {}
         self.issued = 0
 
     def catalog(self):
@@ -60,6 +62,8 @@ class Keystone:
         expires = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.ttl)
         with self.lock:
             self.tokens[token] = time.monotonic() + self.ttl
+            if project and self.role_of(user) == "member":
+                self.members[token] = project
             self.issued += 1
         answer = {"methods": [method], "expires_at": expires.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
                   "issued_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -68,8 +72,17 @@ class Keystone:
         if project:
             answer.update(project={"name": project, "id": project + "-id",
                                    "domain": {"id": "default", "name": "Default"}},
-                          roles=[{"id": "1", "name": "admin"}], is_domain=False, catalog=self.catalog())
+                          roles=[{"id": "1", "name": self.role_of(user)}], is_domain=False, catalog=self.catalog())
         return token, {"token": answer}
+
+    def role_of(self, user):
+        """What a user of the seed is: an administrator where it does not say."""
+        return next((known.get("role", "admin") for known in self.users if known["name"] == user), "admin")
+
+    def member_of(self, token):
+        """The project of a token that is no administrator's; None of one that is."""
+        with self.lock:
+            return self.members.get(token)
 
     @staticmethod
     def of_default_domain(thing):
