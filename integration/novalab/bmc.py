@@ -62,7 +62,7 @@ def install(machine):
     (place / "lan.conf").write_text(CONFIG.format(
         name=machine.name, address=machine.bmc_address, port=PORT, guid=uuid.UUID(machine.uuid).hex,
         python=paths.PYTHON, program=paths.HERE / "latch.py", state=machine.state, nobody="no-login-by-this",
-        user=USER, password=PASSWORD, viewer=VIEWER, viewer_password=VIEWER_PASSWORD), encoding="utf-8")
+        user=USER, password=machine.bmc_password, viewer=VIEWER, viewer_password=VIEWER_PASSWORD), encoding="utf-8")
     (place / "bmc.emu").write_text(EMULATION, encoding="utf-8")
 
 
@@ -73,10 +73,10 @@ def start(machine, registry, network):
                                    "-s", place / "state"], namespace=network.namespace(node(machine)))
 
 
-def ipmitool(machine, *words, user=USER, password=PASSWORD, namespace, level="ADMINISTRATOR", retries=2):
+def ipmitool(machine, *words, user=USER, password=None, namespace, level="ADMINISTRATOR", retries=2):
     """Runs ipmitool against a machine's BMC from a namespace; returns (exit code, output)."""
     done = subprocess.run(
         ["nsenter", f"--net=/run/netns/{namespace}", "ipmitool", "-I", "lanplus", "-H", machine.bmc_address, "-p",
          str(PORT), "-U", user, "-E", "-C", str(CIPHER), "-L", level, "-N", "1", "-R", str(retries), *words],
-        env={**os.environ, "IPMI_PASSWORD": password}, capture_output=True, text=True, timeout=30, check=False)
+        env={**os.environ, "IPMI_PASSWORD": password or machine.bmc_password}, capture_output=True, text=True, timeout=30, check=False)
     return done.returncode, (done.stdout + done.stderr).strip()

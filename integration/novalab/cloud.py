@@ -10,13 +10,15 @@ ADDRESS = "10.77.0.10"
 PORT = 5000
 USER, PASSWORD, PROJECT = "admin", "secret", "admin"
 
-CLOUDS = f"""\
+def clouds_yaml(password):
+    """The administrator's clouds.yaml."""
+    return f"""\
 clouds:
   lab:
     auth:
       auth_url: http://{NODE}:{PORT}/v3
       username: {USER}
-      password: {PASSWORD}
+      password: {password}
       project_name: {PROJECT}
       user_domain_name: Default
       project_domain_name: Default
@@ -24,6 +26,9 @@ clouds:
     interface: public
     identity_api_version: 3
 """
+
+
+CLOUDS = clouds_yaml(PASSWORD)
 
 
 class Cloud:

@@ -27,6 +27,7 @@ from novalab.uml import shelf
 from novalab.uml.disks import SharedDisks
 from novalab.uml.guests import GuestStorage
 from novalab.uml.machine import UmlMachine
+from novalab.words import Words
 
 # Ports of the bridge: servers 201.., the cloud 210, machines by their index, BMCs 100 above their machine.
 SERVER_PORTS, CLOUD_PORT, BMC_PORTS = 200, 210, 100
@@ -38,6 +39,7 @@ class Lab(Faults, Product, Incidents):
     def __init__(self, run, shape):
         self.run_name = run
         self.shape = shape
+        self.words = Words(run, shape.canaries)
         self.state = paths.state_dir(run)
         self.network = net.Network(run)
         self.registry = processes.Registry(self.state)
@@ -62,7 +64,10 @@ class Lab(Faults, Product, Incidents):
     def _machine(self, name, kind, index):
         if name in self.shape.uml_names():
             return UmlMachine(self.state, self.run_name, name, kind, index, self.shape.uml_options())
-        return Machine(self.state, self.run_name, name, kind, index)
+        machine = Machine(self.state, self.run_name, name, kind, index)
+        machine.bmc_password = self.words.word(f"the BMC of {name}", bmc.PASSWORD)
+        machine.ssh_password = self.words.word(f"the login to {name}", sshd.PASSWORD)
+        return machine
 
     def _cloud(self):
         kind = self.shape.cloud
@@ -114,8 +119,12 @@ class Lab(Faults, Product, Incidents):
         return self.machine(node).index
 
     def fence_of(self, name):
-        """ipmi, redfish or agent."""
+        """ipmi, redfish, agent or agent-redfish."""
         return self.shape.fences.get(name, "ipmi")
+
+    def has_redfish(self, name):
+        """Whether its BMC speaks Redfish, whoever talks to it."""
+        return self.fence_of(name) in ("redfish", "agent-redfish")
 
     # Up
 
@@ -184,7 +193,7 @@ class Lab(Faults, Product, Incidents):
             self.network.add_node(name, port, address)
         self.consul.install()
         sshd.make_key(self.login_key, "nova-ha")
-        if "redfish" in [self.fence_of(name) for name in self.machines]:
+        if any(map(self.has_redfish, self.machines)):
             redfish.make_authority(self.authority)
         for machine in self.machines.values():
             self._install(machine)
@@ -217,13 +226,14 @@ class Lab(Faults, Product, Incidents):
             services.append(self.cloud.compute_service(machine))
         if self.shape.product and machine.kind == "ha":
             services.append(self.sweep_service())
-        machine.install(self.network, services, services_env(), self._hosts_file())
+        env = services_env(consul.agent_address(self.shape.agent_socket))
+        machine.install(self.network, services, env, self._hosts_file())
         sshd.install(machine, self.login_key)
-        consul.install_agent(machine, self.consul.acl)
+        consul.install_agent(machine, self.consul.acl, self.shape.agent_socket)
         self.install_product(machine)
         if self.cloud:
             self.cloud.install_machine(machine)
-        if self.fence_of(machine.name) == "redfish":
+        if self.has_redfish(machine.name):
             redfish.install(machine, self.authority)
         else:
             bmc.install(machine)
@@ -243,11 +253,18 @@ class Lab(Faults, Product, Incidents):
             seed.update(hosts=self.shape.host_names(), ha_nodes=self.shape.ha_names(), heartbeats="manual",
                         service_down_seconds=6)
         seed.update(self.shape.cloud_seed)
+        if self.shape.canaries:
+            admin = {"name": cloud.USER, "password": self.cloud_password(), "project": cloud.PROJECT}
+            seed["users"] = [admin, *seed.get("users", [])]
         return seed
+
+    def cloud_password(self):
+        """The cloud's administrator's."""
+        return self.words.word("the cloud's administrator", cloud.PASSWORD)
 
     def start_bmc(self, machine):
         """Starts a machine's BMC."""
-        (redfish if self.fence_of(machine.name) == "redfish" else bmc).start(machine, self.registry, self.network)
+        (redfish if self.has_redfish(machine.name) else bmc).start(machine, self.registry, self.network)
 
     def wait_for_bmc(self, machine):
         """Until a machine's BMC answers a power reading."""

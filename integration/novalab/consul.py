@@ -15,6 +15,8 @@ from pathlib import Path
 from novalab import paths, wait, web
 
 HTTP = 8500
+# Where a machine's agent is asked, and where the shape wants that nobody but root reaches it.
+AGENT, SOCKET = f"http://127.0.0.1:{HTTP}", "/run/consul.sock"
 DATACENTER = "lab"
 SERVERS = ("s1", "s2", "s3")
 # A service of somebody else on every HA node.
@@ -75,12 +77,19 @@ def server_config(name, address, data_dir, acl):
     return config
 
 
-def agent_config(machine, acl):
+def agent_address(socket):
+    """CONSUL_HTTP_ADDR of a machine's own agent."""
+    return f"unix://{SOCKET}" if socket else AGENT
+
+
+def agent_config(machine, acl, socket=False):
     """The config of a machine's own agent. Script checks may come from its own files only."""
     config = _common(machine.name, machine.address, acl)
     config.pop("_initial", None)
     config.update({"server": False, "data_dir": "/var/lib/consul", "client_addr": "127.0.0.1",
                    "enable_local_script_checks": True})
+    if socket:
+        config.update({"addresses": {"http": f"unix://{SOCKET}"}, "unix_sockets": {"user": "0", "group": "0", "mode": "0600"}})
     if machine.kind == "ha" and acl is None:
         # What a site has on the same machines: it must stay in Consul's DNS whatever our checks say. (With ACLs on, an
         # agent may register what its own policy names.)
@@ -93,9 +102,9 @@ def agent_service():
     return {"name": "consul", "argv": [paths.CONSUL, "agent", "-config-dir=/etc/consul.d"]}
 
 
-def install_agent(machine, acl):
+def install_agent(machine, acl, socket=False):
     """Writes the agent's config onto the machine's disk."""
-    machine.install_file("/etc/consul.d/agent.json", json.dumps(agent_config(machine, acl), indent=1))
+    machine.install_file("/etc/consul.d/agent.json", json.dumps(agent_config(machine, acl, socket), indent=1), 0o600)
 
 
 class Consul:

@@ -239,8 +239,7 @@ class Faults:
     def leave(self, name):
         """The machine's Consul agent leaves gracefully and ends: its node vanishes from health, nothing turns critical."""
         self._tell("leave", name)
-        token = {"CONSUL_HTTP_TOKEN": self.consul.acl.bootstrap} if self.consul.acl else {}
-        self.machine(name).exec(*self.consul_program("leave"), env=token, check=True)
+        self.machine(name).exec(*self.consul_program("leave"), env=self.admin_env(), check=True)
 
     def consul_program(self, *words):
         """A command line of the consul program."""
@@ -253,7 +252,7 @@ class Faults:
         """What the machine's BMC answers when asked for the power, over the network. None: no answer."""
         machine = self.machine(name)
         namespace = self.network.namespace(consul.SERVERS[0])
-        if self.fence_of(name) == "redfish":
+        if self.has_redfish(name):
             code, out = redfish.curl(machine, self.authority, namespace, redfish.url(machine))
             if code != 0 or '"PowerState"' not in out:
                 return None

@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from novalab import latch, paths, processes
+from novalab import bmc, latch, paths, processes, sshd
 
 # Stable across runs and machines, so that logs of two runs can be compared.
 IDENTITIES = uuid.UUID("6c616272-6f6f-4d00-8000-6e6f76616861")
@@ -59,6 +59,9 @@ class Machine:
         self.serial = f"LAB{index:05d}"
         self.folder = self.state / "machines" / name
         self.latch = latch.Latch(self.state, name)
+        self.bmc_password, self.ssh_password = bmc.PASSWORD, sshd.PASSWORD
+        # A list that takes what every program said that was run in it, where somebody wants to look at that.
+        self.heard = None
 
     # Making it
 
@@ -242,6 +245,8 @@ class Machine:
         except subprocess.TimeoutExpired as error:
             raise AssertionError(f"{self.name}: {' '.join(map(str, argv))}: not done within {timeout} s") from error
         result = Done(list(argv), done.returncode, done.stdout, done.stderr)
+        if self.heard is not None:
+            self.heard.append(result)
         if check and done.returncode != 0:
             raise AssertionError(f"on {self.name}: {result}")
         return result
@@ -254,12 +259,12 @@ class Machine:
                                     stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
 
 
-def services_env():
-    """The environment of everything that runs in a machine."""
+def services_env(agent="http://127.0.0.1:8500"):
+    """The environment of everything that runs in a machine; `agent` is where its Consul agent is asked."""
     consul_folder = os.path.dirname(paths.CONSUL)
     return {
         "PATH": f"/opt/nova-ha/bin:{consul_folder}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": "/root", "LANG": "C.UTF-8",
-        "CONSUL_HTTP_ADDR": "http://127.0.0.1:8500",
+        "CONSUL_HTTP_ADDR": agent,
         "OS_CLIENT_CONFIG_FILE": "/etc/openstack/clouds.yaml",
     }

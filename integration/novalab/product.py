@@ -12,11 +12,13 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from novalab import bmc, cloud, paths, redfish, sshd, storage, wait
+from novalab import bmc, cloud, consul, paths, redfish, sshd, storage, wait
 
 FOLDER = "/opt/nova-ha/bin"
 SECRETS = "/etc/nova-ha"
 TOKENS = f"{SECRETS}/tokens"
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+GENERATED_ACL = "/var/lib/nova-ha/generated/acl"
 CRON_FILE = "/etc/cron.d/nova-ha"
 EXECUTABLES = ("nova-ha", "nova-ha-probe", "nova-ha-mark-failed", "nova-ha-runtime-info", "nova-ha-recover",
                "nova-ha-boot-guard")
@@ -72,16 +74,25 @@ class Product:
         for name in EXECUTABLES:
             machine.link_file(f"{FOLDER}/{name}", paths.BIN_DIR / name)
         machine.link_file(f"{FOLDER}/start-recover", paths.REPO / "consul-watches" / "start-recover")
-        machine.install_file(f"{SECRETS}/login_key", Path(self.login_key).read_bytes(), 0o600)
-        machine.install_file(f"{SECRETS}/bmc_password", bmc.PASSWORD, 0o600)
-        machine.install_file(f"{SECRETS}/ssh_password", sshd.PASSWORD, 0o600)
+        if self.shape.acl:
+            machine.install_file(f"{TOKENS}/bootstrap", self.consul.acl.bootstrap, 0o600)
+        # A host needs none of these; they are on all that a role may be given to.
+        if machine.kind == "ha" or not self.shape.canaries:
+            machine.install_file(f"{SECRETS}/login_key", Path(self.login_key).read_bytes(), 0o600)
+            machine.install_file("/etc/openstack/clouds.yaml", cloud.clouds_yaml(self.cloud_password()), 0o600)
+            for other in self.machines.values():
+                machine.install_file(self.bmc_password_file(other.name), other.bmc_password, 0o600)
+                machine.install_file(self.ssh_password_file(other.name), other.ssh_password, 0o600)
         if (self.authority / "ca.pem").exists():
-            machine.install_file(f"{SECRETS}/bmc-ca.pem", (self.authority / "ca.pem").read_bytes())
+            authority = (self.authority / "ca.pem").read_bytes()
+            machine.install_file(f"{SECRETS}/bmc-ca.pem", authority)
+            if "agent-redfish" in self.shape.fences.values():
+                # An agent knows the machine's own authorities only.
+                machine.install_file(CA_BUNDLE, Path(CA_BUNDLE).read_bytes() + authority)
         for other in self.machines.values():
             key = other.folder / "host_key.pub"
             if key.exists():
                 machine.install_file(f"{SECRETS}/host_keys/{other.name}.pub", key.read_bytes())
-        machine.install_file("/etc/openstack/clouds.yaml", cloud.CLOUDS, 0o600)
         if machine.kind == "ha":
             self._install_sweep(machine)
 
@@ -90,7 +101,7 @@ class Product:
         machine.install_file(CRON_FILE, (paths.REPO / "consul-watches" / "cron" / "nova-ha").read_bytes())
         for name in ("recover", "mark-failed"):
             env = {"PATH": f"{FOLDER}:/usr/sbin:/usr/bin:/sbin:/bin", "NOVA_HA_NODE": machine.name,
-                   "CONSUL_HTTP_ADDR": "http://127.0.0.1:8500", "OS_CLIENT_CONFIG_FILE": "/etc/openstack/clouds.yaml"}
+                   "CONSUL_HTTP_ADDR": consul.agent_address(self.shape.agent_socket), "OS_CLIENT_CONFIG_FILE": "/etc/openstack/clouds.yaml"}
             if self.shape.acl:
                 env["CONSUL_HTTP_TOKEN_FILE"] = f"{TOKENS}/{name}"
             machine.install_file(f"{SECRETS}/{name}.env", "".join(f"{k}={v}\n" for k, v in env.items()))
@@ -161,9 +172,9 @@ class Product:
     def _ways_in(self, name):
         machine = self.machine(name)
         # One host is logged in to as the original did it, by password; the others by key.
-        login = ["--ssh-password-file", f"{SECRETS}/ssh_password"] if name == "compute3" else ["--ssh-private-key-file", f"{SECRETS}/login_key"]
+        login = ["--ssh-password-file", self.ssh_password_file(name)] if name == "compute3" else ["--ssh-private-key-file", f"{SECRETS}/login_key"]
         words = ["--bmc-ip", machine.bmc_address, "--bmc-port", bmc.PORT, "--bmc-user", bmc.USER,
-                 "--bmc-password-file", f"{SECRETS}/bmc_password", "--bmc-cipher", bmc.CIPHER,
+                 "--bmc-password-file", self.bmc_password_file(name), "--bmc-cipher", bmc.CIPHER,
                  "--bmc-identity", machine.uuid,
                  "--ssh-user", sshd.USER, *login, "--ssh-port", sshd.PORT,
                  "--ssh-address", machine.address, "--ssh-host-key-file", f"{SECRETS}/host_keys/{name}.pub"]
@@ -175,10 +186,18 @@ class Product:
             words += ["--fence-file", path]
         return words
 
+    def bmc_password_file(self, name):
+        """Where the HA nodes have the password of a machine's BMC."""
+        return f"{SECRETS}/bmc_password" + (f"-{name}" if self.shape.canaries else "")
+
+    def ssh_password_file(self, name):
+        """Where they have the password of its login."""
+        return f"{SECRETS}/ssh_password" + (f"-{name}" if self.shape.canaries else "")
+
     def fence_level(self, name):
         """The fence levels of a host that is not fenced by IPMI alone; None for those that are."""
         machine, kind = self.machine(name), self.fence_of(name)
-        secret = f"file:{SECRETS}/bmc_password"
+        secret = f"file:{self.bmc_password_file(name)}"
         if kind == "redfish":
             level = {"driver": "redfish", "url": f"https://{machine.bmc_address}:{redfish.PORT}", "user": bmc.USER,
                      "password": secret, "ca": f"{SECRETS}/bmc-ca.pem"}
@@ -188,6 +207,12 @@ class Product:
                      "options": {"ip": machine.bmc_address, "ipport": str(bmc.PORT), "username": bmc.USER, "lanplus": "1",
                                  "cipher": str(bmc.CIPHER)},
                      "secret_options": {"password": secret}}
+        elif kind == "agent-redfish":
+            # Its password stands in the tree itself, as one that is no reference does.
+            level = {"driver": "agent", "agent": "fence_redfish", "identity_confirmed_by": "the lab",
+                     "options": {"ip": machine.bmc_address, "ipport": str(redfish.PORT), "username": bmc.USER, "ssl_secure": "1",
+                                 "systems_uri": redfish.path(machine)},
+                     "secret_options": {"password": machine.bmc_password}}
         else:
             return None
         return {"version": 1, "levels": [level]}
@@ -228,9 +253,8 @@ class Product:
 
         To be called again when a machine was added: the policies name every host.
         """
-        out = "/var/lib/nova-ha/generated/acl"
-        self.admin("nova-ha", "generate", "acl", "--out", out)
-        for file, rules in self.admin_machine().files(out, ".hcl").items():
+        self.admin("nova-ha", "generate", "acl", "--out", GENERATED_ACL)
+        for file, rules in self.admin_machine().files(GENERATED_ACL, ".hcl").items():
             name = Path(file).stem
             self.consul.make_policy_and_token(name, rules.decode(), self.token(name))
         for machine in self.machines.values():
@@ -238,9 +262,14 @@ class Product:
                 machine.install_file(f"{TOKENS}/{name}", self.token(policy.format(machine.name)), 0o600)
             # The agent's own: with it it registers its checks, and its watches look.
             secret = self.token(f"nova-ha-agent-{machine.name}")
+            where = ["--unix-socket", consul.SOCKET, "http://localhost"] if self.shape.agent_socket else [consul.AGENT]
             for use in ("default", "agent"):
                 machine.exec("curl", "-sSf", "-X", "PUT", "-H", f"X-Consul-Token: {self.consul.acl.bootstrap}", "-d",
-                             json.dumps({"Token": secret}), f"http://127.0.0.1:8500/v1/agent/token/{use}", check=True)
+                             json.dumps({"Token": secret}), *where[:-1], f"{where[-1]}/v1/agent/token/{use}", check=True)
+
+    def policies(self):
+        """The names of the generated policies, each of which has a token."""
+        return [Path(file).stem for file in self.admin_machine().files(GENERATED_ACL, ".hcl")]
 
     def token(self, policy):
         """The token of a generated policy, the same at every call."""
@@ -268,8 +297,8 @@ class Product:
         return self.machine(name).exec(*argv, check=check, env={**token, **(env or {})}, **options)
 
     def admin_env(self):
-        """The environment of an administrator's command: with ACLs on, the bootstrap token."""
-        return {"CONSUL_HTTP_TOKEN": self.consul.acl.bootstrap} if self.consul.acl else {}
+        """The environment of an administrator's command: with ACLs on, where the bootstrap token is."""
+        return {"CONSUL_HTTP_TOKEN_FILE": f"{TOKENS}/bootstrap"} if self.consul.acl else {}
 
     # Looking at it
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from novalab import bmc, paths
+from novalab import bmc, paths, sshd
 
 PORT = 443
 # How long a power command takes to show, in seconds: a client that reads at once must see the old state.
@@ -32,12 +32,18 @@ def install(machine, authority):
     """Writes the emulator's settings."""
     place = bmc.folder(machine)
     (place / "state").mkdir(parents=True)
-    (place / "htpasswd").write_text(f"{bmc.USER}:{AUTH}\n", encoding="utf-8")
+    (place / "htpasswd").write_text(f"{bmc.USER}:{_hashed(machine.bmc_password)}\n", encoding="utf-8")
     (place / "redfish.json").write_text(json.dumps({
         "uuid": machine.uuid, "mac": "02:77:00:00:00:%02x" % machine.index, "machine_address": machine.address,
         "address": machine.bmc_address, "port": PORT, "state_dir": str(place / "state"),
         "auth_file": str(place / "htpasswd"), "certificate": str(authority / "bmc.pem"),
         "key": str(authority / "bmc.key"), "delay": DELAY}), encoding="utf-8")
+
+
+def _hashed(password):
+    if password == bmc.PASSWORD:
+        return AUTH
+    return sshd.crypt.crypt(password, sshd.crypt.mksalt(sshd.crypt.METHOD_BLOWFISH, rounds=16))
 
 
 def start(machine, registry, network):
@@ -47,15 +53,20 @@ def start(machine, registry, network):
                    namespace=network.namespace(bmc.node(machine)))
 
 
+def path(machine):
+    """Where its one system is, below its address."""
+    return f"/redfish/v1/Systems/{machine.uuid}"
+
+
 def url(machine):
     """Where its one system is."""
-    return f"https://{machine.bmc_address}:{PORT}/redfish/v1/Systems/{machine.uuid}"
+    return f"https://{machine.bmc_address}:{PORT}{path(machine)}"
 
 
 def curl(machine, authority, namespace, *words, timeout=5):
     """curl against the BMC with its credentials; returns (exit code, output)."""
     done = subprocess.run(
         ["nsenter", f"--net=/run/netns/{namespace}", "curl", "-sS", "-m", str(timeout), "--cacert",
-         str(authority / "ca.pem"), "-u", f"{bmc.USER}:{bmc.PASSWORD}", *words],
+         str(authority / "ca.pem"), "-u", f"{bmc.USER}:{machine.bmc_password}", *words],
         capture_output=True, text=True, timeout=timeout + 5, check=False)
     return done.returncode, (done.stdout + done.stderr).strip()

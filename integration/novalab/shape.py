@@ -27,6 +27,10 @@ class Shape:
     # Guests vm-01.. spread over the hosts in turn.
     guests: int = 12
     acl: bool = False
+    # Whether the machines' agents are asked on a socket that root alone may use, and not on a port of the loopback.
+    agent_socket: bool = False
+    # Whether every secret of the lab is a word of its own, so that it can be looked for: see canaries.py. Simulated cloud only.
+    canaries: bool = False
     # simulated, openstack (real Nova, see openstack/), or none: no nova-compute and no cloud at all.
     cloud: str = "simulated"
     # Real Nova only. shared: all hosts see every guest's directory; local: each host has its own.
@@ -37,7 +41,7 @@ class Shape:
     imported: object = None
     # Whether `up` waits until every observer has seen every machine healthy.
     observed: bool = True
-    # How a host is fenced: ipmi, redfish or agent. Hosts that are not named: ipmi.
+    # How a host is fenced: ipmi, redfish, agent (fence_ipmilan) or agent-redfish (fence_redfish). Hosts that are not named: ipmi.
     fences: dict = field(default_factory=lambda: {"compute2": "redfish", "compute3": "agent"})
     # Where recoveries send guests: the product's targets JSON, `hosts` filled with HA nodes where empty.
     targets: dict = field(default_factory=lambda: {"mode": "scheduler"})
