@@ -17,14 +17,16 @@ BMC_SECRETS = [f"compute_nodes/{host}/config/{key}" for host in (ME, OTHER, DEAD
 SSH_SECRETS = [f"compute_nodes/{OTHER}/config/ssh/private_key", f"compute_nodes/{DEAD}/config/ssh/password",
                f"ha_nodes/{PEER}/config/ssh/private_key"]
 # What says whose power is cut, whose guests are moved, what runs as root, and who is believed.
-CONFIG = ["meta", "policy", "machines_added", *(f"compute_nodes/{host}/config/{key}" for host in (ME, OTHER) for key in (
-    "fence", "bmc/ip", "bmc/password", "bmc/identity", "names", "bound", "agent", "storage", "storage_exec", "targets", "os_cloud", "nova_user",
-    "ssh/host_key", "ssh/address", "ssh/private_key")), f"ha_nodes/{PEER}/config/storage_exec", f"ha_nodes/{PEER}/config/bmc/ip"]
+OF_A_HOST = ("fence", "bmc/ip", "bmc/password", "bmc/identity", "names", "bound", "agent", "storage", "storage_exec", "targets", "os_cloud",
+             "nova_user", "ssh/host_key", "ssh/address", "ssh/private_key")
+CONFIG = ["meta", "policy", "machines_added", f"ha_nodes/{PEER}/config/storage_exec", f"ha_nodes/{PEER}/config/bmc/ip",
+          *(f"compute_nodes/{host}/config/{key}" for host in (ME, OTHER) for key in OF_A_HOST)]
 PEOPLES = [f"orders/{OTHER}@0", f"words/{OTHER}@0/confirm_off", f"words/{OTHER}@0/settled/GUEST"]
 OPENED = ["incidents/meta", f"incidents/{OTHER}@0/incident", f"incidents/{OTHER}@0/confirm_off", f"incidents/{OTHER}@0/lock", "cooldown"]
 FLAGS = [f"compute_nodes/{OTHER}/status/failed", f"compute_nodes/{OTHER}/status/recovered"]
 USES = [f"ha_nodes/{PEER}/status/in_use", f"ha_nodes/{PEER}/internal/in_use_by", f"ha_nodes/{PEER}/internal/formats"]
 CHECK = {"CheckID": "serfHealth", "Name": "Serf Health Status"}
+REGISTER = "/v1/catalog/register"
 # Of Consul itself: nobody but its administrators.
 CONSULS = ["/v1/acl/tokens", "/v1/acl/policies", "/v1/snapshot", "/v1/operator/raft/configuration"]
 
@@ -53,12 +55,12 @@ MOVES = [
     # It probes by these: SECURITY.md says that it reads them.
     *(Move(PROBE, "get", key, answer=DONE) for key in SSH_SECRETS[:2]),
     *denied(PROBE, "get", SSH_SECRETS[2]),
-    *(Move(RECOVER, "get", f"compute_nodes/{OTHER}/config/bmc/password", answer=DONE) for _ in (1,)),
+    Move(RECOVER, "get", f"compute_nodes/{OTHER}/config/bmc/password", answer=DONE),
     # An agent is itself and nobody else.
     Move(AGENT, "list", "", answer=ABSENT),
-    Move(AGENT, "PUT", "/v1/catalog/register", {"Node": OTHER, "Address": "10.77.1.2", "Check": {**CHECK, "Node": OTHER, "Status": "critical"}}),
-    Move(AGENT, "PUT", "/v1/catalog/register", {"Node": DEAD, "Address": "10.77.1.3", "Check": {**CHECK, "Node": DEAD, "Status": "passing"}}),
-    Move(AGENT, "PUT", "/v1/catalog/register", {"Node": PEER, "Address": "10.77.1.5", "Service": {"Service": "nova-ha"}}),
+    Move(AGENT, "PUT", REGISTER, {"Node": OTHER, "Address": "10.77.1.2", "Check": {**CHECK, "Node": OTHER, "Status": "critical"}}),
+    Move(AGENT, "PUT", REGISTER, {"Node": DEAD, "Address": "10.77.1.3", "Check": {**CHECK, "Node": DEAD, "Status": "passing"}}),
+    Move(AGENT, "PUT", REGISTER, {"Node": PEER, "Address": "10.77.1.5", "Service": {"Service": "nova-ha"}}),
     Move(AGENT, "PUT", "/v1/catalog/deregister", {"Node": OTHER}),
     *denied(AGENT, "PUT", f"/v1/agent/force-leave/{OTHER}", "/v1/agent/leave", "/v1/event/fire/nova-ha"),
     # Locks are of the HA node's own session.

@@ -155,7 +155,7 @@ def take_bmc(lab, name, other):
     machine, place = lab.machine(name), bmc.folder(lab.machine(name))
     settings = {"uuid": machine.uuid, "other_uuid": lab.machine(other).uuid, "address": machine.bmc_address, "port": redfish.PORT,
                 "certificate": str(lab.authority / "bmc.pem"), "key": str(lab.authority / "bmc.key"),
-                "elsewhere": f"http://{lab.ha_nodes[0].address}:8500/v1/kv/ha_cluster/"}
+                "elsewhere": redfish.PORT + 1}
     (place / "hostile.json").write_text(json.dumps(settings), encoding="utf-8")
     bmc_says(lab, name, "on")
     lab.registry.kill(bmc.node(machine))
@@ -181,7 +181,7 @@ def give_back_bmc(lab, name):
 
 
 def bmc_heard(lab, name, mode=None):
-    """What a taken BMC was asked, in a mode or in all."""
+    """What a taken BMC was asked, in a mode or in all; `hostile_bmc.ELSEWHERE`: where it redirected to."""
     file = bmc.folder(lab.machine(name)) / "heard.jsonl"
     if not file.exists():
         return []

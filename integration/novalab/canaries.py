@@ -260,7 +260,7 @@ def is_core(file):
 
 
 def crash(machine, *argv, env=None):
-    """Crashes a program of the product in the middle of its work, with all that a core file needs; whether it did."""
+    """Crashes a program in the middle of its work, in a folder of its own and with all that a core file needs; whether it did."""
     # A shell stays, to say how it ended: nsenter would end by the same signal, with a core of its own.
     script = 'mkdir -p /var/tmp/crash; cd /var/tmp/crash; (ulimit -c unlimited; exec "$@"); exit $?'
     program = os.path.basename(str(argv[0]))
@@ -290,6 +290,16 @@ def in_folder(pid):
     return os.readlink(f"/proc/{pid}/cwd").endswith("/var/tmp/crash")
 
 
+def cores_of_crashes(machine):
+    """The core files that crashed programs left on a machine."""
+    return [path for path, data in machine.files("/var/tmp/crash").items() if data[:4] == b"\x7fELF"]
+
+
+def keeps_cores():
+    """Whether this kernel leaves a core file where the program worked, and hands it to no other program."""
+    return not Path("/proc/sys/kernel/core_pattern").read_text(encoding="utf-8").startswith(("|", "/"))
+
+
 def token_env(lab, token):
-    """The environment in which a program of the product has a token: where its file is. (TOKENS is the machines' folder.)"""
+    """The environment in which a program of the product has a token: where its file is on the machine."""
     return {"CONSUL_HTTP_TOKEN_FILE": f"{TOKENS}/{token}"} if lab.shape.acl else {}

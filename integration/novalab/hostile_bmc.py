@@ -4,7 +4,8 @@
 
 It stands where the machine's own BMC stood (`attackers.take_bmc`), with its address, its certificate and its UUID. The word in the
 file `mode` of the BMC's folder decides; a power command is written down as one that it received, and moves nothing. In
-`heard.jsonl` is what each request brought: the credentials that it was given are its own machine's or nobody's.
+`heard.jsonl` is what each request brought: the credentials that it was given are its own machine's or nobody's. Where it
+redirects to, on a port beside its own and without TLS, it listens too: whoever comes there is written down as `elsewhere`.
 """
 
 import http.server
@@ -12,6 +13,7 @@ import json
 import os
 import ssl
 import sys
+import threading
 
 if __name__ == "__main__":
     # Started with -I -S, as the chassis program is: the package is the folder above.
@@ -21,6 +23,8 @@ from novalab import events
 
 SYSTEMS = "/redfish/v1/Systems"
 MODES = ("off", "on", "other", "huge", "redirect", "target", "garbage", "escapes")
+# What came to where it redirected to.
+ELSEWHERE = "elsewhere"
 # More than anybody should read of an answer.
 HUGE = 64 << 20
 
@@ -53,17 +57,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(min(length, 1 << 20)).decode("utf-8", "replace")
         settings, place = self.server.settings, self.server.place
-        with open(os.path.join(place, "mode"), encoding="utf-8") as file:
-            mode = file.read().strip()
+        if self.server.is_elsewhere:
+            mode = ELSEWHERE
+        else:
+            with open(os.path.join(place, "mode"), encoding="utf-8") as file:
+                mode = file.read().strip()
         with open(os.path.join(place, "heard.jsonl"), "a", encoding="utf-8") as file:
             file.write(json.dumps({"mode": mode, "method": self.command, "path": self.path, "body": body,
                                    "authorization": self.headers.get("Authorization")}) + "\n")
-        if self.command == "POST":
+        if self.command == "POST" and mode != ELSEWHERE:
             events.record(self.server.state, "command", bmc=self.server.name, machine=self.server.name, what="off", via="redfish",
                           obeyed=False)
             return self.reply(204, b"")
+        if mode == ELSEWHERE:
+            return self.reply(404, b"{}")
         if mode == "redirect":
-            return self.reply(302, b"", Location=settings["elsewhere"])
+            return self.reply(302, b"", Location="http://{address}:{elsewhere}{path}".format(path=self.path, **settings))
         if mode == "garbage":
             return self.reply(200, b"\xff\xfe<html>" + b"\0" * 64)
         if mode == "huge":
@@ -117,12 +126,15 @@ def main(state, name):
     place = os.path.join(state, "bmc", name)
     with open(os.path.join(place, "hostile.json"), encoding="utf-8") as file:
         settings = json.load(file)
-    server = Server((settings["address"], settings["port"]), Handler)
-    server.settings, server.place, server.state, server.name = settings, place, state, name
+    servers = [Server((settings["address"], settings[port]), Handler) for port in ("port", "elsewhere")]
+    for server in servers:
+        server.settings, server.place, server.state, server.name = settings, place, state, name
+        server.is_elsewhere = server is servers[1]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(settings["certificate"], settings["key"])
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    server.serve_forever(poll_interval=0.5)
+    servers[0].socket = context.wrap_socket(servers[0].socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=servers[1].serve_forever, daemon=True).start()
+    servers[0].serve_forever(poll_interval=0.5)
 
 
 if __name__ == "__main__":

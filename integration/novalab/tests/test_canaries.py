@@ -6,8 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
+import urllib.error
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -153,6 +156,24 @@ class Searching(unittest.TestCase):
 
 
 class HostileBmc(unittest.TestCase):
+    def test_whoever_follows_its_redirect_is_written_down(self):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "mode").write_text("redirect", encoding="utf-8")
+            settings = {"address": "127.0.0.1", "elsewhere": 0, "uuid": "own", "other_uuid": "another"}
+            servers = [hostile_bmc.Server(("127.0.0.1", 0), hostile_bmc.Handler) for _ in range(2)]
+            settings["elsewhere"] = servers[1].server_address[1]
+            for server in servers:
+                server.settings, server.place, server.state, server.name = settings, folder, folder, "compute1"
+                server.is_elsewhere = server is servers[1]
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+                self.addCleanup(server.server_close)
+                self.addCleanup(server.shutdown)
+            with self.assertRaises(urllib.error.HTTPError):
+                # It redirects, and there it redirects no more, and has nothing.
+                urllib.request.urlopen(f"http://127.0.0.1:{servers[0].server_address[1]}/redfish/v1/", timeout=5)
+            heard = [json.loads(line)["mode"] for line in Path(folder, "heard.jsonl").read_text(encoding="utf-8").splitlines()]
+            self.assertEqual(heard, ["redirect", hostile_bmc.ELSEWHERE])
+
     def test_each_mode_lies_in_its_own_way(self):
         settings = {"uuid": "own", "other_uuid": "another"}
         said = {mode: hostile_bmc.system(settings, mode) for mode in hostile_bmc.MODES}
