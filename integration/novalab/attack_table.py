@@ -21,8 +21,11 @@ OF_A_HOST = ("fence", "bmc/ip", "bmc/password", "bmc/identity", "names", "bound"
              "nova_user", "ssh/host_key", "ssh/address", "ssh/private_key")
 CONFIG = ["meta", "policy", "machines_added", f"ha_nodes/{PEER}/config/storage_exec", f"ha_nodes/{PEER}/config/bmc/ip",
           *(f"compute_nodes/{host}/config/{key}" for host in (ME, OTHER) for key in OF_A_HOST)]
-PEOPLES = [f"orders/{OTHER}@0", f"words/{OTHER}@0/confirm_off", f"words/{OTHER}@0/settled/GUEST"]
-OPENED = ["incidents/meta", f"incidents/{OTHER}@0/incident", f"incidents/{OTHER}@0/confirm_off", f"incidents/{OTHER}@0/lock", "cooldown"]
+PEOPLES = [f"orders/{OTHER}@0", *(f"words/{OTHER}@0/{key}" for key in ("confirm_off", "hold", "resume", "retry", "settled/GUEST"))]
+# What a recovery alone writes down, and what else opens or stops one.
+RECOVERS = ["incidents/meta", *(f"incidents/{OTHER}@0/{key}" for key in (
+    "incident", "confirm_off", "lock", "term", "journal/00000001", "guests/GUEST", "gone/ha1", "reset"))]
+OPENED = [*RECOVERS, f"opened/{OTHER}@0", "cooldown"]
 FLAGS = [f"compute_nodes/{OTHER}/status/failed", f"compute_nodes/{OTHER}/status/recovered"]
 USES = [f"ha_nodes/{PEER}/status/in_use", f"ha_nodes/{PEER}/internal/in_use_by", f"ha_nodes/{PEER}/internal/formats"]
 CHECK = {"CheckID": "serfHealth", "Name": "Serf Health Status"}
@@ -39,8 +42,8 @@ MOVES = [
     *(move for token in (*OF_THE_HOST, PROBE, MARK, VIEWER, ON_CALL) for move in denied(token, "get", *BMC_SECRETS)),
     *(move for token in (*OF_THE_HOST, RECOVER, MARK, VIEWER, ON_CALL) for move in denied(token, "get", *SSH_SECRETS)),
     *(move for token in (*OF_THE_HOST, PROBE, VIEWER) for move in denied(token, "put", *PEOPLES, *OPENED, *FLAGS, *USES)),
-    *denied(MARK, "put", *PEOPLES, *USES, f"compute_nodes/{OTHER}/status/recovered"),
-    *denied(ON_CALL, "put", *FLAGS, *USES),
+    *denied(MARK, "put", *PEOPLES, *RECOVERS, *USES, f"compute_nodes/{OTHER}/status/recovered"),
+    *denied(ON_CALL, "put", *FLAGS, *RECOVERS, *USES),
     *denied(RECOVER, "put", f"compute_nodes/{OTHER}/status/failed", f"ha_nodes/{PEER}/internal/formats"),
     # Each has its own record, and no other machine's.
     *denied(RUNTIME, "put", f"compute_nodes/{OTHER}/internal/runtime_config", f"compute_nodes/{ME}/internal/boot_guard",

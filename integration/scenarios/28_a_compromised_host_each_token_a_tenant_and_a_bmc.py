@@ -41,15 +41,17 @@ GARBAGE = "{garbage" + ESCAPES
 MARK_FAILED = [
     ("orders/{host}@0", lambda host: order(), DENIED, None),
     ("words/{host}@0/confirm_off", lambda host: confirm_off(host), DENIED, None),
-    ("incidents/{host}@0/incident", lambda host: opened(host), DONE, "incident {host}@0"),
-    ("incidents/{host}@0/confirm_off", lambda host: confirm_off(host), DONE, None),
+    ("incidents/{host}@0/incident", lambda host: opened(host), DENIED, None),
+    ("incidents/{host}@0/confirm_off", lambda host: confirm_off(host), DENIED, None),
+    ("opened/{host}@0", lambda host: opened(host), DONE, "incident {host}@0"),
     ("compute_nodes/{host}/status/failed", lambda host: "True", DONE, None),
     ("recovery_queue", lambda host: host, DONE, None),
-    ("incidents/compute4@0/incident", lambda host: GARBAGE, DONE, "incidents/compute4@0/incident cannot be understood"),
+    ("opened/compute4@0", lambda host: GARBAGE, DONE, "opened/compute4@0 cannot be understood"),
     ("cooldown", lambda host: GARBAGE, DONE, "ha_cluster/cooldown cannot be understood"),
 ]
 # What who is on call may say beside *viewer* and *mark-failed*: words and orders, which are what that token is for.
-ON_CALLS = [("orders/{other}@7", DONE), ("words/{other}@7/confirm_off", DONE), ("compute_nodes/{other}/config/maintenance", DONE)]
+ON_CALLS = [("orders/{other}@7", DONE), ("words/{other}@7/confirm_off", DONE), ("words/{other}@7/hold", DONE),
+            ("compute_nodes/{other}/config/maintenance", DONE)]
 
 def run(lab):
     for node in lab.ha_nodes:
@@ -206,9 +208,10 @@ def confirm_off(host):
 
 def opened(host):
     """An incident that a person ordered, forged."""
-    return {"version": 1, "id": f"{host}@0", "origin": {"from": "person", "by": f"ann{ESCAPES}"}, "order": {"by": "ann", "at": now()},
-            "opened_by": HA, "opened_at": now(), "changed_at": now(), "holder": None, "head": 0,
-            "status": {"phase": "open", "started": None, "past_no_return": False, "state": {"state": "active"}}}
+    evidence = {"version": 1, "judged_by": f"ann{ESCAPES}", "at": now(), "detected_at": now(), "verdict": f"3 of 2 votes{ESCAPES}", "votes": [],
+                "quorum": 2, "serf": "critical", "storm": "", "anchor": None}
+    return {"version": 1, "incident": f"{host}@0", "origin": {"from": "person", "by": f"ann{ESCAPES}"}, "opened_by": HA, "opened_at": now(),
+            "evidence": evidence}
 
 
 def a_check_opens_what_it_likes(lab):
@@ -232,7 +235,6 @@ def a_check_opens_what_it_likes(lab):
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda host: is_given_back(lab, host), MARKED))
     for host in MARKED:
-        lab.consul.delete(f"ha_cluster/incidents/{host}@0/confirm_off")
         assert lab.lives(host)
     assert not lab.shots() and not lab.evacuations(), (lab.shots(), lab.evacuations())
     who = Token(lab, ON_CALL)
@@ -257,7 +259,13 @@ def is_given_back(lab, host):
     """A person says that it lives, and ends the incident."""
     incident = lab.incident_of(host)
     lab.admin("nova-ha", "incident", "hold", incident.id, "--reason", "it lives", "--by", "maria")
-    wait.until("nobody works on it", lambda: lab.incident_of(host).lock_session is None, 30)
+    # An HA node writes that down, and then nobody works on it.
+
+    def is_held():
+        incident = lab.incident_of(host)
+        return incident.state == "held" and incident.lock_session is None
+
+    wait.until("it is held, and nobody works on it", is_held, 90)
     lab.admin("nova-ha", "incident", "abandon", incident.id, "--by", "maria", "--yes", host)
     lab.admin("nova-ha", "reset", host, "--by", "maria", "--yes", host)
     assert not lab.flag(host, "failed") and not lab.flag(host, "recovered")
