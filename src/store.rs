@@ -242,9 +242,19 @@ pub enum StoreError {
         /// What was being attempted.
         doing: String,
     },
-    /// The token may not do this.
-    #[error("Consul denies this token to {doing}: {}", short(message))]
+    /// The token may not do this, or is none.
+    #[error("{} {doing}: {}", why.begins(), short(message))]
     Denied {
+        /// What was being attempted.
+        doing: String,
+        /// What is wrong with the token.
+        why: Denial,
+        /// Consul's words.
+        message: String,
+    },
+    /// Refused because of load, before anything was done.
+    #[error("Consul is too busy to {doing}: {}", short(message))]
+    Busy {
         /// What was being attempted.
         doing: String,
         /// Consul's words.
@@ -294,6 +304,25 @@ pub enum StoreError {
     },
 }
 
+/// What is wrong with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    /// It lacks the permission; or none was given, and nobody may do this without one.
+    Permission,
+    /// Consul does not know it. That may pass: a token reaches each server a moment after it was made, and an agent
+    /// remembers for up to `acl_token_ttl` that it was unknown.
+    UnknownToken,
+}
+
+impl Denial {
+    fn begins(self) -> &'static str {
+        match self {
+            Denial::Permission => "Consul denies this token to",
+            Denial::UnknownToken => "Consul does not know this token, could not",
+        }
+    }
+}
+
 impl StoreError {
     /// The operator's next command.
     pub fn hint(&self) -> String {
@@ -302,9 +331,15 @@ impl StoreError {
                 "consul members   (and look at CONSUL_HTTP_ADDR)".into()
             }
             StoreError::NoLeader { .. } => "consul operator raft list-peers; the next run tries again".into(),
-            StoreError::Denied { .. } => {
+            StoreError::Denied { why: Denial::Permission, .. } => {
                 "give this executable a token with its policy: nova-ha generate acl --out DIR".into()
             }
+            StoreError::Denied { why: Denial::UnknownToken, .. } => {
+                "see which token CONSUL_HTTP_TOKEN_FILE or CONSUL_HTTP_TOKEN gives: consul acl token read -self; \
+                 a new one: nova-ha generate acl --out DIR"
+                    .into()
+            }
+            StoreError::Busy { .. } => "repeat the command; who asks so much is in: consul monitor".into(),
             StoreError::Status { .. } | StoreError::Malformed { .. } | StoreError::TooLarge { .. } => {
                 "see that CONSUL_HTTP_ADDR is a Consul agent: consul members".into()
             }
@@ -316,10 +351,11 @@ impl StoreError {
     /// Whether the same call may succeed a moment later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            StoreError::Unreachable { .. } | StoreError::Deadline { .. } | StoreError::NoLeader { .. } => {
-                true
-            }
-            StoreError::Status { status, .. } => *status >= 500 || *status == 429,
+            StoreError::Unreachable { .. }
+            | StoreError::Deadline { .. }
+            | StoreError::NoLeader { .. }
+            | StoreError::Busy { .. } => true,
+            StoreError::Status { status, .. } => *status >= 500,
             StoreError::Denied { .. }
             | StoreError::Malformed { .. }
             | StoreError::TooLarge { .. }
@@ -337,7 +373,27 @@ impl StoreError {
             | StoreError::Malformed { .. }
             | StoreError::TooLarge { .. } => true,
             StoreError::Status { status, .. } => *status >= 500,
-            StoreError::Denied { .. } | StoreError::Request { .. } | StoreError::Settings { .. } => false,
+            StoreError::Denied { .. }
+            | StoreError::Busy { .. }
+            | StoreError::Request { .. }
+            | StoreError::Settings { .. } => false,
+        }
+    }
+
+    /// Whether nothing happened and the next attempt may find it otherwise, so that even a write may be sent again at once.
+    /// A token that stays unknown is denied after the attempts of one call.
+    pub fn may_be_sent_again(&self) -> bool {
+        match self {
+            StoreError::Busy { .. } | StoreError::Denied { why: Denial::UnknownToken, .. } => true,
+            StoreError::Denied { why: Denial::Permission, .. }
+            | StoreError::Unreachable { .. }
+            | StoreError::Deadline { .. }
+            | StoreError::NoLeader { .. }
+            | StoreError::Status { .. }
+            | StoreError::Malformed { .. }
+            | StoreError::TooLarge { .. }
+            | StoreError::Request { .. }
+            | StoreError::Settings { .. } => false,
         }
     }
 }

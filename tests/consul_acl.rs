@@ -17,7 +17,7 @@ const HOSTS: &str = "ha_cluster/compute_nodes/";
 
 fn denied<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
     match answer {
-        Err(StoreError::Denied { doing, message }) => format!("{doing}: {message}"),
+        Err(StoreError::Denied { doing, message, .. }) => format!("{doing}: {message}"),
         other => panic!("not denied: {other:?}"),
     }
 }

@@ -21,7 +21,7 @@ fn quick(address: String) -> Settings {
     settings.timeouts = Timeouts {
         connect: Duration::from_millis(300),
         attempt: Duration::from_millis(600),
-        read_retries: 2,
+        retries: 2,
         backoff: Duration::from_millis(10),
     };
     settings
@@ -175,7 +175,7 @@ async fn without_a_leader_nothing_is_absent_and_nothing_empty() {
     let config = json!({ "bootstrap_expect": 2, "performance": { "rpc_hold_timeout": "100ms" } });
     let agent = Agent::spawn(tempfile::tempdir().unwrap(), config);
     let mut settings = agent.settings();
-    settings.timeouts.read_retries = 0;
+    settings.timeouts.retries = 0;
     let consul = client(&settings);
     let end = Instant::now() + Duration::from_secs(20);
     let no_leader = |error: StoreError| assert!(matches!(error, StoreError::NoLeader { .. }), "{error:?}");

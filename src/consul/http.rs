@@ -10,16 +10,15 @@ use serde::de::DeserializeOwned;
 
 use super::settings::{Settings, Timeouts, wrong};
 use super::tls;
-use crate::store::StoreError;
+use super::words::{Meaning, meaning};
+use crate::say::short;
+use crate::store::{Denial, StoreError};
 
 /// Bound of an answer that lists a tree or the cluster: 1,000 hosts take 2.1 MB.
 pub const LIST_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Bound of every other answer: a value is at most 512 KiB, base64 in JSON.
 pub const SMALL_LIMIT: usize = 8 * 1024 * 1024;
-
-/// How much of an error's text is kept.
-const MESSAGE_LIMIT: usize = 300;
 
 /// A connection to one agent, and how to use it.
 #[derive(Debug, Clone)]
@@ -156,12 +155,26 @@ impl Http {
 
     /// A read: repeated a bounded number of times while the error is one that may pass.
     pub(super) async fn read(&self, call: &Call) -> Result<Answer, StoreError> {
+        self.repeated(call, |error| error.is_retryable() || error.may_be_sent_again()).await
+    }
+
+    /// A write: repeated like a read where Consul says that nothing was done. After any other error nobody can know whether
+    /// it happened, so repeating is the caller's decision, after a look at the tree.
+    pub(super) async fn write(&self, call: &Call) -> Result<Answer, StoreError> {
+        self.repeated(call, StoreError::may_be_sent_again).await
+    }
+
+    async fn repeated(
+        &self,
+        call: &Call,
+        is_for_now: impl Fn(&StoreError) -> bool,
+    ) -> Result<Answer, StoreError> {
         let mut pause = self.timeouts.backoff;
-        for _ in 0..self.timeouts.read_retries {
+        for _ in 0..self.timeouts.retries {
             match self.once(call).await {
-                Err(error) if error.is_retryable() => {
+                Err(error) if is_for_now(&error) => {
                     let pause_now = pause + jitter(pause);
-                    tracing::debug!(doing = %call.doing, %error, pause = ?pause_now, "read is repeated");
+                    tracing::debug!(doing = %call.doing, %error, pause = ?pause_now, "asked again");
                     tokio::time::sleep(pause_now).await;
                     pause *= 2;
                 }
@@ -171,8 +184,7 @@ impl Http {
         self.once(call).await
     }
 
-    /// One attempt. What writes goes through here alone: after an error nobody can know whether it
-    /// happened, so repeating is the caller's decision, after a look at the tree.
+    /// One attempt, for who has a rhythm of their own.
     pub(super) async fn once(&self, call: &Call) -> Result<Answer, StoreError> {
         let deadline = self.timeouts.attempt.saturating_add(call.patience);
         tokio::time::timeout(deadline, self.attempt(call)).await.unwrap_or_else(|_| {
@@ -256,20 +268,7 @@ fn classify(
         StatusCode::OK => Answered::Ok,
         StatusCode::NOT_FOUND => Answered::Absent,
         StatusCode::CONFLICT => Answered::Conflict,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            return Err(StoreError::Denied { doing: doing(), message: text(&body) });
-        }
-        _ => {
-            let message = text(&body);
-            if status.is_server_error() && says_no_leader(&message) {
-                return Err(StoreError::NoLeader { doing: doing() });
-            }
-            // A server that forwards to the leader wraps its words into a 500.
-            if status.is_server_error() && message.ends_with("Permission denied") {
-                return Err(StoreError::Denied { doing: doing(), message });
-            }
-            return Err(StoreError::Status { status: status.as_u16(), doing: doing(), message });
-        }
+        _ => return Err(said_no(call, status, &text(&body))),
     };
     // Only reads carry it; without a leader they would be answered from what the server last knew.
     if header("X-Consul-KnownLeader") == Some("false") {
@@ -284,12 +283,22 @@ fn classify(
     Ok(Answer { status: answered, index, body })
 }
 
-/// Consul's words for *nobody leads*: on a server, on a server while the leadership changes, and on
-/// a client agent that has lost all servers. An unknown wording stays a 500, which is an error too.
-fn says_no_leader(message: &str) -> bool {
-    ["No cluster leader", "No known Consul servers", "not the leader", "leadership lost", "leader not found"]
-        .iter()
-        .any(|words| message.contains(words))
+/// What a status beyond those of [`Answered`] says. The words are asked first: a server that forwards to the leader wraps a
+/// denial into a 500, and some releases answer load with 500, some with 503 and some with 429.
+fn said_no(call: &Call, status: StatusCode, message: &str) -> StoreError {
+    let (doing, message) = (call.doing.clone(), message.to_owned());
+    match meaning(&message) {
+        Meaning::Denied(why) => StoreError::Denied { doing, why, message },
+        Meaning::NoLeader if status.is_server_error() => StoreError::NoLeader { doing },
+        Meaning::Busy => StoreError::Busy { doing, message },
+        Meaning::NoLeader | Meaning::Compared | Meaning::Other => match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                StoreError::Denied { doing, why: Denial::Permission, message }
+            }
+            StatusCode::TOO_MANY_REQUESTS => StoreError::Busy { doing, message },
+            _ => StoreError::Status { status: status.as_u16(), doing, message },
+        },
+    }
 }
 
 fn text(body: &[u8]) -> String {
@@ -298,8 +307,8 @@ fn text(body: &[u8]) -> String {
 
 /// Cut to one line of bounded length, with nothing in it that a terminal would obey.
 fn one_line(text: &str) -> String {
-    let line = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    line.take(MESSAGE_LIMIT).collect()
+    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    short(&line).into_owned()
 }
 
 /// Percent-encodes all but the unreserved characters and those in `keep`.

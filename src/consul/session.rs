@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::http::{Answer, Answered, Call, Http, percent};
+use super::words::says_gone;
 use crate::store::{Renewal, SessionId, SessionSpec, StoreError};
 
 #[derive(Debug, Deserialize)]
@@ -16,8 +17,8 @@ struct Created {
 /// gossip would take the lock from a recovery in mid-flight. `release` keeps the key and its value
 /// when the session ends; `delete` would remove the incident's lock key.
 ///
-/// Not repeated on an error: a second session would be an orphan until its TTL, and do no harm, but
-/// whether to go on without an answer is the caller's decision.
+/// Not repeated on an error after which it may have been made: a second session would be an orphan until its TTL, and do no
+/// harm, but whether to go on without an answer is the caller's decision.
 pub(super) async fn create(http: &Http, spec: &SessionSpec) -> Result<SessionId, StoreError> {
     let body = json!({
         "Name": spec.name,
@@ -28,7 +29,7 @@ pub(super) async fn create(http: &Http, spec: &SessionSpec) -> Result<SessionId,
     });
     let call =
         Call::put(format!("create session {}", spec.name), "session/create", body.to_string().into_bytes());
-    let created: Created = http.once(&call).await?.json(&call)?;
+    let created: Created = http.write(&call).await?.json(&call)?;
     if created.id.is_empty() {
         return Err(call.malformed("the session has no id"));
     }
@@ -44,7 +45,7 @@ pub(super) async fn renew(http: &Http, session: &SessionId) -> Result<Renewal, S
 
 fn renewal(answer: &Answer, session: &SessionId, call: &Call) -> Result<Renewal, StoreError> {
     match answer.status {
-        Answered::Absent => absent(call, &answer.body),
+        Answered::Absent => absent(call, session, &answer.body),
         Answered::Ok | Answered::Conflict => {
             let renewed: Vec<Created> = answer.json(call)?;
             match renewed.as_slice() {
@@ -66,12 +67,11 @@ impl super::Consul {
 
 /// `Gone` ends a recovery, so it takes Consul's own words: a proxy or another server on that port
 /// answers 404 too.
-fn absent(call: &Call, body: &[u8]) -> Result<Renewal, StoreError> {
+fn absent(call: &Call, session: &SessionId, body: &[u8]) -> Result<Renewal, StoreError> {
     let text = String::from_utf8_lossy(body);
-    if text.contains("not found") && text.to_ascii_lowercase().contains("session") {
-        Ok(Renewal::Gone)
-    } else {
-        Err(call.malformed(format!("404, but not about the session: {text}")))
+    match says_gone(&text, &session.0) {
+        true => Ok(Renewal::Gone),
+        false => Err(call.malformed(format!("404, but not about the session: {text}"))),
     }
 }
 
@@ -79,7 +79,7 @@ fn absent(call: &Call, body: &[u8]) -> Result<Renewal, StoreError> {
 pub(super) async fn destroy(http: &Http, session: &SessionId) -> Result<(), StoreError> {
     let path = format!("session/destroy/{}", percent(&session.0, b""));
     let call = Call::put(format!("destroy session {session}"), path, Vec::new());
-    match http.once(&call).await?.json::<bool>(&call)? {
+    match http.write(&call).await?.json::<bool>(&call)? {
         true => Ok(()),
         false => Err(call.malformed("it was not destroyed")),
     }

@@ -43,8 +43,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// One attempt, from connecting to the last byte.
     pub attempt: Duration,
-    /// Attempts of a read beyond the first; writes are never repeated.
-    pub read_retries: u32,
+    /// Attempts beyond the first, of a read; of a write only where Consul says that nothing was done.
+    pub retries: u32,
     /// Pause before the first repetition, doubled before each further one, plus up to as much
     /// again at random, so that HA nodes which lost the same leader do not return in step.
     pub backoff: Duration,
@@ -59,7 +59,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(2),
             attempt: Duration::from_secs(5),
-            read_retries: 3,
+            retries: 3,
             backoff: Duration::from_millis(200),
         }
     }

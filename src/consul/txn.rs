@@ -7,14 +7,12 @@ use serde_json::{Value, json};
 
 use super::http::{Answer, Answered, Call, Http, LIST_LIMIT};
 use super::kv::Pair;
+use super::words::{Meaning, meaning};
 use crate::say::short;
-use crate::store::{Entry, MAX_OPS, MAX_VALUE_BYTES, Op, Refusal, StoreError, TxnOutcome};
+use crate::store::{Denial, Entry, MAX_OPS, MAX_VALUE_BYTES, Op, Refusal, StoreError, TxnOutcome};
 
 /// Consul's default `txn_max_req_len`: the whole body, base64 counted.
 pub const MAX_BODY_BYTES: usize = 512 * 1024;
-
-/// What Consul says per operation when the token may not do it.
-const DENIED: &str = "Permission denied";
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -42,7 +40,7 @@ pub(super) async fn transact(http: &Http, ops: &[Op]) -> Result<TxnOutcome, Stor
     // A transaction that only reads is answered by the leader from memory, so it must be told to be
     // consistent like every other read; one that writes goes through Raft, and ignores the flag.
     let call = Call::put(doing, "txn", body).consistent().limit(LIST_LIMIT);
-    let answer = if ops.iter().any(writes) { http.once(&call).await? } else { http.read(&call).await? };
+    let answer = if ops.iter().any(writes) { http.write(&call).await? } else { http.read(&call).await? };
     outcome(&call, ops, &answer)
 }
 
@@ -174,19 +172,24 @@ fn refused(call: &Call, ops: &[Op], reply: Reply) -> Result<Vec<Refusal>, StoreE
     if errors.is_empty() {
         return Err(call.malformed("it was refused without a reason"));
     }
+    // Consul checks all permissions before it applies anything, so one denial is the cause of it all.
     let mut refusals = Vec::with_capacity(errors.len());
+    let mut unknown = None;
     for ReplyError { op_index, what } in errors {
         let op = ops
             .get(op_index)
             .ok_or_else(|| call.malformed(format!("it refused operation {op_index} of {}", ops.len())))?;
-        // Consul checks all permissions before it applies anything.
-        if what.ends_with(DENIED) {
-            let doing = format!("{} {}", verb(op), op.key());
-            return Err(StoreError::Denied { doing, message: what });
+        let doing = || format!("{} {}", verb(op), op.key());
+        let message = short(&what).into_owned();
+        match meaning(&what) {
+            Meaning::Denied(why) => return Err(StoreError::Denied { doing: doing(), why, message }),
+            Meaning::Compared => refusals.push(Refusal { key: op.key().to_owned(), what: message }),
+            Meaning::NoLeader | Meaning::Busy | Meaning::Other => {
+                unknown.get_or_insert(StoreError::Status { status: 409, doing: doing(), message });
+            }
         }
-        refusals.push(Refusal { key: op.key().to_owned(), what: short(&what).into_owned() });
     }
-    Ok(refusals)
+    unknown.map_or(Ok(refusals), Err)
 }
 
 /// Matches Consul's results, which name no operation, with the operations that they answer.
@@ -204,7 +207,7 @@ fn committed(call: &Call, ops: &[Op], results: Vec<Pair>) -> Result<Vec<Entry>, 
         return Err(if ops.iter().any(writes) {
             call.malformed(message)
         } else {
-            StoreError::Denied { doing: call.doing.clone(), message }
+            StoreError::Denied { doing: call.doing.clone(), why: Denial::Permission, message }
         });
     }
 

@@ -109,6 +109,16 @@ impl Site {
         self.run_program(name, self.token.as_deref(), env, args, "").await
     }
 
+    /// The same with the token of that environment.
+    pub(crate) async fn program_without_token(
+        &self,
+        name: &str,
+        env: &[(&str, &str)],
+        args: &[&str],
+    ) -> Said {
+        self.run_program(name, None, env, args, "").await
+    }
+
     async fn run_program(
         &self,
         program: &str,

@@ -25,7 +25,7 @@ use nova_ha::recovery::stop::Stop;
 use nova_ha::recovery::world::{Fences, Reach, World};
 use nova_ha::ssh::{Answer, Failure, PinnedKey};
 use nova_ha::store::{
-    Check, CheckStatus, Entry, NodeHealth, Op, Renewal, SerfHealth, SessionId, SessionSpec, Store,
+    Check, CheckStatus, Denial, Entry, NodeHealth, Op, Renewal, SerfHealth, SessionId, SessionSpec, Store,
     StoreError, TxnOutcome,
 };
 use nova_ha::tree::Snapshot;
@@ -493,7 +493,11 @@ impl Store for SimStore {
     async fn own_node(&self) -> Result<String, StoreError> {
         match &self.0.agent {
             Some(agent) => Ok(agent.clone()),
-            None => Err(StoreError::Denied { doing: "agent/self".into(), message: String::new() }),
+            None => Err(StoreError::Denied {
+                doing: "agent/self".into(),
+                why: Denial::Permission,
+                message: String::new(),
+            }),
         }
     }
     async fn leader(&self) -> Result<Option<String>, StoreError> {
