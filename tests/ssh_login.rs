@@ -130,6 +130,98 @@ async fn a_refused_port_and_an_early_close_are_failures() {
     assert_eq!(outcome, Outcome::Failed(Failure::Closed { stage: Stage::Handshake }));
 }
 
+/// What an sshd says that takes no more logins at once; after the words it hangs up.
+#[tokio::test]
+async fn an_sshd_that_refuses_in_words_lives() {
+    let sshd = Sshd::start_with("ed25519", "MaxStartups 1:100:1");
+    // The one that it may have: it waits for a login that never comes.
+    let mut held = std::net::TcpStream::connect(("127.0.0.1", sshd.port)).unwrap();
+    std::io::Read::read_exact(&mut held, &mut [0_u8; 8]).unwrap();
+    let refuses = |words: &str| Unknown::RefusesInWords { words: words.to_owned() };
+    let outcome = log_in(login(&sshd, &[&sshd.host_key]), DEADLINE).await;
+    assert_eq!(outcome, Outcome::CannotTell(refuses("Exceeded MaxStartups")), "{}", sshd.log());
+    let answer = answers_with_pinned_key("127.0.0.1", sshd.port, &pins(&[&sshd.host_key]), DEADLINE).await;
+    assert!(answer.is_of_somebody(), "{answer:?}");
+    drop(held);
+
+    let mut disconnect = b"SSH-2.0-dropbear_2024.86\r\n".to_vec();
+    disconnect.extend([0, 0, 0, 32, 4, 1, 0, 0, 0, 12, 0, 0, 0, 14]);
+    disconnect.extend(b"Too many users\0\0\0\0\0\0\0\0");
+    let banner_first = b"Welcome to c1.\r\nSSH-2.0-OpenSSH_9.8\r\n".to_vec();
+    let long = "Not allowed at this time. ".repeat(100);
+    let known = [
+        (&b"Not allowed at this time\r\n"[..], Some("Not allowed at this time")),
+        (
+            b"System is booting up. Unprivileged users are not permitted to log in yet.",
+            Some("System is booting up. Un"),
+        ),
+        (b"\x1b[31mNo\x1b[0m more\r\n", Some("[31mNo [0m more")),
+        (long.as_bytes(), Some("Not allowed at this time. Not")),
+        (&disconnect, Some("Too many users")),
+        // A banner, with or without a line before it, and then nothing: as a machine that dies.
+        (&banner_first, None),
+        (b"SSH-2.0-OpenSSH_9.8\r\n", None),
+        (b"", None),
+    ];
+    for (said, words) in known {
+        let bytes = said.to_vec();
+        let port = server(move |mut stream| {
+            let _ = stream.write_all(&bytes);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            std::thread::sleep(Duration::from_millis(50));
+        });
+        let (outcome, answer) = (
+            log_in(at(port), DEADLINE).await,
+            answers_with_pinned_key("127.0.0.1", port, &pins(&[&sshd.host_key]), DEADLINE).await,
+        );
+        match (words, &outcome) {
+            (Some(words), Outcome::CannotTell(Unknown::RefusesInWords { words: heard })) => {
+                assert!(heard.starts_with(words) && heard.chars().count() < 310, "{heard}");
+                assert!(!heard.chars().any(char::is_control), "{heard:?}");
+            }
+            (None, Outcome::Failed(Failure::Closed { stage: Stage::Handshake })) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(answer.is_of_somebody(), "{answer:?}");
+    }
+}
+
+/// sshd reads a `Banner` of up to 1 MiB, and shows it in the middle of a login.
+#[tokio::test]
+async fn a_long_banner_is_no_fault_of_ours() {
+    for (size, is_read) in [(30_000, true), (60_000, false), (200_000, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let banner = folder.path().join("banner");
+        std::fs::write(&banner, "All that you do here is written down. ".repeat(size / 38)).unwrap();
+        let sshd = Sshd::start_with("ed25519", &format!("Banner {}", banner.display()));
+        let by_key = log_in(login(&sshd, &[&sshd.host_key]), DEADLINE).await;
+        let by_password = log_in(with_password(&sshd, &[&sshd.host_key]), DEADLINE).await;
+        let long = Outcome::CannotTell(Unknown::LongBanner);
+        let rejected = Outcome::CannotTell(Unknown::Rejected { user: sshd.user.clone() });
+        assert_eq!(by_key, if is_read { Outcome::Alive } else { long.clone() }, "{size}: {}", sshd.log());
+        assert_eq!(by_password, if is_read { rejected } else { long }, "{size}: {}", sshd.log());
+    }
+}
+
+/// A line of whatever length before the banner is for people, and passed over.
+#[tokio::test]
+async fn lines_before_the_banner_are_passed_over() {
+    let sshd = Sshd::start("ed25519");
+    for length in [100, 9_000, 50_000] {
+        let behind = sshd.port;
+        let port = server(move |mut client| {
+            let mut sshd = std::net::TcpStream::connect(("127.0.0.1", behind)).unwrap();
+            let _ = client.write_all(format!("{}\r\n", "Welcome. ".repeat(length / 9)).as_bytes());
+            let (mut to, mut from) = (sshd.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            std::thread::spawn(move || std::io::copy(&mut sshd, &mut client));
+        });
+        let mut login = login(&sshd, &[&sshd.host_key]);
+        login.target.port = port;
+        assert_eq!(log_in(login, DEADLINE).await, Outcome::Alive, "{length}");
+    }
+}
+
 #[tokio::test]
 async fn hung_and_dripping_servers_end_at_the_deadline() {
     let hung = server(|stream| {

@@ -110,12 +110,24 @@ pub enum Unknown {
         /// The account.
         user: String,
     },
+    /// It hung up before anybody was asked for a password, and said why: too many logins at once, a source that failed
+    /// some, a machine that boots. It lives, and whether it is healthy nobody was told.
+    #[error("the machine answers and takes no login now; it says: {words}")]
+    RefusesInWords {
+        /// Its words, cut to a line.
+        words: String,
+    },
     /// It hung up while we logged in, as sshd does after too many wrong passwords.
     #[error("hung up during the login as {user}: the machine answers, are the credentials right?")]
     HungUp {
         /// The account.
         user: String,
     },
+    /// sshd reads a `Banner` of up to 1 MiB, a message of libssh2 has 40,000 bytes at most.
+    #[error(
+        "the machine answers with a banner of more than 35,000 bytes, too long to log in: shorten its sshd's Banner"
+    )]
+    LongBanner,
     /// The private key cannot be used.
     #[error("the private key cannot be used")]
     BadKey,
@@ -166,8 +178,11 @@ impl Answer {
                 Failure::CommandFailed { .. } | Failure::CommandKilled { .. } => true,
             },
             Answer::CannotTell(why) => match why {
-                Unknown::NothingInCommon | Unknown::NotUnderstood { .. } => true,
+                Unknown::NothingInCommon | Unknown::NotUnderstood { .. } | Unknown::RefusesInWords { .. } => {
+                    true
+                }
                 Unknown::Rejected { .. } | Unknown::HungUp { .. } | Unknown::NoCommand { .. } => true,
+                Unknown::LongBanner => true,
                 Unknown::Unresolved { .. }
                 | Unknown::OtherHostKey
                 | Unknown::BadKey

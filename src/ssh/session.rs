@@ -1,11 +1,12 @@
 //! The blocking side: the only file that talks to libssh2.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
 use secrecy::ExposeSecret;
 use ssh2::{ErrorCode, ExtendedData, KeyboardInteractivePrompt, MethodType, Prompt, Session};
 
+use super::greeting::{Greeting, ask_anew, words_before_banner};
 use super::host_key;
 use super::login::{Attempt, Credential, Login, Stop, Target};
 use super::outcome::{Failure, Stage, Unknown};
@@ -30,6 +31,7 @@ mod code {
     pub(super) const CHANNEL_REQUEST_DENIED: i32 = -22;
     pub(super) const SOCKET_TIMEOUT: i32 = -30;
     pub(super) const METHOD_NOT_SUPPORTED: i32 = -33;
+    pub(super) const OUT_OF_BOUNDARY: i32 = -41;
     pub(super) const SOCKET_RECV: i32 = -43;
 }
 
@@ -60,9 +62,10 @@ pub(super) fn handshake(target: &Target, attempt: &Attempt) -> Result<Shaken, St
         session.method_pref(MethodType::HostKey, &methods).map_err(own)?;
     }
     attempt.enter(Stage::Handshake);
+    let words = words_before_banner(&socket, attempt);
     session.set_tcp_stream(stream);
     arm(&session, attempt)?;
-    session.handshake().map_err(|error| handshake_stopped(&error, &socket, attempt))?;
+    session.handshake().map_err(|error| handshake_stopped(&error, &socket, attempt, words))?;
     if !target.pins.is_empty() {
         let shown = session.host_key().map(|(wire, _kind)| wire);
         if !shown.is_some_and(|wire| target.pins.iter().any(|pin| pin.is(wire))) {
@@ -156,54 +159,35 @@ fn is_closed(socket: &TcpStream) -> bool {
     }
 }
 
-fn handshake_stopped(error: &ssh2::Error, socket: &TcpStream, attempt: &Attempt) -> Stop {
-    let closed = Stop::Failed(Failure::Closed { stage: Stage::Handshake });
+/// `words` stood where the banner belongs. Whoever speaks and hangs up lives; whoever speaks and never comes to its banner
+/// ran out of time.
+fn handshake_stopped(
+    error: &ssh2::Error,
+    socket: &TcpStream,
+    attempt: &Attempt,
+    words: Option<String>,
+) -> Stop {
+    let refused = |words| Stop::Unknown(Unknown::RefusesInWords { words });
+    let closed = || match words.clone().map_or_else(|| ask_anew(socket, attempt), Greeting::Words) {
+        Greeting::Words(words) => refused(words),
+        Greeting::Algorithms | Greeting::Nothing => Stop::Failed(Failure::Closed { stage: Stage::Handshake }),
+    };
     match number(error) {
         code::TIMEOUT | code::SOCKET_TIMEOUT => attempt.timed_out(),
-        code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND | code::BANNER_SEND => closed,
+        code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND | code::BANNER_SEND => closed(),
         // Either it said what it speaks and hung up, because it found as we did that we have nothing in
         // common (an answer), or it hung up before (none). libssh2 has one number for both.
-        code::KEX_FAILURE | code::METHOD_NONE if is_closed(socket) => {
-            match says_what_it_speaks(socket, attempt) {
-                true => Stop::Unknown(Unknown::NothingInCommon),
-                false => closed,
-            }
-        }
+        code::KEX_FAILURE | code::METHOD_NONE if is_closed(socket) => match ask_anew(socket, attempt) {
+            Greeting::Algorithms => Stop::Unknown(Unknown::NothingInCommon),
+            Greeting::Words(words) => refused(words),
+            Greeting::Nothing => Stop::Failed(Failure::Closed { stage: Stage::Handshake }),
+        },
         code::KEX_FAILURE | code::METHOD_NONE => Stop::Unknown(Unknown::NothingInCommon),
-        _ if is_closed(socket) => closed,
+        _ if is_closed(socket) => closed(),
         code::BANNER_RECV | code::PROTO => Stop::Failed(Failure::NotSsh),
         code::NONE_GIVEN | code::KEY_EXCHANGE_FAILURE if attempt.left().is_err() => attempt.timed_out(),
         _ => Stop::Unknown(Unknown::NotUnderstood { what: error.to_string() }),
     }
-}
-
-/// Asks the same machine on a connection of its own whether it comes as far as its algorithms: after both
-/// banners its first packet, in the clear, is SSH_MSG_KEXINIT (RFC 4253, 4.2, 6 and 7.1).
-fn says_what_it_speaks(socket: &TcpStream, attempt: &Attempt) -> bool {
-    const KEXINIT: u8 = 20;
-    /// Length of the packet, length of its padding, kind of message.
-    const HEAD: usize = 6;
-    /// A server may send lines before its banner; none of ours sends this much.
-    const MOST: u64 = 16 * 1024;
-    let ask = || -> std::io::Result<bool> {
-        let left = || attempt.left().map_err(|_| ErrorKind::TimedOut);
-        let mut stream = TcpStream::connect_timeout(&socket.peer_addr()?, left()?)?;
-        stream.set_read_timeout(Some(left()?))?;
-        stream.write_all(b"SSH-2.0-nova-ha\r\n")?;
-        let mut reader = BufReader::new(stream.take(MOST));
-        let mut line = Vec::new();
-        while !line.starts_with(b"SSH-") {
-            line.clear();
-            if reader.read_until(b'\n', &mut line)? == 0 {
-                return Ok(false);
-            }
-            left()?;
-        }
-        let mut head = [0_u8; HEAD];
-        reader.read_exact(&mut head)?;
-        Ok(head.last() == Some(&KEXINIT))
-    };
-    ask().unwrap_or(false)
 }
 
 struct OnePassword<'a>(&'a Login);
@@ -219,7 +203,27 @@ impl KeyboardInteractivePrompt for OnePassword<'_> {
     }
 }
 
+/// As every SSH client begins: which methods may this account use? sshd shows its banner with the answer, so one that libssh2
+/// cannot read is told here from credentials that are wrong.
+fn methods(session: &Session, login: &Login, attempt: &Attempt) -> Result<String, Stop> {
+    arm(session, attempt)?;
+    match session.auth_methods(&login.user) {
+        Ok(methods) => Ok(methods.to_owned()),
+        Err(error) => match number(&error) {
+            code::TIMEOUT | code::SOCKET_TIMEOUT => Err(attempt.timed_out()),
+            code::OUT_OF_BOUNDARY => Err(Stop::Unknown(Unknown::LongBanner)),
+            // The login itself finds out.
+            _ => Ok(String::new()),
+        },
+    }
+}
+
 fn authenticate(session: &Session, login: &Login, attempt: &Attempt) -> Result<(), Stop> {
+    let methods = methods(session, login, attempt)?;
+    // The account needs none.
+    if session.authenticated() {
+        return Ok(());
+    }
     arm(session, attempt)?;
     let first = match &login.credential {
         Credential::PrivateKey(key) => {
@@ -230,8 +234,6 @@ fn authenticate(session: &Session, login: &Login, attempt: &Attempt) -> Result<(
     let Err(error) = first else { return Ok(()) };
     // `PasswordAuthentication no` with PAM behind keyboard-interactive is a common default.
     if number(&error) == code::AUTHENTICATION_FAILED && matches!(login.credential, Credential::Password(_)) {
-        arm(session, attempt)?;
-        let methods = session.auth_methods(&login.user).unwrap_or_default();
         let has = |wanted: &str| methods.split(',').any(|method| method == wanted);
         if has("keyboard-interactive") && !has("password") {
             arm(session, attempt)?;

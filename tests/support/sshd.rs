@@ -48,6 +48,11 @@ pub(crate) fn make_key(path: &Path, kind: &str) -> String {
 
 impl Sshd {
     pub(crate) fn start(kind: &str) -> Self {
+        Self::start_with(kind, "")
+    }
+
+    /// With more lines of configuration; those before ours win.
+    pub(crate) fn start_with(kind: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let host_key = make_key(&path("host"), kind);
@@ -60,7 +65,7 @@ impl Sshd {
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
+            "{more}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
              UsePAM no\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication yes\n\
              KbdInteractiveAuthentication no\nLogLevel DEBUG1\n",
             path("host").display(),

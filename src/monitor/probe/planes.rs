@@ -106,7 +106,10 @@ fn option_for(unknown: &Unknown) -> Option<&'static str> {
             Some("--ssh-user NAME --ssh-private-key-file FILE")
         }
         Unknown::BadKey => Some("--ssh-private-key-file FILE"),
+        // Its sshd and its load are to be looked at, nothing of ours.
         Unknown::NothingInCommon
+        | Unknown::RefusesInWords { .. }
+        | Unknown::LongBanner
         | Unknown::NoCommand { .. }
         | Unknown::NotUnderstood { .. }
         | Unknown::Own { .. } => None,
