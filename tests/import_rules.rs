@@ -47,7 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("watched", &["names", "store"]),
     // Adapters: each talks to one part of the world.
     ("consul", &["say", "store"]),
-    ("ssh", &[]),
+    ("ssh", &["say"]),
     ("kdump", &[]),
     ("nova", &["own_files", "say"]),
     (
