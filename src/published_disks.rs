@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::disks::DiskId;
 use crate::disks::places::{Part, Place};
 use crate::tree::runtime_config::RuntimeConfig;
-use crate::tree::runtime_config::arrays::{Filesystem, MdArray};
+use crate::tree::runtime_config::arrays::{Filesystem, MdArray, Member};
 
 /// Nova's default, for what published no `instances_path` (the original did not).
 const INSTANCES_PATH: &str = "/var/lib/nova/instances";
@@ -30,6 +30,26 @@ pub fn places(array: &MdArray) -> Result<BTreeSet<Place>, String> {
             Ok(Place { disk, part })
         })
         .collect()
+}
+
+/// Two members of an array that were published with one place: two disks have one world-wide name then (a build that did not
+/// look at that published it, or somebody else did). Nobody who takes the array may go by it.
+pub fn namesakes(array: &MdArray) -> Option<String> {
+    let place = |member: &Member| DiskId::parse(&member.disk).ok().map(|disk| (disk, member.partition));
+    let called = |member: &Member| member.slot.map(|slot| slot.to_string()).unwrap_or_default();
+    let mut known: Vec<(&Member, (DiskId, Option<u32>))> = Vec::new();
+    for member in array.members.iter().filter(|member| member.slot.is_some()) {
+        let Some(at) = place(member) else { continue };
+        let clash = known.iter().find(|(_, (disk, partition))| {
+            *disk == at.0 && (*partition == at.1 || partition.is_none() || at.1.is_none())
+        });
+        if let Some((other, _)) = clash {
+            let (one, two) = (called(other), called(member));
+            return Some(format!("its members {one} and {two} have one world-wide name, {}", at.0));
+        }
+        known.push((member, at));
+    }
+    None
 }
 
 /// Where the host's guests are.
@@ -56,7 +76,7 @@ pub fn of_the_guests(config: &RuntimeConfig) -> Vec<&Filesystem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::runtime_config::arrays::{Member, OriginalDevice};
+    use crate::tree::runtime_config::arrays::OriginalDevice;
 
     #[test]
     fn an_array_is_looked_for_where_it_was_published() {
@@ -77,6 +97,16 @@ mod tests {
         assert_eq!(places(&array).unwrap(), place(Part::Whole));
         array.members[0].partition = Some(2);
         assert_eq!(places(&array).unwrap(), place(Part::Number(2)));
+        array.members[0].slot = Some(0);
+        array.members.push(Member { slot: Some(1), ..member("naa.5000cca04dab0000", Some(3)) });
+        array.members.push(member("naa.5000cca04dab0000", Some(2)));
+        assert_eq!(namesakes(&array), None, "two partitions of one disk, and what was given up");
+        for again in [Some(2), None] {
+            let mut array = array.clone();
+            array.members.push(Member { slot: Some(2), ..member("0x5000CCA04DAB0000", again) });
+            let why = namesakes(&array).unwrap();
+            assert!(why.contains("members 0 and 2") && why.contains("naa.5000cca04dab0000"), "{why}");
+        }
         array.members.push(member("sda", None));
         assert!(places(&array).unwrap_err().contains("sda"));
     }

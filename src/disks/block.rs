@@ -141,6 +141,25 @@ impl Roots {
         Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no block device {name}")))
     }
 
+    /// The kernel name of the whole disk that a device is, or is a partition of.
+    pub(super) fn disk_of(&self, name: &str) -> String {
+        self.parent(name).ok().flatten().map_or_else(|| name.to_owned(), |(disk, _)| disk)
+    }
+
+    /// The serial number that a disk says, where the kernel has it: it read it when it found the disk.
+    pub(super) fn serial(&self, name: &str) -> Option<String> {
+        /// Before the number: kind of device, page, and two bytes of length.
+        const HEAD: usize = 4;
+        let folder = self.block(&self.disk_of(name)).join("device");
+        let page = std::fs::read(folder.join("vpd_pg80")).ok();
+        let text = match page.as_deref().and_then(|page| page.get(HEAD..)) {
+            Some(number) => String::from_utf8_lossy(number).into_owned(),
+            None => read_if_there(&folder.join("serial")).ok().flatten()?,
+        };
+        let serial: String = text.chars().filter(|c| !c.is_control()).collect();
+        Some(serial.trim().to_owned()).filter(|serial| !serial.is_empty())
+    }
+
     /// Who the device of this kernel name is.
     pub fn identify(&self, name: &str) -> Identity {
         let (disk, partition) = match self.parent(name) {

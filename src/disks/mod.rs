@@ -13,6 +13,7 @@ pub mod image;
 pub mod md;
 pub mod md_superblock;
 pub mod mountinfo;
+pub mod namesakes;
 pub mod on_disk;
 pub mod owner_mark;
 pub mod pairs;

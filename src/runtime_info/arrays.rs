@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::disks::block::{Identity, Kind};
 use crate::disks::md::{Array, State};
 use crate::disks::mountinfo::Mount;
+use crate::disks::namesakes::Namesakes;
 use crate::disks::on_disk::{OnDisk, on_disk};
 use crate::disks::owner_mark::{self, Owner};
 use crate::disks::running::{self, Running};
@@ -58,8 +59,10 @@ pub fn collect(roots: &Roots, host: &HostName, published: &RuntimeConfig, instan
             Vec::new()
         }
     };
+    let namesakes = Namesakes::look(roots, &look);
+    found.unread.extend(namesakes.said());
     for running in &look.arrays {
-        array(&mut found, host, running, published);
+        array(&mut found, host, running, (published, &namesakes));
         filesystems(&mut found, running, &mounts, instances);
     }
     found.filesystems.sort_by(|a, b| a.mountpoint.cmp(&b.mountpoint));
@@ -88,7 +91,12 @@ fn published_name(published: &RuntimeConfig, uuid: &str) -> String {
     entry.map(|entry| entry.name).unwrap_or_default()
 }
 
-fn array(found: &mut Found, host: &HostName, running: &Running, published: &RuntimeConfig) {
+fn array(
+    found: &mut Found,
+    host: &HostName,
+    running: &Running,
+    (published, namesakes): (&RuntimeConfig, &Namesakes),
+) {
     let array = &running.array;
     let Some(uuid) = array.uuid.clone() else {
         found.unread.push(format!("{}: nobody says its UUID", array.device));
@@ -104,7 +112,8 @@ fn array(found: &mut Found, host: &HostName, running: &Running, published: &Runt
         }
     };
     let known_as = published_name(published, &uuid);
-    let (members, unnamed) = members(array);
+    let (members, unnamed) = members(array, namesakes);
+    let is_whole = members.len() == array.members.len();
     let described = MdArray {
         uuid: uuid.clone(),
         name: name(found, host, array, &uuid, known_as),
@@ -117,7 +126,7 @@ fn array(found: &mut Found, host: &HostName, running: &Running, published: &Runt
         metadata: Some(array.metadata.clone()),
         degraded: array.degraded,
     };
-    match unnamed.is_empty() {
+    match is_whole {
         true => found.arrays.insert(uuid, described),
         false => found.partial.insert(uuid, described),
     };
@@ -144,11 +153,12 @@ fn name(found: &mut Found, host: &HostName, array: &Array, uuid: &str, known_as:
 
 type Named<'a> = (&'a DiskId, Member);
 
-/// Its members, and why others cannot be named to another machine.
-fn members(array: &Array) -> (Vec<Named<'_>>, Vec<String>) {
+/// Its members, and why others cannot be named to another machine. Those that share their name were said already.
+fn members<'a>(array: &'a Array, namesakes: &Namesakes) -> (Vec<Named<'a>>, Vec<String>) {
     let (mut named, mut unnamed) = (Vec::new(), Vec::new());
     for member in &array.members {
         let why = match &member.identity {
+            Identity::Disk { id, .. } if namesakes.share(id) => continue,
             Identity::Disk { id, kind, partition } => {
                 let kind = match kind {
                     Kind::Scsi => "scsi",

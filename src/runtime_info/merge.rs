@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::collect::{Found, NovaHostFound};
-use crate::published_disks::of_the_guests;
+use crate::published_disks::{namesakes, of_the_guests};
 use crate::tree::runtime_config::arrays::{Filesystem, MdArray};
 use crate::tree::runtime_config::{PublishedAt, RuntimeConfig, VERSION};
 
@@ -64,7 +64,12 @@ fn arrays_of(
     for (uuid, array) in &disks.arrays {
         next.extend(as_value(array).map(|value| (uuid.clone(), value)));
     }
-    for (uuid, array) in disks.partial.iter().filter(|(uuid, _)| !present.md_arrays.contains_key(*uuid)) {
+    // By a name that two disks share nobody goes, so what leaves it out is better.
+    let is_better = |uuid: &String| match present.md_arrays.get(uuid).map(|value| MdArray::of(uuid, value)) {
+        None => true,
+        Some(published) => published.is_ok_and(|array| namesakes(&array).is_some()),
+    };
+    for (uuid, array) in disks.partial.iter().filter(|(uuid, _)| is_better(uuid)) {
         next.extend(as_value(array).map(|value| (uuid.clone(), value)));
     }
     next
@@ -189,6 +194,14 @@ mod tests {
         let next_one = next(in_part, &[]);
         assert_eq!(next_one.md_arrays["a"], present.md_arrays["a"]);
         assert!(next_one.md_arrays.contains_key("b"), "better than nothing");
+        // What was published with one name for two disks gives way.
+        let mut shared = with_disks();
+        let member = |slot: u32| serde_json::json!({ "disk": "naa.5000cca04dab0000", "kind": "scsi", "slot": slot, "in_sync": true });
+        shared.md_arrays.get_mut("a").unwrap()["members"] = serde_json::json!([member(0), member(1)]);
+        let in_part =
+            arrays::Found { partial: [("a".to_owned(), array("a", 1))].into(), ..arrays::Found::default() };
+        let better = merge(&shared, &Found { disks: in_part, ..Found::default() }, &[], at(1));
+        assert_ne!(better.md_arrays["a"], shared.md_arrays["a"]);
         let gone = arrays::Found { gone: ["a".to_owned()].into(), ..arrays::Found::default() };
         let forgotten = next(arrays::Found::default(), &["a".to_owned()]);
         for none in [next(gone, &[]), forgotten] {

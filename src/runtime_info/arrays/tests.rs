@@ -126,6 +126,20 @@ fn one_bad_thing_is_named_and_hides_nothing_else() {
 }
 
 #[test]
+fn disks_of_one_name_are_said_and_not_published_by_it() {
+    let two = RAID10.replace("naa.5000cca04dab0001", "naa.5000cca04dab0000");
+    let found = on(&Machine::of(&two), &RuntimeConfig::default());
+    assert_eq!(
+        found.unread,
+        ["sda and sdb have one world-wide name, naa.5000cca04dab0000: no takeover goes by it"]
+    );
+    let array = &found.partial[UUID];
+    let disks: Vec<&str> = array.members.iter().map(|member| member.disk.as_str()).collect();
+    assert_eq!(disks, ["naa.5000cca04dab0002", "naa.5000cca04dab0003"]);
+    assert!(array.devices.len() == 2 && found.arrays.is_empty());
+}
+
+#[test]
 fn a_mark_is_never_published_as_the_arrays_name() {
     let machine = Machine::of(RAID10);
     let before = published(&on(&machine, &RuntimeConfig::default()));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::disks::places::Place;
-use crate::published_disks::{instances_path, of_the_guests, places};
+use crate::published_disks::{instances_path, namesakes, of_the_guests, places};
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::runtime_config::arrays::MdArray;
 
@@ -121,6 +121,9 @@ fn array(config: &RuntimeConfig, uuid: &str) -> Result<WantedArray, String> {
         return Err(format!("array {uuid} has no name"));
     }
     let places = places(&published)?;
+    if let Some(why) = namesakes(&published) {
+        return Err(format!("array {uuid}: {why}: which disk is which cannot be told"));
+    }
     if places.is_empty() {
         return Err(format!("where array {uuid} has its members is not published"));
     }
@@ -194,6 +197,10 @@ mod tests {
         assert!(changed("metadata", serde_json::Value::Null).contains("not published"));
         assert!(changed("name", "".into()).contains("has no name"));
         assert!(changed("members", serde_json::json!([])).contains("members"));
+        let mut two = good.md_arrays.values().next().unwrap()["members"].clone();
+        two[1]["disk"] = two[0]["disk"].clone();
+        let why = changed("members", two);
+        assert!(why.contains("have one world-wide name"), "{why}");
         let none = RuntimeConfig { md_arrays: [].into(), ..good.clone() };
         assert!(at(&none, "/instances").unwrap_err().contains("not among"));
     }
