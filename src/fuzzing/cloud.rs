@@ -160,6 +160,8 @@ pub(super) fn keystone(data: &[u8]) {
         region: None,
         interface: "public".to_owned(),
         compute_url: None,
+        placement_url: None,
+        file: "clouds.yaml".to_owned(),
         verify: true,
         cacert: None,
         client_certificate: None,

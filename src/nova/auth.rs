@@ -141,13 +141,13 @@ impl Login {
             body: Some(&body),
         };
         let answer = transport.exchange(out, deadline).await?;
-        let cloud = self.settings.name.clone();
+        let (cloud, file) = (self.settings.name.clone(), self.settings.file.clone());
         match answer.status.as_u16() {
             201 => {}
             401 => {
                 return Err(match answer.refusal(None) {
                     NovaError::Unauthorized { call, message } => {
-                        NovaError::CredentialsRefused { call, cloud, message }
+                        NovaError::CredentialsRefused { call, cloud, file, message }
                     }
                     other => other,
                 });
@@ -165,7 +165,11 @@ impl Login {
         let life = body.expires_at.duration_since(body.issued_at);
         let life =
             Duration::try_from(life).map_err(|_| answer.malformed("the token ends before it was issued"))?;
-        let catalog_error = |source| NovaError::Catalog { cloud: self.settings.name.clone(), source };
+        let catalog_error = |source| NovaError::Catalog {
+            cloud: self.settings.name.clone(),
+            file: self.settings.file.clone(),
+            source: Box::new(source),
+        };
         let compute = match (&self.settings.compute_url, &body.catalog) {
             (Some(url), _) => super::catalog::versioned(url.as_str()).map_err(catalog_error)?,
             (None, Some(catalog)) => {
@@ -174,11 +178,12 @@ impl Login {
             }
             (None, None) => return Err(catalog_error(CatalogError::Absent)),
         };
-        let placement = match &body.catalog {
-            Some(catalog) => {
+        let placement = match (&self.settings.placement_url, &body.catalog) {
+            (Some(url), _) => Ok(url.clone()),
+            (None, Some(catalog)) => {
                 placement_url(catalog, &self.settings.interface, self.settings.region.as_deref())
             }
-            None => Err(CatalogError::Absent),
+            (None, None) => Err(CatalogError::Absent),
         };
         let image = body.catalog.as_deref().and_then(|catalog| {
             image_url(catalog, &self.settings.interface, self.settings.region.as_deref())

@@ -87,13 +87,29 @@ fn address<'a>(
         let region = region.unwrap_or("(any)").to_owned();
         return Err(CatalogError::NoEndpoint { service, interface: interface.to_owned(), region, found });
     };
-    if matching.iter().any(|end| end.url != first.url) {
-        let mut found: Vec<String> =
-            matching.iter().map(|end| format!("{} at {}", end.region(), end.url)).collect();
-        found.sort();
-        return Err(CatalogError::SeveralRegions { service, interface: interface.to_owned(), found });
+    // Two ways to write one address, or a release that has no microversions beside the one that has.
+    let usable: Vec<&Endpoint> =
+        matching.iter().copied().filter(|end| !is_before_microversions(service, end)).collect();
+    let first = usable.first().unwrap_or(first);
+    let is_another = |end: &&Endpoint| end.url.trim_end_matches('/') != first.url.trim_end_matches('/');
+    if !usable.iter().copied().any(|end| is_another(&end)) {
+        return Ok(&first.url);
     }
-    Ok(&first.url)
+    let mut found: Vec<String> =
+        usable.iter().map(|end| format!("{} in {}", end.url, end.region())).collect();
+    found.sort();
+    found.dedup();
+    let interface = interface.to_owned();
+    Err(match usable.iter().any(|end| end.region() != first.region()) {
+        true => CatalogError::SeveralRegions { service, interface, found },
+        false => CatalogError::SeveralAddresses { service, interface, found },
+    })
+}
+
+/// Nova's `v2` (and what was before it), which many catalogs still have beside `v2.1`.
+fn is_before_microversions(service: &str, end: &Endpoint) -> bool {
+    let path = web_address(&end.url).map(|url| url.path().to_owned()).unwrap_or_default();
+    service == COMPUTE && path.split('/').any(|part| ["v1.1", "v2"].contains(&part))
 }
 
 /// The image store's address, ending in `/v2`; `None` where the catalog has none, or several that
@@ -119,7 +135,7 @@ pub fn versioned(text: &str) -> Result<Url, CatalogError> {
     let bad = |why: String| CatalogError::BadAddress { service: COMPUTE, url: text.to_owned(), why };
     let mut url = web_address(text).map_err(bad)?;
     let path = url.path().trim_end_matches('/').to_owned();
-    if path.split('/').any(|part| part == "v2") {
+    if path.split('/').any(|part| ["v1.1", "v2"].contains(&part)) {
         return Err(bad("API v2 has no microversions; v2.1 is needed".to_owned()));
     }
     let known = path.split('/').any(|part| part == "v2.1");
@@ -157,10 +173,35 @@ mod tests {
         assert_eq!(url("internal", None).unwrap(), "http://b:8774/v2.1");
         assert_eq!(url("public", Some("two")).unwrap(), "http://c:8774/v2.1/0123abcd");
         assert_eq!(url("admin", None).unwrap(), "http://d/compute/v2.1");
-        let error = url("public", None).unwrap_err().to_string();
-        assert!(error.contains("one at http://a") && error.contains("two at http://c"), "{error}");
+        let error = url("public", None).unwrap_err();
+        assert!(matches!(error, CatalogError::SeveralRegions { .. }), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("http://a:8774/v2.1 in one") && error.contains("http://c"), "{error}");
         let error = url("public", Some("three")).unwrap_err().to_string();
         assert!(error.contains("three") && error.contains("internal in one"), "{error}");
+    }
+
+    #[test]
+    fn of_two_addresses_in_one_region_the_usable_one_is_taken_and_else_the_setting_named() {
+        let of = |urls: &[&str]| {
+            let endpoints: Vec<_> = urls.iter().map(|url| ("public", "one", *url)).collect();
+            compute_url(&catalog(&endpoints), "public", Some("one")).map(String::from)
+        };
+        assert_eq!(of(&["http://a/v2/0123", "http://a/v2.1"]).unwrap(), "http://a/v2.1");
+        assert_eq!(of(&["http://a/v2.1/", "http://a/v2/0123", "http://a/v1.1"]).unwrap(), "http://a/v2.1");
+        assert_eq!(of(&["http://a/v2.1", "http://a/v2.1/"]).unwrap(), "http://a/v2.1");
+        assert!(of(&["http://a/v2"]).unwrap_err().to_string().contains("microversions"));
+        let error = of(&["http://10.0.0.1/v2.1", "http://[::1]/v2.1"]).unwrap_err();
+        assert!(matches!(error, CatalogError::SeveralAddresses { .. }), "{error}");
+        let next = error.next("prod", "/etc/openstack/clouds.yaml");
+        assert_eq!(next, "set compute_endpoint_override of cloud \"prod\" in /etc/openstack/clouds.yaml");
+        let text = serde_json::json!([{"type": "placement", "endpoints": [
+            {"interface": "public", "region_id": "one", "url": "http://a/placement"},
+            {"interface": "public", "region_id": "one", "url": "http://a/placement-old"},
+        ]}]);
+        let two: Vec<CatalogService> = serde_json::from_value(text).unwrap();
+        let next = placement_url(&two, "public", None).unwrap_err().next("prod", "x.yaml");
+        assert!(next.starts_with("set placement_endpoint_override of"), "{next}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::clouds_file::{CloudEntry, clouds_files, folders, read, secure_files};
+use super::clouds_values::with_settings;
 use super::error::ConfigError;
 
 /// What of the process's surroundings the settings depend on; a value, so that tests need no
@@ -94,6 +95,8 @@ pub enum Scope {
 pub struct CloudSettings {
     /// The name in `clouds.yaml`, or `envvars`.
     pub name: String,
+    /// The file in which it stands, or the variables, for people.
+    pub file: String,
     /// Keystone v3, ending in `/v3`.
     pub auth_url: Url,
     /// Who we are.
@@ -104,6 +107,8 @@ pub struct CloudSettings {
     pub interface: String,
     /// Nova's address, instead of the catalog's.
     pub compute_url: Option<Url>,
+    /// Placement's, likewise.
+    pub placement_url: Option<Url>,
     /// Whether certificates are checked. Only `verify: false` or `insecure: true` turn it off.
     pub verify: bool,
     /// PEM bundle to trust instead of the system's. The CA's certificate: a self-signed certificate
@@ -122,7 +127,7 @@ impl CloudSettings {
             if env.variable("OS_AUTH_URL").is_none() {
                 return Err(ConfigError::Nothing);
             }
-            return Self::from_entry("envvars", CloudEntry::of_variables(env));
+            return Self::from_entry(("envvars", VARIABLES), CloudEntry::of_variables(env), env);
         };
         let paths = clouds_files(env);
         let Some(file) = paths.iter().find(|path| path.is_file()) else {
@@ -140,24 +145,44 @@ impl CloudSettings {
         {
             entry = entry.overlaid(top);
         }
-        Self::from_entry(&name, entry)
+        Self::from_entry((&name, &file.display().to_string()), entry, env)
     }
 
-    fn from_entry(name: &str, entry: CloudEntry) -> Result<Self, ConfigError> {
-        let invalid = |field, why: String| ConfigError::Invalid { cloud: name.to_owned(), field, why };
+    /// Of a cloud by its name and the file in which it stands.
+    fn from_entry(at: (&str, &str), entry: CloudEntry, env: &Environment) -> Result<Self, ConfigError> {
+        let (name, file) = at;
+        let invalid = |field, why: String| ConfigError::Invalid {
+            cloud: name.to_owned(),
+            file: file.to_owned(),
+            field,
+            why,
+        };
+        let (entry, region) = entry.in_region(env).map_err(|why| invalid("region_name", why))?;
+        let whole = |field, text: &str| {
+            with_settings(text, &entry, region.as_deref()).map_err(|why| invalid(field, why))
+        };
+        let path = |field, text: &Option<String>| match text {
+            Some(text) => super::clouds_values::file(&whole(field, text)?, env)
+                .map(Some)
+                .map_err(|why| invalid(field, why)),
+            None => Ok(None),
+        };
+        let address = |field, text: &Option<String>| match text {
+            Some(text) => web_address(&whole(field, text)?).map(Some).map_err(|why| invalid(field, why)),
+            None => Ok(None),
+        };
         let Some(auth_url) = &entry.auth.auth_url else {
             if let Some(profile) = &entry.profile {
                 let why =
                     format!("vendor profiles are not supported; write auth_url of {profile:?} into the file");
                 return Err(invalid("profile", why));
             }
-            return Err(ConfigError::Missing { cloud: name.to_owned(), field: "auth.auth_url" });
+            return Err(missing(at, "auth.auth_url"));
         };
-        let auth_url = keystone_v3(auth_url).map_err(|why| invalid("auth.auth_url", why))?;
-        let compute_url = match &entry.compute_endpoint_override {
-            Some(text) => Some(web_address(text).map_err(|why| invalid("compute_endpoint_override", why))?),
-            None => None,
-        };
+        let auth_url = whole("auth.auth_url", auth_url)?;
+        let auth_url = keystone_v3(&auth_url).map_err(|why| invalid("auth.auth_url", why))?;
+        let compute_url = address("compute_endpoint_override", &entry.compute_endpoint_override)?;
+        let placement_url = address("placement_endpoint_override", &entry.placement_endpoint_override)?;
         let interface =
             entry.interface.clone().or(entry.endpoint_type.clone()).unwrap_or_else(|| "public".to_owned());
         let interface = interface.strip_suffix("URL").unwrap_or(&interface).to_owned();
@@ -176,16 +201,20 @@ impl CloudSettings {
         if entry.key.is_some() && entry.cert.is_none() {
             return Err(invalid("key", "there is a key without a cert".to_owned()));
         }
+        let (cacert, cert, key) =
+            (path("cacert", &entry.cacert)?, path("cert", &entry.cert)?, path("key", &entry.key)?);
         Ok(Self {
             name: name.to_owned(),
+            file: file.to_owned(),
             auth_url,
-            credentials: credentials(name, &entry)?,
-            region: entry.region_name.filter(|region| !region.is_empty()),
+            credentials: credentials(at, &entry)?,
+            region,
             interface,
             compute_url,
+            placement_url,
             verify,
-            cacert: entry.cacert,
-            client_certificate: entry.cert.map(|cert| (cert, entry.key)),
+            cacert,
+            client_certificate: cert.map(|cert| (cert, key)),
         })
     }
 }
@@ -196,15 +225,24 @@ impl CloudSettings {
     /// Every cloud of a `clouds.yaml`, each laid over by itself as a `secure.yaml`.
     pub(crate) fn all_in(text: &str) -> Result<Vec<Result<Self, ConfigError>>, ConfigError> {
         let clouds = super::clouds_file::parse(std::path::Path::new("clouds.yaml"), text)?.clouds;
-        let settings =
-            |(name, entry): (String, CloudEntry)| Self::from_entry(&name, entry.clone().overlaid(entry));
+        let env = Environment::default();
+        let settings = |(name, entry): (String, CloudEntry)| {
+            Self::from_entry((&name, "clouds.yaml"), entry.clone().overlaid(entry), &env)
+        };
         Ok(clouds.into_iter().map(settings).collect())
     }
 }
 
-fn credentials(name: &str, entry: &CloudEntry) -> Result<Credentials, ConfigError> {
+/// Where the settings are that stand in no file.
+const VARIABLES: &str = "the OS_* variables";
+
+fn missing((cloud, file): (&str, &str), field: &'static str) -> ConfigError {
+    ConfigError::Missing { cloud: cloud.to_owned(), file: file.to_owned(), field }
+}
+
+fn credentials(at: (&str, &str), entry: &CloudEntry) -> Result<Credentials, ConfigError> {
     let auth = &entry.auth;
-    let missing = |field| ConfigError::Missing { cloud: name.to_owned(), field };
+    let missing = |field| missing(at, field);
     let default_domain =
         || either(&auth.default_domain_id, &None).or_else(|| auth.default_domain.clone().map(Named::Id));
     let user_domain = either(&auth.user_domain_id, &auth.user_domain_name)
@@ -256,7 +294,8 @@ fn credentials(name: &str, entry: &CloudEntry) -> Result<Credentials, ConfigErro
             Ok(Credentials::ApplicationCredential { credential, owner, secret })
         }
         other => Err(ConfigError::Invalid {
-            cloud: name.to_owned(),
+            cloud: at.0.to_owned(),
+            file: at.1.to_owned(),
             field: "auth_type",
             why: format!("{other:?} is not supported, only password and v3applicationcredential"),
         }),
@@ -301,177 +340,4 @@ fn keystone_v3(text: &str) -> Result<Url, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret;
-
-    use super::*;
-
-    const CLOUDS: &str = "
-clouds:
-  lab:
-    auth:
-      auth_url: http://10.0.0.1:5000
-      username: admin
-      project_name: admin
-      user_domain_name: Default
-      project_domain_id: default
-    region_name: RegionOne
-    interface: internalURL
-    verify: no
-    networks: [{name: a, routes_externally: true}]
-  credential:
-    auth_type: v3applicationcredential
-    auth: {auth_url: 'https://keystone/identity/v3/', application_credential_id: abc}
-    cacert: /etc/ca.pem
-  vendor: {profile: somewhere}
-";
-    const SECURE: &str = "
-clouds:
-  lab: {auth: {password: 0123}}
-  credential: {auth: {application_credential_secret: hush}}
-";
-
-    fn env(files: &[(&str, &str)], variables: &[(&str, &str)]) -> (tempfile::TempDir, Environment) {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = dir.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let home = Some(dir.path().join("home"));
-        (dir, Environment { variables, home })
-    }
-
-    #[test]
-    fn secure_yaml_is_laid_over_clouds_yaml() {
-        let (_dir, env) = env(
-            &[("home/.config/openstack/clouds.yaml", CLOUDS), ("home/.config/openstack/secure.yaml", SECURE)],
-            &[],
-        );
-        let lab = CloudSettings::load(Some("lab"), &env).unwrap();
-        assert_eq!(lab.auth_url.as_str(), "http://10.0.0.1:5000/v3");
-        assert_eq!(
-            (lab.interface.as_str(), lab.verify, lab.region.as_deref()),
-            ("internal", false, Some("RegionOne"))
-        );
-        let Credentials::Password { user, user_domain, password, scope } = lab.credentials else {
-            panic!("no password")
-        };
-        assert_eq!((user, user_domain), (Named::Name("admin".into()), Some(Named::Name("Default".into()))));
-        // A password of digits only is a text, with its leading zero.
-        assert_eq!(password.expose_secret(), "0123");
-        let project = Named::Name("admin".into());
-        assert_eq!(scope, Scope::Project { project, domain: Some(Named::Id("default".into())) });
-        let other = CloudSettings::load(Some("credential"), &env).unwrap();
-        assert_eq!(other.auth_url.as_str(), "https://keystone/identity/v3");
-        assert!(other.verify && other.cacert.is_some());
-        let Credentials::ApplicationCredential { credential, owner: None, secret } = other.credentials else {
-            panic!("no application credential")
-        };
-        assert_eq!((credential, secret.expose_secret()), (Named::Id("abc".into()), "hush"));
-    }
-
-    #[test]
-    fn the_first_file_found_is_the_one_used() {
-        let other = "clouds: {b: {auth: {auth_url: 'http://b'}}}";
-        let (dir, mut env) = env(&[("home/.config/openstack/clouds.yaml", CLOUDS), ("x.yaml", other)], &[]);
-        match CloudSettings::load(Some("b"), &env) {
-            Err(ConfigError::UnknownCloud { known, file, .. }) => {
-                assert_eq!(known, ["credential", "lab", "vendor"]);
-                assert!(file.ends_with("home/.config/openstack/clouds.yaml"));
-            }
-            other => panic!("{other:?}"),
-        }
-        env.variables.insert("OS_CLIENT_CONFIG_FILE".into(), dir.path().join("x.yaml").display().to_string());
-        let error = CloudSettings::load(Some("b"), &env).unwrap_err();
-        assert_eq!(error.to_string(), "cloud \"b\" has no auth.username");
-    }
-
-    /// What is in root's home is for the keystone that stands there too.
-    #[test]
-    fn a_password_goes_to_no_address_that_does_not_stand_beside_it() {
-        let (dir, mut env) =
-            env(&[("tenant/clouds.yaml", CLOUDS), ("home/.config/openstack/secure.yaml", SECURE)], &[]);
-        env.variables.insert(
-            "OS_CLIENT_CONFIG_FILE".into(),
-            dir.path().join("tenant/clouds.yaml").display().to_string(),
-        );
-        let error = CloudSettings::load(Some("lab"), &env).unwrap_err();
-        assert!(error.to_string().contains("auth.password"), "{error}");
-        let secure = dir.path().join("home/.config/openstack/secure.yaml").display().to_string();
-        env.variables.insert("OS_CLIENT_SECURE_FILE".into(), secure);
-        CloudSettings::load(Some("lab"), &env).unwrap();
-    }
-
-    #[test]
-    fn os_cloud_names_a_cloud_and_without_it_the_variables_are_one() {
-        let variables = [
-            ("OS_AUTH_URL", "https://k:5000/v3"),
-            ("OS_USERNAME", "u"),
-            ("OS_PASSWORD", "p"),
-            ("OS_PROJECT_ID", "abc"),
-            ("OS_DEFAULT_DOMAIN", "default"),
-            ("OS_INSECURE", "true"),
-            ("OS_REGION_NAME", ""),
-        ];
-        let (_dir, mut env) = env(
-            &[("home/.config/openstack/clouds.yml", CLOUDS), ("home/.config/openstack/secure.yml", SECURE)],
-            &variables,
-        );
-        let settings = CloudSettings::load(None, &env).unwrap();
-        assert_eq!((settings.name.as_str(), settings.verify, settings.region), ("envvars", false, None));
-        let Credentials::Password { user_domain, scope, .. } = settings.credentials else {
-            panic!("no password")
-        };
-        assert_eq!(user_domain, Some(Named::Id("default".into())));
-        assert!(matches!(scope, Scope::Project { project: Named::Id(_), .. }));
-        env.variables.insert("OS_CLOUD".into(), "lab".into());
-        assert_eq!(CloudSettings::load(None, &env).unwrap().name, "lab");
-        env.variables.clear();
-        assert!(matches!(CloudSettings::load(None, &env), Err(ConfigError::Nothing)));
-    }
-
-    #[test]
-    fn every_no_names_what_is_wrong_and_no_secret() {
-        let cases = [
-            ("clouds: {a: {}}", "cloud \"a\" has no auth.auth_url"),
-            ("clouds: {a: {profile: v}}", "vendor profiles are not supported"),
-            ("clouds: {a: {auth: {auth_url: 'ftp://x'}}}", "no http or https address"),
-            ("clouds: {a: {auth: {auth_url: 'http://u:geheim@x'}}}", "may not carry a user"),
-            ("clouds: {a: {auth: {auth_url: 'http://x/v2.0'}}}", "v2.0 is not supported"),
-            ("clouds: {a: {auth_type: v3oidc, auth: {auth_url: 'http://x'}}}", "v3oidc"),
-            ("clouds: {a: {interface: private, auth: {auth_url: 'http://x'}}}", "private"),
-            (
-                "clouds: {a: {auth: {auth_url: 'http://x', username: u, password: geheim}}}",
-                "auth.user_domain_name",
-            ),
-            (
-                "clouds: {a: {auth: {auth_url: 'http://x', user_id: u, password: geheim}}}",
-                "auth.project_name",
-            ),
-            ("clouds: {a: {auth: {auth_url: 'http://x', user_id: u, project_id: p}}}", "auth.password"),
-            ("clouds: {a: {auth: {password: [geheim]}}}", "clouds.yaml is not a valid clouds file, line 1"),
-            ("clouds: [geheim", "is not a valid clouds file"),
-        ];
-        for (text, expected) in cases {
-            let (_dir, env) = env(&[("home/.config/openstack/clouds.yaml", text)], &[]);
-            let error = CloudSettings::load(Some("a"), &env).unwrap_err();
-            assert!(error.to_string().contains(expected), "{text}: {error}");
-            assert!(!format!("{error:?} {error}").contains("geheim"), "{error:?}");
-        }
-        let (_dir, env) = env(&[], &[]);
-        let error = CloudSettings::load(Some("a"), &env).unwrap_err();
-        assert!(error.to_string().ends_with("/.config/openstack, /etc/openstack"), "{error}");
-    }
-
-    #[test]
-    fn settings_do_not_show_secrets() {
-        let (_dir, env) = env(
-            &[("home/.config/openstack/clouds.yaml", CLOUDS), ("home/.config/openstack/secure.yaml", SECURE)],
-            &[],
-        );
-        let shown = format!("{:?}", CloudSettings::load(Some("credential"), &env).unwrap());
-        assert!(!shown.contains("hush"), "{shown}");
-    }
-}
+mod tests;

@@ -4,58 +4,96 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::clouds::Environment;
+use super::clouds_regions::{Region, Texts};
 use super::error::ConfigError;
 
 /// A file of either kind; what we do not use is ignored.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct CloudsFile {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "clouds")]
     pub(super) clouds: BTreeMap<String, CloudEntry>,
 }
 
-/// One cloud. Every field may be absent, so that `secure.yaml` may hold any part of it.
+/// What is written without a value is as empty as what is not written.
+fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+fn clouds<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, CloudEntry>, D::Error> {
+    let clouds: BTreeMap<String, Option<CloudEntry>> = or_empty(from)?;
+    Ok(clouds.into_iter().map(|(name, entry)| (name, entry.unwrap_or_default())).collect())
+}
+
+/// One cloud. Every field may be absent, so that `secure.yaml` may hold any part of it. In any name `-` stands for `_`.
 #[derive(Debug, Default, Clone, Deserialize)]
 pub(super) struct CloudEntry {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_empty")]
     pub(super) auth: AuthEntry,
+    #[serde(alias = "auth-type")]
     pub(super) auth_type: Option<String>,
     pub(super) profile: Option<String>,
-    pub(super) region_name: Option<String>,
+    #[serde(alias = "region-name")]
+    pub(super) region_name: Option<Texts>,
+    /// Those that the cloud has, each with what is different there.
+    #[serde(default, deserialize_with = "or_empty")]
+    pub(super) regions: Vec<Region>,
     pub(super) interface: Option<String>,
+    #[serde(alias = "endpoint-type")]
     pub(super) endpoint_type: Option<String>,
+    #[serde(alias = "compute-endpoint-override")]
     pub(super) compute_endpoint_override: Option<String>,
+    #[serde(alias = "placement-endpoint-override")]
+    pub(super) placement_endpoint_override: Option<String>,
     pub(super) verify: Option<String>,
     pub(super) insecure: Option<String>,
-    pub(super) cacert: Option<PathBuf>,
-    pub(super) cert: Option<PathBuf>,
-    pub(super) key: Option<PathBuf>,
+    pub(super) cacert: Option<String>,
+    pub(super) cert: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 /// `auth:` of one cloud.
 #[derive(Debug, Default, Clone, Deserialize)]
 pub(super) struct AuthEntry {
+    #[serde(alias = "auth-url")]
     pub(super) auth_url: Option<String>,
     pub(super) username: Option<String>,
+    #[serde(alias = "user-id")]
     pub(super) user_id: Option<String>,
     pub(super) password: Option<SecretString>,
+    #[serde(alias = "user-domain-name")]
     pub(super) user_domain_name: Option<String>,
+    #[serde(alias = "user-domain-id")]
     pub(super) user_domain_id: Option<String>,
+    #[serde(alias = "project-name")]
     pub(super) project_name: Option<String>,
+    #[serde(alias = "project-id")]
     pub(super) project_id: Option<String>,
+    #[serde(alias = "tenant-name")]
     pub(super) tenant_name: Option<String>,
+    #[serde(alias = "tenant-id")]
     pub(super) tenant_id: Option<String>,
+    #[serde(alias = "project-domain-name")]
     pub(super) project_domain_name: Option<String>,
+    #[serde(alias = "project-domain-id")]
     pub(super) project_domain_id: Option<String>,
+    #[serde(alias = "domain-name")]
     pub(super) domain_name: Option<String>,
+    #[serde(alias = "domain-id")]
     pub(super) domain_id: Option<String>,
+    #[serde(alias = "default-domain")]
     pub(super) default_domain: Option<String>,
+    #[serde(alias = "default-domain-id")]
     pub(super) default_domain_id: Option<String>,
+    #[serde(alias = "system-scope")]
     pub(super) system_scope: Option<String>,
+    #[serde(alias = "application-credential-id")]
     pub(super) application_credential_id: Option<String>,
+    #[serde(alias = "application-credential-name")]
     pub(super) application_credential_name: Option<String>,
+    #[serde(alias = "application-credential-secret")]
     pub(super) application_credential_secret: Option<SecretString>,
 }
 
@@ -103,12 +141,16 @@ impl CloudEntry {
             interface,
             endpoint_type,
             compute_endpoint_override,
+            placement_endpoint_override,
             verify,
             insecure,
             cacert,
             cert,
             key,
         );
+        if !top.regions.is_empty() {
+            base.regions = top.regions;
+        }
         base
     }
 
@@ -116,7 +158,6 @@ impl CloudEntry {
     pub(super) fn of_variables(env: &Environment) -> Self {
         let text = |name: &str| env.variable(name);
         let secret = |name: &str| env.variable(name).map(SecretString::from);
-        let path = |name: &str| env.variable(name).map(PathBuf::from);
         Self {
             auth: AuthEntry {
                 auth_url: text("OS_AUTH_URL"),
@@ -142,15 +183,17 @@ impl CloudEntry {
             },
             auth_type: text("OS_AUTH_TYPE"),
             profile: None,
-            region_name: text("OS_REGION_NAME"),
+            region_name: text("OS_REGION_NAME").map(Texts::one),
+            regions: Vec::new(),
             interface: text("OS_INTERFACE"),
             endpoint_type: text("OS_ENDPOINT_TYPE"),
             compute_endpoint_override: text("OS_COMPUTE_ENDPOINT_OVERRIDE"),
+            placement_endpoint_override: text("OS_PLACEMENT_ENDPOINT_OVERRIDE"),
             verify: text("OS_VERIFY"),
             insecure: text("OS_INSECURE"),
-            cacert: path("OS_CACERT"),
-            cert: path("OS_CERT"),
-            key: path("OS_KEY"),
+            cacert: text("OS_CACERT"),
+            cert: text("OS_CERT"),
+            key: text("OS_KEY"),
         }
     }
 }

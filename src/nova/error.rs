@@ -65,6 +65,8 @@ pub enum NovaError {
         call: Box<Call>,
         /// The cloud's name in `clouds.yaml`, or `envvars`.
         cloud: String,
+        /// Where its settings are.
+        file: String,
         /// What keystone said.
         message: String,
     },
@@ -181,16 +183,20 @@ pub enum NovaError {
     Catalog {
         /// The cloud's name.
         cloud: String,
+        /// Where its settings are.
+        file: String,
         /// What is missing, and what is there instead.
-        source: CatalogError,
+        source: Box<CatalogError>,
     },
     /// The settings of this cloud cannot be used, for example a CA file that is no PEM.
     #[error("the settings of cloud {cloud:?} cannot be used")]
     Settings {
         /// The cloud's name.
         cloud: String,
+        /// Where they are.
+        file: String,
         /// Why.
-        source: ConfigError,
+        source: Box<ConfigError>,
     },
     /// What was to be sent is not allowed there; nothing was sent.
     #[error("not sent: {why}")]
@@ -320,6 +326,16 @@ pub enum CatalogError {
         /// The regions.
         found: Vec<String>,
     },
+    /// Several addresses in one region.
+    #[error("{service:?} has several {interface} endpoints and {service}_endpoint_override is not set: {}", list(.found))]
+    SeveralAddresses {
+        /// The type that is needed.
+        service: &'static str,
+        /// `public`, `internal` or `admin`.
+        interface: String,
+        /// `ADDRESS in REGION` of each.
+        found: Vec<String>,
+    },
     /// The address is none that this client can use.
     #[error("the address {:?} of {service:?} cannot be used: {}", short(url), short(why))]
     BadAddress {
@@ -333,6 +349,56 @@ pub enum CatalogError {
     /// The token has no catalog, as tokens without a project.
     #[error("the token has none (no project in its scope?)")]
     Absent,
+}
+
+impl CatalogError {
+    /// The setting that mends it, of this cloud in this file. Other programs may well do without: they take the first of two.
+    pub fn next(&self, cloud: &str, file: &str) -> String {
+        let of = format!("of cloud {cloud:?} in {file}");
+        match self {
+            Self::NoService { .. } => {
+                format!("see the catalog: openstack catalog list; the user is that {of}")
+            }
+            Self::NoEndpoint { .. } => format!("correct region_name or interface {of}"),
+            Self::SeveralRegions { .. } => format!("set region_name {of}"),
+            Self::SeveralAddresses { service, .. } | Self::BadAddress { service, .. } => {
+                format!("set {service}_endpoint_override {of}")
+            }
+            Self::Absent => format!("set auth.project_name {of}, or compute_endpoint_override"),
+        }
+    }
+}
+
+impl NovaError {
+    /// The operator's next step: a setting where it is one, else the command that shows whether the cloud answers.
+    pub fn next(&self) -> String {
+        match self {
+            Self::Catalog { cloud, file, source } => source.next(cloud, file),
+            Self::Settings { cloud, file, .. } => {
+                format!("correct cacert, cert or key of cloud {cloud:?} in {file}")
+            }
+            Self::CredentialsRefused { cloud, file, .. } => {
+                format!("correct auth of cloud {cloud:?} in {file}")
+            }
+            Self::Unreachable { .. }
+            | Self::Lost { .. }
+            | Self::Timeout { .. }
+            | Self::Unauthorized { .. }
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::Conflict { .. }
+            | Self::BadRequest { .. }
+            | Self::VersionRefused { .. }
+            | Self::Throttled { .. }
+            | Self::ServerFault { .. }
+            | Self::UnexpectedStatus { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::CellDown { .. }
+            | Self::NoSuchHost { .. }
+            | Self::NotSent { .. } => "openstack compute service list".into(),
+        }
+    }
 }
 
 fn list(names: &[String]) -> String {
@@ -381,18 +447,22 @@ pub enum ConfigError {
         at: Option<String>,
     },
     /// Something that is needed is not there.
-    #[error("cloud {:?} has no {field}", short(cloud))]
+    #[error("cloud {:?} in {file} has no {field}", short(cloud))]
     Missing {
         /// The cloud's name.
         cloud: String,
+        /// The file, or the variables.
+        file: String,
         /// The name of the field, as in `clouds.yaml`.
         field: &'static str,
     },
     /// A value is not usable.
-    #[error("cloud {:?}: {field}: {}", short(cloud), short(why))]
+    #[error("cloud {:?} in {file}: {field}: {}", short(cloud), short(why))]
     Invalid {
         /// The cloud's name.
         cloud: String,
+        /// The file, or the variables.
+        file: String,
         /// The name of the field, as in `clouds.yaml`.
         field: &'static str,
         /// Why, without the value where that could be a secret.

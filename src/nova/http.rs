@@ -161,6 +161,16 @@ impl Transport {
         &self.settings.name
     }
 
+    /// Where its settings are.
+    pub(super) fn file(&self) -> &str {
+        &self.settings.file
+    }
+
+    fn unusable(&self, source: ConfigError) -> NovaError {
+        let (cloud, file) = (self.settings.name.clone(), self.settings.file.clone());
+        NovaError::Settings { cloud, file, source: Box::new(source) }
+    }
+
     pub(super) async fn exchange(&self, out: Outgoing<'_>, deadline: Instant) -> Result<Answer, NovaError> {
         let our_id = RequestId::ours();
         let mut call = Box::new(Call {
@@ -170,9 +180,7 @@ impl Transport {
             nova_id: None,
             effect: out.effect,
         });
-        let client = self
-            .client(&out.url)
-            .map_err(|source| NovaError::Settings { cloud: self.settings.name.clone(), source })?;
+        let client = self.client(&out.url).map_err(|source| self.unusable(source))?;
         let allowed = deadline.saturating_duration_since(Instant::now()).min(self.timing.attempt);
         if allowed.is_zero() {
             return Err(NovaError::NotSent { why: format!("{call}: no time was left") });
@@ -228,7 +236,8 @@ impl Transport {
             let bundle = Certificate::from_pem_bundle(&read(file)?).map_err(tls_error)?;
             if bundle.is_empty() {
                 let why = format!("no certificate in {}", file.display());
-                return Err(ConfigError::Invalid { cloud: self.settings.name.clone(), field: "cacert", why });
+                let (cloud, file) = (self.settings.name.clone(), self.settings.file.clone());
+                return Err(ConfigError::Invalid { cloud, file, field: "cacert", why });
             }
             builder = builder.tls_certs_only(bundle);
         }

@@ -31,6 +31,8 @@ pub mod task_state;
 pub mod tokens;
 
 mod clouds_file;
+mod clouds_regions;
+mod clouds_values;
 
 pub use client::NovaClient;
 pub use cloud::{Cloud, CloudInfo};

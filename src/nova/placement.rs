@@ -141,7 +141,8 @@ impl NovaClient {
         let session = self.session().await?;
         let mut url = session.placement.map_err(|source: CatalogError| NovaError::Catalog {
             cloud: self.transport.cloud().to_owned(),
-            source,
+            file: self.transport.file().to_owned(),
+            source: Box::new(source),
         })?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("allocation_candidates");

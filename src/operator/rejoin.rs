@@ -367,7 +367,7 @@ fn cannot_ask(doing: &str, error: &NovaError) -> OperatorError {
     OperatorError::Cloud {
         doing: doing.to_owned(),
         why: chain(error),
-        next: "what was done stays done; run it again once this works: openstack compute service list".into(),
+        next: format!("what was done stays done; run it again after: {}", error.next()),
     }
 }
 
