@@ -109,7 +109,8 @@ impl MachineKeys {
     pub fn bmc(&self) -> String {
         format!("{}config/bmc/", self.root)
     }
-    /// `config/bmc/{field}`: `ip`, `user`, `password`, `port`, `driver`, `cipher`, `identity`.
+    /// `config/bmc/{field}`: `ip`, `user`, `password`, `port`, `driver`, `cipher`, `identity`, `ca`, `insecure`, `pin`,
+    /// `confirmed_by`, `shows`.
     pub fn bmc_field(&self, field: &str) -> String {
         format!("{}config/bmc/{field}", self.root)
     }

@@ -15,6 +15,7 @@ pub mod fence;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod generate;
+pub mod identity;
 pub mod incident;
 pub mod judge;
 pub mod kdump;

@@ -105,3 +105,78 @@ async fn a_pin_in_a_level_waits_for_the_upgrade_of_each_ha_node() {
     site.run_stdin(&add, &pinned).await.refused("ha1");
     assert_eq!(site.value(FENCE).await, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_persons_word_about_a_bmc_is_bound_to_what_it_shows() {
+    let site = site().await;
+    let way = ["--bmc-ip", "10.0.0.1", "--bmc-user", "u", "--bmc-password-file", "-"];
+    let word = ["--bmc-confirmed-by", "maria", "--bmc-shows", "fru abc 1d23"];
+    let half = site.run(&["host", "add", "node1", "--bmc-confirmed-by", "maria"]).await;
+    assert!(half.code != 0 && half.err.contains("--bmc-shows"), "{}", half.err);
+    let odd =
+        site.run(&["host", "add", "node1", "--bmc-confirmed-by", "maria", "--bmc-shows", "a face"]).await;
+    assert!(odd.code != 0 && odd.err.contains("--plan"), "{}", odd.err);
+    site.run_stdin(&[&["host", "add", "node1"][..], &way, &word].concat(), "s3cret\n").await.ok();
+    let bmc = |field: &str| format!("ha_cluster/compute_nodes/node1/config/bmc/{field}");
+    assert_eq!(site.value(&bmc("confirmed_by")).await.as_deref(), Some("maria"));
+    assert_eq!(site.value(&bmc("shows")).await.as_deref(), Some("fru ABC1D23"));
+
+    // In levels it stands in the one that our own driver reaches.
+    let agent = r#"{"driver":"agent","agent":"fence_apc_snmp","options":{"ip":"10.0.0.9"},"identity_confirmed_by":"ann"}"#;
+    let ipmi =
+        r#"{"driver":"ipmi","address":"10.0.0.1","user":"u","password":"file:/etc/nova-ha/secrets/pw"}"#;
+    let file = |levels: &[&str]| format!(r#"{{"version":1,"levels":[{}]}}"#, levels.join(","));
+    let add = ["host", "add", "node1", "--replace", "--fence-file", "-"];
+    site.run_stdin(&add, &file(&[agent, ipmi])).await.ok();
+    site.run(&[&["host", "add", "node1", "--replace"][..], &word].concat()).await.ok();
+    let levels: Value = serde_json::from_str(&site.value(FENCE).await.unwrap()).unwrap();
+    assert_eq!(levels["levels"][1]["identity_confirmed_by"], "maria");
+    assert_eq!(
+        (&levels["version"], &levels["levels"][1]["identity_shown"]),
+        (&2.into(), &"fru ABC1D23".into())
+    );
+    site.run_stdin(&add, &file(&[ipmi, ipmi])).await.ok();
+    let two = site.run(&[&["host", "add", "node1", "--replace"][..], &word].concat()).await;
+    two.refused("not exactly one level");
+
+    // A word that is bound to nothing is none.
+    let unbound = ipmi.replace('}', r#","identity_confirmed_by":"maria"}"#);
+    site.run_stdin(&add, &file(&[&unbound])).await.refused("identity_shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_with_one_uuid_or_serial_number_are_named() {
+    let site = site().await;
+    let uuid = "4c4c4544-0042-4b10-8054-b6c04f333333";
+    let add = |host, identity| ["host", "add", host, "--bmc-identity", identity];
+    site.run(&add("node1", uuid)).await.ok();
+    // In the byte order of its BMC, and in capitals.
+    let said = site.run(&add("node2", "44454C4C-4200-104B-8054-B6C04F333333")).await.ok();
+    assert!(said.out.contains("host node1 is bound to it"), "{}", said.out);
+    let status = site.run(&["status"]).await.waits();
+    let text = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains("host node1 is bound to it") && text.contains("host node2 is bound to it"),
+        "{}",
+        status.out
+    );
+    assert!(text.contains("nova-ha host add node1 --replace --bmc-identity SERIAL"), "{}", status.out);
+
+    // Told apart by the serial number that each publishes, and that was accepted.
+    for (host, serial) in [("node3", "S-3"), ("node4", "S-4")] {
+        site.run(&["host", "add", host]).await.ok();
+        let published = format!(
+            r#"{{"version":1,"system_uuid":"5c4c4544-0042-4b10-8054-b6c04f333333","system_serial":"{serial}"}}"#
+        );
+        site.put(&format!("ha_cluster/compute_nodes/{host}/internal/runtime_config"), &published).await;
+        let accepted = site.run(&["host", "accept", host, "--by", "ann", "--yes", host]).await.ok();
+        assert_eq!(accepted.out.contains("twin of host node3"), host == "node4", "{}", accepted.out);
+    }
+    let status = site.run(&["status"]).await.waits();
+    let text = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains("host node3: twin of host node4") && text.contains("one UUID on both"),
+        "{}",
+        status.out
+    );
+}

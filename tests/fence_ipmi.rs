@@ -11,14 +11,14 @@ mod fence_support;
 
 use std::time::{Duration, Instant};
 
-use fence_support::{Bmc, Chassis, GUID, Gone, Held, dead_port, levels, settings};
+use fence_support::{Bmc, Chassis, GUID, Gone, Held, dead_port, inventory, levels, settings};
 use nova_ha::clock::SystemClock;
-use nova_ha::fence::identity::compare;
 use nova_ha::fence::off::Why;
 use nova_ha::fence::{
     Changed, FenceError, FenceLevels, Identity, NotOff, PowerState, PowerSwitch, Privilege, Verdict,
     power_off, prove_off,
 };
+use nova_ha::identity::compare;
 
 fn switch(levels: &FenceLevels) -> &dyn PowerSwitch {
     levels.levels()[0].switch()
@@ -124,7 +124,8 @@ async fn a_bmc_says_which_machine_it_belongs_to() {
     let bmc = Bmc::start(Chassis::Obeys, "1");
     let levels = levels(&bmc.config("test", "Test123.", ""));
     let found = switch(&levels).identity().await.unwrap().unwrap();
-    let published = |uuid: &str| Identity { uuid: Some(uuid.into()), serial: Some("S1".into()) };
+    let published =
+        |uuid: &str| Identity { uuid: Some(uuid.into()), serial: Some("S1".into()), also: Vec::new() };
     assert_eq!(compare(&published(GUID), &found), Verdict::Matches);
     // As dmidecode prints it where the firmware stores SMBIOS order.
     assert_eq!(compare(&published("00112233-4455-6677-8899-AABBCCDDEEFF"), &found), Verdict::Matches);
@@ -152,4 +153,34 @@ async fn the_next_level_is_tried_and_a_contradiction_proves_nothing() {
     let error = power_off(&both, &SystemClock, &settings(), &Held).await.unwrap_err();
     assert!(matches!(why(&error, 0), Why::StillOn), "{error}");
     assert!(matches!(why(&error, 1), Why::Contradicted { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_bmc_without_a_usable_guid_is_known_by_its_inventory() {
+    let none = "00000000-0000-0000-0000-000000000000";
+    let fru = inventory("CNFCP0088I00AF", "ABC1D23");
+    let bmc = Bmc::stating(Chassis::Obeys, "1", none, &fru);
+    let levels = levels(&bmc.config("test", "Test123.", ""));
+    let found = switch(&levels).identity_in_full().await.unwrap().unwrap();
+    let published = |serial: &str| Identity {
+        uuid: Some("4c4c4544-0042-4b10-8054-b6c04f333333".into()),
+        serial: Some(serial.into()),
+        also: Vec::new(),
+    };
+    assert_eq!(compare(&published("abc1d23"), &found), Verdict::Matches, "{found}");
+    assert!(matches!(compare(&published("XYZ9Z99"), &found), Verdict::Differs { .. }), "{found}");
+    assert_eq!(switch(&levels).shows().await.unwrap().to_string(), "fru ABC1D23");
+    // It switches off all the same.
+    let (_, changed) = power_off(&levels, &SystemClock, &settings(), &Held).await.unwrap();
+    assert_eq!((changed, bmc.is_on()), (Changed::Yes, false));
+}
+
+#[tokio::test]
+async fn a_bmc_that_shows_nothing_of_itself_says_so() {
+    let bmc = Bmc::stating(Chassis::Obeys, "1", "00000000-0000-0000-0000-000000000000", "");
+    let levels = levels(&bmc.config("test", "Test123.", ""));
+    let found = switch(&levels).identity_in_full().await.unwrap().unwrap_or_default();
+    assert!(!found.is_usable(), "{found}");
+    // ipmi_sim's network port has the address 00:00:00:00:00:00.
+    assert_eq!(switch(&levels).shows().await.unwrap().to_string(), "nothing");
 }

@@ -128,7 +128,8 @@ async fn sushy_emulator_powers_a_host_off() {
 
     let right = levels(&sushy.config("Redfish-pw1", &one));
     let switch = right.levels()[0].switch();
-    assert_eq!(switch.identity().await.unwrap(), Some(Identity { uuid: Some(UUID.into()), serial: None }));
+    let stated = Identity { uuid: Some(UUID.into()), ..Identity::default() };
+    assert_eq!(switch.identity().await.unwrap(), Some(stated));
     assert!(matches!(switch.can_switch_off().await.unwrap(), Privilege::CannotTell(_)));
     // The emulator takes up to 11 s to go off, as real machines do.
     let patient = Settings {
@@ -324,4 +325,74 @@ async fn a_service_that_hangs_is_given_up_on_at_the_levels_deadline() {
         matches!(&error, NotOff::NotProved { levels, .. } if matches!(levels[0].why, Why::NoAnswer { .. })),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn whose_it_is_comes_with_the_power_and_from_the_same_answer() {
+    let stated = |serial: &str, also: &[&str]| Identity {
+        uuid: Some(UUID.into()),
+        serial: Some(serial.into()),
+        also: also.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    for (more, expected) in [
+        (json!({}), stated("S1", &[])),
+        // Dell: the service tag is the SKU. Others write the model there.
+        (json!({"SKU": "ABC1D23"}), stated("S1", &["ABC1D23"])),
+        (json!({"SKU": "ABC1D23", "Manufacturer": "Dell Inc."}), stated("S1", &["ABC1D23"])),
+        (json!({"SKU": "867959-B21", "Manufacturer": "HPE"}), stated("S1", &[])),
+        (json!({"SKU": null, "SerialNumber": 12345}), stated("12345", &[])),
+    ] {
+        let mut answer = system("Off");
+        answer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let server = double(ok(answer), ResponseTemplate::new(204)).await;
+        let seen = bmc(&server).look().await.unwrap();
+        assert_eq!((seen.power, seen.identity), (PowerState::Off, Some(expected)), "{more}");
+    }
+}
+
+#[tokio::test]
+async fn the_number_of_its_chassis_is_asked_for_where_the_rest_does_not_tell() {
+    let mut answer = system("Off");
+    answer["SerialNumber"] = json!(null);
+    answer["UUID"] = json!(null);
+    answer["Links"] = json!({"Chassis": [{"@odata.id": "/redfish/v1/Chassis/1"}]});
+    let server = double(ok(answer), ResponseTemplate::new(204)).await;
+    let chassis = json!({"SerialNumber": "CH-7", "Manufacturer": "Supermicro", "SKU": "SYS-1"});
+    Mock::given(method("GET"))
+        .and(path("/redfish/v1/Chassis/1"))
+        .respond_with(ok(chassis))
+        .mount(&server)
+        .await;
+    let bmc = bmc(&server);
+    assert_eq!(bmc.look().await.unwrap().identity, None);
+    let full = bmc.identity_in_full().await.unwrap().unwrap();
+    assert_eq!(full, Identity { serial: Some("CH-7".into()), ..Identity::default() });
+    assert_eq!(bmc.shows().await.unwrap().to_string(), "serial CH-7");
+}
+
+#[tokio::test]
+async fn a_system_that_states_that_it_is_another_one_now_is_told_nothing() {
+    let server = MockServer::start().await;
+    let members = ok(json!({"Members": [{"@odata.id": SYSTEM}]}));
+    Mock::given(method("GET")).and(path("/redfish/v1/Systems")).respond_with(members).mount(&server).await;
+    let reads = std::sync::atomic::AtomicUsize::new(0);
+    Mock::given(method("GET"))
+        .and(path(SYSTEM))
+        .respond_with(move |_: &Request| {
+            let mut answer = system("On");
+            if reads.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
+                answer["UUID"] = json!(OTHER);
+            }
+            ok(answer)
+        })
+        .mount(&server)
+        .await;
+    let levels = only(bmc(&server));
+    let short = Settings { level_deadline: Duration::from_secs(1), ..settings() };
+    let error = power_off(&levels, &SystemClock, &short, &Held).await.unwrap_err();
+    assert!(
+        error.to_string().contains(OTHER) && error.to_string().contains("was not told to switch off"),
+        "{error}"
+    );
+    assert_eq!(posts(&server).await, 0);
 }

@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("confirm", &["say"]),
     ("core_dumps", &[]),
     ("exit", &[]),
+    ("identity", &[]),
     ("logging", &["say"]),
     ("machine_id", &[]),
     ("may_hang", &[]),
@@ -53,13 +54,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "fence",
         &[
-            "chain", "clock", "keys", "local", "names", "policy", "program", "say", "secret", "ssh", "store",
-            "tree",
+            "chain", "clock", "identity", "keys", "local", "names", "policy", "program", "say", "secret",
+            "ssh", "store", "tree",
         ],
     ),
     ("named", &["fence", "keys", "local", "names", "secret", "store", "tree"]),
     // What is bound to each machine, and what it only claims.
-    ("bindings", &["disks", "fence", "keys", "names", "published_disks", "store", "tree"]),
+    ("bindings", &["disks", "identity", "keys", "names", "published_disks", "store", "tree"]),
     (
         "evidence",
         &[
@@ -154,8 +155,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "runtime_info",
         &[
             "clock",
+            "bindings",
             "disks",
             "exit",
+            "identity",
             "keys",
             "names",
             "own_files",
@@ -181,6 +184,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "exit",
             "fence",
             "generate",
+            "identity",
             "incident",
             "judge",
             "keys",
@@ -207,6 +211,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "consul",
             "disks",
             "fence",
+            "identity",
             "incident",
             "kdump",
             "keys",

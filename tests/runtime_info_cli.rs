@@ -290,3 +290,24 @@ fn a_usage_error_is_a_warning() {
     Command::new(BIN).arg("--no-such-option").assert().code(1);
     Command::new(BIN).arg("--help").assert().code(0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_another_one_by_its_firmware_says_so() {
+    let world = World::new().await;
+    let other = keys::host(&"compute2".parse().unwrap());
+    world.set(&other.general(), "").await;
+    // In the other byte order.
+    let uuid = "44454c4c-3100-1042-8052-b4c04f4d3232";
+    let publishes =
+        |serial: &str| json!({"version": 1, "system_uuid": uuid, "system_serial": serial}).to_string();
+    world.set(&other.runtime_config(), &publishes("2B2B2B2")).await;
+    for _ in 0..2 {
+        let (exit, line) = world.run("compute1", &[]);
+        assert_eq!(exit, 0, "the serial numbers tell them apart: {line}");
+        assert!(line.contains("twin of host compute2") && line.contains("one UUID on both"), "{line}");
+    }
+    world.set(&other.runtime_config(), &publishes("1b1r2m2")).await;
+    let (exit, line) = world.run("compute1", &[]);
+    assert_eq!(exit, 1, "{line}");
+    assert!(line.contains("host compute2 publishes it too") && line.contains("--bmc-identity"), "{line}");
+}

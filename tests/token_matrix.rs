@@ -60,7 +60,20 @@ fn of_machine(keys: &MachineKeys) -> Vec<(&'static str, String)> {
         ("nova_user", keys.nova_user()),
         ("targets", keys.targets()),
     ];
-    let bmc = ["ip", "user", "password", "port", "driver", "cipher", "identity", "ca", "insecure", "pin"];
+    let bmc = [
+        "ip",
+        "user",
+        "password",
+        "port",
+        "driver",
+        "cipher",
+        "identity",
+        "ca",
+        "insecure",
+        "pin",
+        "confirmed_by",
+        "shows",
+    ];
     all.extend(bmc.map(|field| ("bmc_field", keys.bmc_field(field))));
     let ssh = ["user", "password", "private_key", "port", "address", "host_key"];
     all.extend(ssh.map(|field| ("ssh_field", keys.ssh_field(field))));

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::arrays::{self, ArrayDoubt, Wanting};
-use super::identity::{self, Expected, Source, is_same};
+use super::identity::{self, Claimant, Expected, Twin};
 use super::rival::{Rival, Standing};
 use crate::disks::DiskId;
 use crate::disks::places::Place;
-use crate::fence::Identity;
+use crate::identity::Identity;
 use crate::names::HostName;
 use crate::published_disks;
 use crate::store::Store;
@@ -21,6 +21,7 @@ use crate::tree::{Snapshot, TreeError};
 #[derive(Debug, Clone)]
 struct Claim {
     expected: Option<Expected>,
+    identities: Vec<(Identity, Standing)>,
     arrays: Arrays,
 }
 
@@ -77,7 +78,8 @@ impl Claims {
                     Arrays::Published(with_places.collect())
                 }
             };
-            Some((machine, Claim { expected, arrays }))
+            let identities = identity::claimed(snapshot, &keys);
+            Some((machine, Claim { expected, identities, arrays }))
         };
         let by_machine: BTreeMap<TreeMachine, Claim> = machines.into_iter().filter_map(claim).collect();
         let mut by_disk: BTreeMap<DiskId, Vec<(Place, Rival)>> = BTreeMap::new();
@@ -91,23 +93,51 @@ impl Claims {
         Self { by_machine, by_disk }
     }
 
-    /// What the BMC of a machine must say it is, with whoever claims the same; nothing where nobody knows.
+    /// What the BMC of a machine must say it is, with whoever claims a part of the same; nothing where nobody knows.
     pub fn expected(&self, machine: &TreeMachine) -> Option<Expected> {
         let own = self.by_machine.get(machine)?.expected.as_ref()?;
-        let rival = match own.source {
-            Source::FirstSight => self.rival_of_identity(machine, &own.identity),
-            Source::Typed | Source::Accepted => None,
-        };
-        Some(Expected { rival, ..own.clone() })
+        Some(own.clone().beside(self.claimants(machine, Some(&own.identity))))
     }
 
-    /// The other machine that claims to be this one; one that is bound to it before one that publishes it.
+    /// The same of what was read of a machine, beside all that the others claim, whether it has a part of it or not.
+    pub(super) fn beside_all(&self, machine: &TreeMachine, known: Expected) -> Expected {
+        known.beside(self.claimants(machine, None))
+    }
+
+    /// What other machines claim to be; with an identity, only those that have a part of it.
+    fn claimants<'a>(
+        &'a self,
+        machine: &'a TreeMachine,
+        part_of: Option<&'a Identity>,
+    ) -> impl Iterator<Item = Claimant> + 'a {
+        let has_a_part = move |theirs: &Identity| {
+            part_of.is_none_or(|own| {
+                own.same_uuid(theirs) == Some(true) || own.same_serial(theirs) == Some(true)
+            })
+        };
+        self.others(machine).flat_map(move |(other, claim)| {
+            let theirs = claim.identities.iter().filter(move |(theirs, _)| has_a_part(theirs));
+            theirs.map(move |(identity, standing)| Claimant {
+                rival: Rival { machine: other.clone(), standing: *standing },
+                identity: identity.clone(),
+            })
+        })
+    }
+
+    /// The other machine that claims to be this one, and by nothing to be told from it; one that is bound to it before one that
+    /// publishes it.
     pub fn rival_of_identity(&self, machine: &TreeMachine, identity: &Identity) -> Option<Rival> {
-        let rivals = self.others(machine).filter_map(|(other, claim)| {
-            let theirs = claim.expected.as_ref().filter(|theirs| is_same(identity, &theirs.identity))?;
-            Some(Rival { machine: other.clone(), standing: theirs.source.standing() })
-        });
-        first_bound(rivals)
+        self.as_published(machine, identity).doubt().map(|doubt| doubt.rival)
+    }
+
+    /// The other machine that has a part of this identity.
+    pub fn twin_of_identity(&self, machine: &TreeMachine, identity: &Identity) -> Option<Twin> {
+        self.as_published(machine, identity).twin()
+    }
+
+    /// What a machine publishes, beside all claims.
+    fn as_published(&self, machine: &TreeMachine, identity: &Identity) -> Expected {
+        Expected::published(identity.clone()).beside(self.claimants(machine, Some(identity)))
     }
 
     /// The other machine that claims an array; one that is bound to it before one that publishes it.
@@ -182,8 +212,8 @@ impl Claims {
     }
 }
 
-/// What the BMC of a machine must say it is, with the claims of all other machines where it is known by its own word only.
-/// `snapshot` has its `config/` and its runtime info.
+/// What the BMC of a machine must say it is, with the claims of all other machines. `snapshot` has its `config/` and its runtime
+/// info.
 ///
 /// # Errors
 /// Consul does not answer; what an operator wrote cannot be understood.
@@ -193,13 +223,7 @@ pub async fn expect(
     machine: &TreeMachine,
 ) -> Result<Expected, TreeError> {
     let known = identity::expected(snapshot, &machine.keys())?;
-    let rival = match known.source {
-        Source::FirstSight if known.identity.is_usable() => {
-            Claims::read(store).await?.rival_of_identity(machine, &known.identity)
-        }
-        Source::FirstSight | Source::Typed | Source::Accepted => None,
-    };
-    Ok(Expected { rival, ..known })
+    Ok(Claims::read(store).await?.beside_all(machine, known))
 }
 
 impl Arrays {

@@ -3,33 +3,28 @@
 //! Each level is one device. The next is tried when the one before could not *prove* the machine
 //! off within its deadline. Without `config/fence` there is one level: IPMI by `config/bmc`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::agent::Agent;
-use super::certificate::{self, Pin};
-use super::ipmi::{self, Ipmi, IpmiAccess, SessionPrivilege};
+use super::certificate;
+use super::ipmi::{self, Ipmi, IpmiAccess};
+use super::level_config::{LevelConfig, parse_url};
+use super::mark::NoMark;
 use super::not_here::NotHere;
 use super::redfish::{Redfish, RedfishAccess, Verify};
-use super::shipped;
 use super::{FenceError, FenceLevels, Level, Machine, PowerSwitch};
 use crate::chain::chain;
 use crate::keys::MachineKeys;
-use crate::local::{Asked, Leave, Local, Refused, agents, open};
+use crate::local::{Asked, Leave, Local, Refused, open};
 use crate::secret::{SecretError, SecretRef};
 use crate::tree::formats::Kind;
 use crate::tree::{Snapshot, TreeError};
 
 /// The newest format version of `config/fence` that this build reads; a level with a pin needs 2.
 pub const VERSION: u64 = Kind::Fence.newest();
-
-/// A level that takes longer is left for the next, whatever its `deadline_seconds`.
-const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
 /// The largest CA file.
 const MAX_CA_BYTES: usize = 1024 * 1024;
@@ -127,58 +122,6 @@ struct Stored {
     levels: Vec<LevelConfig>,
 }
 
-/// One level as stored.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "driver", rename_all = "lowercase", deny_unknown_fields)]
-pub(super) enum LevelConfig {
-    /// A BMC by IPMI.
-    Ipmi {
-        address: String,
-        #[serde(default = "default_port")]
-        port: u16,
-        user: String,
-        password: SecretRef,
-        #[serde(default = "default_cipher")]
-        cipher: u8,
-        privilege: Option<SessionPrivilege>,
-        deadline_seconds: Option<u64>,
-    },
-    /// A BMC by Redfish.
-    Redfish {
-        url: String,
-        user: String,
-        password: SecretRef,
-        system: Option<String>,
-        #[serde(default = "yes")]
-        verify: bool,
-        ca: Option<PathBuf>,
-        pin: Option<Pin>,
-        deadline_seconds: Option<u64>,
-    },
-    /// A fence agent.
-    Agent {
-        agent: String,
-        #[serde(default)]
-        options: BTreeMap<String, String>,
-        #[serde(default)]
-        secret_options: BTreeMap<String, SecretRef>,
-        identity_confirmed_by: Option<String>,
-        deadline_seconds: Option<u64>,
-    },
-}
-
-fn default_port() -> u16 {
-    ipmi::DEFAULT_PORT
-}
-
-fn default_cipher() -> u8 {
-    ipmi::DEFAULT_CIPHER
-}
-
-fn yes() -> bool {
-    true
-}
-
 impl FenceConfig {
     /// Reads `config/fence`, or else `config/bmc/`, of a host or an HA node.
     ///
@@ -254,6 +197,15 @@ impl FenceConfig {
         let text = std::str::from_utf8(&raw.value).map_err(|e| malformed(key.clone(), e.to_string()))?;
         let password = SecretRef::parse(text).map_err(|e| malformed(key, e.to_string()))?;
         let port = snapshot.number::<u16>(&keys.bmc_field("port"))?;
+        let field = |name: &str| snapshot.text(&keys.bmc_field(name));
+        let identity_confirmed_by = field("confirmed_by")?;
+        let identity_shown = match field("shows")? {
+            Some(text) => Some(
+                text.parse()
+                    .map_err(|error: NoMark| malformed(keys.bmc_field("shows"), error.to_string()))?,
+            ),
+            None => None,
+        };
         let level = match driver_name.as_deref() {
             None | Some("ipmi") => LevelConfig::Ipmi {
                 address,
@@ -262,12 +214,13 @@ impl FenceConfig {
                 password,
                 cipher: snapshot.number(&keys.bmc_field("cipher"))?.unwrap_or(ipmi::DEFAULT_CIPHER),
                 privilege: None,
+                identity_confirmed_by,
+                identity_shown,
                 deadline_seconds: None,
             },
             Some("redfish") => {
                 let bracketed = if address.contains(':') { format!("[{address}]") } else { address };
                 let url = format!("https://{bracketed}:{}", port.unwrap_or(443));
-                let field = |name: &str| snapshot.text(&keys.bmc_field(name));
                 let ca = field("ca")?.map(PathBuf::from);
                 let pin = match field("pin")? {
                     Some(text) => Some(text.parse().map_err(|error: certificate::NoPin| {
@@ -277,7 +230,18 @@ impl FenceConfig {
                 };
                 let verify = ca.is_some() || !snapshot.flag(&keys.bmc_field("insecure"))?;
                 let (system, deadline_seconds) = (None, None);
-                LevelConfig::Redfish { url, user, password, system, verify, ca, pin, deadline_seconds }
+                LevelConfig::Redfish {
+                    url,
+                    user,
+                    password,
+                    system,
+                    verify,
+                    ca,
+                    pin,
+                    identity_confirmed_by,
+                    identity_shown,
+                    deadline_seconds,
+                }
             }
             Some(other) => {
                 let why =
@@ -335,7 +299,6 @@ impl FenceConfig {
                 source,
             })
         };
-        let mut confirmed_by = None;
         let switch: Box<dyn PowerSwitch> = match config {
             LevelConfig::Ipmi { address, port, user, password, cipher, privilege, .. } => {
                 Box::new(Ipmi::new(IpmiAccess {
@@ -365,8 +328,7 @@ impl FenceConfig {
                 };
                 Box::new(Redfish::new(access).map_err(unusable)?)
             }
-            LevelConfig::Agent { agent, options, secret_options, identity_confirmed_by, .. } => {
-                confirmed_by.clone_from(identity_confirmed_by);
+            LevelConfig::Agent { agent, options, secret_options, .. } => {
                 for asked in config.asked_of_the_agent() {
                     if let Leave::Refused(source) = local.leave(&asked) {
                         return Err(ConfigError::Refused { key: self.key.clone(), level: number, source });
@@ -379,98 +341,13 @@ impl FenceConfig {
                 Box::new(Agent::new(agent, options.clone(), secrets).map_err(unusable)?)
             }
         };
-        Ok(Level { switch, deadline: config.deadline(), identity_confirmed_by: confirmed_by })
+        Ok(Level { switch, deadline: config.deadline(), confirmed: config.confirmed() })
     }
 
     fn read_ca(&self, path: &Path) -> Result<Vec<u8>, ConfigError> {
         let failed = |source| ConfigError::Ca { key: self.key.clone(), path: path.to_owned(), source };
         Ok(open::anywhere(path, MAX_CA_BYTES).map_err(failed)?.bytes)
     }
-}
-
-impl LevelConfig {
-    fn deadline_seconds(&self) -> Option<u64> {
-        match self {
-            Self::Ipmi { deadline_seconds, .. }
-            | Self::Redfish { deadline_seconds, .. }
-            | Self::Agent { deadline_seconds, .. } => *deadline_seconds,
-        }
-    }
-
-    fn deadline(&self) -> Option<Duration> {
-        self.deadline_seconds().map(Duration::from_secs)
-    }
-
-    fn secrets(&self) -> Vec<&SecretRef> {
-        match self {
-            Self::Ipmi { password, .. } | Self::Redfish { password, .. } => vec![password],
-            Self::Agent { secret_options, .. } => secret_options.values().collect(),
-        }
-    }
-
-    fn asked(&self) -> Vec<Asked> {
-        let secrets = self.secrets().into_iter().filter_map(SecretRef::asked);
-        self.asked_of_the_agent().into_iter().chain(secrets).collect()
-    }
-
-    /// The agent and its options, as far as they are not in the shipped table; nothing of our own drivers.
-    fn asked_of_the_agent(&self) -> Vec<Asked> {
-        match self {
-            Self::Ipmi { .. } | Self::Redfish { .. } => Vec::new(),
-            // Nobody's leave makes that good.
-            Self::Agent { .. } if self.may_be_told().is_err() => Vec::new(),
-            Self::Agent { agent, options, secret_options, .. } => {
-                let new = |option: &&String| !shipped::is_shipped_option(agent, option);
-                let option = |option: &String| Asked::Option { agent: agent.clone(), option: option.clone() };
-                let options = options.keys().chain(secret_options.keys()).filter(new).map(option);
-                let agent = (!shipped::is_shipped(agent)).then(|| Asked::Agent(agent.clone()));
-                agent.into_iter().chain(options).collect()
-            }
-        }
-    }
-
-    /// What serde cannot say.
-    fn check(&self) -> Result<(), String> {
-        if self.deadline().is_some_and(|d| d.is_zero() || d > MAX_DEADLINE) {
-            return Err(format!("deadline_seconds is 1 to {}", MAX_DEADLINE.as_secs()));
-        }
-        match self {
-            Self::Ipmi { address, port, user, .. } => {
-                let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '_' | '%');
-                if address.is_empty() || address.starts_with('-') || !address.chars().all(name) {
-                    return Err(format!("{address:?} is neither a name nor an address"));
-                }
-                if *port == 0 {
-                    return Err("0 is no port".into());
-                }
-                // IPMI 2.0 has 16 bytes for it; more would be cut to another user's name.
-                if user.len() > 16 || user.contains('\0') {
-                    return Err("an IPMI user has at most 16 bytes".into());
-                }
-                Ok(())
-            }
-            Self::Redfish { verify: false, ca: Some(_), .. } => {
-                Err("a CA file and \"verify\": false contradict each other".into())
-            }
-            Self::Redfish { url, pin, .. } => match (parse_url(url)?.scheme(), pin) {
-                ("http", Some(_)) => Err("a certificate is pinned, and there is none by http://".into()),
-                (_, _) => Ok(()),
-            },
-            Self::Agent { .. } => Ok(()),
-        }
-    }
-
-    /// Whether its agent may be told this.
-    fn may_be_told(&self) -> Result<(), String> {
-        let Self::Agent { options, secret_options, .. } = self else { return Ok(()) };
-        options.keys().chain(secret_options.keys()).try_for_each(|option| agents::may_be_set(option))?;
-        options.iter().try_for_each(|(option, value)| agents::may_have(option, value, options))
-    }
-}
-
-/// The text is not shown: somebody may have written a password into it.
-pub(super) fn parse_url(text: &str) -> Result<Url, String> {
-    Url::parse(text).map_err(|error| format!("its url cannot be read: {error}"))
 }
 
 #[cfg(test)]

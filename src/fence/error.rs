@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Identity;
 use super::certificate::Pin;
 use crate::program::ProgramError;
 use crate::say::short;
@@ -59,6 +60,16 @@ pub enum FenceError {
         pinned: Box<Pin>,
         /// Whose key was shown.
         shown: Box<Pin>,
+    },
+    /// It stated that it is another machine's than it did first; nothing was sent to it.
+    #[error("{device}: it stated {first} first, and {now} now: it was not told to switch off")]
+    OtherMachine {
+        /// The device.
+        device: String,
+        /// What it stated first.
+        first: Box<Identity>,
+        /// What it states now.
+        now: Box<Identity>,
     },
     /// The deadline passed; the effect may have happened.
     #[error("{device}: no answer within {deadline:?} to {doing}")]
@@ -118,7 +129,7 @@ impl FenceError {
             Self::NoSession { .. } | Self::Unreachable { .. } | Self::Deadline { .. } => true,
             Self::Failed { .. } | Self::Malformed { .. } => true,
             Self::Tool { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
-            Self::OtherCertificate { .. } => false,
+            Self::OtherCertificate { .. } | Self::OtherMachine { .. } => false,
         }
     }
 
@@ -129,7 +140,32 @@ impl FenceError {
             Self::Failed { .. } | Self::Malformed { .. } => true,
             Self::Tool { source, .. } => matches!(source, ProgramError::Wait { .. }),
             Self::NoSession { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
-            Self::OtherCertificate { .. } => false,
+            Self::OtherCertificate { .. } | Self::OtherMachine { .. } => false,
+        }
+    }
+
+    /// The operator's next command; `change` is what changes how the machine is reached.
+    pub fn next(&self, change: &str) -> String {
+        match self {
+            Self::Tool { source, .. } => {
+                format!("on this HA node: install or mend what talks to it ({source})")
+            }
+            Self::NoSession { .. } => format!(
+                "does it answer at all? ping it, and look at its user, password and cipher suite: {change} --bmc-user NAME \
+                 --bmc-password-file FILE"
+            ),
+            Self::Unreachable { .. } | Self::Deadline { .. } => format!(
+                "it is silent: look at it, its cable and its network; if it is somewhere else now: {change} --bmc-ip ADDRESS"
+            ),
+            Self::OtherCertificate { .. } | Self::OtherMachine { .. } => {
+                format!("whose BMC is it? {change} --bmc-ip ADDRESS")
+            }
+            Self::Denied { .. } => {
+                format!("its account: {change} --bmc-user NAME --bmc-password-file FILE   (docs/bmc.md)")
+            }
+            Self::Failed { .. } | Self::Malformed { .. } | Self::Settings { .. } => {
+                format!("{change} --fence-file FILE   (docs/bmc.md)")
+            }
         }
     }
 }

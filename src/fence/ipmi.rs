@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::said::{by_tool, one_line};
-use super::{Channel, FenceError, Identity, PowerState, PowerSwitch, Privilege};
+use super::{Channel, FenceError, Identity, Mark, PowerState, PowerSwitch, Privilege};
 use crate::program::{Ended, Finished, Program, ProgramError};
 
 /// RMCP+ on UDP.
@@ -82,12 +83,14 @@ pub struct Ipmi {
     tool: Option<PathBuf>,
     /// Whether its BMC said that OPERATOR is too little.
     needs_administrator: AtomicBool,
+    /// The GUID that it stated first.
+    stated: Mutex<Option<Identity>>,
 }
 
 impl Ipmi {
     /// The BMC at this address. Nothing is sent yet.
     pub fn new(access: IpmiAccess) -> Self {
-        Self { access, tool: None, needs_administrator: AtomicBool::new(false) }
+        Self { access, tool: None, needs_administrator: AtomicBool::new(false), stated: Mutex::new(None) }
     }
 
     /// What a session asks for first.
@@ -151,6 +154,35 @@ impl Ipmi {
         }
     }
 
+    /// What not every BMC has: one without it has a session, and no answer.
+    async fn optional(&self, doing: &'static str, command: &[&str]) -> Result<Option<Finished>, FenceError> {
+        match self.ask(doing, command).await {
+            Ok(finished) => Ok(Some(finished)),
+            Err(FenceError::Failed { .. } | FenceError::Denied { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn inventory(&self) -> Result<Option<Identity>, FenceError> {
+        // Only the first: some BMCs take a minute for all of them.
+        let finished = self.optional("ask for its inventory", &["fru", "print", "0"]).await?;
+        Ok(finished.and_then(|finished| fru(&finished)))
+    }
+
+    /// A BMC that states another GUID than it did first is another one at its address: it is told nothing. One that does not
+    /// answer that may obey all the same.
+    async fn is_still_itself(&self) -> Result<(), FenceError> {
+        let first = self.stated.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(first) = first else { return Ok(()) };
+        match self.identity().await {
+            Ok(Some(now)) if first.contradicts(&now) => {
+                let (first, now) = (Box::new(first), Box::new(now));
+                Err(FenceError::OtherMachine { device: self.describe(), first, now })
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     fn refusal(&self, doing: &'static str, finished: &Finished) -> FenceError {
         let said = by_tool(finished, &[&self.access.password]);
         let device = self.describe();
@@ -188,6 +220,7 @@ impl PowerSwitch for Ipmi {
     }
 
     async fn switch_off(&self) -> Result<(), FenceError> {
+        self.is_still_itself().await?;
         let off = ["chassis", "power", "off"];
         self.ask("switch off", &off).await.map(|_| ())
     }
@@ -196,12 +229,33 @@ impl PowerSwitch for Ipmi {
     /// version to version and tries to guess. [`Identity`] compares in every order.
     async fn identity(&self) -> Result<Option<Identity>, FenceError> {
         let ask = ["raw", "0x06", "0x37"];
-        match self.ask("ask for its GUID", &ask).await {
-            Ok(finished) => Ok(guid(&finished)),
-            // The command is optional: a BMC without it has a session, and no answer.
-            Err(FenceError::Failed { .. } | FenceError::Denied { .. }) => Ok(None),
-            Err(error) => Err(error),
+        // The command is optional: a BMC without it has a session, and no answer.
+        let stated = self.optional("ask for its GUID", &ask).await?.and_then(|finished| guid(&finished));
+        let mut first = self.stated.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            first.clone_from(&stated);
         }
+        Ok(stated)
+    }
+
+    /// With the serial numbers of its first inventory (FRU), which many BMCs have that state no GUID.
+    async fn identity_in_full(&self) -> Result<Option<Identity>, FenceError> {
+        let stated = self.identity().await?;
+        let inventory = self.inventory().await?;
+        Ok(match (stated, inventory) {
+            (Some(stated), Some(more)) => Some(stated.with(more)),
+            (stated, more) => stated.or(more),
+        })
+    }
+
+    async fn shows(&self) -> Result<Mark, FenceError> {
+        let numbers = self.inventory().await?.unwrap_or_default();
+        let fru = numbers.serial.iter().chain(&numbers.also).find_map(|text| Mark::fru(text));
+        if let Some(fru) = fru {
+            return Ok(fru);
+        }
+        let lan = self.optional("ask for its address", &["lan", "print"]).await?;
+        Ok(lan.and_then(|finished| mac(&finished)).unwrap_or(Mark::Nothing))
     }
 
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
@@ -255,6 +309,7 @@ fn is_too_little(error: &FenceError) -> bool {
         | FenceError::Deadline { .. }
         | FenceError::Failed { .. }
         | FenceError::Malformed { .. }
+        | FenceError::OtherMachine { .. }
         | FenceError::Settings { .. } => false,
     }
 }
@@ -280,7 +335,35 @@ fn raw_bytes(finished: &Finished) -> Option<Vec<u8>> {
 
 fn guid(finished: &Finished) -> Option<Identity> {
     let uuid = uuid::Uuid::from_slice(&raw_bytes(finished)?).ok()?;
-    Some(Identity { uuid: Some(uuid.to_string()), serial: None })
+    Some(Identity { uuid: Some(uuid.to_string()), ..Identity::default() })
+}
+
+/// The values of `Name : value` lines.
+fn values<'a>(text: &'a str, wanted: &'a str) -> impl Iterator<Item = &'a str> {
+    let pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs.filter(move |(name, _)| name.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
+}
+
+/// The serial numbers of an inventory: of the product, else of the chassis or the board.
+fn fru(finished: &Finished) -> Option<Identity> {
+    if finished.stdout.cut {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&finished.stdout.bytes);
+    let number =
+        |name| values(&text, name).next().filter(|value| !value.is_empty()).map(|value| one_line(value, &[]));
+    let product = number("Product Serial");
+    let also = ["Chassis Serial", "Board Serial"].into_iter().filter_map(number).collect();
+    let found = Identity { uuid: None, serial: product, also };
+    found.is_usable().then_some(found)
+}
+
+/// The hardware address of its network port; none where it names two.
+fn mac(finished: &Finished) -> Option<Mark> {
+    let text = String::from_utf8_lossy(&finished.stdout.bytes);
+    let mut found = values(&text, "MAC Address");
+    let (first, second) = (found.next(), found.next());
+    first.filter(|_| second.is_none()).and_then(Mark::mac)
 }
 
 /// For [`crate::fuzzing`].

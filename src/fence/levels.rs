@@ -5,19 +5,25 @@
 
 use std::time::Duration;
 
-use super::{Machine, PowerSwitch};
+use super::{Confirmed, Machine, PowerSwitch};
 
 /// One device and how long it has.
 pub struct Level {
     pub(super) switch: Box<dyn PowerSwitch>,
     pub(super) deadline: Option<Duration>,
-    pub(super) identity_confirmed_by: Option<String>,
+    pub(super) confirmed: Option<Confirmed>,
 }
 
 impl Level {
     /// A level; without a deadline, the policy's counts.
     pub fn new(switch: Box<dyn PowerSwitch>, deadline: Option<Duration>) -> Self {
-        Self { switch, deadline, identity_confirmed_by: None }
+        Self { switch, deadline, confirmed: None }
+    }
+
+    /// The same with a person's word about whose the device is.
+    #[cfg(test)]
+    pub(crate) fn confirmed_by(switch: Box<dyn PowerSwitch>, confirmed: Option<Confirmed>) -> Self {
+        Self { switch, deadline: None, confirmed }
     }
 
     /// The device.
@@ -30,9 +36,9 @@ impl Level {
         self.deadline
     }
 
-    /// Who confirmed that the device belongs to the machine, where it cannot say so itself.
-    pub fn identity_confirmed_by(&self) -> Option<&str> {
-        self.identity_confirmed_by.as_deref().map(str::trim).filter(|name| !name.is_empty())
+    /// Who said that the device belongs to the machine, where it cannot say so itself.
+    pub fn confirmed(&self) -> Option<&Confirmed> {
+        self.confirmed.as_ref().filter(|word| !word.by.trim().is_empty())
     }
 }
 

@@ -9,8 +9,8 @@
 //! [`channel`] tells the devices whose word is their own from those in whose place anyone can answer;
 //! [`silence`] is what the word of the latter needs beside it.
 //! [`config`] reads `config/fence`, [`levels`] is what comes of it; [`ipmi`], [`redfish`] and
-//! [`agent`] talk to devices through [`switch::PowerSwitch`]; [`identity`] finds a BMC that belongs
-//! to another machine.
+//! [`agent`] talk to devices through [`switch::PowerSwitch`]; [`crate::identity`] finds a BMC that
+//! belongs to another machine.
 //!
 //! Only the recovery half and the operator's commands may import this module: an executable of the
 //! monitor half must be unable to power anything off.
@@ -20,9 +20,10 @@ pub mod certificate;
 pub mod channel;
 pub mod config;
 pub mod error;
-pub mod identity;
 pub mod ipmi;
+mod level_config;
 pub mod levels;
+pub mod mark;
 mod not_here;
 pub mod off;
 pub mod pins;
@@ -37,9 +38,11 @@ pub mod weakness;
 pub use channel::{Channel, Gap};
 pub use config::{ConfigError, FenceConfig};
 pub use error::FenceError;
-pub use identity::{Identity, Verdict};
+
+pub use crate::identity::{Identity, Unclear, Verdict};
 pub use levels::{FenceLevels, Level};
+pub use mark::{Confirmed, Mark};
 pub use off::{Changed, LeaseLost, NotOff, Permission, power_off, prove_off};
 pub use proof::{ConfirmOff, Hearsay, Machine, PoweredOff, SaidOff};
 pub use silence::Silence;
-pub use switch::{PowerState, PowerSwitch, Privilege};
+pub use switch::{PowerState, PowerSwitch, Privilege, Seen};

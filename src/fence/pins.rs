@@ -2,9 +2,10 @@
 
 use reqwest::Url;
 
-use super::FenceConfig;
 use super::certificate::Pin;
-use super::config::{LevelConfig, VERSION, parse_url};
+use super::config::VERSION;
+use super::level_config::{LevelConfig, parse_url};
+use super::{FenceConfig, Mark};
 
 /// A Redfish level, as far as its certificate goes.
 #[derive(Debug, Clone)]
@@ -32,24 +33,73 @@ impl FenceConfig {
         (1..).zip(self.levels()).filter_map(redfish).collect()
     }
 
+    /// Whether an older build would not understand one of its levels.
+    pub fn needs_newest(&self) -> bool {
+        self.levels().iter().any(|level| match level {
+            LevelConfig::Ipmi { identity_shown, .. } => identity_shown.is_some(),
+            LevelConfig::Redfish { pin, identity_confirmed_by, identity_shown, .. } => {
+                pin.is_some() || identity_confirmed_by.is_some() || identity_shown.is_some()
+            }
+            LevelConfig::Agent { .. } => false,
+        })
+    }
+
+    /// The numbers of its levels that our own drivers reach, from 1.
+    pub fn own_levels(&self) -> Vec<usize> {
+        let is_own = |level: &LevelConfig| match level {
+            LevelConfig::Ipmi { .. } | LevelConfig::Redfish { .. } => true,
+            LevelConfig::Agent { .. } => false,
+        };
+        (1..).zip(self.levels()).filter(|(_, level)| is_own(level)).map(|(number, _)| number).collect()
+    }
+
+    /// The value of a `config/fence` key with a person's word about whose the device of this level is, counted from 1.
+    ///
+    /// # Errors
+    /// It cannot be understood.
+    pub fn confirmed(
+        value: &[u8],
+        number: usize,
+        by: &str,
+        shows: &Mark,
+    ) -> Result<String, serde_json::Error> {
+        changed(value, |of, level| {
+            if of == number {
+                level.insert("identity_confirmed_by".to_owned(), by.into());
+                level.insert("identity_shown".to_owned(), shows.to_string().into());
+            }
+        })
+    }
+
     /// The value of a `config/fence` key with these levels, counted from 1, pinned.
     ///
     /// # Errors
     /// It cannot be understood.
     pub fn pinned(value: &[u8], pins: &[(usize, Pin)]) -> Result<String, serde_json::Error> {
-        let mut stored: serde_json::Value = serde_json::from_slice(value)?;
-        let levels = stored.get_mut("levels").and_then(serde_json::Value::as_array_mut);
-        for (number, level) in (1..).zip(levels.into_iter().flatten()) {
-            let (pin, level) = (pins.iter().find(|(of, _)| *of == number), level.as_object_mut());
-            if let (Some((_, pin)), Some(level)) = (pin, level) {
+        changed(value, |number, level| {
+            if let Some((_, pin)) = pins.iter().find(|(of, _)| *of == number) {
                 level.insert("pin".to_owned(), pin.to_string().into());
                 level.remove("verify");
                 level.remove("ca");
             }
-        }
-        if let Some(stored) = stored.as_object_mut() {
-            stored.insert("version".to_owned(), VERSION.into());
-        }
-        serde_json::to_string(&stored)
+        })
     }
+}
+
+/// The levels after a change of each, in the newest version.
+fn changed(
+    value: &[u8],
+    mut change: impl FnMut(usize, &mut serde_json::Map<String, serde_json::Value>),
+) -> Result<String, serde_json::Error> {
+    let mut stored: serde_json::Value = serde_json::from_slice(value)?;
+    let levels = stored.get_mut("levels").and_then(serde_json::Value::as_array_mut);
+    for (number, level) in (1..).zip(levels.into_iter().flatten()) {
+        if let Some(level) = level.as_object_mut() {
+            change(number, level);
+        }
+    }
+    if let Some(stored) = stored.as_object_mut() {
+        stored.insert("version".to_owned(), VERSION.into());
+    }
+    serde_json::to_string(&stored)
 }

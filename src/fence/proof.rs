@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::{Channel, Gap};
 use super::silence::Silence;
-use super::{FenceError, PowerState, PowerSwitch};
+use super::{FenceError, Identity, PowerState, PowerSwitch, Seen};
 use crate::clock::{BootInstant, Clock, TimeLimit, TimeOver};
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::tree::formats::Kind;
@@ -144,6 +144,7 @@ pub struct SaidOff {
     read_at: BootInstant,
     by: String,
     channel: Channel,
+    stated: Option<Identity>,
 }
 
 /// An *off* that anyone on the network can have said. With nothing beside it, it proves nothing.
@@ -170,6 +171,11 @@ impl SaidOff {
     /// Which device.
     pub fn by(&self) -> &str {
         &self.by
+    }
+
+    /// Which machine the very answers that said *off* were about, as they state it; nothing where they do not.
+    pub fn stated(&self) -> Option<&Identity> {
+        self.stated.as_ref()
     }
 
     /// The proof, where the channel shows who answered.
@@ -207,7 +213,7 @@ impl Hearsay {
     /// # Errors
     /// It is no silence after it, or not of this machine.
     pub fn with(self, silence: &Silence) -> Result<PoweredOff, NotItsSilence> {
-        let SaidOff { machine, read_at, by, channel: _ } = self.said;
+        let SaidOff { machine, read_at, by, channel: _, stated: _ } = self.said;
         if !silence.is_of(&machine) || silence.began() < read_at {
             return Err(NotItsSilence { machine: machine.to_string() });
         }
@@ -225,6 +231,7 @@ pub(super) struct Streak {
     by: String,
     needed: u32,
     seen: u32,
+    stated: Option<Identity>,
 }
 
 /// One look at the power.
@@ -240,7 +247,7 @@ pub(super) enum Look {
 
 impl Streak {
     pub(super) fn new(machine: Machine, switch: &dyn PowerSwitch, needed: u32) -> Self {
-        Self { machine, by: switch.describe(), needed: needed.max(LEAST_READS), seen: 0 }
+        Self { machine, by: switch.describe(), needed: needed.max(LEAST_READS), seen: 0, stated: None }
     }
 
     /// How many consecutive reads said *off* so far.
@@ -248,12 +255,16 @@ impl Streak {
         self.seen
     }
 
-    /// Reads once more. Anything but *off* starts the count anew, also a read that was given up on.
+    /// Reads once more. Anything but *off* starts the count anew, also a read that was given up on, and one about another
+    /// machine than the read before.
     pub(super) async fn look(&mut self, switch: &dyn PowerSwitch, clock: &dyn Clock) -> Look {
         let read_at = clock.boottime();
         let before = std::mem::take(&mut self.seen);
-        match switch.read().await {
-            Ok(PowerState::Off) => {
+        match switch.look().await {
+            Ok(Seen { power: PowerState::Off, identity }) => {
+                if let Some(changed) = self.is_about(identity) {
+                    return Look::Seen(PowerState::Unknown(changed));
+                }
                 self.seen = before.saturating_add(1);
                 if self.seen < self.needed {
                     return Look::Seen(PowerState::Off);
@@ -263,10 +274,34 @@ impl Streak {
                     read_at,
                     by: self.by.clone(),
                     channel: switch.channel(),
+                    stated: self.stated.clone(),
                 })
             }
-            Ok(state @ (PowerState::On | PowerState::Unknown(_))) => Look::Seen(state),
+            Ok(Seen { power: power @ (PowerState::On | PowerState::Unknown(_)), identity: _ }) => {
+                Look::Seen(power)
+            }
             Err(error) => Look::Failed(error),
+        }
+    }
+
+    /// Keeps which machine the answers are about. One that changes is said, and counted from there.
+    fn is_about(&mut self, now: Option<Identity>) -> Option<String> {
+        let now = now?;
+        match self.stated.take() {
+            Some(before) if before.contradicts(&now) => {
+                let said =
+                    format!("off, but of {before} first, and of {now} then: it is one machine or the other");
+                self.stated = Some(now);
+                Some(said)
+            }
+            Some(before) => {
+                self.stated = Some(before.with(now));
+                None
+            }
+            None => {
+                self.stated = Some(now);
+                None
+            }
         }
     }
 }

@@ -5,16 +5,18 @@
 //! password elsewhere. The resource that is read and switched is the only member of the systems
 //! collection, or the one that the configuration names; of two, none is chosen.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::{Client, Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::certificate::{self, Pin, Shown};
 use super::said::one_line;
-use super::{Channel, FenceError, Gap, Identity, PowerState, PowerSwitch, Privilege};
+use super::{Channel, FenceError, Gap, Identity, Mark, PowerState, PowerSwitch, Privilege, Seen};
 
 /// Wall clock to connect. On one network, a living BMC answers in milliseconds.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -26,6 +28,8 @@ const REQUEST: Duration = Duration::from_secs(10);
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 const SYSTEMS: &str = "/redfish/v1/Systems";
+
+const WHOSE: &str = "ask for its identity";
 
 /// How the server's certificate is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +119,8 @@ pub struct Redfish {
     client: Client,
     /// What it showed, where a pin is compared with it.
     shown: Shown,
+    /// What the system stated first.
+    stated: Mutex<Option<Identity>>,
 }
 
 #[derive(Deserialize)]
@@ -129,17 +135,50 @@ struct Link {
     id: String,
 }
 
-/// The parts of a `ComputerSystem` that matter; vendors add many others.
+/// The parts of a `ComputerSystem` that matter; vendors add many others, and write into these what is none of them.
 #[derive(Deserialize)]
 struct System {
     #[serde(rename = "PowerState")]
-    power_state: Option<String>,
+    power_state: Option<Value>,
     #[serde(rename = "UUID")]
-    uuid: Option<String>,
+    uuid: Option<Value>,
     #[serde(rename = "SerialNumber")]
-    serial: Option<String>,
+    serial: Option<Value>,
+    #[serde(rename = "SKU")]
+    sku: Option<Value>,
+    #[serde(rename = "Manufacturer")]
+    manufacturer: Option<Value>,
+    #[serde(rename = "Links")]
+    links: Option<Value>,
     #[serde(rename = "Actions", default)]
     actions: Actions,
+}
+
+/// A text, or a number as one; nothing of anything else.
+fn word(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The number on a chassis.
+#[derive(Deserialize)]
+struct Chassis {
+    #[serde(rename = "SerialNumber")]
+    serial: Option<Value>,
+    #[serde(rename = "SKU")]
+    sku: Option<Value>,
+    #[serde(rename = "Manufacturer")]
+    manufacturer: Option<Value>,
+}
+
+/// Dell writes the service tag into *SKU*, which is its serial number. All others write the number of the model there, which
+/// tells no machines apart.
+fn tag(sku: Option<&Value>, manufacturer: Option<&Value>) -> Option<String> {
+    let others = word(manufacturer).is_some_and(|name| !name.to_lowercase().contains("dell"));
+    word(sku).filter(|_| !others)
 }
 
 #[derive(Default, Deserialize)]
@@ -163,8 +202,19 @@ impl Reset {
 
 impl System {
     fn identity(&self) -> Option<Identity> {
-        let Self { uuid, serial, .. } = self;
-        (uuid.is_some() || serial.is_some()).then(|| Identity { uuid: uuid.clone(), serial: serial.clone() })
+        let also = tag(self.sku.as_ref(), self.manufacturer.as_ref()).into_iter().collect();
+        let (uuid, serial) = (word(self.uuid.as_ref()), word(self.serial.as_ref()));
+        let stated =
+            Identity { uuid, serial: None, also: Vec::new() }.with(Identity { uuid: None, serial, also });
+        (stated != Identity::default()).then_some(stated)
+    }
+
+    /// Its one chassis. Of several none is the machine's for sure.
+    fn chassis(&self) -> Option<&str> {
+        match self.links.as_ref()?.get("Chassis")?.as_array()?.as_slice() {
+            [only] => only.get("@odata.id")?.as_str(),
+            _ => None,
+        }
     }
 }
 
@@ -232,7 +282,7 @@ impl Redfish {
             },
         };
         let client = builder.build().map_err(|error| bad(format!("no HTTP client: {error}")))?;
-        Ok(Self { access, client, shown })
+        Ok(Self { access, client, shown, stated: Mutex::new(None) })
     }
 
     /// The URL of a path that the service named; never at another server.
@@ -354,7 +404,7 @@ impl Redfish {
 
     /// `PoweringOff`, `PoweringOn`, `Paused` and an absent state are unknown.
     fn power_state(&self, system: &System) -> PowerState {
-        match system.power_state.as_deref() {
+        match system.power_state.as_ref().and_then(Value::as_str) {
             Some("On") => PowerState::On,
             Some("Off") => PowerState::Off,
             Some(other) => PowerState::Unknown(one_line(other, &[&self.access.password])),
@@ -403,21 +453,63 @@ fn describe(access: &RedfishAccess) -> String {
 #[async_trait]
 impl PowerSwitch for Redfish {
     async fn read(&self) -> Result<PowerState, FenceError> {
+        self.look().await.map(|seen| seen.power)
+    }
+
+    async fn look(&self) -> Result<Seen, FenceError> {
         let (_, system) = self.system("read the power").await?;
-        Ok(self.power_state(&system))
+        let identity = system.identity();
+        let mut first = self.stated.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.is_none() {
+            first.clone_from(&identity);
+        }
+        Ok(Seen { power: self.power_state(&system), identity })
     }
 
     async fn switch_off(&self) -> Result<(), FenceError> {
         let doing = "switch off";
         let (url, system) = self.system(doing).await?;
+        let first = self.stated.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let (Some(first), Some(now)) = (first, system.identity())
+            && first.contradicts(&now)
+        {
+            let (first, now) = (Box::new(first), Box::new(now));
+            return Err(FenceError::OtherMachine { device: self.describe(), first, now });
+        }
         let target = self.off_target(doing, &url, system)?;
         let body = serde_json::json!({ "ResetType": "ForceOff" });
         self.ask(doing, Method::POST, target, Some(body)).await.map(|_| ())
     }
 
     async fn identity(&self) -> Result<Option<Identity>, FenceError> {
-        let (_, system) = self.system("ask for its identity").await?;
+        let (_, system) = self.system(WHOSE).await?;
         Ok(system.identity())
+    }
+
+    /// With the numbers of its chassis, where it has one. A chassis that cannot be read says nothing.
+    async fn identity_in_full(&self) -> Result<Option<Identity>, FenceError> {
+        let (_, system) = self.system(WHOSE).await?;
+        let stated = system.identity();
+        let Some(url) = system.chassis().and_then(|path| self.at(WHOSE, path).ok()) else {
+            return Ok(stated);
+        };
+        let Ok(chassis) = self.get::<Chassis>(WHOSE, url).await else { return Ok(stated) };
+        let tag = tag(chassis.sku.as_ref(), chassis.manufacturer.as_ref());
+        let also: Vec<String> = word(chassis.serial.as_ref()).into_iter().chain(tag).collect();
+        let more = Identity { uuid: None, serial: None, also };
+        let full = stated.unwrap_or_default().with(more);
+        Ok((full != Identity::default()).then_some(full))
+    }
+
+    /// Its key, where that is pinned; else a number that it states.
+    async fn shows(&self) -> Result<Mark, FenceError> {
+        if let Verify::Pinned(pin) = &self.access.verify {
+            return Ok(Mark::Certificate(*pin));
+        }
+        let stated = self.identity_in_full().await?.filter(Identity::has_serial);
+        let number =
+            |stated: Identity| stated.serial.iter().chain(&stated.also).find_map(|text| Mark::serial(text));
+        Ok(stated.and_then(number).unwrap_or(Mark::Nothing))
     }
 
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {

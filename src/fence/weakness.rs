@@ -4,7 +4,8 @@
 use std::fmt;
 
 use super::channel::{Channel, GOOD_CIPHERS, Gap, WEAK_CIPHER};
-use super::config::{FenceConfig, LevelConfig, parse_url};
+use super::config::FenceConfig;
+use super::level_config::{LevelConfig, parse_url};
 use super::{Machine, agent};
 
 /// Something weak about one level.

@@ -8,10 +8,10 @@ use url::Url;
 use super::{CANARY, error, json, line, which};
 use crate::fence::agent::Agent;
 use crate::fence::certificate::Pin;
-use crate::fence::identity::{Identity, Verdict, compare};
 use crate::fence::ipmi::{Ipmi, IpmiAccess};
 use crate::fence::redfish::{Redfish, RedfishAccess, Verify};
 use crate::fence::{PowerState, Privilege};
+use crate::identity::{Identity, Verdict, compare};
 use crate::kdump::message::is_announcement;
 use crate::program::{Captured, Ended, Finished};
 

@@ -6,11 +6,13 @@ use super::cluster::Cluster;
 use super::error::held_back;
 use super::machine_options::{MachineOptions, Setting};
 use super::machine_view::Fault;
+use crate::chain::chain;
 use crate::fence::certificate::Pin;
 use crate::fence::pins::RedfishLevel;
 use crate::fence::redfish::{Certificate, look};
 use crate::fence::weakness::{Verdict, Weakness, weaknesses};
-use crate::fence::{FenceConfig, Machine};
+use crate::fence::{FenceConfig, Machine, Mark};
+use crate::identity::Identity;
 use crate::keys::{self, MachineKeys};
 use crate::store::Entry;
 use crate::tree::Snapshot;
@@ -23,6 +25,40 @@ use crate::tree::nova_names::TreeMachine;
 pub(super) struct Judged {
     pub(super) settings: Vec<Setting>,
     pub(super) said: Vec<String>,
+}
+
+impl Judged {
+    fn set(&mut self, setting: Option<Setting>) {
+        let Some(setting) = setting else { return };
+        self.settings.retain(|(key, _)| *key != setting.0);
+        self.settings.push(setting);
+    }
+}
+
+/// A person's word about whose the BMC is: in its level, where it has levels.
+fn confirmed(
+    cluster: &Cluster,
+    doing: &str,
+    tree: &Snapshot,
+    keys: &MachineKeys,
+    (by, shows): (&str, &Mark),
+) -> Result<Vec<Setting>, OperatorError> {
+    let option = "--bmc-confirmed-by";
+    let Some(levels) = tree.get(&keys.fence()) else {
+        return Ok(vec![
+            (keys.bmc_field("confirmed_by"), by.as_bytes().to_vec()),
+            (keys.bmc_field("shows"), shows.to_string().into_bytes()),
+        ]);
+    };
+    cluster.formats().allows(Kind::Fence, 2).map_err(held_back(doing))?;
+    let config = FenceConfig::of(tree, keys).map_err(|why| refused(option, &chain(&why)))?;
+    let [only] = config.own_levels()[..] else {
+        let why = "it has not exactly one level of driver ipmi or redfish: say it in that level of --fence-file, with \
+                   \"identity_confirmed_by\" and \"identity_shown\"";
+        return Err(refused(option, why));
+    };
+    let value = FenceConfig::confirmed(&levels.value, only, by, shows);
+    Ok(vec![(keys.fence(), value.map_err(|why| refused(option, &why.to_string()))?.into_bytes())])
 }
 
 /// Looks at the certificates of Redfish levels that are new, and pins what nobody has signed; refuses what is weak and newly
@@ -52,8 +88,7 @@ pub(super) async fn judged(
         };
     };
     let pins = pins(&config, machine, options, &mut judged.said).await?;
-    let is_pinned =
-        options.fence_file.is_some() && config.redfish_levels().iter().any(|level| level.pin.is_some());
+    let is_pinned = options.fence_file.is_some() && config.needs_newest();
     let setting = match (after.get(&keys.fence()), pins.first()) {
         (None, Some((_, pin))) => Some((keys.bmc_field("pin"), pin.to_string().into_bytes())),
         (Some(levels), pin) if pin.is_some() || is_pinned => {
@@ -64,9 +99,11 @@ pub(super) async fn judged(
         }
         (None | Some(_), _) => None,
     };
-    if let Some(setting) = setting {
-        judged.settings.retain(|(key, _)| *key != setting.0);
-        judged.settings.push(setting);
+    judged.set(setting);
+    if let Some(word) = options.confirms() {
+        let tree = with(&cluster.snapshot, &judged.settings);
+        let settings = confirmed(cluster, doing, &tree, keys, word)?;
+        settings.into_iter().for_each(|setting| judged.set(Some(setting)));
     }
     let before =
         FenceConfig::of(&cluster.snapshot, keys).map(|config| weaknesses(&config)).unwrap_or_default();
@@ -202,4 +239,36 @@ pub(super) fn weak(cluster: &Cluster) -> (Vec<Fault>, Vec<String>) {
         }
     }
     (remarks, notes)
+}
+
+/// Machines that share a part of their identity. Where nothing is left that tells them apart, the machine is *unprotected*, and
+/// says so itself.
+pub(super) fn twins(cluster: &Cluster) -> Vec<Fault> {
+    let hosts = cluster.hosts.iter().cloned().map(TreeMachine::Host);
+    let ha_nodes = cluster.ha_nodes.iter().cloned().map(TreeMachine::HaNode);
+    let of = |machine: TreeMachine| {
+        let twin = cluster.claims.expected(&machine).filter(|known| known.doubt().is_none())?.twin()?;
+        let next = format!(
+            "{} --bmc-identity SERIAL   (a number that stands on this one only, and that its BMC states)",
+            of_tree(&machine).changed_by()
+        );
+        Some(Fault { what: format!("{machine}: {}", twin.text()), next: Some(next) })
+    };
+    hosts.chain(ha_nodes).filter_map(of).collect()
+}
+
+/// The same of one machine that is added or changed: what is typed for it, against all others.
+pub(super) fn twin(cluster: &Cluster, machine: &TreeMachine, settings: &[Setting]) -> Option<String> {
+    let typed = settings.iter().find(|(key, _)| *key == machine.keys().bmc_field("identity"));
+    let (_, typed) = typed?;
+    let identity = Identity::pinned(&String::from_utf8_lossy(typed));
+    let rival = cluster.claims.rival_of_identity(machine, &identity);
+    let twin = cluster.claims.twin_of_identity(machine, &identity);
+    let text = match (rival, twin) {
+        (Some(rival), _) => {
+            format!("{rival}: nobody can tell which of the two a BMC belongs to that states this")
+        }
+        (None, twin) => twin?.text(),
+    };
+    Some(format!("{machine}: {text}"))
 }

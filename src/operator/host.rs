@@ -220,7 +220,9 @@ pub(super) async fn add_machine(
             Some(judged) => judged,
             None => {
                 let whose = (&added.machine, added.keys);
-                judged.insert(bmc::judged(&cluster, &doing, whose, options, settings).await?)
+                let mut judged_now = bmc::judged(&cluster, &doing, whose, options, settings).await?;
+                judged_now.said.extend(bmc::twin(&cluster, &added.machine, settings));
+                judged.insert(judged_now)
             }
         };
         match write(store, &cluster, &doing, &added, options, &judged.settings).await {

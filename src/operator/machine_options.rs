@@ -9,9 +9,9 @@ use secrecy::ExposeSecret;
 use super::OperatorError;
 use super::secret_input::{self, Source};
 use crate::confirm::line;
-use crate::fence::FenceConfig;
 use crate::fence::certificate::Pin;
 use crate::fence::channel::GOOD_CIPHERS;
+use crate::fence::{FenceConfig, Mark};
 use crate::keys::MachineKeys;
 use crate::tree::{TreeError, flag};
 
@@ -63,6 +63,12 @@ pub struct MachineOptions {
     /// System UUID or serial number that this BMC must report, so that no other machine is shot.
     #[arg(long, value_name = "UUID|SERIAL")]
     pub bmc_identity: Option<String>,
+    /// Who looked, and says that its BMC is this machine's, where the BMC cannot say so itself; with --bmc-shows.
+    #[arg(long, value_name = "NAME", requires = "bmc_shows")]
+    pub bmc_confirmed_by: Option<String>,
+    /// What that BMC shows of itself, as nova-ha-recover HOST --plan shows it; another device ends the word.
+    #[arg(long, value_name = "MARK", requires = "bmc_confirmed_by")]
+    pub bmc_shows: Option<Mark>,
     /// Account for the SSH probe.
     #[arg(long, value_name = "NAME")]
     pub ssh_user: Option<String>,
@@ -138,6 +144,7 @@ impl MachineOptions {
             let secret = secret_input::private_key(source, "--ssh-private-key-file")?;
             set(keys.ssh_field("private_key"), Some(secret.expose_secret().to_owned()));
         }
+        checked("--bmc-confirmed-by", self.bmc_confirmed_by.as_deref(), line)?;
         for (option, name) in [
             ("--consul-node", &self.consul_node),
             ("--nova-host", &self.nova_host),
@@ -148,9 +155,15 @@ impl MachineOptions {
         Ok(settings)
     }
 
+    /// A person's word about whose its BMC is.
+    pub(super) fn confirms(&self) -> Option<(&str, &Mark)> {
+        self.bmc_confirmed_by.as_deref().map(str::trim).zip(self.bmc_shows.as_ref())
+    }
+
     /// Whether anything was said of how its BMC is reached.
     pub(super) fn names_bmc(&self) -> bool {
         self.names_its_address()
+            || self.bmc_confirmed_by.is_some()
             || self.bmc_user.is_some()
             || self.bmc_cipher.is_some()
             || self.bmc_pin.is_some()

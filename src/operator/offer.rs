@@ -7,8 +7,8 @@ use super::cluster::Cluster;
 use super::machine_options::Setting;
 use super::table::field;
 use crate::bindings::arrays::{bound as bound_array, is_one_name, place};
-use crate::bindings::{Rival, Source, Standing, expected};
-use crate::fence::Identity;
+use crate::bindings::{Rival, Source, Standing, Twin, expected};
+use crate::identity::Identity;
 use crate::keys;
 use crate::names::HostName;
 use crate::nova::NovaHost;
@@ -31,6 +31,8 @@ pub(super) struct Offer {
     pub(super) faults: Vec<String>,
     facts: Vec<Fact>,
     rivals: Vec<(String, Rival)>,
+    /// Another machine has a part of its identity; the other part tells them apart.
+    twins: Vec<Twin>,
     before: Option<Bound>,
     /// What is to be bound; nothing of it where a person typed it.
     identity: Option<Identity>,
@@ -84,6 +86,7 @@ impl Offer {
             faults: published.faults().iter().map(ToString::to_string).collect(),
             facts: Vec::new(),
             rivals: Vec::new(),
+            twins: Vec::new(),
             before: None,
             identity: None,
             names: None,
@@ -99,9 +102,12 @@ impl Offer {
         let identity = Identity {
             uuid: published.system_uuid().ok().flatten(),
             serial: published.system_serial().ok().flatten(),
+            ..Identity::default()
         };
         if identity.is_usable() {
             let rival = cluster.claims.rival_of_identity(&machine, &identity);
+            let twin = cluster.claims.twin_of_identity(&machine, &identity);
+            offer.twins.extend(twin.filter(|_| rival.is_none()));
             let (bound, is_typed) = match &known {
                 Ok(known) if known.source == Source::FirstSight => (None, false),
                 Ok(known) => (Some(known), known.source == Source::Typed),
@@ -295,6 +301,9 @@ impl Offer {
         for (what, rival) in &self.rivals {
             text += &field("  NOTE", Some(&note(what, rival)), 20);
         }
+        for twin in &self.twins {
+            text += &field("  NOTE", Some(&twin.text()), 20);
+        }
         text
     }
 
@@ -306,6 +315,7 @@ impl Offer {
         let identity = self.identity.clone().unwrap_or_else(|| Identity {
             uuid: before.and_then(|bound| bound.system_uuid.clone()),
             serial: before.and_then(|bound| bound.system_serial.clone()),
+            ..Identity::default()
         });
         let bound = Bound {
             version: Bound::VERSION,

@@ -134,6 +134,7 @@ impl Status {
             next: Some(stopped.next.clone()),
         }));
         remarks.extend(by_their_own_word(cluster));
+        remarks.extend(bmc::twins(cluster));
         remarks.extend(cluster.hosts.iter().filter_map(|host| publishes_otherwise(cluster, host)));
         remarks.extend(cluster.formats().remarks().map(|(node, remark)| Fault {
             what: format!("HA node {node}: {}", remark.why),

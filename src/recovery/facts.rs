@@ -1,6 +1,7 @@
 //! Looking, before anything is decided: one case, its devices, its cloud. Changes nothing.
 
 use super::history::{DisksHistory, IdleResume};
+use super::identified::whose;
 use super::plan::{Facts, LevelFact, LevelState, NovaFacts, TargetFacts};
 use super::reports;
 use super::stop::Stop;
@@ -13,7 +14,9 @@ use super::world::{World, chain};
 use crate::bindings::{self, ArrayDoubt, Expected};
 use crate::evidence::pins;
 use crate::fence::weakness::weaknesses;
-use crate::fence::{FenceConfig, FenceLevels, Machine, PowerState, Privilege, Verdict};
+use crate::fence::{
+    Channel, FenceConfig, FenceLevels, Level, Machine, Mark, PowerState, Privilege, Seen, Unclear, Verdict,
+};
 use crate::incident::IncidentRecord;
 use crate::incident::journal::JournalEntry;
 use crate::incident::opening::record_of;
@@ -222,33 +225,66 @@ pub async fn arm_machine(
         Err(error) => {
             let why = format!("{}; next: {}", chain(&error), error.hint(&machine));
             let state = LevelState::NoAnswer { why };
-            let facts = vec![LevelFact { device: "fence configuration".into(), state }];
+            let facts = vec![LevelFact { device: "fence configuration".into(), state, next: None }];
             return Armed { facts, levels: FenceLevels::new(machine, Vec::new()) };
         }
     };
     let mut facts = Vec::new();
+    let change = machine.changed_by();
     for level in levels.levels() {
         let switch = level.switch();
-        let state = match (switch.read().await, switch.identity().await, switch.can_switch_off().await) {
-            (Err(error), _, _) => LevelState::NoAnswer { why: chain(&error) },
-            (Ok(power), identity, privilege) => {
-                let identity = match identity {
-                    Ok(Some(found)) => expected.compare(&found),
-                    Ok(None) => match level.identity_confirmed_by() {
-                        Some(_) => Verdict::Matches,
-                        None => Verdict::CannotTell("the device cannot say which machine it powers".into()),
-                    },
-                    Err(error) => Verdict::CannotTell(chain(&error)),
+        let (state, next) = match switch.look().await {
+            Err(error) => (LevelState::NoAnswer { why: chain(&error) }, Some(error.next(&change))),
+            Ok(Seen { power, identity: stated }) => {
+                let identity = whose(level, expected, stated.as_ref()).await;
+                let next = match &identity {
+                    Verdict::CannotTell(unclear) => Some(settles(level, unclear, &change).await),
+                    Verdict::Matches | Verdict::Differs { .. } => None,
                 };
+                let privilege = switch.can_switch_off().await;
                 let privilege = privilege.unwrap_or_else(|error| Privilege::CannotTell(chain(&error)));
-                LevelState::Answers { power, identity, privilege }
+                let next = next.or_else(|| {
+                    let is_denied = matches!(privilege, Privilege::Denied(_));
+                    is_denied.then(|| {
+                        format!("an account that may switch off: {change} --bmc-user NAME --bmc-password-file FILE")
+                    })
+                });
+                (LevelState::Answers { power, identity, privilege }, next)
             }
         };
-        facts.push(LevelFact { device: switch.describe(), state });
+        facts.push(LevelFact { device: switch.describe(), state, next });
     }
     let usable: Vec<bool> = facts.iter().map(|fact| fact.state.is_usable(allow_unidentified)).collect();
     levels.keep(&usable);
     Armed { facts, levels }
+}
+
+/// What settles whose a device is of which nobody can tell.
+async fn settles(level: &Level, unclear: &Unclear, change: &str) -> String {
+    match unclear {
+        Unclear::Claimed { next, .. } => next.clone(),
+        Unclear::NotAnswered(_) => format!("make it answer, or: {change} --bmc-ip ADDRESS"),
+        // It says who it is, and nobody knows who the machine is.
+        Unclear::NotComparable { expected, found } if !expected.is_usable() && found.is_usable() => format!(
+            "on the machine: nova-ha-runtime-info; or, if this is what stands on it: {change} --bmc-identity UUID|SERIAL"
+        ),
+        Unclear::NotComparable { .. } | Unclear::NotStated | Unclear::NotAsConfirmed { .. } => {
+            match (level.switch().shows().await.ok(), level.switch().channel()) {
+                (None, _) => format!("make it answer, or: {change} --bmc-ip ADDRESS"),
+                (Some(_), Channel::Agent) => format!(
+                    "if you have looked that this device is the machine's: {change} --fence-file FILE   (with \
+                     \"identity_confirmed_by\": \"NAME\" in its level)"
+                ),
+                (Some(Mark::Nothing), Channel::Shown | Channel::Open(_)) => format!(
+                    "it shows nothing of itself, so that another device like it at this address would not be told from it; if you \
+                     have looked, and keep its address: {change} --bmc-confirmed-by NAME --bmc-shows nothing   (docs/bmc.md)"
+                ),
+                (Some(mark), Channel::Shown | Channel::Open(_)) => format!(
+                    "if you have looked that this device is the machine's: {change} --bmc-confirmed-by NAME --bmc-shows '{mark}'"
+                ),
+            }
+        }
+    }
 }
 
 /// Everything that a plan is made from.

@@ -3,7 +3,6 @@
 //! storage mounted, it is powered off for that.
 
 use super::facts;
-use super::hearsay;
 use super::journal::Journal;
 use super::only_said::OnlySaid;
 use super::rejudged::Rejudged;
@@ -11,11 +10,12 @@ use super::silence::settled;
 use super::stop::{Lives, Stop};
 use super::word::Whereabouts;
 use super::world::{World, chain};
-use crate::bindings;
+use super::{hearsay, identified};
+use crate::bindings::{self, Expected};
 use crate::clock::BootInstant;
 use crate::evidence::{About, look, pins};
 use crate::fence::off::{Changed, Settings, prove_off};
-use crate::fence::{self, Machine, NotOff, PoweredOff, SaidOff};
+use crate::fence::{self, FenceLevels, Machine, NotOff, PoweredOff, SaidOff};
 use crate::judge::decision::{No, stops_an_ha_node};
 use crate::judge::guard::guards;
 use crate::judge::verdict::quorum_sees_alive;
@@ -107,7 +107,7 @@ pub async fn prove(world: &World, holder: &HaNodeName) -> Result<Option<PoweredO
     let node = Node::read(world, holder).await?;
     let armed = node.arm(world).await?;
     match prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&node.policy)).await {
-        Ok(said) => Ok(node.believed(world, said).await?.ok()),
+        Ok(said) => Ok(node.believed(world, &armed.levels, said).await?.ok()),
         Err(_) => Ok(None),
     }
 }
@@ -215,7 +215,7 @@ pub async fn power_off(
             "the power of HA node {holder} reads off, yet it answers with its own host key: the reading is false"
         )));
     }
-    match node.believed(world, said).await? {
+    match node.believed(world, &armed.levels, said).await? {
         Ok(proof) => Ok((proof, changed)),
         Err(why) => Err(Stop::OnlySaid { why: Box::new(why) }),
     }
@@ -242,17 +242,42 @@ impl Node {
 
     /// Its devices, as far as they are its own.
     async fn arm(&self, world: &World) -> Result<facts::Armed, Stop> {
-        let own = TreeMachine::HaNode(self.name.clone());
-        let expected = bindings::expect(world.store.as_ref(), &self.snapshot, &own)
-            .await
-            .map_err(|source| Stop::Tree { source })?;
+        let expected = self.expected(world).await?;
         let machine = Machine::HaNode(self.name.clone());
         let may = self.policy.allow_unidentified_bmc;
         Ok(facts::arm_machine(world, machine, &self.snapshot, &self.keys, &expected, may).await)
     }
 
+    /// What its BMC must say it is.
+    async fn expected(&self, world: &World) -> Result<Expected, Stop> {
+        let own = TreeMachine::HaNode(self.name.clone());
+        let expected = bindings::expect(world.store.as_ref(), &self.snapshot, &own).await;
+        expected.map_err(|source| Stop::Tree { source })
+    }
+
     /// The proof that an *off* of it is.
-    async fn believed(&self, world: &World, said: SaidOff) -> Result<Result<PoweredOff, OnlySaid>, Stop> {
+    async fn believed(
+        &self,
+        world: &World,
+        levels: &FenceLevels,
+        said: SaidOff,
+    ) -> Result<Result<PoweredOff, OnlySaid>, Stop> {
+        let (expected, clock) = (self.expected(world).await?, world.clock.as_ref());
+        let why = match identified::its_own(levels, &expected, &self.policy, clock, &said).await {
+            fence::Verdict::Matches => None,
+            fence::Verdict::CannotTell(why) => {
+                Some(format!("does not say any more that it is {}'s: {why}", self.name))
+            }
+            fence::Verdict::Differs { expected, found } => {
+                Some(format!("is ANOTHER machine's now: expected {expected}, found {found}"))
+            }
+        };
+        if let Some(why) = why {
+            return Err(Stop::waiting(
+                format!("{} says that HA node {} is off, and {why}", said.by(), self.name),
+                format!("nova-ha ha-node show {}; whose BMC is it?", self.name),
+            ));
+        }
         match said.by_itself() {
             Ok(proof) => Ok(Ok(proof)),
             Err(hearsay) => hearsay::believed(world, hearsay, self.door()?.at(&self.name)).await,

@@ -27,6 +27,7 @@ pub mod hearsay;
 mod heed;
 pub mod history;
 pub mod holder;
+mod identified;
 pub mod journal;
 pub mod lease;
 pub mod local_arrays;

@@ -27,6 +27,8 @@ pub struct LevelFact {
     pub device: String,
     /// What it said.
     pub state: LevelState,
+    /// What a person can type so that it can be used.
+    pub next: Option<String>,
 }
 
 impl LevelFact {
@@ -303,7 +305,8 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
             block(
                 fact.text(),
                 format!(
-                    "compare with: nova-ha host show {host}; then nova-ha host add {host} --replace --bmc-ip ..."
+                    "compare with: nova-ha host show {host}; then nova-ha host add {host} --replace --bmc-ip ..., or, if it is \
+                     its own and this stands on it: --bmc-identity UUID|SERIAL"
                 ),
             );
         }
@@ -313,9 +316,12 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
     }
     let is_on = |fact: &&LevelFact| matches!(fact.state, LevelState::Answers { power: PowerState::On, .. });
     let said: Vec<String> = facts.levels.iter().map(LevelFact::text).collect();
-    let next = match &facts.identity_doubt {
-        Some(doubt) => doubt.next(&TreeMachine::Host(host.clone())),
-        None => format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m"),
+    let settled = facts.levels.iter().find_map(|fact| fact.next.clone());
+    let at_last = format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m");
+    let next = match (&facts.identity_doubt, settled) {
+        (Some(doubt), _) => doubt.next(&TreeMachine::Host(host.clone())),
+        (None, Some(settled)) => format!("{settled}; at last, {at_last}"),
+        (None, None) => at_last,
     };
     match (&facts.confirmed_off_by, facts.levels.iter().find(is_on)) {
         (None, _) => block(

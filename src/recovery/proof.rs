@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::hearsay;
 use super::silence::settled;
 use super::stop::Stop;
 use super::word::{Refused, Whereabouts, Word, beside, heeded};
-use super::world::{World, chain};
+use super::world::World;
+use super::{hearsay, identified};
 use crate::bindings::Expected;
 use crate::fence::off::{Settings, Why, prove_off};
-use crate::fence::{FenceLevels, Level, NotOff, PoweredOff, SaidOff, Verdict};
+use crate::fence::{FenceLevels, NotOff, PoweredOff, SaidOff, Verdict};
 use crate::names::IncidentId;
 use crate::policy::Policy;
 use crate::ssh::Answer;
@@ -30,9 +30,6 @@ pub struct Reader<'a> {
     /// Who its devices say that they belong to.
     pub expected: &'a Expected,
 }
-
-/// How often a device is asked whose it is, before its silence is one.
-const ASKED: u32 = 3;
 
 impl<'a> Reader<'a> {
     /// By reading the power now: what a resumed recovery does.
@@ -94,20 +91,11 @@ impl<'a> Reader<'a> {
     }
 
     async fn is_its_own(self, proof: &SaidOff) -> Result<(), Stop> {
-        let level = self.levels.levels().iter().find(|level| level.switch().describe() == proof.by());
-        let Some(level) = level else { return Ok(()) };
-        let mut verdict = whose(level, self.expected).await;
-        for _ in 1..ASKED {
-            if !matches!(verdict, Verdict::CannotTell(_)) {
-                break;
-            }
-            self.world.clock.sleep(self.policy.off_read_pause).await;
-            verdict = whose(level, self.expected).await;
-        }
+        let clock = self.world.clock.as_ref();
+        let verdict = identified::its_own(self.levels, self.expected, self.policy, clock, proof).await;
         let (host, by) = (self.incident.host(), proof.by());
         let why = match verdict {
             Verdict::Matches => return Ok(()),
-            Verdict::CannotTell(_) if self.policy.allow_unidentified_bmc => return Ok(()),
             Verdict::CannotTell(why) => format!("and does not say any more that it is {host}'s: {why}"),
             Verdict::Differs { expected, found } => {
                 format!("and is ANOTHER machine's now: expected {expected}, found {found}")
@@ -137,16 +125,6 @@ impl<'a> Reader<'a> {
     /// Who answers at the host's address: the first answer that says who is there, or that nobody is.
     pub async fn answer(self) -> Answer {
         settled(self.world.clock.as_ref(), || async { self.at.ask(self.world).await }).await
-    }
-}
-
-/// Whose machine's this device says that it is.
-async fn whose(level: &Level, expected: &Expected) -> Verdict {
-    match (level.switch().identity().await, level.identity_confirmed_by()) {
-        (Ok(Some(found)), _) => expected.compare(&found),
-        (Ok(None), Some(_)) => Verdict::Matches,
-        (Ok(None), None) => Verdict::CannotTell("the device cannot say which machine it powers".into()),
-        (Err(error), _) => Verdict::CannotTell(chain(&error)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::claim::{is_consumed, released};
 use super::executor::Context;
 use super::facts::{self, Case};
+use super::identified;
 use super::journal::{cut, moved, not_appended};
 use super::note;
 use super::queue::Pending;
@@ -14,6 +15,7 @@ use super::stop::Stop;
 use super::world::{World, chain};
 use crate::evidence::first_seen::counts;
 use crate::evidence::{About, look};
+use crate::fence;
 use crate::fence::off::{Settings, prove_off};
 use crate::incident::IncidentRecord;
 use crate::incident::append::{Writer, next};
@@ -243,5 +245,8 @@ async fn is_dead(world: &World, id: &IncidentId) -> Result<bool, Stop> {
 
 async fn is_off(world: &World, case: &Case) -> bool {
     let armed = facts::arm(world, case).await;
-    prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&case.policy)).await.is_ok()
+    let clock = world.clock.as_ref();
+    let Ok(said) = prove_off(&armed.levels, clock, &Settings::of(&case.policy)).await else { return false };
+    identified::its_own(&armed.levels, &case.expected, &case.policy, clock, &said).await
+        == fence::Verdict::Matches
 }

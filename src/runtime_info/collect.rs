@@ -7,6 +7,7 @@ use super::args::Args;
 use super::arrays;
 use super::nova_conf::NovaConf;
 use crate::clock::boot_id;
+use crate::identity::Identity;
 use crate::names::HostName;
 use crate::run_dir::storage_started;
 use crate::ssh::PinnedKey;
@@ -59,28 +60,15 @@ pub enum NovaHostFound {
     Is(String),
 }
 
-/// Texts that vendors leave in DMI where they should have put a value.
-const PLACEHOLDERS: [&str; 9] = [
-    "not specified",
-    "to be filled by o.e.m.",
-    "default string",
-    "system serial number",
-    "none",
-    "n/a",
-    "0",
-    "03000200-0400-0500-0006-000700080009",
-    "00000000-0000-0000-0000-000000000000",
-];
-
 /// Reads everything. `published` is what is in the tree now.
 pub fn collect(args: &Args, host: &HostName, published: &RuntimeConfig) -> Found {
     let mut found = Found::default();
     let dmi = args.roots.sys.join("class/dmi/id");
     let mut unread = Vec::new();
+    // As a serial number or a UUID that tells machines apart, or for the vendor's name as one.
     let real = |text: &str| {
         let text = text.trim();
-        let real = !text.is_empty() && !PLACEHOLDERS.contains(&text.to_ascii_lowercase().as_str());
-        real.then(|| text.to_owned())
+        Identity::pinned(text).is_usable().then(|| text.to_owned())
     };
     found.product = read(&dmi.join("product_name")).ok().and_then(|text| real(&text));
     let mut field = |name: &str| match read(&dmi.join(name)) {

@@ -5,12 +5,15 @@ use std::time::Duration;
 use super::args::Args;
 use super::collect::{Found, collect};
 use super::merge::{is_due, merge};
+use crate::bindings::Claims;
 use crate::clock::Clock;
 use crate::exit::probe::{PASSING, WARNING};
+use crate::identity::Identity;
 use crate::keys;
 use crate::names::HostName;
 use crate::store::{Op, Store, TxnOutcome};
 use crate::tree::meta::Meta;
+use crate::tree::nova_names::TreeMachine;
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::{Snapshot, TreeError};
 
@@ -124,6 +127,7 @@ async fn once(
             return Ok(None);
         }
     }
+    let twins = twins(store, host, &next, due).await;
     let done = match (due, args.dry_run) {
         (true, false) => "published",
         (true, true) => "would be published",
@@ -137,12 +141,54 @@ async fn once(
         true => String::new(),
         false => format!("; DEGRADED: {}", degraded.join(", ")),
     };
-    let (exit, line) = match found.unread.is_empty() {
-        true => (PASSING, format!("OK {host}: runtime info {done}{degraded}")),
+    let mut unread = found.unread.clone();
+    let mut said = degraded;
+    match twins {
+        Twins::None => {}
+        Twins::ToldApart(twin) => said.push_str(&format!("; {twin}")),
+        Twins::Same(twin) => unread.push(twin),
+    }
+    let (exit, line) = match unread.is_empty() {
+        true => (PASSING, format!("OK {host}: runtime info {done}{said}")),
         false => {
-            let unread = found.unread.join("; ").replace(['\n', '\r'], " ");
-            (WARNING, format!("WARNING {host}: runtime info {done}, but {unread}{degraded}"))
+            let unread = unread.join("; ").replace(['\n', '\r'], " ");
+            (WARNING, format!("WARNING {host}: runtime info {done}, but {unread}{said}"))
         }
     };
     Ok(Some(Report { exit, line, document: Some(if due { next } else { present }) }))
+}
+
+/// Whether another machine has what this one's firmware says it is.
+enum Twins {
+    None,
+    /// A part of it.
+    ToldApart(String),
+    /// All of it: as long as nobody binds them apart, neither of the two is recovered.
+    Same(String),
+}
+
+/// In a larger tree, the others are read only when something is written.
+const FEW_MACHINES: usize = 100;
+
+/// As far as this host's token sees the others: with ACLs it sees none of them, and `nova-ha status` says it.
+async fn twins(store: &dyn Store, host: &HostName, published: &RuntimeConfig, due: bool) -> Twins {
+    let machine = TreeMachine::Host(host.clone());
+    let identity = Identity {
+        uuid: published.system_uuid.clone(),
+        serial: published.system_serial.clone(),
+        ..Identity::default()
+    };
+    let machines = TreeMachine::all(store).await.map_or(0, |machines| machines.len());
+    if machines < 2 || !(due || machines <= FEW_MACHINES) {
+        return Twins::None;
+    }
+    let Ok(claims) = Claims::read(store).await else { return Twins::None };
+    match (claims.rival_of_identity(&machine, &identity), claims.twin_of_identity(&machine, &identity)) {
+        (Some(rival), _) => Twins::Same(format!(
+            "its UUID and serial number are those of another machine: {rival}; nobody can tell their BMCs apart; next: \
+             nova-ha host add {host} --replace --bmc-identity SERIAL"
+        )),
+        (None, Some(twin)) => Twins::ToldApart(twin.text()),
+        (None, None) => Twins::None,
+    }
 }

@@ -123,6 +123,11 @@ pub(crate) enum Chassis {
 
 impl Bmc {
     pub(crate) fn start(chassis: Chassis, power: &str) -> Self {
+        Self::stating(chassis, power, GUID, "")
+    }
+
+    /// One that states this GUID, and has this in its emulator's file beside what all have.
+    pub(crate) fn stating(chassis: Chassis, power: &str, guid: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (at, sim) = (folder.path().display().to_string(), program("ipmi_sim"));
         program("ipmitool");
@@ -153,11 +158,13 @@ impl Bmc {
              guid {}\n  endlan\n  chassis_control \"{at}/chassis\"\n  user 1 true \"\" \"none\" user 10 none md2 md5 straight\n  \
              user 2 true \"test\" \"Test123.\" admin 10 none md2 md5 straight\n  \
              user 3 true \"view\" \"View123.\" user 10 none md2 md5 straight\n",
-            GUID.replace('-', "")
+            guid.replace('-', "")
         );
         std::fs::write(folder.path().join("conf"), config).unwrap();
-        let emulator = "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\n\
-                        sel_enable 0x20 1000 0x0a\nmc_enable 0x20\n";
+        let emulator = format!(
+            "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\n\
+             sel_enable 0x20 1000 0x0a\n{more}mc_enable 0x20\n"
+        );
         std::fs::write(folder.path().join("emu"), emulator).unwrap();
         let sim = Command::new(sim)
             .args([
@@ -211,4 +218,33 @@ impl Bmc {
 /// A UDP port on which nobody listens.
 pub(crate) fn dead_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// An inventory (FRU) with the serial numbers of its board and of the product, as `ipmi_sim` reads it.
+pub(crate) fn inventory(board: &str, product: &str) -> String {
+    let area = |head: &[u8], fields: &[&str]| {
+        let mut bytes = vec![1, 0];
+        bytes.extend(head);
+        for field in fields {
+            bytes.push(0xc0 | u8::try_from(field.len()).unwrap());
+            bytes.extend(field.as_bytes());
+        }
+        bytes.push(0xc1);
+        while bytes.len() % 8 != 7 {
+            bytes.push(0);
+        }
+        bytes[1] = u8::try_from((bytes.len() + 1) / 8).unwrap();
+        let sum = bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+        bytes.push(sum.wrapping_neg());
+        bytes
+    };
+    let board = area(&[0, 0, 0, 0], &["Dell", "R740", board, "PN"]);
+    let product = area(&[0], &["Dell", "PowerEdge", "PN", "1", product, "tag"]);
+    let mut all = vec![1, 0, 0, 1, u8::try_from(1 + board.len() / 8).unwrap(), 0, 0];
+    let sum = all.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    all.push(sum.wrapping_neg());
+    all.extend([board, product].concat());
+    all.resize(256, 0);
+    let bytes: Vec<String> = all.iter().map(|byte| format!("0x{byte:02x}")).collect();
+    format!("mc_add_fru_data 0x20 0 256 data {}\n", bytes.join(" "))
 }

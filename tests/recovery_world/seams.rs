@@ -589,7 +589,7 @@ impl PowerSwitch for SimSwitch {
     async fn identity(&self) -> Result<Option<Identity>, FenceError> {
         let whose = |u: &mut Universe| u.machines[&self.machine].bmc_is_of.clone();
         let whose = self.ask("identity", whose).await?.unwrap_or_else(|| self.machine.clone());
-        Ok(Some(Identity { uuid: None, serial: Some(format!("SN-{whose}")) }))
+        Ok(Some(Identity { serial: Some(format!("SN-{whose}")), ..Identity::default() }))
     }
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
         self.ask("privilege", |_| Privilege::Allowed).await

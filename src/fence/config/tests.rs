@@ -1,5 +1,7 @@
 //! Fence levels as they are written in the tree, and what becomes of each.
 
+use std::time::Duration;
+
 use super::*;
 use crate::keys;
 use crate::store::Entry;
@@ -52,7 +54,8 @@ fn levels_keep_their_order_and_show_no_secret() {
     );
     let levels = config.build("host1".parse::<crate::names::HostName>().unwrap(), &local()).unwrap();
     assert_eq!(levels.levels()[0].deadline(), Some(Duration::from_secs(30)));
-    assert_eq!(levels.levels()[2].identity_confirmed_by(), Some("maria"));
+    let word = levels.levels()[2].confirmed().unwrap();
+    assert_eq!((word.by.as_str(), &word.shown), ("maria", &None));
 }
 
 #[test]

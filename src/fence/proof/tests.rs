@@ -41,7 +41,8 @@ impl PowerSwitch for Scripted {
 fn an_off_that_anyone_can_have_said_needs_the_silence_after_it() {
     let machine = || Machine::Host("host1".parse().unwrap());
     let at = |seconds| BootInstant::since_boot(Duration::from_secs(seconds));
-    let said = |channel| SaidOff { machine: machine(), read_at: at(100), by: "bmc".into(), channel };
+    let said =
+        |channel| SaidOff { machine: machine(), read_at: at(100), by: "bmc".into(), channel, stated: None };
     for channel in [Channel::Shown, Channel::Agent] {
         assert!(said(channel).by_itself().is_ok(), "{channel:?}");
     }
@@ -189,4 +190,64 @@ fn a_proof_ages() {
     assert!(proof.demand_fresh(now, Duration::from_secs(30)).is_ok());
     assert!(proof.demand_fresh(now, Duration::from_secs(29)).is_err());
     assert!(proof.is_of(&"host1".parse().unwrap()) && !proof.is_of(&"host10".parse().unwrap()));
+}
+
+/// States who it is with each answer: `None` where it does not.
+struct Stating(Mutex<VecDeque<(PowerState, Option<&'static str>)>>);
+
+#[async_trait]
+impl PowerSwitch for Stating {
+    async fn read(&self) -> Result<PowerState, FenceError> {
+        self.look().await.map(|seen| seen.power)
+    }
+    async fn look(&self) -> Result<Seen, FenceError> {
+        let (power, serial) = self.0.lock().unwrap().pop_front().unwrap();
+        Ok(Seen { power, identity: serial.map(Identity::pinned) })
+    }
+    async fn switch_off(&self) -> Result<(), FenceError> {
+        Ok(())
+    }
+    async fn identity(&self) -> Result<Option<Identity>, FenceError> {
+        Ok(None)
+    }
+    async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
+        Ok(Privilege::Allowed)
+    }
+    fn channel(&self) -> Channel {
+        Channel::Shown
+    }
+    fn describe(&self) -> String {
+        "a script".into()
+    }
+}
+
+#[tokio::test]
+async fn only_reads_about_one_and_the_same_machine_follow_each_other() {
+    for (said, proved) in [
+        (&[Some("S-1"), Some("S-1"), Some("S-1")][..], true),
+        (&[Some("S-1"), None, Some("s-1 ")], true),
+        (&[None, None, None], true),
+        (&[Some("S-1"), Some("S-2"), Some("S-1")], false),
+        (&[Some("S-1"), Some("S-1"), Some("S-2")], false),
+        (&[Some("S-1"), None, Some("S-2")], false),
+        (&[Some("S-1"), Some("S-2"), Some("S-2"), Some("S-2")], false),
+        (&[Some("S-1"), Some("S-2"), Some("S-2"), Some("S-2"), Some("S-2")], true),
+    ] {
+        let answers = said.iter().map(|serial| (PowerState::Off, *serial)).collect();
+        let switch = Stating(Mutex::new(answers));
+        let mut streak = Streak::new(Machine::Host("host1".parse().unwrap()), &switch, 3);
+        let mut last = None;
+        for _ in said {
+            last = Some(streak.look(&switch, &SystemClock).await);
+        }
+        match (last, proved) {
+            (Some(Look::Said(off)), true) => {
+                let stated = said.last().copied().flatten().map(|text| text.trim().to_uppercase());
+                let kept = off.stated().and_then(|identity| identity.serial.clone());
+                assert_eq!(kept, stated, "{said:?}");
+            }
+            (Some(Look::Seen(_)), false) => {}
+            (other, _) => panic!("{said:?}: {other:?}"),
+        }
+    }
 }

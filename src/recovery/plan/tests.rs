@@ -1,6 +1,7 @@
 //! Each blocker by itself, from facts that would make a plan.
 
 use super::*;
+use crate::identity::Unclear;
 use crate::nova::servers::Flavor;
 use crate::nova::servers::tests::guest as running;
 use crate::nova::{ServiceId, VmState};
@@ -29,6 +30,7 @@ fn level(identity: Verdict, privilege: Privilege) -> LevelFact {
     LevelFact {
         device: "ipmi admin@10.0.0.1".into(),
         state: LevelState::Answers { power: PowerState::On, identity, privilege },
+        next: None,
     }
 }
 
@@ -36,6 +38,7 @@ fn silent() -> LevelFact {
     LevelFact {
         device: "ipmi admin@10.0.0.1".into(),
         state: LevelState::NoAnswer { why: "no answer".into() },
+        next: None,
     }
 }
 
@@ -169,8 +172,8 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
         ),
         (
             "a BMC that cannot say whose it is",
-            one(vec![level(Verdict::CannotTell("no GUID".into()), Privilege::Allowed)]),
-            "identity unknown (no GUID)",
+            one(vec![level(Verdict::CannotTell(Unclear::NotStated), Privilege::Allowed)]),
+            "identity unknown (the device cannot say which machine it powers)",
             "nova-ha confirm-off compute1",
         ),
         (
@@ -316,7 +319,7 @@ fn against_a_device_that_says_on_no_word_counts_also_where_it_may_not_switch_off
     let with = |level| Facts { levels: vec![level], confirmed_off_by: Some("off by ann".into()), ..good() };
     let unused = [
         (Verdict::Matches, Privilege::Denied("USER".into())),
-        (Verdict::CannotTell("no GUID".into()), Privilege::Allowed),
+        (Verdict::CannotTell(Unclear::NotStated), Privilege::Allowed),
     ];
     for (identity, privilege) in unused {
         let blockers = plan(&with(level(identity.clone(), privilege.clone()))).unwrap_err();
@@ -332,7 +335,7 @@ fn against_a_device_that_says_on_no_word_counts_also_where_it_may_not_switch_off
 
 #[test]
 fn an_unidentified_bmc_is_for_the_policy_to_allow() {
-    let levels = vec![level(Verdict::CannotTell("no GUID".into()), Privilege::Allowed)];
+    let levels = vec![level(Verdict::CannotTell(Unclear::NotStated), Privilege::Allowed)];
     let facts = |allow_unidentified_bmc| Facts { levels: levels.clone(), allow_unidentified_bmc, ..good() };
     assert!(plan(&facts(false)).is_err());
     assert!(plan(&facts(true)).is_ok());
