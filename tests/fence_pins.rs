@@ -11,7 +11,8 @@ use tls_bmc::{TlsBmc, certificate, key, pin};
 fn redfish(url: &str, verify: Verify) -> Redfish {
     let password = "s3cret".to_owned().into();
     let url = url.parse().unwrap();
-    Redfish::new(RedfishAccess { url, user: "admin".into(), password, system: None, verify }).unwrap()
+    let limit = std::time::Duration::from_secs(10);
+    Redfish::new(RedfishAccess { url, user: "admin".into(), password, system: None, verify, limit }).unwrap()
 }
 
 #[tokio::test]

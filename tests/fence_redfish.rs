@@ -181,6 +181,7 @@ fn bmc(server: &MockServer) -> Redfish {
         password: "s3cret".to_owned().into(),
         system: None,
         verify: Verify::System,
+        limit: Duration::from_secs(10),
     })
     .unwrap()
 }
@@ -267,7 +268,8 @@ async fn a_target_at_another_server_is_refused() {
     }
     let away = ResponseTemplate::new(307).insert_header("Location", thief.uri().as_str());
     let server = double(away, ResponseTemplate::new(204)).await;
-    assert!(matches!(bmc(&server).read().await, Err(FenceError::Failed { .. })));
+    let error = bmc(&server).read().await.unwrap_err();
+    assert!(matches!(&error, FenceError::Elsewhere { to, .. } if *to == thief.uri()), "{error}");
     assert!(thief.received_requests().await.unwrap().is_empty(), "the password went to another server");
 }
 
@@ -387,7 +389,10 @@ async fn a_system_that_states_that_it_is_another_one_now_is_told_nothing() {
         })
         .mount(&server)
         .await;
-    let levels = only(bmc(&server));
+    // As before a claim.
+    let bmc = bmc(&server);
+    assert_eq!(bmc.look().await.unwrap().power, PowerState::On);
+    let levels = only(bmc);
     let short = Settings { level_deadline: Duration::from_secs(1), ..settings() };
     let error = power_off(&levels, &SystemClock, &short, &Held).await.unwrap_err();
     assert!(

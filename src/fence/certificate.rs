@@ -64,12 +64,6 @@ impl FromStr for Pin {
     }
 }
 
-impl<'de> serde::Deserialize<'de> for Pin {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 /// What the last handshake showed, for whoever asks after it.
 #[derive(Debug, Clone, Default)]
 pub struct Shown(Arc<Mutex<Option<Pin>>>);

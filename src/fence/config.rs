@@ -6,15 +6,16 @@
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::agent::Agent;
 use super::certificate;
+use super::fields::{self, Fields};
 use super::ipmi::{self, Ipmi, IpmiAccess};
 use super::level_config::{LevelConfig, parse_url};
 use super::mark::NoMark;
 use super::not_here::NotHere;
-use super::redfish::{Redfish, RedfishAccess, Verify};
+use super::redfish::{self, Redfish, RedfishAccess, Verify};
 use super::{FenceError, FenceLevels, Level, Machine, PowerSwitch};
 use crate::chain::chain;
 use crate::keys::MachineKeys;
@@ -108,20 +109,6 @@ pub struct FenceConfig {
     levels: Vec<LevelConfig>,
 }
 
-#[derive(Deserialize)]
-struct Versioned {
-    version: Option<u64>,
-}
-
-/// The value of `config/fence`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    #[serde(rename = "version")]
-    _version: u64,
-    levels: Vec<LevelConfig>,
-}
-
 impl FenceConfig {
     /// Reads `config/fence`, or else `config/bmc/`, of a host or an HA node.
     ///
@@ -141,22 +128,25 @@ impl FenceConfig {
     /// It is newer than this build, not understood, or has no level.
     pub fn parse(key: &str, value: &[u8]) -> Result<Self, TreeError> {
         let malformed = |why: String| TreeError::Malformed { key: key.to_owned(), why };
-        let head: Versioned = serde_json::from_slice(value).map_err(|e| malformed(e.to_string()))?;
-        match head.version {
-            None | Some(0) => return Err(malformed("it has no version".into())),
+        let document = fields::json(value).map_err(malformed)?;
+        let fields = Fields::of(&document).map_err(malformed)?;
+        match fields.number("version", 1, u64::MAX).map_err(malformed)? {
+            None => return Err(malformed("it has no \"version\" (1)".into())),
             Some(found) if found > VERSION => {
                 return Err(TreeError::Newer { key: key.to_owned(), found, known: VERSION });
             }
             Some(_) => {}
         }
-        let stored: Stored = serde_json::from_slice(value).map_err(|e| malformed(e.to_string()))?;
-        if stored.levels.is_empty() {
-            return Err(malformed("it has no level".into()));
-        }
-        for (number, level) in (1..).zip(&stored.levels) {
-            level.check().map_err(|why| malformed(format!("level {number}: {why}")))?;
-        }
-        Ok(Self { key: key.to_owned(), levels: stored.levels })
+        fields.only(&["version", "levels"]).map_err(malformed)?;
+        let Some(levels) = fields.any("levels").and_then(Value::as_array).filter(|levels| !levels.is_empty())
+        else {
+            return Err(malformed("it has no level: \"levels\": [{\"driver\": ...}]".into()));
+        };
+        let level = |(number, level): (usize, &Value)| {
+            LevelConfig::of(level).map_err(|why| malformed(format!("level {number}: {why}")))
+        };
+        let levels = (1..).zip(levels).map(level).collect::<Result<_, _>>()?;
+        Ok(Self { key: key.to_owned(), levels })
     }
 
     /// The same of what is newly set: an option that no agent is told refuses the whole of it.
@@ -325,6 +315,7 @@ impl FenceConfig {
                     password: secret("password", password)?,
                     system: system.clone(),
                     verify,
+                    limit: config.deadline().unwrap_or(redfish::REQUEST),
                 };
                 Box::new(Redfish::new(access).map_err(unusable)?)
             }

@@ -71,6 +71,32 @@ pub enum FenceError {
         /// What it states now.
         now: Box<Identity>,
     },
+    /// It sends whoever asks somewhere else, where a password is not taken to.
+    #[error(
+        "{device}: asked to {doing}, it points elsewhere (HTTP {status}): {to}; only a slash at the end is followed, and only to read"
+    )]
+    Elsewhere {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// The status.
+        status: u16,
+        /// Where to.
+        to: String,
+    },
+    /// It has no TLS in common with us.
+    #[error(
+        "{device}: it is too old for our TLS (1.2 or 1.3, with a key exchange by ECDHE): {why}; it was not asked to {doing}"
+    )]
+    OldTls {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// What the handshake failed of.
+        why: String,
+    },
     /// The deadline passed; the effect may have happened.
     #[error("{device}: no answer within {deadline:?} to {doing}")]
     Deadline {
@@ -130,6 +156,7 @@ impl FenceError {
             Self::Failed { .. } | Self::Malformed { .. } => true,
             Self::Tool { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
             Self::OtherCertificate { .. } | Self::OtherMachine { .. } => false,
+            Self::Elsewhere { .. } | Self::OldTls { .. } => false,
         }
     }
 
@@ -141,6 +168,7 @@ impl FenceError {
             Self::Tool { source, .. } => matches!(source, ProgramError::Wait { .. }),
             Self::NoSession { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
             Self::OtherCertificate { .. } | Self::OtherMachine { .. } => false,
+            Self::Elsewhere { .. } | Self::OldTls { .. } => false,
         }
     }
 
@@ -159,6 +187,14 @@ impl FenceError {
             ),
             Self::OtherCertificate { .. } | Self::OtherMachine { .. } => {
                 format!("whose BMC is it? {change} --bmc-ip ADDRESS")
+            }
+            Self::Elsewhere { .. } => format!(
+                "if that is where it is, name it: {change} --fence-file FILE   (\"url\" and \"system\": docs/bmc.md)"
+            ),
+            Self::OldTls { .. } => {
+                format!(
+                    "newer firmware; or by IPMI: {change} --bmc-driver ipmi   (docs/bmc.md, \"BMCs that are too old\")"
+                )
             }
             Self::Denied { .. } => {
                 format!("its account: {change} --bmc-user NAME --bmc-password-file FILE   (docs/bmc.md)")

@@ -5,6 +5,8 @@
 //! password goes through its stdin: argv is readable by every user of the machine, and an environment
 //! is left in what inherits it, in core files and in the tools that list processes.
 
+mod inventory;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,8 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 
+use self::inventory::{fru, mac};
 use super::said::{by_tool, one_line};
 use super::{Channel, FenceError, Identity, Mark, PowerState, PowerSwitch, Privilege};
 use crate::program::{Ended, Finished, Program, ProgramError};
@@ -38,8 +40,7 @@ fn one_secret_line(password: &SecretString) -> SecretString {
 
 /// The privilege that a session asks for. A power-off needs `operator`; many BMCs give sessions
 /// only up to what the account has, so an account of less gets none when more is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionPrivilege {
     /// May do everything.
     Administrator,
@@ -55,6 +56,24 @@ impl SessionPrivilege {
             Self::Administrator => "ADMINISTRATOR",
             Self::Operator => "OPERATOR",
             Self::User => "USER",
+        }
+    }
+}
+
+/// A text that is no privilege.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is none of: administrator, operator, user")]
+pub struct NoPrivilege;
+
+impl std::str::FromStr for SessionPrivilege {
+    type Err = NoPrivilege;
+
+    fn from_str(text: &str) -> Result<Self, NoPrivilege> {
+        match text {
+            "administrator" => Ok(Self::Administrator),
+            "operator" => Ok(Self::Operator),
+            "user" => Ok(Self::User),
+            _ => Err(NoPrivilege),
         }
     }
 }
@@ -310,6 +329,8 @@ fn is_too_little(error: &FenceError) -> bool {
         | FenceError::Failed { .. }
         | FenceError::Malformed { .. }
         | FenceError::OtherMachine { .. }
+        | FenceError::Elsewhere { .. }
+        | FenceError::OldTls { .. }
         | FenceError::Settings { .. } => false,
     }
 }
@@ -336,34 +357,6 @@ fn raw_bytes(finished: &Finished) -> Option<Vec<u8>> {
 fn guid(finished: &Finished) -> Option<Identity> {
     let uuid = uuid::Uuid::from_slice(&raw_bytes(finished)?).ok()?;
     Some(Identity { uuid: Some(uuid.to_string()), ..Identity::default() })
-}
-
-/// The values of `Name : value` lines.
-fn values<'a>(text: &'a str, wanted: &'a str) -> impl Iterator<Item = &'a str> {
-    let pairs = text.lines().filter_map(|line| line.split_once(':'));
-    pairs.filter(move |(name, _)| name.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
-}
-
-/// The serial numbers of an inventory: of the product, else of the chassis or the board.
-fn fru(finished: &Finished) -> Option<Identity> {
-    if finished.stdout.cut {
-        return None;
-    }
-    let text = String::from_utf8_lossy(&finished.stdout.bytes);
-    let number =
-        |name| values(&text, name).next().filter(|value| !value.is_empty()).map(|value| one_line(value, &[]));
-    let product = number("Product Serial");
-    let also = ["Chassis Serial", "Board Serial"].into_iter().filter_map(number).collect();
-    let found = Identity { uuid: None, serial: product, also };
-    found.is_usable().then_some(found)
-}
-
-/// The hardware address of its network port; none where it names two.
-fn mac(finished: &Finished) -> Option<Mark> {
-    let text = String::from_utf8_lossy(&finished.stdout.bytes);
-    let mut found = values(&text, "MAC Address");
-    let (first, second) = (found.next(), found.next());
-    first.filter(|_| second.is_none()).and_then(Mark::mac)
 }
 
 /// For [`crate::fuzzing`].

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::certificate::Pin;
+use super::fields::Fields;
 use super::ipmi::{self, SessionPrivilege};
 use super::shipped;
 use super::{Confirmed, Mark};
@@ -17,18 +18,15 @@ use crate::secret::SecretRef;
 /// A level that takes longer is left for the next, whatever its `deadline_seconds`.
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
-/// One level as stored.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "driver", rename_all = "lowercase", deny_unknown_fields)]
+/// One level as stored: docs/bmc.md says what each field is.
+#[derive(Debug, Clone)]
 pub(super) enum LevelConfig {
     /// A BMC by IPMI.
     Ipmi {
         address: String,
-        #[serde(default = "default_port")]
         port: u16,
         user: String,
         password: SecretRef,
-        #[serde(default = "default_cipher")]
         cipher: u8,
         privilege: Option<SessionPrivilege>,
         identity_confirmed_by: Option<String>,
@@ -41,7 +39,6 @@ pub(super) enum LevelConfig {
         user: String,
         password: SecretRef,
         system: Option<String>,
-        #[serde(default = "yes")]
         verify: bool,
         ca: Option<PathBuf>,
         pin: Option<Pin>,
@@ -52,25 +49,115 @@ pub(super) enum LevelConfig {
     /// A fence agent.
     Agent {
         agent: String,
-        #[serde(default)]
         options: BTreeMap<String, String>,
-        #[serde(default)]
         secret_options: BTreeMap<String, SecretRef>,
         identity_confirmed_by: Option<String>,
         deadline_seconds: Option<u64>,
     },
 }
 
-fn default_port() -> u16 {
-    ipmi::DEFAULT_PORT
+/// What a level of each driver may say.
+const OF_IPMI: [&str; 10] = [
+    "driver",
+    "address",
+    "port",
+    "user",
+    "password",
+    "cipher",
+    "privilege",
+    "identity_confirmed_by",
+    "identity_shown",
+    "deadline_seconds",
+];
+const OF_REDFISH: [&str; 11] = [
+    "driver",
+    "url",
+    "user",
+    "password",
+    "system",
+    "verify",
+    "ca",
+    "pin",
+    "identity_confirmed_by",
+    "identity_shown",
+    "deadline_seconds",
+];
+const OF_AGENT: [&str; 6] =
+    ["driver", "agent", "options", "secret_options", "identity_confirmed_by", "deadline_seconds"];
+
+impl LevelConfig {
+    /// Of JSON.
+    ///
+    /// # Errors
+    /// What of it is missing, unknown or of another kind. No value is shown.
+    pub(super) fn of(value: &Value) -> Result<Self, String> {
+        let fields = Fields::of(value)?;
+        let level = match fields.needed("driver")?.as_str() {
+            "ipmi" => Self::ipmi(&fields)?,
+            "redfish" => Self::redfish(&fields)?,
+            "agent" => Self::agent(&fields)?,
+            _ => return Err("its \"driver\" is none of: ipmi, redfish, agent".to_owned()),
+        };
+        level.check()?;
+        Ok(level)
+    }
+
+    fn ipmi(fields: &Fields<'_>) -> Result<Self, String> {
+        fields.only(&OF_IPMI)?;
+        let port = fields.number("port", 1, u64::from(u16::MAX))?.and_then(|port| u16::try_from(port).ok());
+        let cipher =
+            fields.number("cipher", 0, u64::from(u8::MAX))?.and_then(|cipher| u8::try_from(cipher).ok());
+        Ok(Self::Ipmi {
+            address: fields.needed("address")?,
+            port: port.unwrap_or(ipmi::DEFAULT_PORT),
+            user: fields.needed("user")?,
+            password: fields.secret("password")?,
+            cipher: cipher.unwrap_or(ipmi::DEFAULT_CIPHER),
+            privilege: fields.parsed("privilege")?,
+            identity_confirmed_by: fields.text("identity_confirmed_by")?,
+            identity_shown: fields.parsed("identity_shown")?,
+            deadline_seconds: deadline(fields)?,
+        })
+    }
+
+    fn redfish(fields: &Fields<'_>) -> Result<Self, String> {
+        fields.only(&OF_REDFISH)?;
+        Ok(Self::Redfish {
+            url: fields.needed("url")?,
+            user: fields.needed("user")?,
+            password: fields.secret("password")?,
+            system: fields.text("system")?,
+            verify: fields.flag("verify")?.unwrap_or(true),
+            ca: fields.text("ca")?.map(PathBuf::from),
+            pin: fields.parsed("pin")?,
+            identity_confirmed_by: fields.text("identity_confirmed_by")?,
+            identity_shown: fields.parsed("identity_shown")?,
+            deadline_seconds: deadline(fields)?,
+        })
+    }
+
+    fn agent(fields: &Fields<'_>) -> Result<Self, String> {
+        fields.only(&OF_AGENT)?;
+        let secret = |(option, text): (String, String)| match SecretRef::parse(&text) {
+            Ok(secret) => Ok((option, secret)),
+            Err(error) => Err(format!("{option:?} in \"secret_options\": {error}")),
+        };
+        Ok(Self::Agent {
+            agent: fields.needed("agent")?,
+            options: fields.texts("options")?,
+            secret_options: fields
+                .texts("secret_options")?
+                .into_iter()
+                .map(secret)
+                .collect::<Result<_, _>>()?,
+            identity_confirmed_by: fields.text("identity_confirmed_by")?,
+            deadline_seconds: deadline(fields)?,
+        })
+    }
 }
 
-fn default_cipher() -> u8 {
-    ipmi::DEFAULT_CIPHER
-}
-
-fn yes() -> bool {
-    true
+fn deadline(fields: &Fields<'_>) -> Result<Option<u64>, String> {
+    fields.number("deadline_seconds", 1, MAX_DEADLINE.as_secs())
 }
 
 impl LevelConfig {
@@ -126,11 +213,8 @@ impl LevelConfig {
         }
     }
 
-    /// What serde cannot say.
+    /// What its fields say together.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.deadline().is_some_and(|d| d.is_zero() || d > MAX_DEADLINE) {
-            return Err(format!("deadline_seconds is 1 to {}", MAX_DEADLINE.as_secs()));
-        }
         let is_known_by_its_key = matches!(self, Self::Redfish { pin: Some(_), .. });
         match self {
             Self::Ipmi { identity_confirmed_by: by, identity_shown: shown, .. }

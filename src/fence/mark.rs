@@ -95,12 +95,6 @@ impl FromStr for Mark {
     }
 }
 
-impl<'de> serde::Deserialize<'de> for Mark {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 /// A person's word that a device belongs to the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmed {

@@ -20,6 +20,7 @@ pub mod certificate;
 pub mod channel;
 pub mod config;
 pub mod error;
+mod fields;
 pub mod ipmi;
 mod level_config;
 pub mod levels;

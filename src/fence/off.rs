@@ -285,13 +285,18 @@ impl Attempt<'_> {
         let (clock, switch) = (self.clock, self.level.switch());
         let deadline = self.level.deadline().unwrap_or(self.settings.level_deadline);
         let ends = clock.boottime().saturating_add(deadline);
-        let left = || ends.saturating_duration_since(clock.boottime());
+        // What a slow device says is not cut off where it says *off* already: the reads that are missing get as much again.
+        // Nothing is sent meanwhile.
+        let left = |last: &Why| {
+            let more = if matches!(last, Why::Unsteady { .. }) { deadline } else { Duration::ZERO };
+            ends.saturating_add(more).saturating_duration_since(clock.boottime())
+        };
         let mut streak = Streak::new(self.machine.clone(), switch, self.settings.reads);
         let mut commanded_at = None;
         let mut last = Why::NoAnswer { error: self.late("read the power", deadline) };
-        while !left().is_zero() {
+        while !left(&last).is_zero() {
             // A read that outlasts the level says nothing: what was read before stays the reason.
-            let Some(look) = within(clock, left(), streak.look(switch, clock)).await else { break };
+            let Some(look) = within(clock, left(&last), streak.look(switch, clock)).await else { break };
             last = match look {
                 Look::Said(said) => return Ok(Ok(said)),
                 Look::Seen(PowerState::Off) => Why::Unsteady { seen: streak.seen() },
@@ -310,12 +315,12 @@ impl Attempt<'_> {
                         clock.boottime().saturating_duration_since(sent) >= self.settings.again_after
                     });
                     if due {
-                        self.command(lease, left()).await?;
+                        self.command(lease, left(&last)).await?;
                         commanded_at = Some(clock.boottime());
                     }
                 }
             }
-            clock.sleep(self.settings.pause.min(left())).await;
+            clock.sleep(self.settings.pause.min(left(&last))).await;
         }
         Ok(Err(last))
     }

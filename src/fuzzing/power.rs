@@ -90,6 +90,7 @@ fn service() -> Option<&'static Redfish> {
             password,
             system: None,
             verify: Verify::System,
+            limit: std::time::Duration::from_secs(1),
         })
         .ok()
     });

@@ -191,3 +191,63 @@ fn a_level_whose_secret_is_missing_costs_itself_only() {
     assert_eq!(said.iter().filter(|said| *said == "a level that is not used here").count(), 1, "{said:?}");
     assert!(said[0].starts_with("ipmi"), "{said:?}");
 }
+
+#[test]
+fn what_is_wrong_is_said_with_its_level_and_field_and_no_value() {
+    let level = |text: &str| format!(r#"{{"version":1,"levels":[{text}]}}"#);
+    let ipmi = r#""driver":"ipmi","address":"10.0.0.1","user":"u","password":"s3cret""#;
+    let redfish = r#""driver":"redfish","url":"https://10.0.0.1","user":"u","password":"s3cret""#;
+    for (text, said) in [
+        ("s3cret".to_owned(), "it is no JSON: look at line 1, column 1"),
+        ("[]".to_owned(), "it is no {...}"),
+        (r#"{"version":"1","levels":[]}"#.to_owned(), "\"version\" is no number from 1"),
+        (r#"{"levels":[]}"#.to_owned(), "it has no \"version\""),
+        (r#"{"version":1}"#.to_owned(), "it has no level"),
+        (
+            r#"{"version":1,"level":[{}]}"#.to_owned(),
+            "\"level\" is no field of it; there are: version, levels",
+        ),
+        (level(r#""s3cret""#), "level 1: it is no {...}"),
+        (level("{}"), "level 1: it has no \"driver\""),
+        (level(r#"{"driver":"s3cret"}"#), "is none of: ipmi, redfish, agent"),
+        (
+            level(r#"{"driver":"ipmi","address":"10.0.0.1","password":"s3cret"}"#),
+            "level 1: it has no \"user\"",
+        ),
+        (level(&format!(r#"{{{ipmi},"port":"s3cret"}}"#)), "\"port\" is no number from 1 to 65535"),
+        (level(&format!(r#"{{{ipmi},"port":70000}}"#)), "\"port\" is no number from 1 to 65535"),
+        (
+            level(&format!(r#"{{{ipmi},"privilege":"s3cret"}}"#)),
+            "\"privilege\": it is none of: administrator",
+        ),
+        (
+            level(&format!(r#"{{{ipmi},"usr":"s3cret"}}"#)),
+            "\"usr\" is no field of it; there are: driver, address",
+        ),
+        (level(&format!(r#"{{{ipmi},"user":"s3cret"}}"#)), "\"user\" stands there twice"),
+        (
+            level(&format!(r#"{{{ipmi},"deadline_seconds":601}}"#)),
+            "\"deadline_seconds\" is no number from 1 to 600",
+        ),
+        (level(&format!(r#"{{{redfish},"verify":"s3cret"}}"#)), "\"verify\" is neither true nor false"),
+        (level(&format!(r#"{{{redfish},"pin":"s3cret"}}"#)), "\"pin\": a pin is sha256:"),
+        (
+            level(&format!(r#"{{{redfish},"identity_confirmed_by":"ann"}}"#)),
+            "identity_confirmed_by needs identity_shown",
+        ),
+        (level(&format!(r#"{{{redfish},"identity_shown":"fru A"}}"#)), "without identity_confirmed_by"),
+        (
+            level(r#"{"driver":"agent","agent":"fence_apc","options":{"port":7}}"#),
+            "\"port\" in \"options\" is no text",
+        ),
+        (level(r#"{"driver":"agent","agent":"fence_apc","options":"s3cret"}"#), "\"options\" is no {"),
+        (level(&format!("{{{redfish}}},{{{ipmi},\"port\":0}}")), "level 2: \"port\""),
+    ] {
+        let error = of(&[("fence", &text)]).unwrap_err().to_string();
+        assert!(error.contains(said), "{text}: {error}");
+        assert!(!error.contains("s3cret"), "{text}: {error}");
+        for serdes in ["invalid type", "missing field", "unknown field", "expected"] {
+            assert!(!error.contains(serdes), "{text}: {error}");
+        }
+    }
+}
