@@ -32,11 +32,11 @@ async fn fence_ipmilan_powers_a_host_off() {
         ))
     };
     let wrong = level("Wr0ng-pw");
-    let read = wrong.levels()[0].switch().read().await.unwrap();
+    let read = wrong.levels()[0].devices()[0].switch().read().await.unwrap();
     assert!(matches!(&read, PowerState::Unknown(said) if !said.contains("Wr0ng-pw")), "{read:?}");
 
     let right = level("Test123.");
-    assert_eq!(right.levels()[0].switch().read().await.unwrap(), PowerState::On);
+    assert_eq!(right.levels()[0].devices()[0].switch().read().await.unwrap(), PowerState::On);
     let (proof, changed) = power_off(&right, &SystemClock, &patient(), &Held).await.unwrap();
     assert_eq!((changed, bmc.is_on()), (Changed::Yes, false));
     assert_eq!(proof.by(), "agent fence_ipmilan at 127.0.0.1");
@@ -51,7 +51,7 @@ async fn fence_dummy_is_switched_off_and_believed_only_after_a_status() {
     let levels = levels(
         r#"{"version":1,"levels":[{"driver":"agent","agent":"fence_dummy","options":{"type":"file"}}]}"#,
     );
-    let switch = levels.levels()[0].switch();
+    let switch = levels.levels()[0].devices()[0].switch();
     assert_eq!(switch.read().await.unwrap(), PowerState::On);
     assert_eq!(switch.identity().await.unwrap(), None);
     assert!(matches!(switch.can_switch_off().await.unwrap(), Privilege::CannotTell(_)));

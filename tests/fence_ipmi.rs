@@ -21,7 +21,7 @@ use nova_ha::fence::{
 use nova_ha::identity::compare;
 
 fn switch(levels: &FenceLevels) -> &dyn PowerSwitch {
-    levels.levels()[0].switch()
+    levels.levels()[0].devices()[0].switch()
 }
 
 fn why(error: &NotOff, level: usize) -> &Why {

@@ -109,25 +109,25 @@ async fn sushy_emulator_powers_a_host_off() {
 
     // The certificate is judged by the CA file alone; without it, nobody signed it.
     let unsigned = levels(&sushy.config("Redfish-pw1", &format!(r#","system":"{UUID}""#)));
-    let refused = unsigned.levels()[0].switch().read().await.unwrap_err();
+    let refused = unsigned.levels()[0].devices()[0].switch().read().await.unwrap_err();
     assert!(matches!(refused, FenceError::Unreachable { .. }), "{refused}");
     let unjudged = levels(&sushy.config("Redfish-pw1", &format!(r#","verify":false,"system":"{UUID}""#)));
-    assert_eq!(unjudged.levels()[0].switch().read().await.unwrap(), PowerState::On);
+    assert_eq!(unjudged.levels()[0].devices()[0].switch().read().await.unwrap(), PowerState::On);
 
     // Of two systems none is chosen.
     let two = levels(&sushy.config("Redfish-pw1", &ca));
-    let ambiguous = two.levels()[0].switch().read().await.unwrap_err();
+    let ambiguous = two.levels()[0].devices()[0].switch().read().await.unwrap_err();
     assert!(ambiguous.to_string().contains("2 systems"), "{ambiguous}");
 
     let wrong = levels(&sushy.config("Wr0ng-pw", &one));
-    let denied = wrong.levels()[0].switch().read().await.unwrap_err();
+    let denied = wrong.levels()[0].devices()[0].switch().read().await.unwrap_err();
     assert!(
         matches!(denied, FenceError::Denied { .. }) && !format!("{denied:?}").contains("Wr0ng"),
         "{denied}"
     );
 
     let right = levels(&sushy.config("Redfish-pw1", &one));
-    let switch = right.levels()[0].switch();
+    let switch = right.levels()[0].devices()[0].switch();
     let stated = Identity { uuid: Some(UUID.into()), ..Identity::default() };
     assert_eq!(switch.identity().await.unwrap(), Some(stated));
     assert!(matches!(switch.can_switch_off().await.unwrap(), Privilege::CannotTell(_)));
@@ -143,7 +143,7 @@ async fn sushy_emulator_powers_a_host_off() {
     assert_eq!(again, Changed::AlreadySo);
     let other = levels(&sushy.config("Redfish-pw1", &format!(r#"{ca},"system":"{OTHER}""#)));
     assert_eq!(
-        other.levels()[0].switch().read().await.unwrap(),
+        other.levels()[0].devices()[0].switch().read().await.unwrap(),
         PowerState::On,
         "the other system is untouched"
     );

@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
@@ -71,6 +72,15 @@ pub struct Agent {
     name: String,
     options: BTreeMap<String, String>,
     secrets: BTreeMap<String, SecretString>,
+    message: Option<Message>,
+}
+
+/// An agent whose *off* is a message to the machine, or to its disks.
+struct Message {
+    /// After so long the machine has stopped itself.
+    wait: Duration,
+    /// When the message was sent, in this run. What it read before that may have been so from the start.
+    sent: Mutex<Option<Instant>>,
 }
 
 impl Agent {
@@ -111,7 +121,36 @@ impl Agent {
             .map(|folder| folder.join(name))
             .find(|path| path.is_file())
             .ok_or_else(|| bad(format!("it is not installed (looked in {folders:?})")))?;
-        Ok(Self { path, name: name.to_owned(), options, secrets })
+        Ok(Self { path, name: name.to_owned(), options, secrets, message: None })
+    }
+
+    /// The same as a message, after which the machine stops itself within this time.
+    #[must_use]
+    pub fn waits(self, wait: Option<Duration>) -> Self {
+        Self { message: wait.map(|wait| Message { wait, sent: Mutex::new(None) }), ..self }
+    }
+
+    /// What its *off* says of the machine: of a message only what it reads after it was sent, and waited for.
+    fn of_the_machine(&self, power: PowerState) -> PowerState {
+        let Some(message) = &self.message else { return power };
+        if power != PowerState::Off {
+            return power;
+        }
+        let sent = *message.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let why = match sent.map(|sent| message.wait.checked_sub(sent.elapsed())) {
+            Some(None) => return power,
+            Some(Some(left)) => format!(
+                "its message was sent, and the machine has {} s more to stop itself",
+                left.as_secs() + 1
+            ),
+            None => "off, and that says nothing of the machine before this run's own command".to_owned(),
+        };
+        PowerState::Unknown(why)
+    }
+
+    fn is_sent(&self) -> bool {
+        let sent = |message: &Message| message.sent.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        self.message.as_ref().is_some_and(sent)
     }
 
     async fn run(
@@ -173,14 +212,23 @@ impl Agent {
 impl PowerSwitch for Agent {
     async fn read(&self) -> Result<PowerState, FenceError> {
         let finished = self.run("read the power", "status", STATUS).await?;
-        Ok(power_state(&finished, || self.said(&finished)))
+        Ok(self.of_the_machine(power_state(&finished, || self.said(&finished))))
     }
 
     async fn switch_off(&self) -> Result<(), FenceError> {
+        // A second message would begin the time anew.
+        if self.is_sent() {
+            return Ok(());
+        }
         let doing = "switch off";
-        let finished = self.run(doing, "off", OFF).await?;
+        let finished = self.run(doing, "off", self.command_takes().unwrap_or(OFF)).await?;
         match finished.ended {
-            Ended::Exit(0) => Ok(()),
+            Ended::Exit(0) => {
+                if let Some(message) = &self.message {
+                    *message.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
+                Ok(())
+            }
             Ended::Exit(_) | Ended::Signal(_) | Ended::Deadline => {
                 Err(FenceError::Failed { device: self.describe(), doing, said: self.said(&finished) })
             }
@@ -190,6 +238,11 @@ impl PowerSwitch for Agent {
     /// Agents have no question for it; a person confirms what the device belongs to.
     async fn identity(&self) -> Result<Option<Identity>, FenceError> {
         Ok(None)
+    }
+
+    /// Some wait themselves until the machine must have stopped.
+    fn command_takes(&self) -> Option<Duration> {
+        self.message.as_ref().map(|message| message.wait + OFF)
     }
 
     async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
@@ -215,8 +268,6 @@ impl PowerSwitch for Agent {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     /// An agent that behaves as none in the package does.
@@ -251,6 +302,43 @@ mod tests {
         }
         let on = agent("echo 'Status: ON'; exit 0");
         assert_eq!(on.1.read().await.unwrap(), PowerState::On);
+    }
+
+    #[tokio::test]
+    async fn what_a_message_reads_says_nothing_before_it_was_sent_and_waited_for() {
+        let script = |off: &str| {
+            format!(
+                "read action; case $action in action=off) echo x >>$(dirname $0)/sent; {off};; *) echo 'Status: OFF'; exit 2;; esac"
+            )
+        };
+        let wait = Duration::from_millis(400);
+        let (folder, agent) = agent(&script("exit 0"));
+        let agent = agent.waits(Some(wait));
+        // It was never armed, or somebody sent a message last week.
+        assert!(
+            matches!(agent.read().await.unwrap(), PowerState::Unknown(said) if said.contains("before this run's own"))
+        );
+        let sent = Instant::now();
+        agent.switch_off().await.unwrap();
+        assert!(
+            matches!(agent.read().await.unwrap(), PowerState::Unknown(said) if said.contains("to stop itself"))
+        );
+        agent.switch_off().await.unwrap();
+        while !matches!(agent.read().await.unwrap(), PowerState::Off) {
+            assert!(sent.elapsed() < Duration::from_secs(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(sent.elapsed() >= wait);
+        let times = std::fs::read_to_string(folder.path().join("sent")).unwrap();
+        assert_eq!(times.lines().count(), 1, "a second message begins the time anew");
+
+        let (_folder, refuses) = self::agent(&script("exit 1"));
+        let refuses = refuses.waits(Some(Duration::ZERO));
+        assert!(refuses.switch_off().await.is_err());
+        assert!(
+            matches!(refuses.read().await.unwrap(), PowerState::Unknown(_)),
+            "a message that was not sent"
+        );
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
 //! `config/fence`: which devices can cut a machine's power, in the order to try them.
 //!
-//! Each level is one device. The next is tried when the one before could not *prove* the machine
-//! off within its deadline. Without `config/fence` there is one level: IPMI by `config/bmc`.
+//! Each level is one device, or several that all have to be off (two feeds). The next is tried when the one before could not
+//! *prove* the machine off within its deadline. Without `config/fence` there is one level: IPMI by `config/bmc`.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::Value;
@@ -12,11 +14,11 @@ use super::agent::Agent;
 use super::certificate;
 use super::fields::{self, Fields};
 use super::ipmi::{self, Ipmi, IpmiAccess};
-use super::level_config::{LevelConfig, parse_url};
+use super::level_config::{DeviceConfig, LevelConfig, parse_url};
 use super::mark::NoMark;
 use super::not_here::NotHere;
 use super::redfish::{self, Redfish, RedfishAccess, Verify};
-use super::{FenceError, FenceLevels, Level, Machine, PowerSwitch};
+use super::{Device, FenceError, FenceLevels, Level, Machine, PowerSwitch};
 use crate::chain::chain;
 use crate::keys::MachineKeys;
 use crate::local::{Asked, Leave, Local, Refused, open};
@@ -102,6 +104,24 @@ impl ConfigError {
     }
 }
 
+/// Where a device stands in `config/fence`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot {
+    /// The number of its level, from 1.
+    pub level: usize,
+    /// Its own number there, from 1, where the level has several.
+    pub device: Option<usize>,
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.device {
+            None => write!(f, "level {}", self.level),
+            Some(device) => write!(f, "level {}, device {device}", self.level),
+        }
+    }
+}
+
 /// The levels as configured; secrets are not resolved yet.
 #[derive(Debug, Clone)]
 pub struct FenceConfig {
@@ -164,9 +184,9 @@ impl FenceConfig {
     /// Levels that are not used, because an agent would be told what the tree may not say. They stand there from before that
     /// was refused; the others go on.
     pub fn never_told(&self) -> Vec<TreeError> {
-        let refused = (1..).zip(&self.levels).filter_map(|(number, level)| {
-            let why = level.may_be_told().err()?;
-            Some(TreeError::Malformed { key: self.key.clone(), why: format!("level {number}: {why}") })
+        let refused = self.devices().filter_map(|(spot, device)| {
+            let why = device.may_be_told().err()?;
+            Some(TreeError::Malformed { key: self.key.clone(), why: format!("{spot}: {why}") })
         });
         refused.collect()
     }
@@ -197,7 +217,7 @@ impl FenceConfig {
             None => None,
         };
         let level = match driver_name.as_deref() {
-            None | Some("ipmi") => LevelConfig::Ipmi {
+            None | Some("ipmi") => DeviceConfig::Ipmi {
                 address,
                 port: port.unwrap_or(ipmi::DEFAULT_PORT),
                 user,
@@ -206,7 +226,6 @@ impl FenceConfig {
                 privilege: None,
                 identity_confirmed_by,
                 identity_shown,
-                deadline_seconds: None,
             },
             Some("redfish") => {
                 let bracketed = if address.contains(':') { format!("[{address}]") } else { address };
@@ -219,8 +238,8 @@ impl FenceConfig {
                     None => None,
                 };
                 let verify = ca.is_some() || !snapshot.flag(&keys.bmc_field("insecure"))?;
-                let (system, deadline_seconds) = (None, None);
-                LevelConfig::Redfish {
+                let system = None;
+                DeviceConfig::Redfish {
                     url,
                     user,
                     password,
@@ -230,7 +249,6 @@ impl FenceConfig {
                     pin,
                     identity_confirmed_by,
                     identity_shown,
-                    deadline_seconds,
                 }
             }
             Some(other) => {
@@ -240,22 +258,27 @@ impl FenceConfig {
             }
         };
         level.check().map_err(|why| malformed(keys.bmc(), why))?;
-        Ok(Self { key: keys.bmc(), levels: vec![level] })
-    }
-
-    /// Its levels.
-    pub(super) fn levels(&self) -> &[LevelConfig] {
-        &self.levels
+        Ok(Self { key: keys.bmc(), levels: vec![LevelConfig::one(level)] })
     }
 
     /// Whether the tree holds a password itself, not a reference to one.
     pub fn has_plain_secret(&self) -> bool {
-        self.levels.iter().flat_map(LevelConfig::secrets).any(SecretRef::is_plain)
+        self.devices().flat_map(|(_, device)| device.secrets()).any(SecretRef::is_plain)
+    }
+
+    /// All devices, each with where it stands.
+    pub(super) fn devices(&self) -> impl Iterator<Item = (Spot, &DeviceConfig)> {
+        (1..).zip(&self.levels).flat_map(|(level, config)| {
+            let several = config.devices.len() > 1;
+            (1..)
+                .zip(&config.devices)
+                .map(move |(number, device)| (Spot { level, device: several.then_some(number) }, device))
+        })
     }
 
     /// What this machine's root is asked for before the devices are used: what is beside the shipped table.
     pub fn asked(&self) -> Vec<Asked> {
-        self.levels.iter().flat_map(LevelConfig::asked).collect()
+        self.devices().flat_map(|(_, device)| device.asked()).collect()
     }
 
     /// The devices, with their secrets, ready to be asked by this machine.
@@ -280,6 +303,22 @@ impl FenceConfig {
     }
 
     fn build_level(&self, number: usize, config: &LevelConfig, local: &Local) -> Result<Level, ConfigError> {
+        let device = |device: &DeviceConfig| -> Result<Device, ConfigError> {
+            let switch = self.build_device(number, device, config.deadline(), local)?;
+            Ok(Device::new(switch, device.confirmed()))
+        };
+        // Of several that have to be off, one that is not used costs the level.
+        let devices = config.devices.iter().map(device).collect::<Result<_, ConfigError>>()?;
+        Ok(Level::of(devices, config.deadline()))
+    }
+
+    fn build_device(
+        &self,
+        number: usize,
+        config: &DeviceConfig,
+        deadline: Option<Duration>,
+        local: &Local,
+    ) -> Result<Box<dyn PowerSwitch>, ConfigError> {
         let unusable = |source| ConfigError::Level { key: self.key.clone(), level: number, source };
         let secret = |what: &str, reference: &SecretRef| -> Result<SecretString, ConfigError> {
             let what = format!("{what} of level {number}");
@@ -289,8 +328,8 @@ impl FenceConfig {
                 source,
             })
         };
-        let switch: Box<dyn PowerSwitch> = match config {
-            LevelConfig::Ipmi { address, port, user, password, cipher, privilege, .. } => {
+        Ok(match config {
+            DeviceConfig::Ipmi { address, port, user, password, cipher, privilege, .. } => {
                 Box::new(Ipmi::new(IpmiAccess {
                     address: address.clone(),
                     port: *port,
@@ -300,7 +339,7 @@ impl FenceConfig {
                     privilege: *privilege,
                 }))
             }
-            LevelConfig::Redfish { url, user, password, system, verify, ca, pin, .. } => {
+            DeviceConfig::Redfish { url, user, password, system, verify, ca, pin, .. } => {
                 let verify = match (pin, ca) {
                     (Some(pin), _) => Verify::Pinned(*pin),
                     (None, Some(path)) => Verify::Ca(self.read_ca(path)?),
@@ -315,11 +354,14 @@ impl FenceConfig {
                     password: secret("password", password)?,
                     system: system.clone(),
                     verify,
-                    limit: config.deadline().unwrap_or(redfish::REQUEST),
+                    limit: deadline.unwrap_or(redfish::REQUEST),
                 };
                 Box::new(Redfish::new(access).map_err(unusable)?)
             }
-            LevelConfig::Agent { agent, options, secret_options, .. } => {
+            DeviceConfig::Agent { agent, options, secret_options, wait_seconds, .. } => {
+                config.may_be_told().map_err(|why| {
+                    unusable(FenceError::Settings { device: format!("agent {agent}"), why })
+                })?;
                 for asked in config.asked_of_the_agent() {
                     if let Leave::Refused(source) = local.leave(&asked) {
                         return Err(ConfigError::Refused { key: self.key.clone(), level: number, source });
@@ -329,10 +371,10 @@ impl FenceConfig {
                     .iter()
                     .map(|(option, reference)| Ok((option.clone(), secret(option, reference)?)))
                     .collect::<Result<_, ConfigError>>()?;
-                Box::new(Agent::new(agent, options.clone(), secrets).map_err(unusable)?)
+                let agent = Agent::new(agent, options.clone(), secrets).map_err(unusable)?;
+                Box::new(agent.waits(wait_seconds.map(Duration::from_secs)))
             }
-        };
-        Ok(Level { switch, deadline: config.deadline(), confirmed: config.confirmed() })
+        })
     }
 
     fn read_ca(&self, path: &Path) -> Result<Vec<u8>, ConfigError> {

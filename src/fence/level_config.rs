@@ -1,4 +1,4 @@
-//! One level of `config/fence` as it is stored.
+//! One level of `config/fence` as it is stored, and its devices.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::certificate::Pin;
 use super::fields::Fields;
 use super::ipmi::{self, SessionPrivilege};
+use super::kinds;
 use super::shipped;
 use super::{Confirmed, Mark};
 use crate::local::{Asked, agents};
@@ -18,9 +19,71 @@ use crate::secret::SecretRef;
 /// A level that takes longer is left for the next, whatever its `deadline_seconds`.
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
-/// One level as stored: docs/bmc.md says what each field is.
+/// One level as stored.
 #[derive(Debug, Clone)]
-pub(super) enum LevelConfig {
+pub(super) struct LevelConfig {
+    /// All of them have to be off.
+    pub(super) devices: Vec<DeviceConfig>,
+    deadline_seconds: Option<u64>,
+}
+
+/// More feeds than that no machine has.
+const MOST_DEVICES: usize = 8;
+
+impl LevelConfig {
+    /// Of JSON: one device, or several in `devices`.
+    ///
+    /// # Errors
+    /// What of it is missing, unknown or of another kind. No value is shown.
+    pub(super) fn of(value: &Value) -> Result<Self, String> {
+        let fields = Fields::of(value)?;
+        let deadline_seconds = deadline(&fields)?;
+        let Some(several) = fields.any("devices") else {
+            return Self { devices: vec![DeviceConfig::of(value)?], deadline_seconds }.checked();
+        };
+        fields.only(&["devices", "deadline_seconds"])?;
+        let several = several.as_array().filter(|devices| (1..=MOST_DEVICES).contains(&devices.len()));
+        let several = several.ok_or_else(|| format!("\"devices\" is no [...] of 1 to {MOST_DEVICES}"))?;
+        let device = |(number, value): (usize, &Value)| {
+            let said = |why: String| format!("device {number}: {why}");
+            match value.get("deadline_seconds").is_some() {
+                true => {
+                    Err(said("\"deadline_seconds\" stands beside \"devices\", for all of them".to_owned()))
+                }
+                false => DeviceConfig::of(value).map_err(said),
+            }
+        };
+        let devices = (1..).zip(several).map(device).collect::<Result<_, _>>()?;
+        Self { devices, deadline_seconds }.checked()
+    }
+
+    /// A message is waited for within the level's time.
+    fn checked(self) -> Result<Self, String> {
+        let waits = self.devices.iter().filter_map(DeviceConfig::wait_seconds).max();
+        match (waits, self.deadline_seconds) {
+            (Some(wait), None) => {
+                Err(format!("\"wait_seconds\" ({wait}) needs a \"deadline_seconds\" that is longer"))
+            }
+            (Some(wait), Some(deadline)) if deadline <= wait => Err(format!(
+                "\"deadline_seconds\" ({deadline}) has to be longer than \"wait_seconds\" ({wait})"
+            )),
+            (Some(_) | None, _) => Ok(self),
+        }
+    }
+
+    /// The one device of a level.
+    pub(super) fn one(device: DeviceConfig) -> Self {
+        Self { devices: vec![device], deadline_seconds: None }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.deadline_seconds.map(Duration::from_secs)
+    }
+}
+
+/// One device as stored: docs/bmc.md says what each field is.
+#[derive(Debug, Clone)]
+pub(super) enum DeviceConfig {
     /// A BMC by IPMI.
     Ipmi {
         address: String,
@@ -31,7 +94,6 @@ pub(super) enum LevelConfig {
         privilege: Option<SessionPrivilege>,
         identity_confirmed_by: Option<String>,
         identity_shown: Option<Mark>,
-        deadline_seconds: Option<u64>,
     },
     /// A BMC by Redfish.
     Redfish {
@@ -44,7 +106,6 @@ pub(super) enum LevelConfig {
         pin: Option<Pin>,
         identity_confirmed_by: Option<String>,
         identity_shown: Option<Mark>,
-        deadline_seconds: Option<u64>,
     },
     /// A fence agent.
     Agent {
@@ -52,7 +113,8 @@ pub(super) enum LevelConfig {
         options: BTreeMap<String, String>,
         secret_options: BTreeMap<String, SecretRef>,
         identity_confirmed_by: Option<String>,
-        deadline_seconds: Option<u64>,
+        /// How long after its command the machine is dead, where it is a message.
+        wait_seconds: Option<u64>,
     },
 }
 
@@ -82,10 +144,17 @@ const OF_REDFISH: [&str; 11] = [
     "identity_shown",
     "deadline_seconds",
 ];
-const OF_AGENT: [&str; 6] =
-    ["driver", "agent", "options", "secret_options", "identity_confirmed_by", "deadline_seconds"];
+const OF_AGENT: [&str; 7] = [
+    "driver",
+    "agent",
+    "options",
+    "secret_options",
+    "identity_confirmed_by",
+    "wait_seconds",
+    "deadline_seconds",
+];
 
-impl LevelConfig {
+impl DeviceConfig {
     /// Of JSON.
     ///
     /// # Errors
@@ -116,7 +185,6 @@ impl LevelConfig {
             privilege: fields.parsed("privilege")?,
             identity_confirmed_by: fields.text("identity_confirmed_by")?,
             identity_shown: fields.parsed("identity_shown")?,
-            deadline_seconds: deadline(fields)?,
         })
     }
 
@@ -132,7 +200,6 @@ impl LevelConfig {
             pin: fields.parsed("pin")?,
             identity_confirmed_by: fields.text("identity_confirmed_by")?,
             identity_shown: fields.parsed("identity_shown")?,
-            deadline_seconds: deadline(fields)?,
         })
     }
 
@@ -151,7 +218,7 @@ impl LevelConfig {
                 .map(secret)
                 .collect::<Result<_, _>>()?,
             identity_confirmed_by: fields.text("identity_confirmed_by")?,
-            deadline_seconds: deadline(fields)?,
+            wait_seconds: fields.number("wait_seconds", 1, MAX_DEADLINE.as_secs())?,
         })
     }
 }
@@ -160,12 +227,11 @@ fn deadline(fields: &Fields<'_>) -> Result<Option<u64>, String> {
     fields.number("deadline_seconds", 1, MAX_DEADLINE.as_secs())
 }
 
-impl LevelConfig {
-    pub(super) fn deadline_seconds(&self) -> Option<u64> {
+impl DeviceConfig {
+    fn wait_seconds(&self) -> Option<u64> {
         match self {
-            Self::Ipmi { deadline_seconds, .. }
-            | Self::Redfish { deadline_seconds, .. }
-            | Self::Agent { deadline_seconds, .. } => *deadline_seconds,
+            Self::Agent { wait_seconds, .. } => *wait_seconds,
+            Self::Ipmi { .. } | Self::Redfish { .. } => None,
         }
     }
 
@@ -179,10 +245,6 @@ impl LevelConfig {
             Self::Agent { identity_confirmed_by, .. } => (identity_confirmed_by, &None),
         };
         Some(Confirmed { by: by.as_ref()?.trim().to_owned(), shown: shown.clone() })
-    }
-
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        self.deadline_seconds().map(Duration::from_secs)
     }
 
     pub(super) fn secrets(&self) -> Vec<&SecretRef> {
@@ -259,7 +321,8 @@ impl LevelConfig {
 
     /// Whether its agent may be told this.
     pub(super) fn may_be_told(&self) -> Result<(), String> {
-        let Self::Agent { options, secret_options, .. } = self else { return Ok(()) };
+        let Self::Agent { agent, options, secret_options, wait_seconds, .. } = self else { return Ok(()) };
+        kinds::may_fence(agent, *wait_seconds)?;
         options.keys().chain(secret_options.keys()).try_for_each(|option| agents::may_be_set(option))?;
         options.iter().try_for_each(|(option, value)| agents::may_have(option, value, options))
     }

@@ -1,34 +1,55 @@
 //! The devices that can cut a machine's power, in the order to try them.
 //!
-//! Each level is one device. The next is tried when the one before could not *prove* the machine
-//! off within its deadline. [`config`](super::config) makes them of the tree.
+//! Each level is one device, or several that all have to be off: a machine with two feeds lives on the other one. The next level is
+//! tried when the one before could not *prove* the machine off within its deadline. [`config`](super::config) makes them of the tree.
 
 use std::time::Duration;
 
 use super::{Confirmed, Machine, PowerSwitch};
 
-/// One device and how long it has.
+/// One device.
+pub struct Device {
+    switch: Box<dyn PowerSwitch>,
+    confirmed: Option<Confirmed>,
+}
+
+impl Device {
+    /// A device, with a person's word about whose it is.
+    pub fn new(switch: Box<dyn PowerSwitch>, confirmed: Option<Confirmed>) -> Self {
+        Self { switch, confirmed }
+    }
+
+    /// What talks to it.
+    pub fn switch(&self) -> &dyn PowerSwitch {
+        self.switch.as_ref()
+    }
+
+    /// Who said that it belongs to the machine, where it cannot say so itself.
+    pub fn confirmed(&self) -> Option<&Confirmed> {
+        self.confirmed.as_ref().filter(|word| !word.by.trim().is_empty())
+    }
+}
+
+/// Devices that all have to be off, and how long they have.
 pub struct Level {
-    pub(super) switch: Box<dyn PowerSwitch>,
-    pub(super) deadline: Option<Duration>,
-    pub(super) confirmed: Option<Confirmed>,
+    devices: Vec<Device>,
+    deadline: Option<Duration>,
 }
 
 impl Level {
-    /// A level; without a deadline, the policy's counts.
+    /// A level of one device; without a deadline, the policy's counts.
     pub fn new(switch: Box<dyn PowerSwitch>, deadline: Option<Duration>) -> Self {
-        Self { switch, deadline, confirmed: None }
+        Self::of(vec![Device::new(switch, None)], deadline)
     }
 
-    /// The same with a person's word about whose the device is.
-    #[cfg(test)]
-    pub(crate) fn confirmed_by(switch: Box<dyn PowerSwitch>, confirmed: Option<Confirmed>) -> Self {
-        Self { switch, deadline: None, confirmed }
+    /// A level of these devices.
+    pub fn of(devices: Vec<Device>, deadline: Option<Duration>) -> Self {
+        Self { devices, deadline }
     }
 
-    /// The device.
-    pub fn switch(&self) -> &dyn PowerSwitch {
-        self.switch.as_ref()
+    /// Its devices.
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
     }
 
     /// Wall clock to prove *off*, where the level has one of its own.
@@ -36,9 +57,10 @@ impl Level {
         self.deadline
     }
 
-    /// Who said that the device belongs to the machine, where it cannot say so itself.
-    pub fn confirmed(&self) -> Option<&Confirmed> {
-        self.confirmed.as_ref().filter(|word| !word.by.trim().is_empty())
+    /// All of its devices, for people.
+    pub fn describe(&self) -> String {
+        let all: Vec<String> = self.devices.iter().map(|device| device.switch().describe()).collect();
+        all.join(" and ")
     }
 }
 
@@ -68,5 +90,10 @@ impl FenceLevels {
     /// The levels, in order.
     pub fn levels(&self) -> &[Level] {
         &self.levels
+    }
+
+    /// All devices of all levels.
+    pub fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.levels.iter().flat_map(Level::devices)
     }
 }

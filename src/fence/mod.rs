@@ -22,6 +22,7 @@ pub mod config;
 pub mod error;
 mod fields;
 pub mod ipmi;
+mod kinds;
 mod level_config;
 pub mod levels;
 pub mod mark;
@@ -41,7 +42,7 @@ pub use config::{ConfigError, FenceConfig};
 pub use error::FenceError;
 
 pub use crate::identity::{Identity, Unclear, Verdict};
-pub use levels::{FenceLevels, Level};
+pub use levels::{Device, FenceLevels, Level};
 pub use mark::{Confirmed, Mark};
 pub use off::{Changed, LeaseLost, NotOff, Permission, power_off, prove_off};
 pub use proof::{ConfirmOff, Hearsay, Machine, PoweredOff, SaidOff};

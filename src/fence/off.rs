@@ -7,14 +7,18 @@
 //! outlet feeds another machine, so before a later level's proof is given out, each earlier level
 //! that said *on* is asked once more. If it still says so, nothing is proved. (A BMC whose feed was
 //! really cut does not answer any more.)
+//!
+//! Of a level with several devices all are switched at once, and all have to be off: when the last of them has proved it, each is read
+//! once more.
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::proof::{Look, Streak};
-use super::{FenceError, FenceLevels, Level, Machine, PowerState, SaidOff};
+use super::{Device, FenceError, FenceLevels, Level, Machine, PowerState, SaidOff};
 use crate::clock::Clock;
 use crate::policy::Policy;
 
@@ -229,61 +233,133 @@ async fn run(
         return Err(NotOff::NoLevels { machine: machine.clone() });
     }
     let mut failures: Vec<LevelFailure> = Vec::new();
-    let mut said_on: Vec<&Level> = Vec::new();
+    let mut said_on: Vec<&Device> = Vec::new();
     let mut commands = 0;
     for level in levels.levels() {
-        let mut attempt = Attempt { machine, level, clock, settings, commands: 0, command_error: None };
-        let outcome = attempt.run(lease).await;
-        commands += attempt.commands;
-        let device = level.switch().describe();
-        let why = match outcome {
-            Err(source) => return Err(NotOff::Lease { machine: machine.clone(), commands, source }),
-            Ok(Err(why)) => why,
-            Ok(Ok(said)) => match still_on(&said_on, clock, settings).await {
-                Some(by) => Why::Contradicted { by },
-                None => {
-                    let changed = if commands > 0 { Changed::Yes } else { Changed::AlreadySo };
-                    tracing::info!(host = %machine, step = "fence", by = said.by(), commands, "reads off");
-                    return Ok((said, changed));
-                }
-            },
+        let tried = Try { machine, clock, settings }.level(level, lease).await;
+        let sent = tried.iter().map(|tried| tried.commands).sum::<u32>();
+        commands += sent;
+        let mut said = Vec::new();
+        let before = failures.len();
+        let is_one_of = match tried.len() {
+            1 => String::new(),
+            many => format!(" (one of {many} devices that must all be off)"),
         };
-        if matches!(why, Why::StillOn) {
-            said_on.push(level);
+        for (device, tried) in level.devices().iter().zip(tried) {
+            let why = match tried.outcome {
+                Err(source) => return Err(NotOff::Lease { machine: machine.clone(), commands, source }),
+                Ok(Ok(off)) => {
+                    said.push(off);
+                    continue;
+                }
+                Ok(Err(why)) => why,
+            };
+            if matches!(why, Why::StillOn) {
+                said_on.push(device);
+            }
+            let name = format!("{}{is_one_of}", device.switch().describe());
+            // What was sent to the others of the level may have an effect too.
+            let commands = if tried.commands == 0 { sent } else { tried.commands };
+            let command_error = tried.command_error;
+            failures.push(LevelFailure { device: name, commands, command_error, why });
         }
-        let failure =
-            LevelFailure { device, commands: attempt.commands, command_error: attempt.command_error, why };
-        tracing::warn!(host = %machine, step = "fence", "not proved off: {failure}");
-        failures.push(failure);
+        if failures.len() == before {
+            let why = match together(level, said, clock, settings).await {
+                None => Why::Unsteady { seen: 0 },
+                Some(off) => match still_on(&said_on, clock, settings).await {
+                    Some(by) => Why::Contradicted { by },
+                    None => {
+                        let changed = if commands > 0 { Changed::Yes } else { Changed::AlreadySo };
+                        tracing::info!(host = %machine, step = "fence", by = off.by(), commands, "reads off");
+                        return Ok((off, changed));
+                    }
+                },
+            };
+            failures.push(LevelFailure {
+                device: level.describe(),
+                commands: sent,
+                command_error: None,
+                why,
+            });
+        }
+        for failure in failures.iter().skip(before) {
+            tracing::warn!(host = %machine, step = "fence", "not proved off: {failure}");
+        }
     }
     Err(NotOff::NotProved { machine: machine.clone(), levels: failures })
 }
 
+/// Of several devices each is read once more, so that all are off at one time; of one, its reads are enough.
+async fn together(
+    level: &Level,
+    mut said: Vec<SaidOff>,
+    clock: &dyn Clock,
+    settings: &Settings,
+) -> Option<SaidOff> {
+    if said.len() < 2 {
+        return said.pop();
+    }
+    let again = level.devices().iter().zip(said).map(|(device, said)| async move {
+        within(clock, settings.attempt, said.again(device.switch(), clock)).await.flatten()
+    });
+    let again: Option<Vec<SaidOff>> = join_all(again).await.into_iter().collect();
+    SaidOff::together(again?)
+}
+
 /// The first of these that says *on*, now.
-async fn still_on(levels: &[&Level], clock: &dyn Clock, settings: &Settings) -> Option<String> {
-    for level in levels {
-        let read = within(clock, settings.attempt, level.switch().read()).await;
+async fn still_on(devices: &[&Device], clock: &dyn Clock, settings: &Settings) -> Option<String> {
+    for device in devices {
+        let read = within(clock, settings.attempt, device.switch().read()).await;
         if let Some(Ok(PowerState::On)) = read {
-            return Some(level.switch().describe());
+            return Some(device.switch().describe());
         }
     }
     None
 }
 
-/// One level's try.
-struct Attempt<'a> {
+/// What every try needs.
+struct Try<'a> {
     machine: &'a Machine,
-    level: &'a Level,
     clock: &'a dyn Clock,
     settings: &'a Settings,
+}
+
+/// What came of one device.
+struct Tried {
+    commands: u32,
+    command_error: Option<FenceError>,
+    outcome: Result<Result<SaidOff, Why>, LeaseLost>,
+}
+
+impl Try<'_> {
+    /// All devices of a level at once: none has to wait for another's silence.
+    async fn level(&self, level: &Level, lease: Option<&dyn Permission>) -> Vec<Tried> {
+        let (machine, clock, settings) = (self.machine, self.clock, self.settings);
+        let deadline = level.deadline().unwrap_or(settings.level_deadline);
+        let tries = level.devices().iter().map(|device| async move {
+            let mut attempt =
+                Attempt { machine, device, clock, settings, deadline, commands: 0, command_error: None };
+            let outcome = attempt.run(lease).await;
+            Tried { commands: attempt.commands, command_error: attempt.command_error, outcome }
+        });
+        join_all(tries).await
+    }
+}
+
+/// One device's try.
+struct Attempt<'a> {
+    machine: &'a Machine,
+    device: &'a Device,
+    clock: &'a dyn Clock,
+    settings: &'a Settings,
+    deadline: Duration,
     commands: u32,
     command_error: Option<FenceError>,
 }
 
 impl Attempt<'_> {
     async fn run(&mut self, lease: Option<&dyn Permission>) -> Result<Result<SaidOff, Why>, LeaseLost> {
-        let (clock, switch) = (self.clock, self.level.switch());
-        let deadline = self.level.deadline().unwrap_or(self.settings.level_deadline);
+        let (clock, switch, deadline) = (self.clock, self.device.switch(), self.deadline);
         let ends = clock.boottime().saturating_add(deadline);
         // What a slow device says is not cut off where it says *off* already: the reads that are missing get as much again.
         // Nothing is sent meanwhile.
@@ -326,18 +402,29 @@ impl Attempt<'_> {
     }
 
     async fn command(&mut self, lease: &dyn Permission, left: Duration) -> Result<(), LeaseLost> {
-        let limit = self.settings.attempt.min(left);
+        let (clock, switch) = (self.clock, self.device.switch());
+        let limit = switch.command_takes().unwrap_or(self.settings.attempt).min(left);
         lease.check().await?;
         self.commands += 1;
-        self.command_error = match within(self.clock, limit, self.level.switch().switch_off()).await {
-            Some(answer) => answer.err(),
-            None => Some(self.late("switch off", limit)),
-        };
-        Ok(())
+        let ends = clock.boottime().saturating_add(limit);
+        let mut work = switch.switch_off();
+        loop {
+            let part = ends.saturating_duration_since(clock.boottime()).min(self.settings.attempt);
+            if let Some(answer) = within(clock, part, &mut work).await {
+                self.command_error = answer.err();
+                return Ok(());
+            }
+            if ends.saturating_duration_since(clock.boottime()).is_zero() {
+                self.command_error = Some(self.late("switch off", limit));
+                return Ok(());
+            }
+            // What takes longer than an attempt ends with the lease.
+            lease.check().await?;
+        }
     }
 
     fn late(&self, doing: &'static str, deadline: Duration) -> FenceError {
-        FenceError::Deadline { device: self.level.switch().describe(), doing, deadline }
+        FenceError::Deadline { device: self.device.switch().describe(), doing, deadline }
     }
 }
 

@@ -3,15 +3,16 @@
 use reqwest::Url;
 
 use super::certificate::Pin;
+use super::config::Spot;
 use super::config::VERSION;
-use super::level_config::{LevelConfig, parse_url};
+use super::level_config::{DeviceConfig, parse_url};
 use super::{FenceConfig, Mark};
 
 /// A Redfish level, as far as its certificate goes.
 #[derive(Debug, Clone)]
 pub struct RedfishLevel {
-    /// Its number, from 1.
-    pub number: usize,
+    /// Where it stands.
+    pub spot: Spot,
     /// Where it is.
     pub url: Url,
     /// What is pinned.
@@ -23,61 +24,57 @@ pub struct RedfishLevel {
 impl FenceConfig {
     /// Its Redfish levels.
     pub fn redfish_levels(&self) -> Vec<RedfishLevel> {
-        let redfish = |(number, level): (usize, &LevelConfig)| match level {
-            LevelConfig::Redfish { url, ca, pin, .. } => {
+        let redfish = |(spot, device): (Spot, &DeviceConfig)| match device {
+            DeviceConfig::Redfish { url, ca, pin, .. } => {
                 let is_judged = pin.is_some() || ca.is_some();
-                parse_url(url).ok().map(|url| RedfishLevel { number, url, pin: *pin, is_judged })
+                parse_url(url).ok().map(|url| RedfishLevel { spot, url, pin: *pin, is_judged })
             }
-            LevelConfig::Ipmi { .. } | LevelConfig::Agent { .. } => None,
+            DeviceConfig::Ipmi { .. } | DeviceConfig::Agent { .. } => None,
         };
-        (1..).zip(self.levels()).filter_map(redfish).collect()
+        self.devices().filter_map(redfish).collect()
     }
 
     /// Whether an older build would not understand one of its levels.
     pub fn needs_newest(&self) -> bool {
-        self.levels().iter().any(|level| match level {
-            LevelConfig::Ipmi { identity_shown, .. } => identity_shown.is_some(),
-            LevelConfig::Redfish { pin, identity_confirmed_by, identity_shown, .. } => {
+        self.devices().any(|(spot, device)| match device {
+            _ if spot.device.is_some() => true,
+            DeviceConfig::Ipmi { identity_shown, .. } => identity_shown.is_some(),
+            DeviceConfig::Redfish { pin, identity_confirmed_by, identity_shown, .. } => {
                 pin.is_some() || identity_confirmed_by.is_some() || identity_shown.is_some()
             }
-            LevelConfig::Agent { .. } => false,
+            DeviceConfig::Agent { wait_seconds, .. } => wait_seconds.is_some(),
         })
     }
 
-    /// The numbers of its levels that our own drivers reach, from 1.
-    pub fn own_levels(&self) -> Vec<usize> {
-        let is_own = |level: &LevelConfig| match level {
-            LevelConfig::Ipmi { .. } | LevelConfig::Redfish { .. } => true,
-            LevelConfig::Agent { .. } => false,
+    /// Where its devices stand that our own drivers reach.
+    pub fn own_devices(&self) -> Vec<Spot> {
+        let is_own = |device: &DeviceConfig| match device {
+            DeviceConfig::Ipmi { .. } | DeviceConfig::Redfish { .. } => true,
+            DeviceConfig::Agent { .. } => false,
         };
-        (1..).zip(self.levels()).filter(|(_, level)| is_own(level)).map(|(number, _)| number).collect()
+        self.devices().filter(|(_, device)| is_own(device)).map(|(spot, _)| spot).collect()
     }
 
-    /// The value of a `config/fence` key with a person's word about whose the device of this level is, counted from 1.
+    /// The value of a `config/fence` key with a person's word about whose this device is.
     ///
     /// # Errors
     /// It cannot be understood.
-    pub fn confirmed(
-        value: &[u8],
-        number: usize,
-        by: &str,
-        shows: &Mark,
-    ) -> Result<String, serde_json::Error> {
+    pub fn confirmed(value: &[u8], spot: Spot, by: &str, shows: &Mark) -> Result<String, serde_json::Error> {
         changed(value, |of, level| {
-            if of == number {
+            if of == spot {
                 level.insert("identity_confirmed_by".to_owned(), by.into());
                 level.insert("identity_shown".to_owned(), shows.to_string().into());
             }
         })
     }
 
-    /// The value of a `config/fence` key with these levels, counted from 1, pinned.
+    /// The value of a `config/fence` key with these devices pinned.
     ///
     /// # Errors
     /// It cannot be understood.
-    pub fn pinned(value: &[u8], pins: &[(usize, Pin)]) -> Result<String, serde_json::Error> {
-        changed(value, |number, level| {
-            if let Some((_, pin)) = pins.iter().find(|(of, _)| *of == number) {
+    pub fn pinned(value: &[u8], pins: &[(Spot, Pin)]) -> Result<String, serde_json::Error> {
+        changed(value, |spot, level| {
+            if let Some((_, pin)) = pins.iter().find(|(of, _)| *of == spot) {
                 level.insert("pin".to_owned(), pin.to_string().into());
                 level.remove("verify");
                 level.remove("ca");
@@ -86,16 +83,23 @@ impl FenceConfig {
     }
 }
 
-/// The levels after a change of each, in the newest version.
+/// The levels after a change of each device, in the newest version.
 fn changed(
     value: &[u8],
-    mut change: impl FnMut(usize, &mut serde_json::Map<String, serde_json::Value>),
+    mut change: impl FnMut(Spot, &mut serde_json::Map<String, serde_json::Value>),
 ) -> Result<String, serde_json::Error> {
     let mut stored: serde_json::Value = serde_json::from_slice(value)?;
     let levels = stored.get_mut("levels").and_then(serde_json::Value::as_array_mut);
-    for (number, level) in (1..).zip(levels.into_iter().flatten()) {
-        if let Some(level) = level.as_object_mut() {
-            change(number, level);
+    for (level, value) in (1..).zip(levels.into_iter().flatten()) {
+        let Some(value) = value.as_object_mut() else { continue };
+        let Some(devices) = value.get_mut("devices").and_then(serde_json::Value::as_array_mut) else {
+            change(Spot { level, device: None }, value);
+            continue;
+        };
+        let several = devices.len() > 1;
+        for (number, device) in (1..).zip(devices) {
+            let spot = Spot { level, device: several.then_some(number) };
+            device.as_object_mut().into_iter().for_each(|device| change(spot, device));
         }
     }
     if let Some(stored) = stored.as_object_mut() {

@@ -142,9 +142,17 @@ impl PoweredOff {
 pub struct SaidOff {
     machine: Machine,
     read_at: BootInstant,
-    by: String,
+    by: Vec<By>,
+}
+
+/// Which device said it.
+#[derive(Debug)]
+pub struct By {
+    /// For people.
+    pub device: String,
+    /// Which machine the very answers that said *off* were about, as they state it; nothing where they do not.
+    pub stated: Option<Identity>,
     channel: Channel,
-    stated: Option<Identity>,
 }
 
 /// An *off* that anyone on the network can have said. With nothing beside it, it proves nothing.
@@ -168,14 +176,39 @@ impl SaidOff {
         &self.machine
     }
 
-    /// Which device.
-    pub fn by(&self) -> &str {
+    /// Which devices, for people.
+    pub fn by(&self) -> String {
+        let all: Vec<&str> = self.by.iter().map(|by| by.device.as_str()).collect();
+        all.join(" and ")
+    }
+
+    /// Which devices: all of them said so.
+    pub fn devices(&self) -> &[By] {
         &self.by
     }
 
-    /// Which machine the very answers that said *off* were about, as they state it; nothing where they do not.
-    pub fn stated(&self) -> Option<&Identity> {
-        self.stated.as_ref()
+    /// What several devices said, each read once more since the last of them had said it: together they are one *off*.
+    pub(super) fn together(said: Vec<Self>) -> Option<Self> {
+        said.into_iter().reduce(|mut all, one| {
+            all.read_at = all.read_at.min(one.read_at);
+            all.by.extend(one.by);
+            all
+        })
+    }
+
+    /// The same after one more look at the one device that said it; nothing where that does not say *off* now, of the same machine.
+    pub(super) async fn again(mut self, switch: &dyn PowerSwitch, clock: &dyn Clock) -> Option<Self> {
+        let read_at = clock.boottime();
+        match switch.look().await {
+            Ok(Seen { power: PowerState::Off, identity }) => {
+                let before = self.by.iter().find_map(|by| by.stated.as_ref());
+                let is_another =
+                    before.zip(identity.as_ref()).is_some_and(|(before, now)| before.contradicts(now));
+                self.read_at = read_at;
+                (!is_another).then_some(self)
+            }
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// The proof, where the channel shows who answered.
@@ -183,11 +216,16 @@ impl SaidOff {
     /// # Errors
     /// Anyone on the way can have answered: what is to be seen beside it.
     pub fn by_itself(self) -> Result<PoweredOff, Hearsay> {
-        match self.channel {
-            Channel::Shown | Channel::Agent => {
-                Ok(PoweredOff { machine: self.machine, read_at: self.read_at, by: self.by })
+        let gap = self.by.iter().find_map(|by| match by.channel {
+            Channel::Shown | Channel::Agent => None,
+            Channel::Open(gap) => Some(gap),
+        });
+        match gap {
+            None => {
+                let by = self.by();
+                Ok(PoweredOff { machine: self.machine, read_at: self.read_at, by })
             }
-            Channel::Open(gap) => Err(Hearsay { said: self, gap }),
+            Some(gap) => Err(Hearsay { said: self, gap }),
         }
     }
 }
@@ -198,9 +236,9 @@ impl Hearsay {
         &self.said.machine
     }
 
-    /// Which device.
-    pub fn by(&self) -> &str {
-        &self.said.by
+    /// Which devices, for people.
+    pub fn by(&self) -> String {
+        self.said.by()
     }
 
     /// Why anyone can have said it.
@@ -213,7 +251,8 @@ impl Hearsay {
     /// # Errors
     /// It is no silence after it, or not of this machine.
     pub fn with(self, silence: &Silence) -> Result<PoweredOff, NotItsSilence> {
-        let SaidOff { machine, read_at, by, channel: _, stated: _ } = self.said;
+        let by = self.said.by();
+        let SaidOff { machine, read_at, by: _ } = self.said;
         if !silence.is_of(&machine) || silence.began() < read_at {
             return Err(NotItsSilence { machine: machine.to_string() });
         }
@@ -269,13 +308,9 @@ impl Streak {
                 if self.seen < self.needed {
                     return Look::Seen(PowerState::Off);
                 }
-                Look::Said(SaidOff {
-                    machine: self.machine.clone(),
-                    read_at,
-                    by: self.by.clone(),
-                    channel: switch.channel(),
-                    stated: self.stated.clone(),
-                })
+                let (device, stated, channel) = (self.by.clone(), self.stated.clone(), switch.channel());
+                let by = vec![By { device, stated, channel }];
+                Look::Said(SaidOff { machine: self.machine.clone(), read_at, by })
             }
             Ok(Seen { power: power @ (PowerState::On | PowerState::Unknown(_)), identity: _ }) => {
                 Look::Seen(power)

@@ -1,5 +1,7 @@
 //! The seam to a device that can cut a machine's power.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{Channel, FenceError, Identity, Mark};
@@ -63,6 +65,11 @@ pub trait PowerSwitch: Send + Sync {
     /// What the device shows of itself, by which a person's word can be bound to it. What cannot be asked for it shows nothing.
     async fn shows(&self) -> Result<Mark, FenceError> {
         Ok(Mark::Nothing)
+    }
+
+    /// How long a command may take, where that is longer than of a power switch.
+    fn command_takes(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether [`PowerSwitch::switch_off`] would be allowed, found out without doing it.

@@ -4,15 +4,15 @@
 use std::fmt;
 
 use super::channel::{Channel, GOOD_CIPHERS, Gap, WEAK_CIPHER};
-use super::config::FenceConfig;
-use super::level_config::{LevelConfig, parse_url};
+use super::config::{FenceConfig, Spot};
+use super::level_config::{DeviceConfig, parse_url};
 use super::{Machine, agent};
 
 /// Something weak about one level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weakness {
-    /// Its number, from 1.
-    pub level: usize,
+    /// Where its device stands.
+    pub level: Spot,
     /// Its device.
     pub device: Device,
     /// What it is.
@@ -76,7 +76,7 @@ impl Weakness {
     /// For people: about which machine, and what can be done with it.
     pub fn text(&self, machine: &Machine) -> String {
         let Self { level, device, what } = self;
-        let at = format!("fence level {level} of {machine} ({device})");
+        let at = format!("fence {level} of {machine} ({device})");
         let anyone = format!("anyone on this network can say that {machine} is off");
         match what {
             What::Open(gap) => format!(
@@ -143,13 +143,13 @@ impl Gap {
 
 /// All that is weak about a machine's levels, in their order.
 pub fn weaknesses(config: &FenceConfig) -> Vec<Weakness> {
-    (1..).zip(config.levels()).flat_map(|(level, config)| of_level(level, config)).collect()
+    config.devices().flat_map(|(spot, device)| of_device(spot, device)).collect()
 }
 
-fn of_level(level: usize, config: &LevelConfig) -> Vec<Weakness> {
+fn of_device(level: Spot, config: &DeviceConfig) -> Vec<Weakness> {
     let weak = |device: &Device, what| Weakness { level, device: device.clone(), what };
     match config {
-        LevelConfig::Ipmi { address, cipher, .. } => {
+        DeviceConfig::Ipmi { address, cipher, .. } => {
             let device = Device::Ipmi(address.clone());
             match *cipher {
                 WEAK_CIPHER => vec![weak(&device, What::WeakCipher)],
@@ -157,7 +157,7 @@ fn of_level(level: usize, config: &LevelConfig) -> Vec<Weakness> {
                 cipher => vec![weak(&device, What::Cipher { cipher })],
             }
         }
-        LevelConfig::Redfish { url, verify, ca, pin, .. } => {
+        DeviceConfig::Redfish { url, verify, ca, pin, .. } => {
             let Ok(url) = parse_url(url) else { return Vec::new() };
             let device = Device::Redfish(url.origin().ascii_serialization());
             let gap = match (url.scheme(), pin, ca, verify) {
@@ -167,7 +167,7 @@ fn of_level(level: usize, config: &LevelConfig) -> Vec<Weakness> {
             };
             vec![weak(&device, What::Open(gap))]
         }
-        LevelConfig::Agent { agent, options, secret_options, .. } => {
+        DeviceConfig::Agent { agent, options, secret_options, .. } => {
             let device = Device::Agent(agent.clone());
             let mut found = Vec::new();
             match Channel::of_agent(options) {

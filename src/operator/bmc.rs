@@ -8,6 +8,7 @@ use super::machine_options::{MachineOptions, Setting};
 use super::machine_view::Fault;
 use crate::chain::chain;
 use crate::fence::certificate::Pin;
+use crate::fence::config::Spot;
 use crate::fence::pins::RedfishLevel;
 use crate::fence::redfish::{Certificate, look};
 use crate::fence::weakness::{Verdict, Weakness, weaknesses};
@@ -52,7 +53,7 @@ fn confirmed(
     };
     cluster.formats().allows(Kind::Fence, 2).map_err(held_back(doing))?;
     let config = FenceConfig::of(tree, keys).map_err(|why| refused(option, &chain(&why)))?;
-    let [only] = config.own_levels()[..] else {
+    let [only] = config.own_devices()[..] else {
         let why = "it has not exactly one level of driver ipmi or redfish: say it in that level of --fence-file, with \
                    \"identity_confirmed_by\" and \"identity_shown\"";
         return Err(refused(option, why));
@@ -176,12 +177,12 @@ async fn pins(
     machine: &Machine,
     options: &MachineOptions,
     said: &mut Vec<String>,
-) -> Result<Vec<(usize, Pin)>, OperatorError> {
+) -> Result<Vec<(Spot, Pin)>, OperatorError> {
     let levels: Vec<RedfishLevel> = config.redfish_levels();
     let levels: Vec<&RedfishLevel> = levels.iter().filter(|level| level.url.scheme() == "https").collect();
     if let Some(pin) = options.bmc_pin {
         return match levels.as_slice() {
-            [only] => Ok(vec![(only.number, pin)]),
+            [only] => Ok(vec![(only.spot, pin)]),
             [] => Err(refused("--bmc-pin", "it has no Redfish level with https")),
             _ => Err(refused(
                 "--bmc-pin",
@@ -195,7 +196,7 @@ async fn pins(
     let is_new = options.names_its_address() && !options.bmc_insecure;
     let mut pins = Vec::new();
     for level in levels.into_iter().filter(|level| options.pin_bmc || (is_new && !level.is_judged)) {
-        let at = format!("level {} ({})", level.number, level.url.origin().ascii_serialization());
+        let at = format!("{} ({})", level.spot, level.url.origin().ascii_serialization());
         match look(&level.url).await {
             Certificate::Signed(_) if !options.pin_bmc => {
                 said.push(format!("{at}: an authority that this machine trusts has signed its certificate"));
@@ -204,7 +205,7 @@ async fn pins(
                 said.push(format!(
                     "{at}: pinned the key of the certificate that it shows: {pin}; compare it with what the BMC itself says"
                 ));
-                pins.push((level.number, pin));
+                pins.push((level.spot, pin));
             }
             Certificate::NotSeen(why) if options.pin_bmc => {
                 return Err(refused(

@@ -241,8 +241,8 @@ async fn no_device_says_on(cluster: &Cluster, host: &HostName) -> Result<(), Ope
     else {
         return Ok(());
     };
-    for level in levels.levels() {
-        let switch = level.switch();
+    for device in levels.devices() {
+        let switch = device.switch();
         if let Ok(PowerState::On) = switch.read().await {
             return Err(OperatorError::NotNow {
                 name: host.to_string(),

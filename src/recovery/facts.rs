@@ -15,7 +15,7 @@ use crate::bindings::{self, ArrayDoubt, Expected};
 use crate::evidence::pins;
 use crate::fence::weakness::weaknesses;
 use crate::fence::{
-    Channel, FenceConfig, FenceLevels, Level, Machine, Mark, PowerState, Privilege, Seen, Unclear, Verdict,
+    Channel, Device, FenceConfig, FenceLevels, Machine, Mark, Privilege, Seen, Unclear, Verdict,
 };
 use crate::incident::IncidentRecord;
 use crate::incident::journal::JournalEntry;
@@ -232,35 +232,41 @@ pub async fn arm_machine(
     let mut facts = Vec::new();
     let change = machine.changed_by();
     for level in levels.levels() {
-        let switch = level.switch();
-        let (state, next) = match switch.look().await {
-            Err(error) => (LevelState::NoAnswer { why: chain(&error) }, Some(error.next(&change))),
-            Ok(Seen { power, identity: stated }) => {
-                let identity = whose(level, expected, stated.as_ref()).await;
-                let next = match &identity {
-                    Verdict::CannotTell(unclear) => Some(settles(level, unclear, &change).await),
-                    Verdict::Matches | Verdict::Differs { .. } => None,
-                };
-                let privilege = switch.can_switch_off().await;
-                let privilege = privilege.unwrap_or_else(|error| Privilege::CannotTell(chain(&error)));
-                let next = next.or_else(|| {
-                    let is_denied = matches!(privilege, Privilege::Denied(_));
-                    is_denied.then(|| {
-                        format!("an account that may switch off: {change} --bmc-user NAME --bmc-password-file FILE")
-                    })
-                });
-                (LevelState::Answers { power, identity, privilege }, next)
-            }
-        };
-        facts.push(LevelFact { device: switch.describe(), state, next });
+        let mut of_its_devices = Vec::new();
+        for device in level.devices() {
+            of_its_devices.push(armed(device, expected, &change).await);
+        }
+        facts.extend(LevelFact::together(of_its_devices));
     }
     let usable: Vec<bool> = facts.iter().map(|fact| fact.state.is_usable(allow_unidentified)).collect();
     levels.keep(&usable);
     Armed { facts, levels }
 }
 
+/// Asks one device.
+async fn armed(device: &Device, expected: &Expected, change: &str) -> LevelFact {
+    let switch = device.switch();
+    let (state, next) = match switch.look().await {
+        Err(error) => (LevelState::NoAnswer { why: chain(&error) }, Some(error.next(change))),
+        Ok(Seen { power, identity: stated }) => {
+            let identity = whose(device, expected, stated.as_ref()).await;
+            let settles = match &identity {
+                Verdict::CannotTell(unclear) => Some(settles(device, unclear, change).await),
+                Verdict::Matches | Verdict::Differs { .. } => None,
+            };
+            let privilege = switch.can_switch_off().await;
+            let privilege = privilege.unwrap_or_else(|error| Privilege::CannotTell(chain(&error)));
+            let may = matches!(privilege, Privilege::Denied(_)).then(|| {
+                format!("an account that may switch off: {change} --bmc-user NAME --bmc-password-file FILE")
+            });
+            (LevelState::Answers { power, identity, privilege }, settles.or(may))
+        }
+    };
+    LevelFact { device: switch.describe(), state, next }
+}
+
 /// What settles whose a device is of which nobody can tell.
-async fn settles(level: &Level, unclear: &Unclear, change: &str) -> String {
+async fn settles(device: &Device, unclear: &Unclear, change: &str) -> String {
     match unclear {
         Unclear::Claimed { next, .. } => next.clone(),
         Unclear::NotAnswered(_) => format!("make it answer, or: {change} --bmc-ip ADDRESS"),
@@ -269,7 +275,7 @@ async fn settles(level: &Level, unclear: &Unclear, change: &str) -> String {
             "on the machine: nova-ha-runtime-info; or, if this is what stands on it: {change} --bmc-identity UUID|SERIAL"
         ),
         Unclear::NotComparable { .. } | Unclear::NotStated | Unclear::NotAsConfirmed { .. } => {
-            match (level.switch().shows().await.ok(), level.switch().channel()) {
+            match (device.switch().shows().await.ok(), device.switch().channel()) {
                 (None, _) => format!("make it answer, or: {change} --bmc-ip ADDRESS"),
                 (Some(_), Channel::Agent) => format!(
                     "if you have looked that this device is the machine's: {change} --fence-file FILE   (with \
@@ -409,48 +415,4 @@ async fn nova(world: &World, case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts
         live_migrations,
         surroundings,
     })
-}
-
-impl LevelState {
-    /// Whether this level may be used to power the host off.
-    pub fn is_usable(&self, allow_unidentified: bool) -> bool {
-        match self {
-            LevelState::NoAnswer { .. } => false,
-            LevelState::Answers { identity, privilege, .. } => {
-                let known = match identity {
-                    Verdict::Matches => true,
-                    Verdict::Differs { .. } => false,
-                    Verdict::CannotTell(_) => allow_unidentified,
-                };
-                known && !matches!(privilege, Privilege::Denied(_))
-            }
-        }
-    }
-
-    /// For people.
-    pub fn text(&self) -> String {
-        match self {
-            LevelState::NoAnswer { why } => why.clone(),
-            LevelState::Answers { power, identity, privilege } => {
-                let power = match power {
-                    PowerState::On => "on".to_owned(),
-                    PowerState::Off => "off".to_owned(),
-                    PowerState::Unknown(said) => format!("neither on nor off ({said})"),
-                };
-                let identity = match identity {
-                    Verdict::Matches => "identity matches".to_owned(),
-                    Verdict::Differs { expected, found } => {
-                        format!("it is ANOTHER machine's: expected {expected}, found {found}")
-                    }
-                    Verdict::CannotTell(why) => format!("identity unknown ({why})"),
-                };
-                let privilege = match privilege {
-                    Privilege::Allowed => String::new(),
-                    Privilege::Denied(why) => format!(", may NOT switch off: {why}"),
-                    Privilege::CannotTell(why) => format!(", may switch off: cannot tell ({why})"),
-                };
-                format!("power {power}, {identity}{privilege}")
-            }
-        }
-    }
 }

@@ -30,6 +30,7 @@ pub mod holder;
 mod identified;
 pub mod journal;
 pub mod lease;
+mod level_facts;
 pub mod local_arrays;
 pub mod local_disks;
 pub mod local_reservations;

@@ -17,7 +17,7 @@ pub struct OnlySaid {
 impl OnlySaid {
     /// What was heard of the machine after that.
     pub fn new(hearsay: &Hearsay, heard: Vec<Heard>) -> Self {
-        let (machine, by) = (hearsay.machine().clone(), hearsay.by().to_owned());
+        let (machine, by) = (hearsay.machine().clone(), hearsay.by());
         Self { machine, by, gap: hearsay.gap(), heard }
     }
 

@@ -39,7 +39,7 @@ fn of(pairs: &[(&str, &str)]) -> Result<FenceConfig, TreeError> {
 
 fn built(config: &FenceConfig) -> Vec<String> {
     let levels = config.build("host1".parse::<crate::names::HostName>().unwrap(), &local()).unwrap();
-    levels.levels().iter().map(|level| level.switch().describe()).collect()
+    levels.levels().iter().map(|level| level.describe()).collect()
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn levels_keep_their_order_and_show_no_secret() {
     );
     let levels = config.build("host1".parse::<crate::names::HostName>().unwrap(), &local()).unwrap();
     assert_eq!(levels.levels()[0].deadline(), Some(Duration::from_secs(30)));
-    let word = levels.levels()[2].confirmed().unwrap();
+    let word = levels.levels()[2].devices()[0].confirmed().unwrap();
     assert_eq!((word.by.as_str(), &word.shown), ("maria", &None));
 }
 
@@ -131,8 +131,10 @@ fn a_level_that_this_machines_root_does_not_allow_is_refused_with_what_to_add_an
         std::fs::write(&toml, text).unwrap();
         let levels = config.build(host(), &Local::read(&toml)).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let not_here = |level: &Level| level.switch().describe() == "a level that is not used here";
-        let read = |level: &Level| runtime.block_on(level.switch().read()).unwrap_err().to_string();
+        let not_here =
+            |level: &Level| level.devices()[0].switch().describe() == "a level that is not used here";
+        let read =
+            |level: &Level| runtime.block_on(level.devices()[0].switch().read()).unwrap_err().to_string();
         levels.levels().iter().filter(|level| not_here(level)).map(read).collect()
     };
     for (text, refused) in [
@@ -249,5 +251,73 @@ fn what_is_wrong_is_said_with_its_level_and_field_and_no_value() {
         for serdes in ["invalid type", "missing field", "unknown field", "expected"] {
             assert!(!error.contains(serdes), "{text}: {error}");
         }
+    }
+}
+
+#[test]
+fn a_level_of_several_devices_is_one_level() {
+    let ipmi = |address: &str| {
+        format!(r#"{{"driver":"ipmi","address":"{address}","user":"u","password":"s3cret"}}"#)
+    };
+    let (a, b) = (ipmi("10.0.0.1"), ipmi("10.0.0.2"));
+    let file = |level: &str| format!(r#"{{"version":2,"levels":[{level}]}}"#);
+    let both = of(&[("fence", &file(&format!(r#"{{"devices":[{a},{b}],"deadline_seconds":90}}"#)))]).unwrap();
+    assert_eq!(built(&both), ["ipmi 10.0.0.1:623 as \"u\" and ipmi 10.0.0.2:623 as \"u\""]);
+    assert!(both.needs_newest() && both.has_plain_secret());
+    let levels = both.build("host1".parse::<crate::names::HostName>().unwrap(), &local()).unwrap();
+    assert_eq!(levels.levels()[0].deadline(), Some(Duration::from_secs(90)));
+    assert_eq!(
+        both.own_devices().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["level 1, device 1", "level 1, device 2"]
+    );
+    // One of them that is not used here costs the level: the other alone proves nothing.
+    let dummy = r#"{"driver":"agent","agent":"fence_no_such","identity_confirmed_by":"ann"}"#;
+    let half = file(&format!(r#"{{"devices":[{a},{dummy}]}},{b}"#));
+    assert_eq!(
+        built(&of(&[("fence", &half)]).unwrap()),
+        ["a level that is not used here", "ipmi 10.0.0.2:623 as \"u\""]
+    );
+    for (level, said) in [
+        (r#"{"devices":[]}"#.to_owned(), "\"devices\" is no [...] of 1 to 8"),
+        (
+            format!(r#"{{"devices":[{a}],"driver":"ipmi"}}"#),
+            "\"driver\" is no field of it; there are: devices",
+        ),
+        (format!(r#"{{"devices":[{a},{{"driver":"ipmi"}}]}}"#), "level 1: device 2: it has no \"address\""),
+        (
+            format!(r#"{{"devices":[{}]}}"#, a.replace('}', r#","deadline_seconds":5}"#)),
+            "device 1: \"deadline_seconds\" stands beside \"devices\"",
+        ),
+        (
+            r#"{"driver":"agent","agent":"fence_sbd","wait_seconds":60}"#.to_owned(),
+            "needs a \"deadline_seconds\"",
+        ),
+        (
+            r#"{"driver":"agent","agent":"fence_sbd","wait_seconds":60,"deadline_seconds":60}"#.to_owned(),
+            "has to be longer than",
+        ),
+    ] {
+        let error = of(&[("fence", &file(&level))]).unwrap_err().to_string();
+        assert!(error.contains(said), "{level}: {error}");
+    }
+}
+
+#[test]
+fn an_agent_that_fences_nothing_and_a_message_without_a_wait_are_not_used() {
+    for (agent, said) in [
+        (r#""agent":"fence_compute""#, "evacuates guests by itself"),
+        (r#""agent":"fence_evacuate","wait_seconds":60,"deadline_seconds":90"#, "evacuates guests by itself"),
+        (r#""agent":"fence_sbd""#, "wait_seconds"),
+        (r#""agent":"fence_scsi""#, "wait_seconds"),
+        (r#""agent":"fence_apc","wait_seconds":60,"deadline_seconds":90"#, "reads the power itself"),
+    ] {
+        let ipmi = r#"{"driver":"ipmi","address":"10.0.0.1","user":"u","password":"s3cret"}"#;
+        let text = format!(r#"{{"version":1,"levels":[{ipmi},{{"driver":"agent",{agent}}}]}}"#);
+        let config = of(&[("fence", &text)]).unwrap();
+        assert_eq!(built(&config)[1], "a level that is not used here", "{agent}");
+        let never = config.never_told();
+        assert!(never.len() == 1 && never[0].to_string().contains(said), "{agent}: {never:?}");
+        let new = FenceConfig::parse_new("--fence-file", text.as_bytes()).unwrap_err().to_string();
+        assert!(new.contains("level 2") && new.contains(said), "{agent}: {new}");
     }
 }

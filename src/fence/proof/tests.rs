@@ -41,8 +41,11 @@ impl PowerSwitch for Scripted {
 fn an_off_that_anyone_can_have_said_needs_the_silence_after_it() {
     let machine = || Machine::Host("host1".parse().unwrap());
     let at = |seconds| BootInstant::since_boot(Duration::from_secs(seconds));
-    let said =
-        |channel| SaidOff { machine: machine(), read_at: at(100), by: "bmc".into(), channel, stated: None };
+    let said = |channel| SaidOff {
+        machine: machine(),
+        read_at: at(100),
+        by: vec![By { device: "bmc".into(), stated: None, channel }],
+    };
     for channel in [Channel::Shown, Channel::Agent] {
         assert!(said(channel).by_itself().is_ok(), "{channel:?}");
     }
@@ -243,7 +246,7 @@ async fn only_reads_about_one_and_the_same_machine_follow_each_other() {
         match (last, proved) {
             (Some(Look::Said(off)), true) => {
                 let stated = said.last().copied().flatten().map(|text| text.trim().to_uppercase());
-                let kept = off.stated().and_then(|identity| identity.serial.clone());
+                let kept = off.devices()[0].stated.as_ref().and_then(|identity| identity.serial.clone());
                 assert_eq!(kept, stated, "{said:?}");
             }
             (Some(Look::Seen(_)), false) => {}

@@ -14,14 +14,14 @@ const UUID: &str = "4c4c4544-0042-4b10-8054-b6c04f333333";
 const OTHER: &str = "4c4c4544-0042-4b10-8054-b6c04f444444";
 
 /// A device that states so much with the power, so much when it is asked, and shows this of itself.
-struct Device {
+struct Fake {
     power: Option<Identity>,
     full: Option<Identity>,
     shows: Mutex<Mark>,
 }
 
 #[async_trait]
-impl PowerSwitch for Device {
+impl PowerSwitch for Fake {
     async fn read(&self) -> Result<PowerState, FenceError> {
         Ok(PowerState::Off)
     }
@@ -63,49 +63,49 @@ fn uuid(text: &str) -> Option<Identity> {
     Some(Identity { uuid: Some(text.into()), ..Identity::default() })
 }
 
-fn level(power: Option<Identity>, full: Option<Identity>, word: Option<&str>, shows: &str) -> Level {
+fn device(power: Option<Identity>, full: Option<Identity>, word: Option<&str>, shows: &str) -> Device {
     let shows = Mutex::new(shows.parse().unwrap());
     let word = word.map(|shown| Confirmed { by: "maria".into(), shown: shown.parse().ok() });
-    Level::confirmed_by(Box::new(Device { power, full, shows }), word)
+    Device::new(Box::new(Fake { power, full, shows }), word)
 }
 
-async fn verdict(level: &Level) -> Verdict {
-    let seen = level.switch().look().await.unwrap();
-    whose(level, &bound(), seen.identity.as_ref()).await
+async fn verdict(device: &Device) -> Verdict {
+    let seen = device.switch().look().await.unwrap();
+    whose(device, &bound(), seen.identity.as_ref()).await
 }
 
 #[tokio::test]
 async fn a_device_says_whose_it_is_and_else_a_person_does_of_this_one_device() {
     let (fru, other_fru) = (Some("fru ABC1D23"), "fru XYZ9Z99");
     let nobody = || None;
-    for (what, level, expected) in [
-        ("it says so with the power", level(uuid(UUID), nobody(), None, "nothing"), "matches"),
-        ("it says so when asked", level(nobody(), uuid(UUID), None, "nothing"), "matches"),
-        ("another's, with the power", level(uuid(OTHER), uuid(UUID), None, "nothing"), "another's"),
-        ("another's, when asked", level(nobody(), uuid(OTHER), None, "nothing"), "another's"),
-        ("it cannot say, and nobody did", level(nobody(), nobody(), None, "fru ABC1D23"), "not stated"),
-        ("a person did", level(nobody(), nobody(), fru, "fru ABC1D23"), "matches"),
-        ("a person did, of another device", level(nobody(), nobody(), fru, other_fru), "not as confirmed"),
+    for (what, device, expected) in [
+        ("it says so with the power", device(uuid(UUID), nobody(), None, "nothing"), "matches"),
+        ("it says so when asked", device(nobody(), uuid(UUID), None, "nothing"), "matches"),
+        ("another's, with the power", device(uuid(OTHER), uuid(UUID), None, "nothing"), "another's"),
+        ("another's, when asked", device(nobody(), uuid(OTHER), None, "nothing"), "another's"),
+        ("it cannot say, and nobody did", device(nobody(), nobody(), None, "fru ABC1D23"), "not stated"),
+        ("a person did", device(nobody(), nobody(), fru, "fru ABC1D23"), "matches"),
+        ("a person did, of another device", device(nobody(), nobody(), fru, other_fru), "not as confirmed"),
         (
             "a person did, and it shows nothing now",
-            level(nobody(), nobody(), fru, "nothing"),
+            device(nobody(), nobody(), fru, "nothing"),
             "not as confirmed",
         ),
-        ("it showed nothing then", level(nobody(), nobody(), Some("nothing"), "nothing"), "matches"),
+        ("it showed nothing then", device(nobody(), nobody(), Some("nothing"), "nothing"), "matches"),
         (
             "it showed nothing then, and does now",
-            level(nobody(), nobody(), Some("nothing"), other_fru),
+            device(nobody(), nobody(), Some("nothing"), other_fru),
             "not as confirmed",
         ),
         (
             "against what it says no word counts",
-            level(nobody(), uuid(OTHER), fru, "fru ABC1D23"),
+            device(nobody(), uuid(OTHER), fru, "fru ABC1D23"),
             "another's",
         ),
-        ("a placeholder is not what it says", level(uuid("0"), nobody(), fru, "fru ABC1D23"), "matches"),
-        ("an agent, which shows nothing", level(nobody(), nobody(), Some("-"), "nothing"), "matches"),
+        ("a placeholder is not what it says", device(uuid("0"), nobody(), fru, "fru ABC1D23"), "matches"),
+        ("an agent, which shows nothing", device(nobody(), nobody(), Some("-"), "nothing"), "matches"),
     ] {
-        let verdict = verdict(&level).await;
+        let verdict = verdict(&device).await;
         let word = match &verdict {
             Verdict::Matches => "matches",
             Verdict::Differs { .. } => "another's",

@@ -144,8 +144,12 @@ async fn no_dump_is_written(context: &Context<'_>) -> Option<String> {
         return Some(format!("it is off: {}", given.by()));
     }
     for level in context.levels.levels() {
-        if let Ok(PowerState::Off) = level.switch().read().await {
-            return Some(format!("{} reads off", level.switch().describe()));
+        let mut is_off = !level.devices().is_empty();
+        for device in level.devices() {
+            is_off = is_off && matches!(device.switch().read().await, Ok(PowerState::Off));
+        }
+        if is_off {
+            return Some(format!("{} reads off", level.describe()));
         }
     }
     None

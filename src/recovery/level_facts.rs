@@ -1,0 +1,92 @@
+//! What fence levels answered, made one and put into words.
+
+use super::plan::{LevelFact, LevelState};
+use crate::fence::{PowerState, Privilege, Verdict};
+
+impl LevelFact {
+    /// What the devices of one level answered, as one: all of them have to be off, so that each of them has to be good.
+    pub fn together(devices: Vec<LevelFact>) -> Option<LevelFact> {
+        devices.into_iter().reduce(|all, one| LevelFact {
+            device: format!("{} and {}", all.device, one.device),
+            next: all.next.or(one.next),
+            state: all.state.beside(one.state),
+        })
+    }
+}
+
+impl LevelState {
+    /// That of two devices that have to be off both: the worse of each.
+    fn beside(self, other: Self) -> Self {
+        match (self, other) {
+            (LevelState::NoAnswer { why }, _) | (_, LevelState::NoAnswer { why }) => {
+                LevelState::NoAnswer { why }
+            }
+            (
+                LevelState::Answers { power, identity, privilege },
+                LevelState::Answers { power: power2, identity: identity2, privilege: privilege2 },
+            ) => LevelState::Answers {
+                power: match (power, power2) {
+                    (PowerState::On, _) | (_, PowerState::On) => PowerState::On,
+                    (PowerState::Off, other) | (other, PowerState::Off) => other,
+                    (unknown @ PowerState::Unknown(_), PowerState::Unknown(_)) => unknown,
+                },
+                identity: match (identity, identity2) {
+                    (differs @ Verdict::Differs { .. }, _) | (_, differs @ Verdict::Differs { .. }) => {
+                        differs
+                    }
+                    (Verdict::Matches, other) | (other, Verdict::Matches) => other,
+                    (unclear @ Verdict::CannotTell(_), Verdict::CannotTell(_)) => unclear,
+                },
+                privilege: match (privilege, privilege2) {
+                    (denied @ Privilege::Denied(_), _) | (_, denied @ Privilege::Denied(_)) => denied,
+                    (Privilege::Allowed, other) | (other, Privilege::Allowed) => other,
+                    (unclear @ Privilege::CannotTell(_), Privilege::CannotTell(_)) => unclear,
+                },
+            },
+        }
+    }
+}
+
+impl LevelState {
+    /// Whether this level may be used to power the host off.
+    pub fn is_usable(&self, allow_unidentified: bool) -> bool {
+        match self {
+            LevelState::NoAnswer { .. } => false,
+            LevelState::Answers { identity, privilege, .. } => {
+                let known = match identity {
+                    Verdict::Matches => true,
+                    Verdict::Differs { .. } => false,
+                    Verdict::CannotTell(_) => allow_unidentified,
+                };
+                known && !matches!(privilege, Privilege::Denied(_))
+            }
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        match self {
+            LevelState::NoAnswer { why } => why.clone(),
+            LevelState::Answers { power, identity, privilege } => {
+                let power = match power {
+                    PowerState::On => "on".to_owned(),
+                    PowerState::Off => "off".to_owned(),
+                    PowerState::Unknown(said) => format!("neither on nor off ({said})"),
+                };
+                let identity = match identity {
+                    Verdict::Matches => "identity matches".to_owned(),
+                    Verdict::Differs { expected, found } => {
+                        format!("it is ANOTHER machine's: expected {expected}, found {found}")
+                    }
+                    Verdict::CannotTell(why) => format!("identity unknown ({why})"),
+                };
+                let privilege = match privilege {
+                    Privilege::Allowed => String::new(),
+                    Privilege::Denied(why) => format!(", may NOT switch off: {why}"),
+                    Privilege::CannotTell(why) => format!(", may switch off: cannot tell ({why})"),
+                };
+                format!("power {power}, {identity}{privilege}")
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Levels of several devices: a machine with two feeds is off when both are.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set up fails"
+)]
+
+mod fence_support;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use fence_support::{Bmc, Chassis, Held, dead_port, host, levels, settings};
+use nova_ha::clock::SystemClock;
+use nova_ha::fence::off::{Settings, Why};
+use nova_ha::fence::{
+    Changed, Channel, Device, FenceError, FenceLevels, Identity, LeaseLost, Level, NotOff, Permission,
+    PowerState, PowerSwitch, Privilege, power_off, prove_off,
+};
+
+fn two(first: &str, second: &str) -> FenceLevels {
+    levels(&format!(r#"{{"version":2,"levels":[{{"devices":[{first},{second}],"deadline_seconds":4}}]}}"#))
+}
+
+#[tokio::test]
+async fn two_feeds_are_switched_at_once_and_both_prove_it() {
+    let (a, b) = (Bmc::start(Chassis::Obeys, "1"), Bmc::start(Chassis::Obeys, "1"));
+    let both = two(&a.level("test", "Test123.", ""), &b.level("test", "Test123.", ""));
+    let on = prove_off(&both, &SystemClock, &settings()).await.unwrap_err();
+    assert!(on.to_string().contains("one of 2 devices that must all be off"), "{on}");
+    assert_eq!((a.commands(), b.commands()), (0, 0));
+    let (said, changed) = power_off(&both, &SystemClock, &settings(), &Held).await.unwrap();
+    assert_eq!((changed, a.is_on(), b.is_on()), (Changed::Yes, false, false));
+    let by = said.by_itself().unwrap().by().to_owned();
+    assert!(by.contains(&a.port.to_string()) && by.contains(&b.port.to_string()), "{by}");
+    let (_, again) = power_off(&both, &SystemClock, &settings(), &Held).await.unwrap();
+    assert_eq!(again, Changed::AlreadySo);
+}
+
+#[tokio::test]
+async fn one_feed_that_is_on_or_silent_is_no_proof() {
+    let (off, lies) = (Bmc::start(Chassis::Obeys, "0"), Bmc::start(Chassis::Lies, "1"));
+    let (good, on) = (off.level("test", "Test123.", ""), lies.level("test", "Test123.", ""));
+    let dead = format!(
+        r#"{{"driver":"ipmi","address":"127.0.0.1","port":{},"user":"test","password":"x","cipher":3}}"#,
+        dead_port()
+    );
+    for (what, both) in
+        [("on", two(&good, &on)), ("on, first", two(&on, &good)), ("silent", two(&good, &dead))]
+    {
+        let error = power_off(&both, &SystemClock, &settings(), &Held).await.unwrap_err();
+        let NotOff::NotProved { levels, .. } = &error else { panic!("{what}: {error}") };
+        assert_eq!(levels.len(), 1, "{what}: the other one proved its own: {error}");
+        assert_eq!(matches!(levels[0].why, Why::StillOn), what != "silent", "{what}: {error}");
+        assert_eq!(matches!(levels[0].why, Why::NoAnswer { .. }), what == "silent", "{what}: {error}");
+    }
+    assert_eq!(off.commands(), 0, "the feed that is off gets no command");
+    // By itself it would have been one: of two levels, one is enough.
+    let apart = levels(&format!(r#"{{"version":1,"levels":[{good}]}}"#));
+    assert!(prove_off(&apart, &SystemClock, &settings()).await.is_ok());
+}
+
+/// A device whose answers are a function of how often it was asked.
+struct Fake {
+    name: &'static str,
+    asked: AtomicU32,
+    says: fn(u32) -> PowerState,
+    pause: Duration,
+    takes: Option<Duration>,
+}
+
+impl Fake {
+    fn device(name: &'static str, says: fn(u32) -> PowerState, pause: Duration) -> Device {
+        Device::new(Box::new(Self { name, asked: AtomicU32::new(0), says, pause, takes: None }), None)
+    }
+}
+
+#[async_trait]
+impl PowerSwitch for Fake {
+    async fn read(&self) -> Result<PowerState, FenceError> {
+        tokio::time::sleep(self.pause).await;
+        Ok((self.says)(self.asked.fetch_add(1, Ordering::SeqCst)))
+    }
+    async fn switch_off(&self) -> Result<(), FenceError> {
+        tokio::time::sleep(self.takes.unwrap_or_default()).await;
+        Ok(())
+    }
+    async fn identity(&self) -> Result<Option<Identity>, FenceError> {
+        Ok(None)
+    }
+    fn command_takes(&self) -> Option<Duration> {
+        self.takes
+    }
+    async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
+        Ok(Privilege::Allowed)
+    }
+    fn channel(&self) -> Channel {
+        Channel::Shown
+    }
+    fn describe(&self) -> String {
+        self.name.to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_feed_that_comes_back_while_the_other_is_proved_is_no_proof() {
+    let quick = Duration::ZERO;
+    let slow = Duration::from_millis(150);
+    let comes_back = |asked: u32| if asked < 3 { PowerState::Off } else { PowerState::On };
+    let off = |_: u32| PowerState::Off;
+    let both = |first: fn(u32) -> PowerState| {
+        let devices = vec![Fake::device("feed A", first, quick), Fake::device("feed B", off, slow)];
+        FenceLevels::new(host(), vec![Level::of(devices, None)])
+    };
+    let error = prove_off(&both(comes_back), &SystemClock, &settings()).await.unwrap_err();
+    assert!(error.to_string().contains("feed A and feed B"), "{error}");
+    assert!(prove_off(&both(off), &SystemClock, &settings()).await.is_ok());
+}
+
+/// A lease that is lost at the third look.
+struct LostLater(AtomicU32);
+
+#[async_trait(?Send)]
+impl Permission for LostLater {
+    async fn check(&self) -> Result<(), LeaseLost> {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => Ok(()),
+            _ => Err(LeaseLost { why: "the session lapsed".into() }),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_takes_longer_than_an_attempt_ends_with_the_lease() {
+    let takes = Some(Duration::from_secs(30));
+    let on = |_: u32| PowerState::On;
+    let (name, asked, pause) = ("a message", AtomicU32::new(0), Duration::ZERO);
+    let device = Device::new(Box::new(Fake { name, asked, says: on, pause, takes }), None);
+    let level = Level::of(vec![device], Some(Duration::from_secs(60)));
+    let brief = Settings { attempt: Duration::from_millis(100), ..settings() };
+    let (started, lease) = (Instant::now(), LostLater(AtomicU32::new(0)));
+    let error =
+        power_off(&FenceLevels::new(host(), vec![level]), &SystemClock, &brief, &lease).await.unwrap_err();
+    assert!(matches!(error, NotOff::Lease { commands: 1, .. }), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(lease.0.load(Ordering::SeqCst), 3);
+}
