@@ -1,5 +1,7 @@
 //! What a machine's BMC must say it is, and whether another machine claims to be the same.
 
+use std::fmt;
+
 use super::rival::{Rival, Standing, accept};
 use crate::identity::{Identity, Unclear, Verdict, compare};
 use crate::keys::MachineKeys;
@@ -37,11 +39,29 @@ pub(super) struct Claimant {
     pub(super) identity: Identity,
 }
 
+/// A part of an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The UUID: some vendors ship one on a whole batch.
+    Uuid,
+    /// The serial number: the blades of a chassis may all state that of the chassis.
+    Serial,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Part::Uuid => f.write_str("UUID"),
+            Part::Serial => f.write_str("serial number"),
+        }
+    }
+}
+
 /// Another machine that has the UUID or the serial number of this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Twin {
     /// What both have.
-    pub what: &'static str,
+    pub what: Part,
     /// The other.
     pub rival: Rival,
 }
@@ -126,7 +146,11 @@ impl Expected {
             "it states the {what} of {}, and that does not tell them apart: {rival}; {}",
             self.identity, TOLD_APART
         );
-        Verdict::CannotTell(Unclear::Claimed { why, next: settled(rival) })
+        let next = match self.source {
+            Source::FirstSight => "nova-ha host accept --all --by NAME   (shows it first)".to_owned(),
+            Source::Typed | Source::Accepted => settled(rival),
+        };
+        Verdict::CannotTell(Unclear::Claimed { why, next })
     }
 
     fn rival_by(&self, same: fn(&Identity, &Identity) -> Option<bool>) -> Option<Rival> {
@@ -151,8 +175,8 @@ impl Expected {
     /// Another machine that has a part of it: what is left tells them apart.
     pub fn twin(&self) -> Option<Twin> {
         let of = |what, rival: Option<Rival>| rival.map(|rival| Twin { what, rival });
-        of("UUID", self.rival_by(Identity::same_uuid))
-            .or_else(|| of("serial number", self.rival_by(Identity::same_serial)))
+        of(Part::Uuid, self.rival_by(Identity::same_uuid))
+            .or_else(|| of(Part::Serial, self.rival_by(Identity::same_serial)))
     }
 }
 

@@ -13,5 +13,5 @@ pub mod rival;
 
 pub use arrays::{ArrayDoubt, Wanting};
 pub use claims::{Claims, expect};
-pub use identity::{Expected, IdentityDoubt, Source, Twin, expected};
+pub use identity::{Expected, IdentityDoubt, Part, Source, Twin, expected};
 pub use rival::{Rival, Standing};

@@ -112,6 +112,18 @@ pub enum NotOff {
 }
 
 impl NotOff {
+    /// What settles it, where a device's own error says so; `change` is what changes how the machine is reached.
+    pub fn next(&self, change: &str) -> Option<String> {
+        let Self::NotProved { levels, .. } = self else { return None };
+        let error = |level: &LevelFailure| match &level.why {
+            Why::NoAnswer { error } => Some(error.next(change)),
+            Why::StillOn | Why::Unknown { .. } | Why::Unsteady { .. } | Why::Contradicted { .. } => {
+                level.command_error.as_ref().map(|error| error.next(change))
+            }
+        };
+        levels.iter().find_map(error)
+    }
+
     /// Whether a power-off command was sent, so that the machine may go off, or be off, all the same.
     pub fn effect_may_have_happened(&self) -> bool {
         match self {

@@ -6,6 +6,7 @@ use super::cluster::Cluster;
 use super::error::held_back;
 use super::machine_options::{MachineOptions, Setting};
 use super::machine_view::Fault;
+use crate::bindings::Part;
 use crate::chain::chain;
 use crate::fence::certificate::Pin;
 use crate::fence::config::Spot;
@@ -242,29 +243,46 @@ pub(super) fn weak(cluster: &Cluster) -> (Vec<Fault>, Vec<String>) {
     (remarks, notes)
 }
 
-/// Machines that share a part of their identity. Where nothing is left that tells them apart, the machine is *unprotected*, and
-/// says so itself.
-pub(super) fn twins(cluster: &Cluster) -> Vec<Fault> {
+/// Machines that share a part of their identity: what a person should settle, and what is only said. Where nothing is left that
+/// tells them apart, the machine is *unprotected*, and says so itself.
+pub(super) fn twins(cluster: &Cluster) -> (Vec<Fault>, Vec<String>) {
     let hosts = cluster.hosts.iter().cloned().map(TreeMachine::Host);
     let ha_nodes = cluster.ha_nodes.iter().cloned().map(TreeMachine::HaNode);
-    let of = |machine: TreeMachine| {
-        let twin = cluster.claims.expected(&machine).filter(|known| known.doubt().is_none())?.twin()?;
-        let next = format!(
-            "{} --bmc-identity SERIAL   (a number that stands on this one only, and that its BMC states)",
-            of_tree(&machine).changed_by()
-        );
-        Some(Fault { what: format!("{machine}: {}", twin.text()), next: Some(next) })
-    };
-    hosts.chain(ha_nodes).filter_map(of).collect()
+    let (mut remarks, mut notes) = (Vec::new(), Vec::new());
+    for machine in hosts.chain(ha_nodes) {
+        let known = cluster.claims.expected(&machine).filter(|known| known.doubt().is_none());
+        let Some(twin) = known.and_then(|known| known.twin()) else { continue };
+        let what = format!("{machine}: {}", twin.text());
+        match twin.what {
+            // A BMC that states nothing but its UUID, as by IPMI, is nobody's.
+            Part::Uuid => {
+                let next = format!(
+                    "{} --bmc-identity SERIAL   (a number that stands on this one only, and that its BMC states)",
+                    of_tree(&machine).changed_by()
+                );
+                remarks.push(Fault { what, next: Some(next) });
+            }
+            Part::Serial => notes.push(what),
+        }
+    }
+    (remarks, notes)
 }
 
-/// The same of one machine that is added or changed: what is typed for it, against all others.
+/// The same of one machine that is added or changed: what is typed for it, or else known of it, against all others.
 pub(super) fn twin(cluster: &Cluster, machine: &TreeMachine, settings: &[Setting]) -> Option<String> {
-    let typed = settings.iter().find(|(key, _)| *key == machine.keys().bmc_field("identity"));
-    let (_, typed) = typed?;
-    let identity = Identity::pinned(&String::from_utf8_lossy(typed));
-    let rival = cluster.claims.rival_of_identity(machine, &identity);
-    let twin = cluster.claims.twin_of_identity(machine, &identity);
+    let is_typed = |(key, _): &&Setting| *key == machine.keys().bmc_field("identity");
+    let typed =
+        settings.iter().find(is_typed).map(|(_, text)| Identity::pinned(&String::from_utf8_lossy(text)));
+    let (rival, twin) = match typed {
+        Some(typed) => {
+            let claims = &cluster.claims;
+            (claims.rival_of_identity(machine, &typed), claims.twin_of_identity(machine, &typed))
+        }
+        None => {
+            let known = cluster.claims.expected(machine)?;
+            (known.doubt().map(|doubt| doubt.rival), known.twin())
+        }
+    };
     let text = match (rival, twin) {
         (Some(rival), _) => {
             format!("{rival}: nobody can tell which of the two a BMC belongs to that states this")

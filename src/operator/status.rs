@@ -134,7 +134,8 @@ impl Status {
             next: Some(stopped.next.clone()),
         }));
         remarks.extend(by_their_own_word(cluster));
-        remarks.extend(bmc::twins(cluster));
+        let (twins, same_serials) = bmc::twins(cluster);
+        remarks.extend(twins);
         remarks.extend(cluster.hosts.iter().filter_map(|host| publishes_otherwise(cluster, host)));
         remarks.extend(cluster.formats().remarks().map(|(node, remark)| Fault {
             what: format!("HA node {node}: {}", remark.why),
@@ -147,6 +148,7 @@ impl Status {
         let (weak_ways, noted) = bmc::weak(cluster);
         remarks.extend(weak_ways);
         weak_points.extend(noted);
+        weak_points.extend(same_serials);
         weak_points.extend(hidden(cluster));
         Self {
             is_warned,

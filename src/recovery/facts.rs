@@ -268,7 +268,13 @@ async fn armed(device: &Device, expected: &Expected, change: &str) -> LevelFact 
 /// What settles whose a device is of which nobody can tell.
 async fn settles(device: &Device, unclear: &Unclear, change: &str) -> String {
     match unclear {
-        Unclear::Claimed { next, .. } => next.clone(),
+        Unclear::Claimed { next, .. } => match device.switch().shows().await {
+            Ok(Mark::Nothing) | Err(_) => next.clone(),
+            Ok(mark) => format!(
+                "{next}; or, if you have looked that this device is the machine's: {change} --bmc-confirmed-by NAME --bmc-shows \
+                 '{mark}'"
+            ),
+        },
         Unclear::NotAnswered(_) => format!("make it answer, or: {change} --bmc-ip ADDRESS"),
         // It says who it is, and nobody knows who the machine is.
         Unclear::NotComparable { expected, found } if !expected.is_usable() && found.is_usable() => format!(

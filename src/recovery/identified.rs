@@ -3,13 +3,21 @@
 use super::world::chain;
 use crate::bindings::Expected;
 use crate::clock::Clock;
-use crate::fence::{Device, FenceLevels, Identity, SaidOff, Unclear, Verdict};
+use crate::fence::{Device, FenceError, FenceLevels, Identity, SaidOff, Unclear, Verdict};
 use crate::policy::Policy;
 
 /// By what the very answer about the power stated; and where that does not tell, by all that the device can be asked for, and
 /// then by a person's word about what the device shows of itself.
 pub(super) async fn whose(device: &Device, expected: &Expected, stated: Option<&Identity>) -> Verdict {
-    if let Some(stated) = stated {
+    let unanswered = |error: &FenceError| Verdict::CannotTell(Unclear::NotAnswered(chain(error)));
+    let stated = match stated {
+        Some(stated) => Some(stated.clone()),
+        None => match device.switch().identity().await {
+            Ok(stated) => stated,
+            Err(error) => return unanswered(&error),
+        },
+    };
+    if let Some(stated) = &stated {
         match expected.compare(stated) {
             Verdict::CannotTell(_) => {}
             verdict @ (Verdict::Matches | Verdict::Differs { .. }) => return verdict,
@@ -17,11 +25,13 @@ pub(super) async fn whose(device: &Device, expected: &Expected, stated: Option<&
     }
     let found = match device.switch().identity_in_full().await {
         Ok(found) => found,
-        Err(error) => return Verdict::CannotTell(Unclear::NotAnswered(chain(&error))),
+        Err(error) => return unanswered(&error),
     };
-    // What the answer about the power stated is not outdone by another answer.
-    let found = match (stated.cloned(), found) {
-        (Some(stated), Some(more)) if stated.contradicts(&more) => Some(more),
+    let found = match (stated, found) {
+        // It is first this one and then another: it is nobody's.
+        (Some(stated), Some(more)) if stated.contradicts(&more) => {
+            return Verdict::Differs { expected: stated.to_string(), found: more.to_string() };
+        }
         (Some(stated), Some(more)) => Some(stated.with(more)),
         (stated, more) => stated.or(more),
     };

@@ -316,12 +316,17 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
     }
     let is_on = |fact: &&LevelFact| matches!(fact.state, LevelState::Answers { power: PowerState::On, .. });
     let said: Vec<String> = facts.levels.iter().map(LevelFact::text).collect();
-    let settled = facts.levels.iter().find_map(|fact| fact.next.clone());
+    let settled =
+        facts.levels.iter().find_map(|fact| fact.next.clone()).unwrap_or_else(|| match facts.levels.len() {
+            0 => format!(
+                "nova-ha host add {host} --replace --bmc-ip ADDRESS --bmc-user NAME --bmc-password-file FILE"
+            ),
+            _ => format!("look at them: nova-ha host show {host}"),
+        });
     let at_last = format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m");
-    let next = match (&facts.identity_doubt, settled) {
-        (Some(doubt), _) => doubt.next(&TreeMachine::Host(host.clone())),
-        (None, Some(settled)) => format!("{settled}; at last, {at_last}"),
-        (None, None) => at_last,
+    let next = match &facts.identity_doubt {
+        Some(doubt) => doubt.next(&TreeMachine::Host(host.clone())),
+        None => format!("{settled}; at last, {at_last}"),
     };
     match (&facts.confirmed_off_by, facts.levels.iter().find(is_on)) {
         (None, _) => block(

@@ -9,7 +9,7 @@ use super::world::World;
 use super::{hearsay, identified};
 use crate::bindings::Expected;
 use crate::fence::off::{Settings, Why, prove_off};
-use crate::fence::{FenceLevels, NotOff, PoweredOff, SaidOff, Verdict};
+use crate::fence::{FenceLevels, Machine, NotOff, PoweredOff, SaidOff, Verdict};
 use crate::names::IncidentId;
 use crate::policy::Policy;
 use crate::ssh::Answer;
@@ -59,9 +59,12 @@ impl<'a> Reader<'a> {
             }
         }
         let host = self.incident.host();
+        let change = Machine::Host(host.clone()).changed_by();
+        let settles =
+            not_off.next(&change).unwrap_or_else(|| format!("look at its BMC: nova-ha host show {host}"));
         Err(Stop::waiting(
             format!("{host} was off and cannot be proved so now: {not_off}{}", beside(refused.as_ref())),
-            format!("make the BMC answer, or: nova-ha confirm-off {host} --by NAME --ttl 10m"),
+            format!("{settles}; at last, nova-ha confirm-off {host} --by NAME --ttl 10m"),
         ))
     }
 

@@ -2,7 +2,7 @@
 //! does not answer.
 
 use crate::fence::off::{Changed, Settings, Why, power_off};
-use crate::fence::{NotOff, PoweredOff, SaidOff, prove_off};
+use crate::fence::{Machine, NotOff, PoweredOff, SaidOff, prove_off};
 use crate::incident::journal::{Event, Outcome};
 use crate::incident::step::Step;
 use crate::recovery::executor::Context;
@@ -238,8 +238,11 @@ fn waiting_for_off(context: &Context<'_>, not_off: &NotOff, refused: Option<&Ref
             format!("nova-ha confirm-off {host} --by NAME --ttl 10m")
         }
     };
+    let change = Machine::Host(host.clone()).changed_by();
+    let settles =
+        not_off.next(&change).unwrap_or_else(|| format!("look at its BMC: nova-ha host show {host}"));
     Stop::waiting(
         format!("{host} is not proved off: {not_off}{}", beside(refused)),
-        format!("make its BMC answer, or pull its plug and: {confirm}"),
+        format!("{settles}; at last, pull its plug and: {confirm}"),
     )
 }
