@@ -181,8 +181,17 @@ impl Identity {
         self.usable_uuid().zip(other.usable_uuid()).map(|(a, b)| same_uuid(a, b))
     }
 
-    /// Whether both state one and the same number; nothing where one of them states none that tells machines apart.
+    /// Whether both state one and the same number. It is another one only where both state that of the *system*: the number of
+    /// a board or of a chassis beside it tells nothing.
     pub fn same_serial(&self, other: &Self) -> Option<bool> {
+        let of_the_system = |of: &Self| of.serial.as_deref().and_then(usable_serial).is_some();
+        match self.have_one_in_common(other)? {
+            true => Some(true),
+            false => (of_the_system(self) && of_the_system(other)).then_some(false),
+        }
+    }
+
+    fn have_one_in_common(&self, other: &Self) -> Option<bool> {
         let (own, theirs) = (self.serials(), other.serials());
         (!own.is_empty() && !theirs.is_empty()).then(|| !own.is_disjoint(&theirs))
     }
@@ -195,18 +204,21 @@ impl Identity {
 
     /// Whether another statement contradicts this one: whoever made both is two machines, or lies.
     pub fn contradicts(&self, other: &Self) -> bool {
-        self.same_uuid(other) == Some(false) || self.same_serial(other) == Some(false)
+        self.same_uuid(other) == Some(false) || self.have_one_in_common(other) == Some(false)
     }
 
     /// The same with all that another statement adds.
     pub fn with(mut self, more: Self) -> Self {
         let known = |own: &Self, text: &String| own.serial.iter().chain(&own.also).any(|have| have == text);
         self.uuid = self.uuid.or(more.uuid);
-        for text in more.serial.into_iter().chain(more.also) {
-            match &self.serial {
-                None => self.serial = Some(text),
-                Some(_) if known(&self, &text) => {}
-                Some(_) => self.also.push(text),
+        let mut others = more.also;
+        match (&self.serial, more.serial) {
+            (None, serial) => self.serial = serial,
+            (Some(_), serial) => others.extend(serial),
+        }
+        for text in others {
+            if !known(&self, &text) {
+                self.also.push(text);
             }
         }
         self
@@ -312,6 +324,16 @@ mod tests {
             assert_eq!(compare(&Identity::pinned(pinned), &idrac), Verdict::Matches, "{pinned}");
         }
         assert!(matches!(compare(&serial("XYZ9Z99"), &idrac), Verdict::Differs { .. }));
+    }
+
+    #[test]
+    fn the_number_of_a_board_or_a_chassis_alone_is_no_other_machine() {
+        let board = |number: &str| Identity { also: vec![number.into()], ..Identity::default() };
+        let system = serial("ABC1D23");
+        assert!(matches!(compare(&system, &board("CNFCP00")), Verdict::CannotTell(_)));
+        assert_eq!(compare(&system, &board("abc1d23")), Verdict::Matches);
+        // But one device has one.
+        assert!(board("CNFCP00").contradicts(&board("CNFCP99")) && !board("A-1").contradicts(&board("a-1")));
     }
 
     #[test]

@@ -168,7 +168,8 @@ async fn a_bmc_without_a_usable_guid_is_known_by_its_inventory() {
         also: Vec::new(),
     };
     assert_eq!(compare(&published("abc1d23"), &found), Verdict::Matches, "{found}");
-    assert!(matches!(compare(&published("XYZ9Z99"), &found), Verdict::Differs { .. }), "{found}");
+    // What vendors write there is not the system's for sure: another number says nothing.
+    assert!(matches!(compare(&published("XYZ9Z99"), &found), Verdict::CannotTell(_)), "{found}");
     assert_eq!(switch(&levels).shows().await.unwrap().to_string(), "fru ABC1D23");
     // It switches off all the same.
     let (_, changed) = power_off(&levels, &SystemClock, &settings(), &Held).await.unwrap();

@@ -368,7 +368,7 @@ async fn the_number_of_its_chassis_is_asked_for_where_the_rest_does_not_tell() {
     let bmc = bmc(&server);
     assert_eq!(bmc.look().await.unwrap().identity, None);
     let full = bmc.identity_in_full().await.unwrap().unwrap();
-    assert_eq!(full, Identity { serial: Some("CH-7".into()), ..Identity::default() });
+    assert_eq!(full, Identity { also: vec!["CH-7".into()], ..Identity::default() });
     assert_eq!(bmc.shows().await.unwrap().to_string(), "serial CH-7");
 }
 

@@ -10,7 +10,8 @@ fn values<'a>(text: &'a str, wanted: &'a str) -> impl Iterator<Item = &'a str> {
     pairs.filter(move |(name, _)| name.trim().eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
 }
 
-/// The serial numbers of an inventory: of the product, else of the chassis or the board.
+/// The serial numbers of an inventory: of the product, the chassis and the board. What vendors write there is no serial number
+/// of the system for sure: an equal one says whose it is, and another one does not.
 pub(super) fn fru(finished: &Finished) -> Option<Identity> {
     if finished.stdout.cut {
         return None;
@@ -18,9 +19,8 @@ pub(super) fn fru(finished: &Finished) -> Option<Identity> {
     let text = String::from_utf8_lossy(&finished.stdout.bytes);
     let number =
         |name| values(&text, name).next().filter(|value| !value.is_empty()).map(|value| one_line(value, &[]));
-    let product = number("Product Serial");
-    let also = ["Chassis Serial", "Board Serial"].into_iter().filter_map(number).collect();
-    let found = Identity { uuid: None, serial: product, also };
+    let also = ["Product Serial", "Chassis Serial", "Board Serial"].into_iter().filter_map(number).collect();
+    let found = Identity { also, ..Identity::default() };
     found.is_usable().then_some(found)
 }
 
@@ -49,8 +49,8 @@ mod tests {
     fn an_inventory_has_the_numbers_of_the_product_the_chassis_and_the_board() {
         let text = "FRU Device Description : Builtin FRU Device (ID 0)\r\n Chassis Serial        : CH-7\r\n Board Serial          : CNFCP00\r\n \
                     Product Serial        : ABC1D23\r\n Product Serial        : other\r\n";
-        let also = vec!["CH-7".to_owned(), "CNFCP00".to_owned()];
-        assert_eq!(fru(&said(text)), Some(Identity { uuid: None, serial: Some("ABC1D23".into()), also }));
+        let also = ["ABC1D23", "CH-7", "CNFCP00"].map(str::to_owned).to_vec();
+        assert_eq!(fru(&said(text)), Some(Identity { also, ..Identity::default() }));
         let board = fru(&said(" Board Serial : CNFCP00\n Product Serial :\n"));
         assert_eq!(board, Some(Identity { also: vec!["CNFCP00".into()], ..Identity::default() }));
         for nothing in
