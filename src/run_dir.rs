@@ -1,4 +1,4 @@
-//! Where what lasts until the next boot of this machine lies: each user that runs ours has a folder of his own, so that nobody
+//! Where what we keep on this machine lies, until its next boot and beyond: each user that runs ours has a folder of his own, so that nobody
 //! reads, follows or locks what another one left.
 //!
 //! `/run/nova-ha` is root's: the recovery, the boot guard, and what root types. `/run/nova-ha-monitor` is the user's as whom
@@ -14,6 +14,17 @@ use crate::own_files::{self, OwnFileError};
 pub const ROOTS: &str = "/run/nova-ha";
 /// Of the user as whom Consul runs probes and `mark-failed`, where that is not root.
 const MONITORS: &str = "/run/nova-ha-monitor";
+
+/// What outlasts boots: root's takeovers, and what root's probes saw first.
+const ROOTS_STATE: &str = "/var/lib/nova-ha";
+/// The same of the user as whom Consul runs probes, where that is not root.
+const MONITORS_STATE: &str = "/var/lib/nova-ha-monitor";
+
+/// Where probes of this user keep what outlasts boots.
+pub fn state_of_the_monitor() -> PathBuf {
+    let is_root = geteuid().is_root();
+    PathBuf::from(if is_root { ROOTS_STATE } else { MONITORS_STATE })
+}
 
 /// Where probes and judgements of this user leave what they remember.
 pub fn of_the_monitor() -> PathBuf {

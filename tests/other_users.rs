@@ -7,6 +7,8 @@
 mod cli_support;
 #[path = "support/consul_agent.rs"]
 mod consul_agent;
+#[path = "support/sshd.rs"]
+mod sshd;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -15,6 +17,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use cli_support::Site;
+use sshd::Sshd;
 
 /// nobody's number, taken for Consul's user.
 const CONSUL: u32 = 65_534;
@@ -95,6 +98,7 @@ async fn probe_and_mark_failed_work_as_consuls_user_and_leave_their_marks_in_its
             ("CONSUL_HTTP_ADDR", Path::new(&address)),
             ("CONSUL_HTTP_TOKEN_FILE", token.as_path()),
             ("NOVA_HA_RUN_DIR", monitor.as_path()),
+            ("NOVA_HA_STATE_DIR", monitor.as_path()),
         ];
         let done = machine.run_as(CONSUL, Path::new(program), args, &env);
         (
@@ -115,6 +119,54 @@ async fn probe_and_mark_failed_work_as_consuls_user_and_leave_their_marks_in_its
     assert_eq!(fs::metadata(&left).map(|is| is.uid()).ok(), Some(CONSUL), "{said}");
     // Root's folder is not this user's.
     assert_eq!(fs::read_dir(machine.path("run")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_as_consuls_user_pins_in_its_own_folder_or_says_how_to_make_it() {
+    if !is_root() {
+        return;
+    }
+    let (site, server, machine) = (Site::start().await, Sshd::start("ed25519"), Machine::new());
+    site.run(&["init"]).await.ok();
+    site.run(&["ha-node", "add", "ha1", "--ssh-user", "root", "--consul-node", "node1"]).await.ok();
+    let port = server.port.to_string();
+    let host = [
+        "host",
+        "add",
+        "compute1",
+        "--ssh-user",
+        &server.user,
+        "--ssh-address",
+        "127.0.0.1",
+        "--ssh-port",
+        &port,
+    ];
+    let key = ["--ssh-private-key-file", "-"];
+    site.run_stdin(&[&host[..], &key].concat(), &server.private_key).await.ok();
+    let address = format!("127.0.0.1:{}", site.agent.port);
+    let (state, monitor) = (machine.path("lib/nova-ha-monitor"), machine.path("monitor"));
+    let probe = || {
+        let env = [
+            ("CONSUL_HTTP_ADDR", Path::new(&address)),
+            ("NOVA_HA_RUN_DIR", monitor.as_path()),
+            ("NOVA_HA_STATE_DIR", state.as_path()),
+        ];
+        let program = Path::new(env!("CARGO_BIN_EXE_nova-ha-probe"));
+        let done = machine.run_as(CONSUL, program, &["compute1", "--ha-node", "ha1"], &env);
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    fs::create_dir(machine.path("lib")).unwrap();
+    set(&machine.path("lib"), 0o755);
+    let (code, said) = probe();
+    assert_eq!(code, Some(0), "{said}");
+    let fix = format!("as root: install -d -o {CONSUL} -m 0755 {}", state.display());
+    assert!(said.contains("its SSH host key is not pinned") && said.trim_end().ends_with(&fix), "{said}");
+    fs::create_dir(&state).unwrap();
+    chown(&state, Some(CONSUL), Some(CONSUL)).unwrap();
+    assert_eq!(probe(), (Some(0), "OK compute1: management healthy\n".to_owned()));
+    let kept = state.join("first-seen/compute1");
+    assert_eq!(fs::metadata(&kept).unwrap().uid(), CONSUL);
+    assert!(fs::read_to_string(&kept).unwrap().contains(&server.host_key));
 }
 
 /// `start-recover` beside a `nova-ha-recover` that says that it ran, and a `systemctl` that says what it was asked.

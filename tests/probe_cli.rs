@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use nova_ha::keys::{self, MachineKeys};
+use nova_ha::ssh::PinnedKey;
 use nova_ha::store::{Op, Store, TxnOutcome};
 use nova_ha::tree::meta::Meta;
 use nova_ha::tree::observer::ObserverRecord;
@@ -78,12 +79,19 @@ impl World {
         let address = format!("127.0.0.1:{}", self.agent.port);
         let args = [&["--ha-node", observer, "--deadline", "4s"], args].concat();
         let (run_dir, local) = (self.run.path().to_str().unwrap(), self.local().display().to_string());
+        let state = self.state().display().to_string();
         let env = [
             ("CONSUL_HTTP_ADDR", address.as_str()),
             ("NOVA_HA_RUN_DIR", run_dir),
+            ("NOVA_HA_STATE_DIR", &state),
             ("NOVA_HA_LOCAL_FILE", &local),
         ];
         run(&env, &args)
+    }
+
+    /// What outlasts boots.
+    fn state(&self) -> std::path::PathBuf {
+        self.run.path().join("state")
     }
 
     /// What root lets the tree have read here; it is not there unless a test writes it.
@@ -187,6 +195,7 @@ async fn an_unchanged_state_prints_the_same_at_each_run() {
             .env_clear()
             .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", world.agent.port))
             .env("NOVA_HA_RUN_DIR", world.run.path())
+            .env("NOVA_HA_STATE_DIR", world.state())
             .args(["compute1", "--ha-node", "ha1", "--deadline", "4s"])
             .output()
             .unwrap();
@@ -222,6 +231,79 @@ async fn another_ha_node_is_probed_under_its_own_keys() {
     assert!(line.contains("nova-ha ha-node add ha2 --replace --ssh-host-key-file"), "{line}");
     assert_eq!(world.record(&keys, "ha1").await.unwrap().fails, 0, "another key is nobody's silence");
     assert_eq!(world.record(&keys, "ha2").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_that_lets_an_ha_node_in_first_is_the_only_one_until_a_person_binds_another() {
+    let (world, sshd, other) = (World::new().await, Sshd::start("ed25519"), Sshd::start("ed25519"));
+    let keys = world.add_host("compute1", &sshd).await;
+    world.set(&keys.ssh_field("host_key"), "").await;
+    world.set(&keys.ssh_field("private_key"), "").await;
+    world.set(&keys.ssh_field("password"), "not-the-password").await;
+    // Who refuses the login is not pinned.
+    assert_eq!(world.probe("ha1", &["compute1"]).0, 1);
+    assert!(!world.state().exists());
+    world.set(&keys.ssh_field("private_key"), sshd.private_key.as_str()).await;
+    assert_eq!(world.probe("ha1", &["compute1"]), (0, "OK compute1: management healthy".to_owned()));
+    assert_eq!(world.record(&keys, "ha1").await, None, "older HA nodes could not read it");
+    std::fs::write(world.run.path().join("observer-version"), "3\n").unwrap();
+    assert_eq!(world.probe("ha1", &["compute1"]).0, 0);
+    let record = world.record(&keys, "ha1").await.unwrap();
+    assert_eq!((record.fails, record.first_seen_key.as_deref()), (0, Some(sshd.host_key.as_str())));
+    assert_eq!(world.probe("ha1", &["compute1"]).0, 0);
+    assert_eq!(world.record(&keys, "ha1").await.as_ref(), Some(&record), "said once");
+
+    // Another one answers at its address: no vote, no silence, no credential.
+    let fingerprint = |sshd: &Sshd| format!("{:#}", PinnedKey::parse(&sshd.host_key).unwrap().fingerprint());
+    world.set(&keys.ssh_field("port"), other.port.to_string()).await;
+    world.set(&keys.ssh_field("private_key"), other.private_key.as_str()).await;
+    for _ in 0..4 {
+        let (exit, line) = world.probe("ha1", &["compute1"]);
+        assert_eq!(exit, 1, "{line}");
+        for said in [fingerprint(&sshd), fingerprint(&other)] {
+            assert!(line.contains(&said), "{said}: {line}");
+        }
+        assert!(line.contains("cannot tell (127.0.0.1:") && line.contains("as first seen here"), "{line}");
+    }
+    assert!(!other.log().contains("userauth-request"), "{}", other.log());
+    assert_eq!(world.record(&keys, "ha1").await.unwrap().fails, 0);
+
+    // What it publishes does not take its place, and a silent host is counted all the same.
+    let published = json!({"version": 1, "ssh_host_keys": [other.host_key]}).to_string();
+    world.set(&keys.runtime_config(), published).await;
+    let (exit, line) = world.probe("ha1", &["compute1"]);
+    assert!(exit == 1 && line.contains("publishes SSH host key") && line.contains("cannot tell"), "{line}");
+    assert!(!other.log().contains("userauth-request"), "{}", other.log());
+    world.set(&keys.ssh_field("port"), closed_port().to_string()).await;
+    let (_, line) = world.probe("ha1", &["compute1"]);
+    assert!(line.contains("connection refused"), "{line}");
+    assert_eq!(world.record(&keys, "ha1").await.unwrap().fails, 1);
+
+    // A person's word does, at once and for good.
+    world.set(&keys.ssh_field("host_key"), other.host_key.as_str()).await;
+    world.set(&keys.ssh_field("port"), other.port.to_string()).await;
+    assert_eq!(world.probe("ha1", &["compute1"]), (0, "OK compute1: management healthy".to_owned()));
+    assert_eq!(world.record(&keys, "ha1").await.unwrap().first_seen_key, None);
+    assert!(!world.state().join("first-seen/compute1").exists(), "the old pin counts never again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_key_can_be_kept_the_probe_works_as_before_and_says_so() {
+    let (world, sshd) = (World::new().await, Sshd::start("ed25519"));
+    let keys = world.add_host("compute1", &sshd).await;
+    world.set(&keys.ssh_field("host_key"), "").await;
+    std::fs::write(world.state(), "no folder").unwrap();
+    let (exit, line) = world.probe("ha1", &["compute1"]);
+    assert_eq!(exit, 0, "{line}");
+    let said = "OK compute1: management healthy; its SSH host key is not pinned: ";
+    assert!(
+        line.starts_with(said) && line.ends_with(&format!("rm -r {}", world.state().display())),
+        "{line}"
+    );
+    let other = Sshd::start("ed25519");
+    world.set(&keys.ssh_field("port"), other.port.to_string()).await;
+    world.set(&keys.ssh_field("private_key"), other.private_key.as_str()).await;
+    assert_eq!(world.probe("ha1", &["compute1"]).0, 0, "any key, as before");
 }
 
 #[tokio::test(flavor = "multi_thread")]

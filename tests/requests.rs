@@ -48,6 +48,7 @@ impl Counted {
             .env_clear()
             .env("CONSUL_HTTP_ADDR", format!("127.0.0.1:{}", self.port))
             .env("NOVA_HA_RUN_DIR", run.path())
+            .env("NOVA_HA_STATE_DIR", run.path())
             .env("NOVA_HA_NODE", "ha1")
             .args(args)
             .write_stdin("")

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use nova_ha::ssh::{
     Answer, Credential, Failure, Login, Outcome, PinnedKey, Stage, Target, Unknown, answers_with_pinned_key,
-    log_in, port_answers,
+    log_in, log_in_and_see, port_answers,
 };
 use secrecy::SecretString;
 use support::sshd::{Sshd, closed_port, make_key, server};
@@ -61,8 +61,25 @@ async fn a_machine_with_its_pinned_key_is_alive() {
         let sshd = Sshd::start(kind);
         let outcome = log_in(login(&sshd, &[&another_key("ed25519"), &sshd.host_key]), DEADLINE).await;
         assert_eq!(outcome, Outcome::Alive, "{kind}: {}", sshd.log());
-        assert_eq!(log_in(login(&sshd, &[]), DEADLINE).await, Outcome::Alive, "{kind}, not pinned");
+        let seen = log_in_and_see(login(&sshd, &[]), DEADLINE).await;
+        assert_eq!(
+            seen,
+            (Outcome::Alive, pins(&[&sshd.host_key]).pop()),
+            "{kind}, not pinned: its key is seen"
+        );
     }
+}
+
+#[tokio::test]
+async fn the_key_of_who_does_not_let_us_in_is_not_seen() {
+    let sshd = Sshd::start("ed25519");
+    let (outcome, seen) = log_in_and_see(with_password(&sshd, &[]), DEADLINE).await;
+    assert!(
+        matches!(outcome, Outcome::CannotTell(Unknown::Rejected { .. })) && seen.is_none(),
+        "{outcome:?}"
+    );
+    let failing = Login { command: Some("false".into()), ..login(&sshd, &[]) };
+    assert_eq!(log_in_and_see(failing, DEADLINE).await.1, None);
 }
 
 #[tokio::test]
@@ -89,7 +106,8 @@ async fn a_wrong_password_is_cannot_tell() {
 async fn a_password_never_reaches_a_machine_with_another_key() {
     let sshd = Sshd::start("ed25519");
     let outcome = log_in(with_password(&sshd, &[&another_key("ed25519")]), DEADLINE).await;
-    assert_eq!(outcome, Outcome::CannotTell(Unknown::OtherHostKey));
+    let shown = Some(pins(&[&sshd.host_key])[0].fingerprint());
+    assert_eq!(outcome, Outcome::CannotTell(Unknown::OtherHostKey { shown }));
     let outcome = log_in(with_password(&sshd, &[&another_key("ecdsa")]), DEADLINE).await;
     assert_eq!(outcome, Outcome::CannotTell(Unknown::NothingInCommon), "pinned key of another type");
     let log = sshd.log();

@@ -105,7 +105,7 @@ async fn consul_takes_what_is_generated() {
     let node = ["generate", "consul-config", "--ha-node", "ha1", "--out", out.path().to_str().unwrap()];
     let said = site.run(&[&node[..], &of_another_user].concat()).await.ok();
     for next in [
-        "install -d -o consul -m 0755 /run/nova-ha-monitor",
+        "install -d -o consul -m 0755 /run/nova-ha-monitor /var/lib/nova-ha-monitor,",
         "enable --now nova-ha-recover.path",
         "chown root:consul probe mark-failed && chmod 0640",
         "chown root:root recover && chmod 0600",

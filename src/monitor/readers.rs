@@ -10,6 +10,8 @@ use crate::tree::formats::{Formats, Kind};
 
 /// The version of an observer's record that has `sees_healthy` and `leaderless_ms`.
 pub const HAS_ALL: u64 = 2;
+/// The version that has `first_seen_key`.
+pub const HAS_FIRST_SEEN: u64 = 3;
 
 const FILE: &str = "observer-version";
 

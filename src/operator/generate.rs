@@ -120,7 +120,8 @@ fn of_another_user(places: &Places, is_host: bool) -> Vec<String> {
         }
         false => [
             Some(format!(
-                "as root: install -d -o {user} -m 0755 /run/nova-ha-monitor, at each boot (consul-watches/tmpfiles)"
+                "as root: install -d -o {user} -m 0755 /run/nova-ha-monitor /var/lib/nova-ha-monitor, at each boot \
+                 (consul-watches/tmpfiles)"
             )),
             Some("as root: systemctl enable --now nova-ha-recover.path (it starts a recovery when Consul asks)".to_owned()),
             owned(&format!("root:{user}"), "0640", "probe mark-failed"),

@@ -69,10 +69,11 @@ pub enum OwnFileError {
 }
 
 impl OwnFileError {
-    /// It, and what the kernel said.
+    /// It, and what the kernel said, where the text does not end with a command: that is known only of one cause.
     pub fn with_cause(&self) -> String {
         match self {
-            Self::Io { source, .. } => format!("{self}: {source}"),
+            Self::Io { fix: Some(_), .. } => self.to_string(),
+            Self::Io { source, fix: None, .. } => format!("{self}: {source}"),
             Self::Link { .. }
             | Self::Kind { .. }
             | Self::Owner { .. }

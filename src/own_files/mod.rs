@@ -1,4 +1,5 @@
-//! The files that we keep on this machine, below `/run/nova-ha`, `/run/nova-ha-monitor` and `/var/lib/nova-ha`: nobody else
+//! The files that we keep on this machine, below `/run/nova-ha` and `/var/lib/nova-ha` (and
+//! `-monitor`, of Consul's user): nobody else
 //! may have put them there, and nothing that somebody put there leads us elsewhere.
 //!
 //! Every file of ours is opened here: its folder and it itself must belong to root or to the user that runs this, nobody

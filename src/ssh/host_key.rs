@@ -1,7 +1,10 @@
 //! Pinned host keys: OpenSSH public keys, compared byte by byte.
 
+use std::fmt;
+
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use ring::digest::{SHA256, digest};
 
 /// Why a line is no public key that can be pinned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,13 +71,16 @@ impl PinnedKey {
         };
         let damaged = || HostKeyError::Damaged { kind: name.to_owned() };
         let blob = STANDARD.decode(base64).map_err(|_| damaged())?;
-        // The wire form begins with its own type, as a length and a name (RFC 4253, 6.6).
-        let length = u32::try_from(name.len()).map_err(|_| damaged())?.to_be_bytes();
-        let inner = blob.strip_prefix(&length).and_then(|rest| rest.strip_prefix(name.as_bytes()));
-        match inner {
-            Some(rest) if !rest.is_empty() => Ok(Self { kind, blob }),
-            Some(_) | None => Err(damaged()),
+        match after_name(&blob, name) {
+            Some(_) => Ok(Self { kind, blob }),
+            None => Err(damaged()),
         }
+    }
+
+    /// The key of this wire form; `None` where its type cannot be checked.
+    pub fn of_wire(wire: &[u8]) -> Option<Self> {
+        let kind = KINDS.iter().find(|kind| after_name(wire, kind.name).is_some())?;
+        Some(Self { kind, blob: wire.to_vec() })
     }
 
     /// Reads several; the first bad one is the error.
@@ -94,6 +100,46 @@ impl PinnedKey {
     pub fn is(&self, wire: &[u8]) -> bool {
         self.blob == wire
     }
+
+    /// `TYPE BASE64`, as it is pinned.
+    pub fn line(&self) -> String {
+        format!("{} {}", self.kind.name, STANDARD.encode(&self.blob))
+    }
+
+    /// What `ssh-keygen -lf` shows of it.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.blob)
+    }
+}
+
+/// The SHA-256 of a host key's wire form, by which people compare keys. The alternate form (`{:#}`) is its beginning, for
+/// a line that has little room.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// Of a key of any type.
+    pub(super) fn of(wire: &[u8]) -> Self {
+        Self(STANDARD_NO_PAD.encode(digest(&SHA256, wire)))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// 72 bits: no other key is found that begins so.
+        const IN_SHORT: usize = 12;
+        match f.alternate() {
+            true => write!(f, "SHA256:{}...", self.0.chars().take(IN_SHORT).collect::<String>()),
+            false => write!(f, "SHA256:{}", self.0),
+        }
+    }
+}
+
+/// What follows in a wire form that begins with this type, as a length and a name (RFC 4253, 6.6).
+fn after_name<'a>(wire: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let length = u32::try_from(name.len()).ok()?.to_be_bytes();
+    let rest = wire.strip_prefix(&length)?.strip_prefix(name.as_bytes())?;
+    (!rest.is_empty()).then_some(rest)
 }
 
 /// The host key methods to offer so that the server shows a key that is pinned: with the default
@@ -119,6 +165,9 @@ mod tests {
         let key = PinnedKey::parse(ED25519).unwrap();
         assert!(key.is(&STANDARD.decode(ED25519.split(' ').nth(1).unwrap()).unwrap()));
         assert!(!key.is(b""));
+        assert_eq!(key.line(), ED25519.trim_end_matches(" root@compute1"));
+        assert_eq!(PinnedKey::of_wire(&key.blob).as_ref(), Some(&key));
+        assert_eq!(PinnedKey::of_wire(b"\0\0\0\x07ssh-dss\0"), None, "of a type that cannot be pinned");
         let lied = ED25519.replace("ssh-ed25519 ", "ssh-rsa ");
         assert!(matches!(PinnedKey::parse(&lied), Err(HostKeyError::Damaged { .. })));
         assert!(matches!(PinnedKey::parse("ssh-dss AAAA"), Err(HostKeyError::Type { .. })));
@@ -127,6 +176,13 @@ mod tests {
         }
         assert!(matches!(PinnedKey::parse("ssh-ed25519 !!"), Err(HostKeyError::Damaged { .. })));
         assert!(PinnedKey::parse_all(&[ED25519, "x"]).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_is_what_ssh_keygen_shows() {
+        let fingerprint = PinnedKey::parse(ED25519).unwrap().fingerprint();
+        assert_eq!(fingerprint.to_string(), "SHA256:77YPHjzSifoJuyeViGNcBphDIj4XBKKzliCKmmwUW5E");
+        assert_eq!(format!("{fingerprint:#}"), "SHA256:77YPHjzSifoJ...");
     }
 
     #[test]

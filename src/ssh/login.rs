@@ -124,10 +124,15 @@ where
 /// Logs in. Ends at `deadline` whatever the other side does; the password leaves this machine only
 /// after the host key was found among the pinned ones (where there are any).
 pub async fn log_in(login: Login, deadline: Duration) -> Outcome {
+    log_in_and_see(login, deadline).await.0
+}
+
+/// As [`log_in`]; and the host key that let us in, where the whole login went well and that key can be pinned.
+pub async fn log_in_and_see(login: Login, deadline: Duration) -> (Outcome, Option<PinnedKey>) {
     match bounded(deadline, move |attempt| session::log_in(&login, attempt)).await {
-        Ok(()) => Outcome::Alive,
-        Err(Stop::Failed(why)) => Outcome::Failed(why),
-        Err(Stop::Unknown(why)) => Outcome::CannotTell(why),
+        Ok(shown) => (Outcome::Alive, shown),
+        Err(Stop::Failed(why)) => (Outcome::Failed(why), None),
+        Err(Stop::Unknown(why)) => (Outcome::CannotTell(why), None),
     }
 }
 
@@ -156,7 +161,7 @@ pub async fn answers_with_pinned_key(
         Ok(()) if pins.is_empty() => Answer::NotPinned,
         Ok(()) => Answer::Yes,
         Err(Stop::Failed(why)) => Answer::No(why),
-        Err(Stop::Unknown(Unknown::OtherHostKey)) => Answer::OtherKey,
+        Err(Stop::Unknown(Unknown::OtherHostKey { .. })) => Answer::OtherKey,
         Err(Stop::Unknown(why)) => Answer::CannotTell(why),
     }
 }

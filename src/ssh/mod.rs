@@ -21,7 +21,7 @@ pub mod outcome;
 pub mod reach;
 mod session;
 
-pub use host_key::{HostKeyError, PinnedKey};
-pub use login::{Credential, Login, Target, answers_with_pinned_key, log_in, port_answers};
+pub use host_key::{Fingerprint, HostKeyError, PinnedKey};
+pub use login::{Credential, Login, Target, answers_with_pinned_key, log_in, log_in_and_see, port_answers};
 pub use outcome::{Answer, Failure, Outcome, Stage, Unknown};
 pub use reach::{Reach, SshReach};

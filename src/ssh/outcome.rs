@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::host_key::Fingerprint;
+
 /// How far an attempt came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -100,7 +102,10 @@ pub enum Unknown {
     },
     /// Another key than those pinned: another machine, a reinstalled one, or an attack.
     #[error("host key is not the pinned one, no password was sent")]
-    OtherHostKey,
+    OtherHostKey {
+        /// The one that it showed, where it showed any.
+        shown: Option<Fingerprint>,
+    },
     /// No host key type, cipher or key exchange in common: the machine answered.
     #[error("no host key type or cipher in common, no password was sent")]
     NothingInCommon,
@@ -184,7 +189,7 @@ impl Answer {
                 Unknown::Rejected { .. } | Unknown::HungUp { .. } | Unknown::NoCommand { .. } => true,
                 Unknown::LongBanner => true,
                 Unknown::Unresolved { .. }
-                | Unknown::OtherHostKey
+                | Unknown::OtherHostKey { .. }
                 | Unknown::BadKey
                 | Unknown::Own { .. } => false,
             },

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use ssh2::{ErrorCode, ExtendedData, KeyboardInteractivePrompt, MethodType, Prompt, Session};
 
 use super::greeting::{Greeting, ask_anew, words_before_banner};
-use super::host_key;
+use super::host_key::{self, Fingerprint, PinnedKey};
 use super::login::{Attempt, Credential, Login, Stop, Target};
 use super::outcome::{Failure, Stage, Unknown};
 
@@ -69,14 +69,14 @@ pub(super) fn handshake(target: &Target, attempt: &Attempt) -> Result<Shaken, St
     if !target.pins.is_empty() {
         let shown = session.host_key().map(|(wire, _kind)| wire);
         if !shown.is_some_and(|wire| target.pins.iter().any(|pin| pin.is(wire))) {
-            return Err(Stop::Unknown(Unknown::OtherHostKey));
+            return Err(Stop::Unknown(Unknown::OtherHostKey { shown: shown.map(Fingerprint::of) }));
         }
     }
     Ok(Shaken { session, socket })
 }
 
-/// The whole login.
-pub(super) fn log_in(login: &Login, attempt: &Attempt) -> Result<(), Stop> {
+/// The whole login, and the host key of who let us in, where that can be pinned.
+pub(super) fn log_in(login: &Login, attempt: &Attempt) -> Result<Option<PinnedKey>, Stop> {
     let shaken = handshake(&login.target, attempt)?;
     attempt.enter(Stage::Authenticating);
     authenticate(&shaken.session, login, attempt)?;
@@ -84,11 +84,12 @@ pub(super) fn log_in(login: &Login, attempt: &Attempt) -> Result<(), Stop> {
         attempt.enter(Stage::Command);
         run(&shaken, command, attempt)?;
     }
+    let shown = shaken.session.host_key().and_then(|(wire, _kind)| PinnedKey::of_wire(wire));
     // A polite end keeps the host's log free of errors; the login has already succeeded.
     if arm(&shaken.session, attempt).is_ok() {
         let _already_known = shaken.session.disconnect(None, "nova-ha probe done", None);
     }
-    Ok(())
+    Ok(shown)
 }
 
 fn addresses(target: &Target) -> Result<Vec<SocketAddr>, Stop> {

@@ -79,6 +79,10 @@ pub struct ObserverRecord {
     /// where two hosts fail at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sees_healthy: Vec<HostName>,
+    /// The SSH host key by which this observer knows the machine, where nobody bound one and it published none: the one that
+    /// let the observer in at first, `TYPE BASE64`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen_key: Option<String>,
     /// Wall clock, for people.
     pub at: Timestamp,
     /// One line on what failed, for people.
@@ -90,7 +94,12 @@ impl Record for ObserverRecord {
 
     fn stored(&self) -> Cow<'_, Self> {
         let uses_nothing_new = self.sees_healthy.is_empty() && self.life.leaderless_ms.is_none();
-        Cow::Owned(Self { version: if uses_nothing_new { 1 } else { 2 }, ..self.clone() })
+        let version = match (&self.first_seen_key, uses_nothing_new) {
+            (Some(_), _) => 3,
+            (None, false) => 2,
+            (None, true) => 1,
+        };
+        Cow::Owned(Self { version, ..self.clone() })
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Machine {
     pub(crate) is_called_off: bool,
     /// Whether it gossips although it answers no probe.
     pub(crate) gossips: bool,
+    /// The SSH host key by which its observers know it, where nobody bound one.
+    pub(crate) first_seen_key: Option<&'static str>,
     /// A plane on which it answers although it answers no login.
     pub(crate) answers_on: Option<&'static str>,
 }
@@ -65,6 +67,7 @@ impl Machine {
             channel: Channel::Shown,
             is_called_off: false,
             gossips: false,
+            first_seen_key: None,
             answers_on: None,
         }
     }
@@ -406,6 +409,7 @@ impl Universe {
                     leaderless_ms: None,
                 },
                 sees_healthy: self.hosts_alive_but(&probe.subject),
+                first_seen_key: self.machines[&probe.subject].first_seen_key.map(str::to_owned),
                 at: wall(self.now),
                 why: String::new(),
             };

@@ -47,6 +47,7 @@ pub(super) fn record(observer: &str, fails: u64) -> ObserverRecord {
             leaderless_ms: None,
         },
         sees_healthy: Vec::new(),
+        first_seen_key: None,
         at: noon(),
         why: String::new(),
     }

@@ -51,6 +51,9 @@ pub struct Args {
     /// Where this observer remembers whom it has seen healthy since its boot.
     #[arg(long, env = "NOVA_HA_RUN_DIR", default_value_os_t = run_dir::of_the_monitor(), value_name = "FOLDER", hide = true)]
     pub run_dir: PathBuf,
+    /// Where this observer keeps the SSH host keys that it saw first.
+    #[arg(long, env = "NOVA_HA_STATE_DIR", default_value_os_t = run_dir::state_of_the_monitor(), value_name = "FOLDER", hide = true)]
+    pub state_dir: PathBuf,
     /// One line of JSON instead of one line of text.
     #[arg(long)]
     pub json: bool,
@@ -134,6 +137,8 @@ pub struct Settings {
     pub command: Option<String>,
     /// Folder of the local marks.
     pub run_dir: PathBuf,
+    /// Folder of what outlasts boots.
+    pub state_dir: PathBuf,
 }
 
 impl Args {
@@ -172,6 +177,7 @@ impl Args {
             tcp: self.tcp.clone(),
             command: self.command.clone(),
             run_dir: self.run_dir.clone(),
+            state_dir: self.state_dir.clone(),
         })
     }
 }

@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub life: ObserverLife,
     /// Other hosts that it sees healthy, the first by name.
     pub sees_healthy: Vec<HostName>,
+    /// The SSH host key that this observer saw first, where it goes by that and all HA nodes read it.
+    pub first_seen_key: Option<String>,
     /// Wall clock, for people.
     pub at: jiff::Timestamp,
 }
@@ -96,7 +98,10 @@ pub fn decide(findings: &Findings, before: Option<(&ObserverRecord, &Entry)>, co
             planes.iter().any(|(name, p)| p.answer == PlaneAnswer::Healthy && counted(name) > 0)
         }
     };
-    let record = (fails > 0 || recovered).then(|| ObserverRecord {
+    // By which key the machine is known is said once, by a record that says *healthy*, which it is.
+    let said = current.and_then(|record| record.first_seen_key.as_ref());
+    let newly_known = verdict == Verdict::Healthy && said != context.first_seen_key.as_ref();
+    let record = (fails > 0 || recovered || newly_known).then(|| ObserverRecord {
         version: ObserverRecord::VERSION,
         observer: context.observer.clone(),
         epoch: context.epoch,
@@ -109,6 +114,7 @@ pub fn decide(findings: &Findings, before: Option<(&ObserverRecord, &Entry)>, co
         indices: indices(current.is_some(), before, context),
         life: context.life.clone(),
         sees_healthy: context.sees_healthy.clone(),
+        first_seen_key: context.first_seen_key.clone(),
         at: context.at,
         why: why(findings),
     });
@@ -166,13 +172,14 @@ mod tests {
         epoch: Epoch,
         index: u64,
         life: ObserverLife,
+        first_seen_key: Option<String>,
     }
 
     impl Tree {
         fn new() -> Self {
             let life =
                 ObserverLife { boot_id: "b".into(), boottime_ms: 1, seen_healthy: true, leaderless_ms: None };
-            Self { record: None, epoch: Epoch(0), index: 100, life }
+            Self { record: None, epoch: Epoch(0), index: 100, life, first_seen_key: None }
         }
 
         /// A failing probe this long after the last one; the length of the yardstick that it writes.
@@ -191,6 +198,7 @@ mod tests {
                 interval: Duration::from_secs(10),
                 life: self.life.clone(),
                 sees_healthy: Vec::new(),
+                first_seen_key: self.first_seen_key.clone(),
                 at: jiff::Timestamp::UNIX_EPOCH,
             };
             let before = self.record.as_ref().map(|(r, e)| (r, e));
@@ -271,6 +279,24 @@ mod tests {
         assert_eq!(tree.probe(&[("m", CannotTell)]), (Verdict::CannotTell, false), "never critical");
         assert_eq!(tree.probe(&[("m", Failed)]), (Verdict::Critical, true));
         assert_eq!(tree.record().fails, 4);
+    }
+
+    #[test]
+    fn the_key_that_was_first_seen_is_said_once_and_only_of_a_healthy_machine() {
+        let mut tree = Tree::new();
+        tree.first_seen_key = Some("ssh-ed25519 A".into());
+        assert_eq!(tree.probe(&[("m", CannotTell)]), (Verdict::CannotTell, false));
+        assert_eq!(tree.probe(&[("m", Healthy)]), (Verdict::Healthy, true));
+        assert_eq!((tree.record().fails, tree.record().stored().version), (0, 3));
+        assert_eq!(tree.probe(&[("m", Healthy)]), (Verdict::Healthy, false));
+        tree.probe(&[("m", Failed)]);
+        assert_eq!(tree.record().first_seen_key.as_deref(), Some("ssh-ed25519 A"), "it stays while it fails");
+        tree.epoch = Epoch(1);
+        assert_eq!(tree.probe(&[("m", Healthy)]), (Verdict::Healthy, true), "of another epoch");
+        // A person bound one since.
+        tree.first_seen_key = None;
+        assert_eq!(tree.probe(&[("m", Healthy)]), (Verdict::Healthy, true));
+        assert_eq!((&tree.record().first_seen_key, tree.record().stored().version), (&None, 1));
     }
 
     #[test]

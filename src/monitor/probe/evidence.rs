@@ -4,7 +4,6 @@ use super::args::Settings;
 use super::decide::Next;
 use crate::keys;
 use crate::names::Epoch;
-use crate::ssh::PinnedKey;
 use crate::store::{Entry, Op, Store, StoreError, TxnOutcome};
 use crate::tree::host_keys::HostKeys;
 use crate::tree::machine::{self, SshAccess};
@@ -17,9 +16,11 @@ use crate::tree::{Snapshot, TreeError, record};
 /// What the tree says to a probe, at one index.
 #[derive(Debug)]
 pub struct Before {
-    /// How to log in. Host keys are those of `config/ssh/host_key`, else those that the machine
-    /// published about itself.
+    /// How to log in.
     pub access: SshAccess,
+    /// Host keys that an operator bound, else those that the machine published about itself. What of its own word cannot be
+    /// understood is no key, and no reason to look away from a machine that is silent.
+    pub host_keys: HostKeys,
     /// This observer's record, with its entry.
     pub record: Option<(ObserverRecord, Entry)>,
     /// The machine's epoch.
@@ -66,18 +67,15 @@ pub async fn read(store: &dyn Store, settings: &Settings) -> Result<Before, Tree
             name: settings.machine.name().to_owned(),
         });
     }
-    let mut access = SshAccess::of(&snapshot, &keys)?;
-    // What of the machine's own word cannot be understood is no key, and no reason to look away from a machine that is silent.
-    if let HostKeys::Published(mut lines) = HostKeys::of(&access, &Published::of(&snapshot, &keys)) {
-        lines.retain(|line| PinnedKey::parse(line).is_ok());
-        access.host_keys = lines;
-    }
+    let access = SshAccess::of(&snapshot, &keys)?;
+    let host_keys = HostKeys::of(&access, &Published::of(&snapshot, &keys));
     let record = match snapshot.get(&own) {
         None => None,
         Some(entry) => Some((record::parse(&own, &entry.value)?, entry.clone())),
     };
     Ok(Before {
         access,
+        host_keys,
         record,
         epoch: Epoch(snapshot.number(&keys.epoch())?.unwrap_or(0)),
         epoch_entry: snapshot.get(&keys.epoch()).cloned(),

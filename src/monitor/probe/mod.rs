@@ -15,6 +15,7 @@ pub mod args;
 pub mod count;
 pub mod decide;
 pub mod evidence;
+mod own_pin;
 pub mod planes;
 pub mod report;
 pub mod run;

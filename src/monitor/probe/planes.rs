@@ -7,43 +7,65 @@ use tokio::task::JoinSet;
 
 use super::args::{Machine, Settings};
 use super::decide::{Finding, Findings};
+use super::own_pin::{NoTrust, Trust};
 use crate::chain::chain;
 use crate::local::{self, Local};
 use crate::secret::SecretRef;
-use crate::ssh::{self, Answer, Credential, Login, Outcome, PinnedKey, Target, Unknown};
+use crate::ssh::{self, Answer, Credential, Fingerprint, Login, Outcome, PinnedKey, Target, Unknown};
 use crate::tree::machine::SshAccess;
 use crate::tree::observer::PlaneAnswer;
 
+/// What was seen.
+pub(super) struct Looked {
+    /// Of each plane.
+    pub(super) findings: Findings,
+    /// What became of the login, or of the key exchange in its place.
+    pub(super) let_in: LetIn,
+}
+
+/// Whether a machine let us in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LetIn {
+    /// It did, with this host key, where that is one that can be pinned.
+    Yes(Option<PinnedKey>),
+    /// It did not, or nobody tried.
+    No,
+}
+
 /// Asks every plane, each within `deadline`.
-pub async fn look(settings: &Settings, access: &SshAccess, deadline: Duration) -> Findings {
+pub(super) async fn look(
+    settings: &Settings,
+    access: &SshAccess,
+    trust: &Result<Trust, NoTrust>,
+    deadline: Duration,
+) -> Looked {
     let address = settings
         .address
         .clone()
         .or_else(|| access.address.clone())
         .unwrap_or_else(|| settings.machine.name().to_owned());
     let mut asked = JoinSet::new();
-    let address_of_key = address.clone();
-    let (plane, place) = (settings.plane.clone(), format!("{address}:{}", access.port));
-    match way(settings, access, &address) {
-        Ok(Way::KeyExchange(pins)) => {
-            let (machine, port) = (settings.machine.clone(), access.port);
-            asked.spawn(async move {
-                let outcome =
-                    by_key(ssh::answers_with_pinned_key(&address_of_key, port, &pins, deadline).await);
-                (plane, with_next(&machine, &outcome, finding(&place, outcome.clone())))
-            });
-        }
-        Ok(Way::Login(login)) => {
-            let machine = settings.machine.clone();
-            asked.spawn(async move {
-                let outcome = ssh::log_in(login, deadline).await;
-                (plane, with_next(&machine, &outcome, finding(&place, outcome.clone())))
-            });
-        }
-        Err(why) => {
-            asked.spawn(async move { (plane, Finding { answer: PlaneAnswer::CannotTell, why }) });
-        }
-    }
+    // Told by the one task that asks at the door.
+    let (tell, told) = std::sync::mpsc::channel();
+    let door = Door {
+        machine: settings.machine.clone(),
+        address: address.clone(),
+        port: access.port,
+        first_seen: trust.as_ref().ok().and_then(Trust::first_seen).map(PinnedKey::fingerprint),
+        deadline,
+    };
+    let (plane, way) = (settings.plane.clone(), way(settings, access, trust, &address));
+    asked.spawn(async move {
+        let found = match way {
+            Ok(way) => {
+                let (finding, let_in) = door.ask(way).await;
+                let _listens_to_the_end = tell.send(let_in);
+                finding
+            }
+            Err(why) => Finding { answer: PlaneAnswer::CannotTell, why },
+        };
+        (plane, found)
+    });
     for check in settings.tcp.iter().cloned() {
         let address = check.address.unwrap_or_else(|| address.clone());
         asked.spawn(async move {
@@ -63,7 +85,7 @@ pub async fn look(settings: &Settings, access: &SshAccess, deadline: Duration) -
         };
         findings.insert(plane, worst);
     }
-    findings
+    Looked { findings, let_in: told.try_recv().unwrap_or(LetIn::No) }
 }
 
 /// Checks that share a plane: the worst answer counts.
@@ -101,7 +123,7 @@ fn with_next(machine: &Machine, outcome: &Outcome, found: Finding) -> Finding {
 fn option_for(unknown: &Unknown) -> Option<&'static str> {
     match unknown {
         Unknown::Unresolved { .. } => Some("--ssh-address ADDRESS"),
-        Unknown::OtherHostKey => Some("--ssh-host-key-file FILE"),
+        Unknown::OtherHostKey { .. } => Some("--ssh-host-key-file FILE"),
         Unknown::Rejected { .. } | Unknown::HungUp { .. } => {
             Some("--ssh-user NAME --ssh-private-key-file FILE")
         }
@@ -122,36 +144,94 @@ enum Way {
     KeyExchange(Vec<PinnedKey>),
     /// By a login.
     Login(Login),
+    /// Only whether anybody is there: why nobody is logged in to.
+    Doubted(String),
+}
+
+/// Where a machine is asked.
+struct Door {
+    machine: Machine,
+    address: String,
+    port: u16,
+    /// The key that this HA node saw first, where it is logged in to by that.
+    first_seen: Option<Fingerprint>,
+    deadline: Duration,
+}
+
+impl Door {
+    async fn ask(&self, way: Way) -> (Finding, LetIn) {
+        let place = format!("{}:{}", self.address, self.port);
+        let exchange = |pins: Vec<PinnedKey>| async move {
+            ssh::answers_with_pinned_key(&self.address, self.port, &pins, self.deadline).await
+        };
+        let (outcome, key) = match way {
+            Way::KeyExchange(pins) => (by_key(exchange(pins).await), None),
+            Way::Login(login) => ssh::log_in_and_see(login, self.deadline).await,
+            Way::Doubted(why) => {
+                let found = match exchange(Vec::new()).await {
+                    // Nobody is there, whoever it would be.
+                    Answer::No(failure) => finding(&place, Outcome::Failed(failure)),
+                    Answer::Yes | Answer::OtherKey | Answer::NotPinned | Answer::CannotTell(_) => {
+                        Finding { answer: PlaneAnswer::CannotTell, why: format!("{place} {why}") }
+                    }
+                };
+                return (found, LetIn::No);
+            }
+        };
+        let found = match (&outcome, &self.first_seen) {
+            (Outcome::CannotTell(Unknown::OtherHostKey { shown: Some(shown) }), Some(first)) => {
+                let host = self.machine.name();
+                tracing::warn!(host, %shown, %first, "it shows another SSH host key than was first seen here");
+                let why = format!(
+                    "{place} shows SSH host key {shown:#}, not {first:#} as first seen here; no password was sent"
+                );
+                Finding { answer: PlaneAnswer::CannotTell, why }
+            }
+            _ => finding(&place, outcome.clone()),
+        };
+        let let_in = if outcome == Outcome::Alive { LetIn::Yes(key) } else { LetIn::No };
+        (with_next(&self.machine, &outcome, found), let_in)
+    }
 }
 
 /// A host is logged in to, because one that hangs answers a key exchange for a long time. An HA node whose key is bound is
 /// not: whoever has one HA node's secrets must not be on the others.
-fn way(settings: &Settings, access: &SshAccess, address: &str) -> Result<Way, String> {
-    match &settings.machine {
-        Machine::Peer(_) if !access.host_keys.is_empty() => Ok(Way::KeyExchange(pins(settings, access)?)),
-        Machine::Peer(_) | Machine::Host(_) => login(settings, access, address).map(Way::Login),
+fn way(
+    settings: &Settings,
+    access: &SshAccess,
+    trust: &Result<Trust, NoTrust>,
+    address: &str,
+) -> Result<Way, String> {
+    let trust = match trust {
+        Ok(trust) => trust,
+        Err(NoTrust::BadSetting(why)) => return Err(why.clone()),
+        Err(NoTrust::Doubt(why)) => return Ok(Way::Doubted(why.clone())),
+    };
+    match (&settings.machine, trust) {
+        (Machine::Peer(_), Trust::Bound(keys) | Trust::Published(keys)) => Ok(Way::KeyExchange(keys.clone())),
+        (Machine::Peer(_), Trust::FirstSeen(_) | Trust::Nobodys | Trust::Unkept(_))
+        | (Machine::Host(_), _) => login(settings, access, trust.pins(), address).map(Way::Login),
     }
-}
-
-fn pins(settings: &Settings, access: &SshAccess) -> Result<Vec<PinnedKey>, String> {
-    let field = settings.machine.keys().ssh_field("host_key");
-    PinnedKey::parse_all(&access.host_keys).map_err(|error| format!("{field}: {error}"))
 }
 
 /// What the answer to a key exchange says of a machine.
 fn by_key(answer: Answer) -> Outcome {
     match answer {
         Answer::Yes => Outcome::Alive,
-        Answer::OtherKey | Answer::NotPinned => Outcome::CannotTell(Unknown::OtherHostKey),
+        Answer::OtherKey | Answer::NotPinned => Outcome::CannotTell(Unknown::OtherHostKey { shown: None }),
         Answer::No(failure) => Outcome::Failed(failure),
         Answer::CannotTell(why) => Outcome::CannotTell(why),
     }
 }
 
 /// What to log in with. Everything missing here is ours, so nothing is known about the machine.
-fn login(settings: &Settings, access: &SshAccess, address: &str) -> Result<Login, String> {
+fn login(
+    settings: &Settings,
+    access: &SshAccess,
+    pins: Vec<PinnedKey>,
+    address: &str,
+) -> Result<Login, String> {
     let keys = settings.machine.keys();
-    let pins = pins(settings, access)?;
     let set = |option| settings.machine.command_to_set(option);
     let user = access
         .user

@@ -42,14 +42,7 @@ impl Report {
     pub fn fault_with_next(machine: Option<&str>, why: &str, next: Option<&str>) -> Self {
         let who = machine.unwrap_or("nova-ha-probe");
         let said = format!("WARNING {who}: cannot tell: {why}");
-        let line = match next {
-            None => cut(&said, MAX_LINE),
-            Some(next) => {
-                let next = plain(next);
-                let room = MAX_LINE.saturating_sub(next.chars().count() + 2).max(LEAST_WHY);
-                format!("{}; {next}", cut(&said, room))
-            }
-        };
+        let line = with_end(&said, next);
         Self {
             exit: WARNING,
             machine: machine.map(str::to_owned),
@@ -101,6 +94,11 @@ impl Report {
         }
     }
 
+    /// The same, with a remark at the end that stays whole.
+    pub fn with_note(self, note: Option<&str>) -> Self {
+        Self { line: with_end(&self.line, note), ..self }
+    }
+
     /// The line for stdout.
     pub fn text(&self, json: bool) -> String {
         match json {
@@ -108,6 +106,14 @@ impl Report {
             false => self.line.clone(),
         }
     }
+}
+
+/// A line with an end that stays whole, whatever is cut of what is before it.
+fn with_end(said: &str, end: Option<&str>) -> String {
+    let Some(end) = end else { return cut(said, MAX_LINE) };
+    let end = plain(end);
+    let room = MAX_LINE.saturating_sub(end.chars().count() + 2).max(LEAST_WHY);
+    format!("{}; {end}", cut(said, room))
 }
 
 /// Control characters out: a machine's words come from outside.

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use super::args::Settings;
 use super::decide::{Context, Next, Verdict, decide};
 use super::evidence::{self, Written};
+use super::own_pin::{OwnPins, Remembered};
+use super::planes::LetIn;
 use super::report::Report;
 use super::run_dir::RunDir;
 use super::{count, planes};
@@ -57,7 +59,10 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
     };
     let kept = settings.deadline / KEPT_FOR_WRITING;
     let time = tenths(settings.deadline.saturating_sub(kept).saturating_sub(began.elapsed()));
-    let findings = planes::look(settings, &before.access, time).await;
+    let pins = OwnPins::at(&settings.state_dir);
+    let trust = pins.trust(&settings.machine, &before.host_keys);
+    let looked = planes::look(settings, &before.access, &trust, time).await;
+    let findings = looked.findings;
     let now = since_boot(clock);
     if let Some(took) = slept_through(began_at, now, settings.deadline) {
         let why = format!(
@@ -67,9 +72,17 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
         );
         return Report::fault(Some(name), &why);
     }
+    let remembered = match (trust, looked.let_in) {
+        (Ok(trust), LetIn::Yes(key)) => pins.after_login(&settings.machine, trust, key, clock.wall()),
+        // Also of a machine that does not answer: whoever looks for it then wants to know its key.
+        (Ok(trust), LetIn::No) => Remembered { first_seen: trust.first_seen().cloned(), unkept: None },
+        (Err(_), _) => Remembered::default(),
+    };
+    let unkept = remembered.unkept.map(|why| format!("its SSH host key is not pinned: {why}"));
     let absence = leaderless::last_absence(&settings.run_dir, &boot_id);
     let seen_healthy = run_dir.has_seen(&settings.machine, &boot_id, absence);
-    let may_say_all = readers::observer_version(&settings.run_dir) >= readers::HAS_ALL;
+    let readable = readers::observer_version(&settings.run_dir);
+    let (may_say_all, may_say_key) = (readable >= readers::HAS_ALL, readable >= readers::HAS_FIRST_SEEN);
     let leaderless_ms = absence.filter(|_| may_say_all);
     let context = Context {
         observer: &settings.observer,
@@ -83,6 +96,7 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
             leaderless_ms,
         },
         sees_healthy: Vec::new(),
+        first_seen_key: remembered.first_seen.filter(|_| may_say_key).map(|key| key.line()),
         at: clock.wall(),
     };
     let context = match may_say_all {
@@ -124,7 +138,7 @@ async fn probe(store: &dyn Store, clock: &dyn Clock, settings: &Settings) -> Rep
     {
         tracing::warn!(host = name, error = explain(&error), "number_fails was not brought up to date");
     }
-    Report::found(name, &findings, &next, settings.threshold)
+    Report::found(name, &findings, &next, settings.threshold).with_note(unkept.as_deref())
 }
 
 /// Whole tenths of a second: the time is in what is said of a host that does not answer, which must be the same at

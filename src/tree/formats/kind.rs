@@ -117,7 +117,7 @@ impl Kind {
             Kind::Cooldown => row("cooldown", "the cool-down", 1, 1),
             // The newest is the highest number in `crate::policy::ADDED`.
             Kind::Policy => row("policy", "the policy", 1, 2),
-            Kind::Observer => row("observer", "an observer's record", 1, 2),
+            Kind::Observer => row("observer", "an observer's record", 1, 3),
             Kind::Maintenance => row("maintenance", "a machine's maintenance", 1, 1),
             Kind::Names => row("names", "a machine's other names", 1, 1),
             Kind::Bound => row("bound", "what of a machine's own word was accepted", 0, 1),
