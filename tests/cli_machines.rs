@@ -7,6 +7,7 @@ mod cli_support;
 mod consul_agent;
 
 use cli_support::Site;
+use nova_ha::ssh::PinnedKey;
 
 const SECRET: &str = "hunter2 with spaces";
 
@@ -300,6 +301,78 @@ async fn a_host_is_bound_to_what_it_published_once_a_person_has_seen_it() {
     assert!(all.out.contains("nothing was written"), "--all changes nothing that is bound: {}", all.out);
     site.run(&accept).await.ok();
     assert!(!site.run(&["status"]).await.out.contains("publishes otherwise"));
+}
+
+/// What an HA node writes once it has logged in to a machine that nobody bound.
+fn first_seen(ha_node: &str, key: &str) -> String {
+    serde_json::json!({
+        "version": 3, "observer": ha_node, "epoch": 0, "sequence": 1, "fails": 0, "threshold": 3, "planes": {},
+        "interval_ms": 10000, "indices": [], "life": {"boot_id": "b", "boottime_ms": 1, "seen_healthy": true},
+        "first_seen_key": key, "at": "2026-11-30T00:00:00Z", "why": "",
+    })
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ssh_host_key_that_ha_nodes_saw_first_is_bound_if_they_saw_the_same_one() {
+    const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFBUQPfyWTEMmYVM4EVuyRJk7zDFYDAmkEyuqBJEOvJQ";
+    let site = Site::start().await;
+    site.run(&["init"]).await.ok();
+    for host in ["node1", "node2"] {
+        site.run(&["host", "add", host]).await.ok();
+    }
+    for node in ["ha1", "ha2", "ha3"] {
+        site.run(&["ha-node", "add", node]).await.ok();
+    }
+    let of_host = |host: &str, ha: &str| format!("ha_cluster/compute_nodes/{host}/internal/observers/{ha}");
+    let of_node = |node: &str, ha: &str| format!("ha_cluster/ha_nodes/{node}/internal/observers/{ha}");
+    for ha in ["ha1", "ha2"] {
+        site.put(&of_host("node1", ha), first_seen(ha, KEY)).await;
+        site.put(&of_node("ha3", ha), first_seen(ha, KEY)).await;
+    }
+    site.put(&of_host("node2", "ha1"), first_seen("ha1", KEY)).await;
+    site.put(&of_host("node2", "ha2"), first_seen("ha2", OTHER)).await;
+    let key = |key: &str| PinnedKey::parse(key).unwrap().fingerprint().to_string();
+
+    let status = site.run(&["status"]).await.waits();
+    let said = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "node1 (SSH host key that HA nodes saw first), node2 (SSH host keys IN DOUBT)",
+        "nova-ha host accept --all --by NAME",
+        "host node2: its SSH host keys are IN DOUBT",
+        &format!("ha1 saw {}", key(KEY)),
+        &format!("ha2 saw {}", key(OTHER)),
+        "nova-ha host add node2 --replace --ssh-host-key-file FILE",
+        &format!("ha3 ({}, seen by ha1, ha2)", key(KEY)),
+        "nova-ha ha-node add NAME --replace --ssh-host-key-file FILE",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let shown = site.run(&["host", "show", "node1"]).await.out;
+    let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(&format!("first sight: it goes by SSH host key {}", key(KEY))), "{shown}");
+
+    let all = site.run(&["host", "accept", "--all", "--by", "ann", "--yes", "all"]).await.waits();
+    assert!(all.out.contains("as ha1, ha2 first saw it"), "{}", all.out);
+    assert!(all.out.contains("node2: left out: its SSH host keys are in doubt"), "{}", all.out);
+    let root = "ha_cluster/compute_nodes/node1/config";
+    assert_eq!(site.value(&format!("{root}/ssh/host_key")).await.as_deref(), Some(KEY));
+    assert_eq!(site.value(&format!("{root}/bound")).await, None, "it is not bound to having no arrays");
+    let accept = ["host", "accept", "node2", "--by", "ann", "--yes", "node2"];
+    site.run(&accept).await.refused(&format!("ha2 saw {}", key(OTHER))).next("--ssh-host-key-file FILE");
+    assert_eq!(site.value("ha_cluster/compute_nodes/node2/config/ssh/host_key").await, None);
+
+    // What it publishes is offered beside what was seen, and bound by its name only.
+    site.put(&runtime_config("node2"), published(UUID, ARRAY)).await;
+    let all = site.run(&["host", "accept", "--all", "--by", "ann", "--yes", "all"]).await.waits();
+    assert!(all.out.contains("node2: left out: its SSH host keys are in doubt"), "{}", all.out);
+    let one = site.run(&accept).await.ok().out;
+    assert!(
+        one.split_whitespace().collect::<Vec<_>>().join(" ").contains("SSH host keys are in doubt"),
+        "{one}"
+    );
+    let status = site.run(&["status"]).await.out;
+    assert!(!status.contains("IN DOUBT") && !status.contains("node2 ("), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,6 +78,13 @@ async fn one(
     if let Some(rival) = offer.bound_elsewhere() {
         return not_now(rival.text(), Some(format!("nova-ha host show {}", rival.machine())));
     }
+    if offer.has_two_keys()
+        && let Some(seen) = offer.seen_otherwise()
+    {
+        let next =
+            format!("nova-ha host add {host} --replace --ssh-host-key-file FILE   (its own /etc/ssh/*.pub)");
+        return not_now(format!("HA nodes know it by different SSH host keys: {seen}"), Some(next));
+    }
     if offer.is_empty() {
         let next = Some(format!("on {host}: nova-ha-runtime-info"));
         return not_now("it has published nothing that could be bound".into(), next);

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::cluster::{Catalog, Cluster, ConsulSays};
+use super::observer_view::ObserverView;
 use super::secret_input::shown;
 use super::table::{Table, field};
 use super::unprotected::Unprotected;
@@ -323,23 +324,6 @@ pub struct MachineDetails {
     pub faults: Vec<Fault>,
 }
 
-/// One observer's record, shortened.
-#[derive(Debug, Clone, Serialize)]
-pub struct ObserverView {
-    /// The HA node.
-    pub observer: String,
-    /// Consecutive fails.
-    pub fails: u64,
-    /// Fails that make a vote.
-    pub threshold: u64,
-    /// Epoch of the host that it is about.
-    pub epoch: u64,
-    /// Wall clock of the observer.
-    pub at: jiff::Timestamp,
-    /// The probe's words.
-    pub why: String,
-}
-
 impl MachineDetails {
     /// Reads what is configured.
     pub fn of(tree: &Snapshot, keys: &MachineKeys) -> Self {
@@ -357,14 +341,7 @@ impl MachineDetails {
         let observers = tree
             .below(&keys.observers())
             .filter_map(|entry| look(&mut faults, tree.record::<ObserverRecord>(&entry.key)).flatten())
-            .map(|record| ObserverView {
-                observer: record.observer.to_string(),
-                fails: record.fails,
-                threshold: record.threshold,
-                epoch: record.epoch.0,
-                at: record.at,
-                why: record.why,
-            })
+            .map(ObserverView::of)
             .collect();
         Self { settings, names, observers, faults }
     }
@@ -388,15 +365,7 @@ impl MachineDetails {
             }
         }
         for seen in &self.observers {
-            let line = format!(
-                "{} of {} fails, epoch {}, {}: {}",
-                seen.fails,
-                seen.threshold,
-                seen.epoch,
-                when(seen.at),
-                seen.why
-            );
-            text += &field(&format!("seen by {}", seen.observer), Some(&line), AT);
+            text += &field(&format!("seen by {}", seen.observer), Some(&seen.text()), AT);
         }
         text + &faults_text(&self.faults)
     }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::Cluster;
 use super::machine_options::Setting;
+use super::seen::{fingerprint, names};
 use super::table::field;
 use crate::bindings::arrays::{bound as bound_array, is_one_name, place};
 use crate::bindings::{Rival, Source, Standing, Twin, expected};
 use crate::identity::Identity;
 use crate::keys;
-use crate::names::HostName;
+use crate::names::{HaNodeName, HostName};
 use crate::nova::NovaHost;
 use crate::published_disks::of_the_guests;
 use crate::ssh::PinnedKey;
@@ -22,6 +23,9 @@ use crate::tree::published::Published;
 use crate::tree::record::{Record, bytes};
 use crate::tree::runtime_config::RuntimeConfig;
 use crate::tree::runtime_config::arrays::MdArray;
+use crate::tree::seen_keys::SeenKeys;
+
+const SSH_HOST_KEYS: &str = "SSH host keys";
 
 /// One host's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +43,12 @@ pub(super) struct Offer {
     /// `config/names`, where what Nova calls it is to be bound.
     names: Option<OtherNames>,
     host_keys: Vec<String>,
+    /// Whether they are its own word.
+    publishes_keys: bool,
+    /// By which key HA nodes know it, where nobody bound one.
+    seen: SeenKeys,
+    /// Whether they, or it, say different ones.
+    seen_otherwise: bool,
     arrays: BTreeMap<String, BoundArray>,
     /// Types of the filesystems that hold its guests.
     filesystems: BTreeSet<String>,
@@ -91,6 +101,9 @@ impl Offer {
             identity: None,
             names: None,
             host_keys: Vec::new(),
+            publishes_keys: false,
+            seen: SeenKeys::default(),
+            seen_otherwise: false,
             arrays: BTreeMap::new(),
             filesystems: BTreeSet::new(),
         };
@@ -124,7 +137,7 @@ impl Offer {
             }
         }
         offer.look_at_nova_host(cluster, &machine, &published);
-        offer.look_at_host_keys(SshAccess::of(tree, &keys).ok(), &published);
+        offer.look_at_host_keys(SshAccess::of(tree, &keys).ok(), &published, &SeenKeys::of(tree, &keys));
         offer.look_at_arrays(cluster, &machine, &published);
         offer
     }
@@ -160,17 +173,41 @@ impl Offer {
         }
     }
 
-    fn look_at_host_keys(&mut self, access: Option<SshAccess>, published: &Published) {
+    fn look_at_host_keys(&mut self, access: Option<SshAccess>, published: &Published, seen: &SeenKeys) {
         let Some(access) = access else { return };
         let mut lines = published.ssh_host_keys().unwrap_or_default();
         lines.retain(|line| PinnedKey::parse(line).is_ok());
-        if lines.is_empty() {
-            return;
-        }
+        self.publishes_keys = !lines.is_empty();
         let bound = (!access.host_keys.is_empty()).then(|| key_text(&access.host_keys));
-        let published = Some(key_text(&lines));
-        self.facts.push(Fact { what: "SSH host keys".into(), bound, published, is_typed: false });
+        // What HA nodes saw counts until a person bound one.
+        self.seen = if bound.is_none() { seen.clone() } else { SeenKeys::default() };
+        self.seen_otherwise = self.seen.is_in_doubt(&lines);
+        let published = match (lines.is_empty(), self.seen.agreed()) {
+            (false, _) => key_text(&lines),
+            (true, Some((key, nodes))) => {
+                lines = vec![key.to_owned()];
+                format!("{}, as {} first saw it", key_text(&lines), names(nodes))
+            }
+            (true, None) => return,
+        };
+        self.facts.push(Fact {
+            what: SSH_HOST_KEYS.into(),
+            bound,
+            published: Some(published),
+            is_typed: false,
+        });
         self.host_keys = lines;
+    }
+
+    /// Which HA nodes know it by which SSH host key, where they saw different ones, or it publishes others.
+    pub(super) fn seen_otherwise(&self) -> Option<String> {
+        let text = |(key, nodes): (&str, &[HaNodeName])| format!("{} saw {}", names(nodes), fingerprint(key));
+        self.seen_otherwise.then(|| self.seen.all().map(text).collect::<Vec<_>>().join("; "))
+    }
+
+    /// Whether HA nodes saw different keys, and it publishes none: there is none to be bound.
+    pub(super) fn has_two_keys(&self) -> bool {
+        self.seen_otherwise && self.host_keys.is_empty()
     }
 
     fn look_at_arrays(&mut self, cluster: &Cluster, machine: &TreeMachine, published: &Published) {
@@ -240,6 +277,13 @@ impl Offer {
         self.identity.is_none() && self.names.is_none() && self.host_keys.is_empty() && self.arrays.is_empty()
     }
 
+    /// Whether anything of it is its own word, and not only what HA nodes saw.
+    fn has_published(&self) -> bool {
+        self.seen.is_empty()
+            || self.publishes_keys
+            || self.facts.iter().any(|fact| fact.what != SSH_HOST_KEYS)
+    }
+
     /// Whether what Nova calls it is to be bound.
     pub(super) fn names_it(&self) -> bool {
         self.names.is_some()
@@ -257,6 +301,7 @@ impl Offer {
             && self.rivals == now.rivals
             && self.faults == now.faults
             && self.arrays == now.arrays
+            && self.seen == now.seen
     }
 
     /// Another machine that is bound to something of it.
@@ -272,6 +317,9 @@ impl Offer {
         }
         if let Some((what, rival)) = self.rivals.first() {
             return Some(format!("{what}: {rival}"));
+        }
+        if let Some(seen) = self.seen_otherwise() {
+            return Some(format!("its SSH host keys are in doubt: {seen}"));
         }
         let differs = self.facts.iter().find(|fact| fact.differs() && !fact.is_typed)?;
         Some(format!("it publishes otherwise than it is bound to: {}: {}", differs.what, differs.text()))
@@ -290,7 +338,10 @@ impl Offer {
 
     /// As a person reads it.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("{} publishes:\n", self.host);
+        let mut text = match self.has_published() {
+            true => format!("{} publishes:\n", self.host),
+            false => format!("{}, which has published nothing:\n", self.host),
+        };
         for fact in &self.facts {
             text += &field(&format!("  {}", fact.what), Some(&fact.text()), 20);
         }
@@ -303,6 +354,9 @@ impl Offer {
         }
         for twin in &self.twins {
             text += &field("  NOTE", Some(&twin.text()), 20);
+        }
+        if let Some(seen) = self.seen_otherwise() {
+            text += &field("  NOTE", Some(&format!("SSH host keys are in doubt: {seen}")), 20);
         }
         text
     }
@@ -326,7 +380,10 @@ impl Offer {
             by: by.to_owned(),
             at: jiff::Timestamp::now(),
         };
-        let mut settings = vec![(keys.bound(), bytes(&bound))];
+        // A host of which only its SSH host key was seen has published nothing, and is not bound to having no arrays.
+        let is_its_word = self.has_published() || self.before.is_some();
+        let mut settings = Vec::new();
+        settings.extend(is_its_word.then(|| (keys.bound(), bytes(&bound))));
         settings.extend(self.names.as_ref().map(|names| (keys.names(), bytes(names))));
         if !self.host_keys.is_empty() {
             settings.push((keys.ssh_field("host_key"), self.host_keys.join("\n").into_bytes()));

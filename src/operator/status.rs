@@ -15,6 +15,7 @@ use super::machine_view::{
 };
 use super::md_filesystems;
 use super::offer::Offer;
+use super::seen;
 use super::table::field;
 use super::watch::Watching;
 use super::weak_points::weak_points;
@@ -136,6 +137,8 @@ impl Status {
         remarks.extend(by_their_own_word(cluster));
         let (twins, same_serials) = bmc::twins(cluster);
         remarks.extend(twins);
+        remarks.extend(seen::first(cluster));
+        remarks.extend(seen::otherwise(cluster));
         remarks.extend(cluster.hosts.iter().filter_map(|host| publishes_otherwise(cluster, host)));
         remarks.extend(cluster.formats().remarks().map(|(node, remark)| Fault {
             what: format!("HA node {node}: {}", remark.why),

@@ -1,9 +1,10 @@
-//! What of a host a recovery would act by on the host's own word, because nobody bound anything.
+//! What of a host a recovery would act by on the host's own word, or by what an HA node saw once, because nobody bound anything.
 
 use std::fmt;
 
 use super::bound::Bound;
 use super::published::Published;
+use super::seen_keys::SeenKeys;
 use super::{Snapshot, TreeError};
 use crate::keys::MachineKeys;
 
@@ -14,6 +15,10 @@ pub enum OwnWord {
     BmcIdentity,
     /// Its SSH host keys, by which its address is told from another machine's.
     SshHostKeys,
+    /// None, and HA nodes go by the one that let them in at first.
+    SeenHostKey,
+    /// HA nodes saw different ones, or others than it publishes.
+    HostKeysInDoubt,
     /// So many md arrays, which an HA node would take.
     Arrays(usize),
 }
@@ -23,6 +28,8 @@ impl fmt::Display for OwnWord {
         match self {
             OwnWord::BmcIdentity => f.write_str("BMC identity"),
             OwnWord::SshHostKeys => f.write_str("SSH host keys"),
+            OwnWord::SeenHostKey => f.write_str("SSH host key that HA nodes saw first"),
+            OwnWord::HostKeysInDoubt => f.write_str("SSH host keys IN DOUBT"),
             OwnWord::Arrays(1) => f.write_str("1 array"),
             OwnWord::Arrays(many) => write!(f, "{many} arrays"),
         }
@@ -30,7 +37,7 @@ impl fmt::Display for OwnWord {
 }
 
 /// All of one host. What an operator wrote counts as bound, also where it cannot be understood: that is a fault of its own.
-/// `snapshot` has `config/bound`, `config/bmc/identity`, `config/ssh/host_key` and the runtime info.
+/// `snapshot` has `config/bound`, `config/bmc/identity`, `config/ssh/host_key`, the runtime info and `internal/observers/`.
 pub fn own_words(snapshot: &Snapshot, keys: &MachineKeys) -> Vec<OwnWord> {
     let published = Published::of(snapshot, keys);
     let is_set = |key: String| !matches!(snapshot.text(&key), Ok(None));
@@ -46,8 +53,14 @@ pub fn own_words(snapshot: &Snapshot, keys: &MachineKeys) -> Vec<OwnWord> {
     if !has_identity && says_who_it_is && !is_set(keys.bmc_field("identity")) {
         words.push(OwnWord::BmcIdentity);
     }
-    if !is_set(keys.ssh_field("host_key")) && published.ssh_host_keys().is_ok_and(|lines| !lines.is_empty()) {
-        words.push(OwnWord::SshHostKeys);
+    if !is_set(keys.ssh_field("host_key")) {
+        let (seen, lines) = (SeenKeys::of(snapshot, keys), published.ssh_host_keys().unwrap_or_default());
+        words.extend(match (seen.is_in_doubt(&lines), lines.is_empty(), seen.is_empty()) {
+            (true, _, _) => Some(OwnWord::HostKeysInDoubt),
+            (false, false, _) => Some(OwnWord::SshHostKeys),
+            (false, true, false) => Some(OwnWord::SeenHostKey),
+            (false, true, true) => None,
+        });
     }
     match published.disks() {
         Ok(disks) if !has_arrays && !disks.md_arrays.is_empty() => {

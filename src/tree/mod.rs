@@ -27,6 +27,7 @@ pub mod published;
 pub mod record;
 pub mod returning;
 pub mod runtime_config;
+pub mod seen_keys;
 pub mod sign;
 pub mod snapshot;
 pub mod storage;
