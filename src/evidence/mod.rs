@@ -22,4 +22,4 @@ pub mod wait;
 pub use anchor::{Anchors, TcpAnchors};
 pub use error::EvidenceError;
 pub use look::{About, Seen, Witness, look};
-pub use pins::pins;
+pub use pins::Pins;

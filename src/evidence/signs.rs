@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::EvidenceError;
 use super::look::{About, Witness, look};
-use super::pins::pins;
+use super::pins::Pins;
 use crate::judge::guard::guards;
 use crate::judge::scene::Subject;
 use crate::judge::{Verdict, judge};
@@ -96,14 +96,15 @@ async fn at_its_address(
     let keys = keys::host(host);
     let tree = |source| EvidenceError::Tree { source };
     let prefixes = [keys::META.to_owned(), keys.ssh_field("address"), keys.ssh_field("port")];
-    let prefixes = prefixes.into_iter().chain([keys.ssh_field("host_key"), keys.runtime_config()]);
+    let of_keys = [keys.ssh_field("host_key"), keys.runtime_config(), keys.observers()];
+    let prefixes = prefixes.into_iter().chain(of_keys);
     let snapshot = Snapshot::read(witness.store, "how the host is reached", &prefixes.collect::<Vec<_>>())
         .await
         .map_err(tree)?;
     let ssh = SshAccess::of(&snapshot, &keys).map_err(tree)?;
-    let pins = pins(&snapshot, &keys, &ssh).map_err(tree)?;
+    let pins = Pins::of(&snapshot, &keys, &ssh).map_err(tree)?;
     let address = ssh.address.clone().unwrap_or_else(|| host.to_string());
-    Ok(of_answer(&reach.answers(&address, ssh.port, &pins).await))
+    Ok(of_answer(&pins.who_answers(reach, &address, ssh.port).await))
 }
 
 /// The sign that an answer at its address is.

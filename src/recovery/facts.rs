@@ -12,7 +12,7 @@ use super::takeovers::Takeover;
 use super::word::{Word, word};
 use super::world::{World, chain};
 use crate::bindings::{self, ArrayDoubt, Expected};
-use crate::evidence::pins;
+use crate::evidence::Pins;
 use crate::fence::weakness::weaknesses;
 use crate::fence::{
     Channel, Device, FenceConfig, FenceLevels, Machine, Mark, Privilege, Seen, Unclear, Verdict,
@@ -27,7 +27,6 @@ use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
 use crate::nova::{Cloud, NovaHost};
 use crate::policy::Policy;
-use crate::ssh::PinnedKey;
 use crate::tree::formats::Formats;
 use crate::tree::machine::{SshAccess, Targets};
 use crate::tree::meta::Meta;
@@ -48,8 +47,8 @@ pub struct Case {
     pub record: IncidentRecord,
     /// How to reach the host.
     pub ssh: SshAccess,
-    /// Host keys that it is known by: bound by an operator, or else published by itself.
-    pub pins: Vec<PinnedKey>,
+    /// Host keys that it is known by.
+    pub pins: Pins,
     /// What the host's BMC must say it is, and by whose word.
     pub expected: Expected,
     /// What Nova calls the host, by an operator's word or its own name.
@@ -120,6 +119,7 @@ async fn read(world: &World, id: &IncidentId) -> Result<Snapshot, Stop> {
         host.status(),
         host.epoch(),
         host.runtime_config(),
+        host.observers(),
         host.boot_guard(),
         own.config(),
         own.status(),
@@ -142,7 +142,7 @@ async fn case(world: &World, snapshot: Snapshot, record: IncidentRecord) -> Resu
     let machine = TreeMachine::Host(id.host().clone());
     let nova_host = nova_names::bound(&snapshot, &machine).map_err(tree)?;
     let own_nova_host = nova_names::bound(&snapshot, &TreeMachine::HaNode(world.me.clone())).map_err(tree)?;
-    let pins = pins(&snapshot, &host, &ssh).map_err(tree)?;
+    let pins = Pins::of(&snapshot, &host, &ssh).map_err(tree)?;
     let expected = bindings::expect(world.store.as_ref(), &snapshot, &machine).await.map_err(tree)?;
     Ok(Case {
         id: id.clone(),

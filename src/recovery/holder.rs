@@ -13,7 +13,7 @@ use super::world::{World, chain};
 use super::{hearsay, identified};
 use crate::bindings::{self, Expected};
 use crate::clock::BootInstant;
-use crate::evidence::{About, look, pins};
+use crate::evidence::{About, Pins, look};
 use crate::fence::off::{Changed, Settings, prove_off};
 use crate::fence::{self, FenceLevels, Machine, NotOff, PoweredOff, SaidOff};
 use crate::judge::decision::{No, stops_an_ha_node};
@@ -23,7 +23,7 @@ use crate::judge::{Verdict, judge};
 use crate::keys::{self, MachineKeys};
 use crate::names::HaNodeName;
 use crate::policy::Policy;
-use crate::ssh::{Answer, PinnedKey};
+use crate::ssh::Answer;
 use crate::tree::Snapshot;
 use crate::tree::machine::SshAccess;
 use crate::tree::maintenance::Maintenance;
@@ -233,7 +233,9 @@ impl Node {
     async fn read(world: &World, name: &HaNodeName) -> Result<Self, Stop> {
         let keys = keys::ha_node(name);
         let tree = |source| Stop::Tree { source };
-        let prefixes = [keys::META.to_owned(), keys::POLICY.to_owned(), keys.config(), keys.runtime_config()];
+        let own = [keys.config(), keys.runtime_config(), keys.observers()];
+        let prefixes = [keys::META.to_owned(), keys::POLICY.to_owned()].into_iter().chain(own);
+        let prefixes: Vec<String> = prefixes.collect();
         let snapshot =
             Snapshot::read(world.store.as_ref(), "the earlier holder", &prefixes).await.map_err(tree)?;
         let policy = Policy::of(&snapshot).map_err(tree)?;
@@ -288,7 +290,7 @@ impl Node {
     fn door(&self) -> Result<Door, Stop> {
         let tree = |source| Stop::Tree { source };
         let ssh = SshAccess::of(&self.snapshot, &self.keys).map_err(tree)?;
-        let pins = pins(&self.snapshot, &self.keys, &ssh).map_err(tree)?;
+        let pins = Pins::of(&self.snapshot, &self.keys, &ssh).map_err(tree)?;
         Ok(Door { address: ssh.address, port: ssh.port, pins })
     }
 }
@@ -297,7 +299,7 @@ impl Node {
 struct Door {
     address: Option<String>,
     port: u16,
-    pins: Vec<PinnedKey>,
+    pins: Pins,
 }
 
 impl Door {

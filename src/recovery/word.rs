@@ -15,6 +15,7 @@
 
 use std::time::Duration;
 
+use crate::evidence::Pins;
 use crate::evidence::first_seen::{NotCounted, Said, counts, first_seen};
 use crate::evidence::signs::{SignSeen, of_answer};
 use crate::fence::PoweredOff;
@@ -24,7 +25,7 @@ use crate::incident::journal::{Event, JournalEntry};
 use crate::incident::said::{Layout, Ordered};
 use crate::keys;
 use crate::names::{HaNodeName, HostName, IncidentId};
-use crate::ssh::{Answer, PinnedKey};
+use crate::ssh::Answer;
 use crate::store::{Entry, Op, SerfHealth, TxnOutcome};
 use crate::tree::formats::{Formats, Kind};
 use crate::tree::observer::ObserverRecord;
@@ -43,13 +44,13 @@ pub struct Whereabouts<'a> {
     /// TCP port.
     pub port: u16,
     /// Keys that it is known by.
-    pub pins: &'a [PinnedKey],
+    pub pins: &'a Pins,
 }
 
 impl Whereabouts<'_> {
     /// Who is there, now.
     pub async fn ask(&self, world: &World) -> Answer {
-        world.reach.answers(self.address, self.port, self.pins).await
+        self.pins.who_answers(world.reach.as_ref(), self.address, self.port).await
     }
 }
 

@@ -100,6 +100,26 @@ fn where_no_key_of_the_host_is_known_an_ssh_server_at_its_address_may_be_the_hos
     stage.all_is_recovered("it is silent");
 }
 
+#[test]
+fn a_key_that_ha_nodes_only_saw_never_makes_another_machine_of_the_host() {
+    const SEEN: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFBUQPfyWTEMmYVM4EVuyRJk7zDFYDAmkEyuqBJEOvJQ";
+    for (noise, expected) in
+        [(Answer::OtherKey, "no host key is pinned"), (Answer::Yes, "answers with its own host key")]
+    {
+        let stage = Stage::of_living();
+        stage.with(|u| u.machines.get_mut(HOST).unwrap().first_seen_key = Some(SEEN));
+        stage.with(|u| u.dies(HOST));
+        stage.wait(Duration::from_secs(40));
+        let (_, judged) = stage.mark(&stage.process("ha1", None).world());
+        judged.unwrap();
+        stage.with(|u| u.machines.get_mut(HOST).unwrap().noise = Some(noise.clone()));
+        let said = stage.recover("ha1");
+        assert!(said[0].text.contains(expected), "{noise:?}: {said:?}");
+        let effects = stage.with(|u| u.effects.clone());
+        assert!(effects.is_empty(), "{noise:?}: {effects:?}");
+    }
+}
+
 /// Why it waits, in the words of a status.
 fn says_it_waits(stage: &Stage) -> bool {
     let key = keys::incident(&super::universe::incident()).preflight(&"ha1".parse().unwrap());
