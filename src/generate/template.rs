@@ -21,6 +21,14 @@ pub enum TemplateError {
         /// As it stands there.
         placeholder: String,
     },
+    /// Two machines' names differ only in characters that a policy's name cannot have.
+    #[error(
+        "two machines would each have a policy {name}: their names differ in a dot and an underscore only"
+    )]
+    OneName {
+        /// The file.
+        name: String,
+    },
 }
 
 /// What stands for one placeholder.
