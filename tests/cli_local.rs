@@ -120,6 +120,36 @@ async fn what_the_tree_names_is_shown_and_then_allowed_as_narrowly_as_it_is_name
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_ha_node_goes_on_with_is_said_although_its_token_may_not_say_it() {
+    let world = World::start().await;
+    world.as_it_was().await;
+    // As from any machine: that HA node's recover has an ACL policy of an older build, and published nothing.
+    let status = world.site.run(&["status"]).await.waits();
+    let said = status.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "first sight: HA node ha1 has not said what its root allows",
+        "missing_as_off",
+        "/opt/take --pool a",
+        "first sight: HA node ha2 has not said",
+        "on ha2, as root: nova-ha local adopt",
+        "nova-ha generate acl",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    // There it is known, and settled once root has typed it.
+    world.on_ha1(&["local", "adopt", "--yes", "ha1"]).await.ok();
+    let there = world.on_ha1(&["status"]).await.waits().out;
+    assert!(!there.contains("HA node ha1 has not said what"), "{there}");
+    // Where it publishes, its own word takes the place of this.
+    let words = nova_ha::tree::formats::published::Words::default();
+    let ha2 = "ha2".parse().unwrap();
+    let consul = world.site.agent.client();
+    assert!(nova_ha::tree::formats::published::publish(&consul, &ha2, "boot-1", words).await.unwrap());
+    let status = world.site.run(&["status"]).await.waits().out;
+    assert!(!status.contains("HA node ha2 has not said what"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_adopted_that_a_recovery_could_not_read_afterwards() {
     let world = World::start().await;
     world.as_it_was().await;

@@ -46,6 +46,7 @@ pub mod status;
 pub mod table;
 mod through;
 pub mod unprotected;
+mod unsaid;
 pub mod watch;
 mod weak_points;
 

@@ -17,6 +17,7 @@ use super::md_filesystems;
 use super::offer::Offer;
 use super::seen;
 use super::table::field;
+use super::unsaid;
 use super::watch::Watching;
 use super::weak_points::weak_points;
 use crate::attention::Row;
@@ -134,6 +135,7 @@ impl Status {
             what: format!("HA node {node} recovers nothing: {}", stopped.why),
             next: Some(stopped.next.clone()),
         }));
+        remarks.extend(unsaid::first_sights(cluster));
         remarks.extend(by_their_own_word(cluster));
         let (twins, same_serials) = bmc::twins(cluster);
         remarks.extend(twins);

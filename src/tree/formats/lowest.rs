@@ -72,7 +72,7 @@ impl Behind {
         let what = match &self.build {
             Some(build) => format!("runs nova-ha {build}, which reads older versions"),
             None => {
-                "has not published what it reads (it runs an older nova-ha, or its recover has not run yet)"
+                "has not published what it reads (it runs an older nova-ha, its recover has not run yet, or its token has an older policy)"
                     .to_owned()
             }
         };
@@ -96,7 +96,10 @@ fn names(nodes: &[HaNodeName]) -> String {
 
 fn upgrade(nodes: &[HaNodeName]) -> String {
     let first = nodes.first().map_or("NAME", |node| node.as_str());
-    format!("upgrade nova-ha on {first} and run nova-ha-recover there, or nova-ha ha-node remove {first}")
+    format!(
+        "upgrade nova-ha on {first} and run nova-ha-recover there, with its policy of nova-ha generate acl; or nova-ha ha-node \
+         remove {first}"
+    )
 }
 
 impl Formats {
@@ -225,7 +228,8 @@ mod tests {
         assert_eq!(held.to_string(), "HA nodes ha2, ha3 do not read the journal in version 2 yet");
         assert_eq!(
             held.hint(),
-            "upgrade nova-ha on ha2 and run nova-ha-recover there, or nova-ha ha-node remove ha2"
+            "upgrade nova-ha on ha2 and run nova-ha-recover there, with its policy of nova-ha generate acl; or nova-ha \
+             ha-node remove ha2"
         );
         let behind: Vec<String> = mixed.behind().iter().map(|behind| behind.node.to_string()).collect();
         assert_eq!(behind, ["ha2", "ha3"]);
