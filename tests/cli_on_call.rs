@@ -72,6 +72,32 @@ async fn token(site: &Site, out: &Path, policies: &[&str]) -> String {
     site.agent.token_of(&rules).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_whose_policy_is_of_an_older_build_says_that_it_does_not_see_what_is_first_sight() {
+    let site = site().await;
+    let published = r#"{"version":1,"system_uuid":"4c4c4544-0042-3510-8051-b4c04f4b3233"}"#;
+    for host in ["node1", "node2"] {
+        site.put(&format!("ha_cluster/compute_nodes/{host}/internal/runtime_config"), published).await;
+    }
+    let names = keys::ha_node(&"ha1".parse().unwrap()).names();
+    site.put(&names, r#"{"version":1,"consul_node":"node1"}"#).await;
+    let sweep = async |token: &str| {
+        let swept = site.program("nova-ha-mark-failed", Some(token), &["--sweep", "--ha-node", "ha1"]).await;
+        assert_ne!(swept.code, 0, "a check's warning: {} {}", swept.out, swept.err);
+        swept.out
+    };
+    // As the build 7763f26 wrote it, for other names.
+    let older = include_str!("data/7763f26/site/acl/nova-ha-mark-failed.hcl")
+        .replace("/compute1.example.org/", "/node1/")
+        .replace("/compute2/", "/node2/");
+    let said = sweep(&site.agent.token("older", &older).await).await;
+    assert!(said.contains("FIRST SIGHT: by what hosts are known is not shown"), "{said}");
+    assert!(said.contains("nova-ha generate acl"), "{said}");
+    let out = generated(&site).await;
+    let said = sweep(&token(&site, out.path(), &["mark-failed"]).await).await;
+    assert!(said.contains("known by its own word only") && !said.contains("is not shown"), "{said}");
+}
+
 async fn mark(site: &Site, token: &str, host: &str) -> Said {
     site.program(
         "nova-ha-mark-failed",

@@ -12,7 +12,7 @@ use crate::judge::verdict::votes_needed;
 use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName, HostName};
 use crate::policy::Policy;
-use crate::store::{NodeHealth, SerfHealth, Store};
+use crate::store::{NodeHealth, SerfHealth, Store, StoreError};
 use crate::tree::first_sight::{self, own_words};
 use crate::tree::maintenance::Maintenance;
 use crate::tree::nova_names::{NovaNames, TreeMachine};
@@ -41,7 +41,10 @@ pub async fn unwatched(store: &dyn Store, lines: &mut Vec<Line>) -> Result<(), E
             lines.push(line(host, &sight, sight.is_enough(needed)));
         }
     }
-    lines.extend(site.by_their_own_word());
+    match site.by_their_own_word() {
+        Some(line) => lines.push(line),
+        None => lines.extend(site.not_shown(store).await),
+    }
     Ok(())
 }
 
@@ -116,6 +119,26 @@ impl Site {
             because: format!("UNPROTECTED: {}", doubt.text()),
             attention: true,
             next: Some(doubt.next(host)),
+        })
+    }
+
+    /// A line where this token may not read by what hosts are known, so that *none is known by its own word only* would be no
+    /// answer: its ACL policy is of an older build. A denied read looks empty beside others, and is denied alone.
+    async fn not_shown(&self, store: &dyn Store) -> Option<Line> {
+        let published = |host: &HostName| keys::host(host).runtime_config();
+        // `nova-ha host add` makes the key.
+        let mut unseen = self.hosts.iter().filter(|host| !self.is_let_alone(host));
+        let host = unseen.find(|host| self.tree.get(&published(host)).is_none())?;
+        let is_denied = matches!(store.get(&published(host)).await, Err(StoreError::Denied { .. }));
+        is_denied.then(|| Line {
+            host: host.clone(),
+            result: LineResult::FirstSight,
+            incident: None,
+            because: "FIRST SIGHT: by what hosts are known is not shown to this token, whose ACL policy is of an older build; \
+                      nova-ha status says it"
+                .into(),
+            attention: true,
+            next: Some("nova-ha generate acl   (then give this token the new policy)".into()),
         })
     }
 
