@@ -105,9 +105,10 @@ pub async fn is_off(world: &World, holder: &HaNodeName) -> Result<bool, Stop> {
 /// The proof that an earlier holder is off, where its devices give one. Reads only.
 pub async fn prove(world: &World, holder: &HaNodeName) -> Result<Option<PoweredOff>, Stop> {
     let node = Node::read(world, holder).await?;
-    let armed = node.arm(world).await?;
+    let expected = node.expected(world).await?;
+    let armed = node.arm(world, &expected).await;
     match prove_off(&armed.levels, world.clock.as_ref(), &Settings::of(&node.policy)).await {
-        Ok(said) => Ok(node.believed(world, &armed.levels, said).await?.ok()),
+        Ok(said) => Ok(node.believed(world, &armed.levels, &expected, said).await?.ok()),
         Err(_) => Ok(None),
     }
 }
@@ -174,7 +175,8 @@ pub async fn power_off(
     judged_at: BootInstant,
 ) -> Result<(PoweredOff, Changed), Stop> {
     let node = Node::read(world, holder).await?;
-    let armed = node.arm(world).await?;
+    let expected = node.expected(world).await?;
+    let armed = node.arm(world, &expected).await;
     let settings = Settings::of(&node.policy);
     let judge = || async { may_be_shot(world, holder).await.map(drop) };
     let may_command = Rejudged::new(world, journal, node.policy.probe_interval, judged_at, judge);
@@ -215,7 +217,7 @@ pub async fn power_off(
             "the power of HA node {holder} reads off, yet it answers with its own host key: the reading is false"
         )));
     }
-    match node.believed(world, &armed.levels, said).await? {
+    match node.believed(world, &armed.levels, &expected, said).await? {
         Ok(proof) => Ok((proof, changed)),
         Err(why) => Err(Stop::OnlySaid { why: Box::new(why) }),
     }
@@ -243,11 +245,10 @@ impl Node {
     }
 
     /// Its devices, as far as they are its own.
-    async fn arm(&self, world: &World) -> Result<facts::Armed, Stop> {
-        let expected = self.expected(world).await?;
+    async fn arm(&self, world: &World, expected: &Expected) -> facts::Armed {
         let machine = Machine::HaNode(self.name.clone());
         let may = self.policy.allow_unidentified_bmc;
-        Ok(facts::arm_machine(world, machine, &self.snapshot, &self.keys, &expected, may).await)
+        facts::arm_machine(world, machine, &self.snapshot, &self.keys, expected, may).await
     }
 
     /// What its BMC must say it is.
@@ -262,10 +263,11 @@ impl Node {
         &self,
         world: &World,
         levels: &FenceLevels,
+        expected: &Expected,
         said: SaidOff,
     ) -> Result<Result<PoweredOff, OnlySaid>, Stop> {
-        let (expected, clock) = (self.expected(world).await?, world.clock.as_ref());
-        let why = match identified::its_own(levels, &expected, &self.policy, clock, &said).await {
+        let clock = world.clock.as_ref();
+        let why = match identified::its_own(levels, expected, &self.policy, clock, &said).await {
             fence::Verdict::Matches => None,
             fence::Verdict::CannotTell(why) => {
                 Some(format!("does not say any more that it is {}'s: {why}", self.name))
