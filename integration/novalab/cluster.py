@@ -43,7 +43,7 @@ class Lab(Faults, Product, Incidents):
         self.state = paths.state_dir(run)
         self.network = net.Network(run)
         self.registry = processes.Registry(self.state)
-        self.consul = consul.Consul(self.state, self.network, self.registry, consul.Acl(run) if shape.acl else None)
+        self.consul = consul.Consul(self.state, self.network, self.registry, consul.Acl(run) if shape.acl else None, shape.consul_nodes)
         self.authority = self.state / "authority"
         self.login_key = self.state / "login_key"
         hosts, ha_nodes = shape.host_names(), shape.ha_names()
@@ -119,12 +119,12 @@ class Lab(Faults, Product, Incidents):
         return self.machine(node).index
 
     def fence_of(self, name):
-        """ipmi, redfish, agent or agent-redfish."""
+        """ipmi, redfish, redfish_http, agent or agent-redfish."""
         return self.shape.fences.get(name, "ipmi")
 
     def has_redfish(self, name):
         """Whether its BMC speaks Redfish, whoever talks to it."""
-        return self.fence_of(name) in ("redfish", "agent-redfish")
+        return self.fence_of(name) in ("redfish", "redfish_http", "agent-redfish")
 
     # Up
 
@@ -229,12 +229,12 @@ class Lab(Faults, Product, Incidents):
         env = services_env(consul.agent_address(self.shape.agent_socket))
         machine.install(self.network, services, env, self._hosts_file())
         sshd.install(machine, self.login_key)
-        consul.install_agent(machine, self.consul.acl, self.shape.agent_socket)
+        consul.install_agent(machine, self.consul.acl, self.consul.node(machine.name), self.shape.agent_socket)
         self.install_product(machine)
         if self.cloud:
             self.cloud.install_machine(machine)
         if self.has_redfish(machine.name):
-            redfish.install(machine, self.authority)
+            redfish.install(machine, self.authority, self.fence_of(machine.name) == "redfish_http")
         else:
             bmc.install(machine)
 

@@ -82,9 +82,9 @@ def agent_address(socket):
     return f"unix://{SOCKET}" if socket else AGENT
 
 
-def agent_config(machine, acl, socket=False):
-    """The config of a machine's own agent. Script checks may come from its own files only."""
-    config = _common(machine.name, machine.address, acl)
+def agent_config(machine, acl, node, socket=False):
+    """The config of a machine's own agent, which Consul calls `node`. Script checks may come from its own files only."""
+    config = _common(node, machine.address, acl)
     config.pop("_initial", None)
     config.update({"server": False, "data_dir": "/var/lib/consul", "client_addr": "127.0.0.1",
                    "enable_local_script_checks": True})
@@ -102,19 +102,25 @@ def agent_service():
     return {"name": "consul", "argv": [paths.CONSUL, "agent", "-config-dir=/etc/consul.d"]}
 
 
-def install_agent(machine, acl, socket=False):
+def install_agent(machine, acl, node, socket=False):
     """Writes the agent's config onto the machine's disk."""
-    machine.install_file("/etc/consul.d/agent.json", json.dumps(agent_config(machine, acl, socket), indent=1), 0o600)
+    machine.install_file("/etc/consul.d/agent.json", json.dumps(agent_config(machine, acl, node, socket), indent=1), 0o600)
 
 
 class Consul:
     """The servers of a run, and questions to Consul asked from a server's namespace."""
 
-    def __init__(self, state, network, registry, acl=None):
+    def __init__(self, state, network, registry, acl=None, nodes=None):
         self.state = Path(state)
+        # What it calls machines, where that is not their name.
+        self.nodes = nodes or {}
         self.network = network
         self.registry = registry
         self.acl = acl
+
+    def node(self, name):
+        """What it calls a machine."""
+        return self.nodes.get(name, name)
 
     def address(self, server):
         """A server's address."""
@@ -171,7 +177,11 @@ class Consul:
         self.make_policy_and_token("lab-agent", Acl.AGENT_RULES, self.acl.agent)
 
     def make_policy_and_token(self, name, rules, secret):
-        """A policy with these rules and a token that has it; returns the token."""
+        """A policy with these rules and a token that has it; returns the token. One that is there gets these rules."""
+        known = {policy["Name"]: policy["ID"] for policy in self.ask("/v1/acl/policies") or []}
+        if name in known:
+            self.ask(f"/v1/acl/policy/{known[name]}", "PUT", {"ID": known[name], "Name": name, "Rules": rules})
+            return secret
         self.ask("/v1/acl/policy", "PUT", {"Name": name, "Rules": rules})
         self.ask("/v1/acl/token", "PUT", {"SecretID": secret, "Description": name, "Policies": [{"Name": name}]})
         return secret
@@ -195,14 +205,14 @@ class Consul:
 
     def serf_health(self, node):
         """The status of the node's serfHealth; None if Consul does not know the node (never joined, or left)."""
-        for check in self.ask(f"/v1/health/node/{node}") or []:
+        for check in self.ask(f"/v1/health/node/{self.node(node)}") or []:
             if check["CheckID"] == "serfHealth":
                 return check["Status"]
         return None
 
     def checks(self, node):
         """All checks registered on a node: `{check id: (status, output)}`."""
-        return {c["CheckID"]: (c["Status"], c["Output"]) for c in self.ask(f"/v1/health/node/{node}") or []}
+        return {c["CheckID"]: (c["Status"], c["Output"]) for c in self.ask(f"/v1/health/node/{self.node(node)}") or []}
 
     def passing(self, service):
         """The nodes on which a service passes, sorted: where its users are sent."""

@@ -253,7 +253,8 @@ class Faults:
         machine = self.machine(name)
         namespace = self.network.namespace(consul.SERVERS[0])
         if self.has_redfish(name):
-            code, out = redfish.curl(machine, self.authority, namespace, redfish.url(machine))
+            plain = self.fence_of(name) == "redfish_http"
+            code, out = redfish.curl(machine, self.authority, namespace, redfish.url(machine, plain))
             if code != 0 or '"PowerState"' not in out:
                 return None
             return '"PowerState": "On"' in out

@@ -12,7 +12,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from novalab import bmc, cloud, consul, paths, redfish, sshd, storage, wait
+from novalab import bmc, cloud, consul, paths, recorded, redfish, sshd, storage, wait
 
 FOLDER = "/opt/nova-ha/bin"
 SECRETS = "/etc/nova-ha"
@@ -116,6 +116,9 @@ class Product:
         for machine in self.machines.values():
             # Each machine learns the host keys of those that were made after it.
             self._install_host_keys(machine)
+        if self.shape.recorded:
+            recorded.configure(self)
+            return
         if self.shape.imported:
             for entry in json.loads((paths.REPO / self.shape.imported).read_text(encoding="utf-8")):
                 self.consul.put(entry["key"], base64.b64decode(entry["value"]).decode())
@@ -254,14 +257,21 @@ class Product:
         To be called again when a machine was added: the policies name every host.
         """
         self.admin("nova-ha", "generate", "acl", "--out", GENERATED_ACL)
-        for file, rules in self.admin_machine().files(GENERATED_ACL, ".hcl").items():
-            name = Path(file).stem
+        self.hand_out(self.admin_machine().files(GENERATED_ACL, ".hcl"))
+
+    def hand_out(self, policies):
+        """A token for each of these policies, `{file: rules}`; every machine gets its own ones."""
+        for file, rules in policies.items():
+            name = Path(file).name.removesuffix(".hcl")
             self.consul.make_policy_and_token(name, rules.decode(), self.token(name))
         for machine in self.machines.values():
             for name, policy in POLICIES[machine.kind].items():
-                machine.install_file(f"{TOKENS}/{name}", self.token(policy.format(machine.name)), 0o600)
+                machine.install_file(f"{TOKENS}/{name}", self.token(policy.format(self.policy_name(machine.name))), 0o600)
+            if not machine.latch.lives():
+                # Its agent was given its own, and remembers it.
+                continue
             # The agent's own: with it it registers its checks, and its watches look.
-            secret = self.token(f"nova-ha-agent-{machine.name}")
+            secret = self.token(f"nova-ha-agent-{self.policy_name(machine.name)}")
             where = ["--unix-socket", consul.SOCKET, "http://localhost"] if self.shape.agent_socket else [consul.AGENT]
             for use in ("default", "agent"):
                 machine.exec("curl", "-sSf", "-X", "PUT", "-H", f"X-Consul-Token: {self.consul.acl.bootstrap}", "-d",
@@ -270,6 +280,11 @@ class Product:
     def policies(self):
         """The names of the generated policies, each of which has a token."""
         return [Path(file).stem for file in self.admin_machine().files(GENERATED_ACL, ".hcl")]
+
+    @staticmethod
+    def policy_name(name):
+        """What the product makes of a machine's name in the name of its policy."""
+        return name.replace(".", "_")
 
     def token(self, policy):
         """The token of a generated policy, the same at every call."""

@@ -1,4 +1,4 @@
-"""Machines whose BMC speaks Redfish over https instead of IPMI: sushy-emulator moving the same latch."""
+"""Machines whose BMC speaks Redfish over https (or http) instead of IPMI: sushy-emulator moving the same latch."""
 
 import json
 import subprocess
@@ -6,6 +6,7 @@ import subprocess
 from novalab import bmc, paths, sshd
 
 PORT = 443
+PLAIN_PORT = 80
 # How long a power command takes to show, in seconds: a client that reads at once must see the old state.
 DELAY = 0.5
 # htpasswd -bnB admin Bmc-secret.1 (cost 4: each request pays for it)
@@ -28,16 +29,16 @@ def make_authority(folder):
             "-extfile", "san.cnf", "-out", "bmc.pem")
 
 
-def install(machine, authority):
-    """Writes the emulator's settings."""
+def install(machine, authority, plain=False):
+    """Writes the emulator's settings. `plain`: it speaks http, on another port; from its next start on."""
     place = bmc.folder(machine)
-    (place / "state").mkdir(parents=True)
+    (place / "state").mkdir(parents=True, exist_ok=True)
     (place / "htpasswd").write_text(f"{bmc.USER}:{_hashed(machine.bmc_password)}\n", encoding="utf-8")
     (place / "redfish.json").write_text(json.dumps({
         "uuid": machine.uuid, "mac": "02:77:00:00:00:%02x" % machine.index, "machine_address": machine.address,
-        "address": machine.bmc_address, "port": PORT, "state_dir": str(place / "state"),
-        "auth_file": str(place / "htpasswd"), "certificate": str(authority / "bmc.pem"),
-        "key": str(authority / "bmc.key"), "delay": DELAY}), encoding="utf-8")
+        "address": machine.bmc_address, "port": PLAIN_PORT if plain else PORT, "state_dir": str(place / "state"),
+        "auth_file": str(place / "htpasswd"), "certificate": None if plain else str(authority / "bmc.pem"),
+        "key": None if plain else str(authority / "bmc.key"), "delay": DELAY}), encoding="utf-8")
 
 
 def _hashed(password):
@@ -58,9 +59,10 @@ def path(machine):
     return f"/redfish/v1/Systems/{machine.uuid}"
 
 
-def url(machine):
+def url(machine, plain=False):
     """Where its one system is."""
-    return f"https://{machine.bmc_address}:{PORT}{path(machine)}"
+    origin = f"http://{machine.bmc_address}:{PLAIN_PORT}" if plain else f"https://{machine.bmc_address}:{PORT}"
+    return f"{origin}{path(machine)}"
 
 
 def curl(machine, authority, namespace, *words, timeout=5):

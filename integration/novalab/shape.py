@@ -41,7 +41,13 @@ class Shape:
     imported: object = None
     # Whether `up` waits until every observer has seen every machine healthy.
     observed: bool = True
-    # How a host is fenced: ipmi, redfish, agent (fence_ipmilan) or agent-redfish (fence_redfish). Hosts that are not named: ipmi.
+    # A site as an older build left it, a folder in this repository: see recorded.py. It takes the place of all that is
+    # configured by the product's commands.
+    recorded: object = None
+    # What Consul calls machines, where that is not their name.
+    consul_nodes: dict = field(default_factory=dict)
+    # How a host is fenced: ipmi, redfish, redfish_http (without TLS), agent (fence_ipmilan) or agent-redfish (fence_redfish).
+    # Hosts that are not named: ipmi.
     fences: dict = field(default_factory=lambda: {"compute2": "redfish", "compute3": "agent"})
     # Where recoveries send guests: the product's targets JSON, `hosts` filled with HA nodes where empty.
     targets: dict = field(default_factory=lambda: {"mode": "scheduler"})
