@@ -28,13 +28,12 @@ pub struct AsSeen<'a> {
     pub cooldown: Option<&'a Entry>,
 }
 
-/// The operations that wake the HA nodes for an incident whose id may be in `recovery_queue`
-/// already: Consul drops a write that changes nothing (no new index, no watch; seen on 1.8.7), so
-/// the key is deleted and made anew in the same transaction.
-pub fn wake(id: &IncidentId, recovery_queue: Option<&Entry>) -> Vec<Op> {
-    let delete = recovery_queue.map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index));
-    let make = Op::replace(keys::RECOVERY_QUEUE, id.to_string(), None);
-    delete.into_iter().chain([make]).collect()
+/// The operations that wake the HA nodes for an incident whose id may be in `recovery_queue` already: Consul drops a write
+/// that changes nothing (no new index, no watch; seen on 1.8.7), so the key is deleted and made anew in the same transaction.
+/// They compare nothing: a person's *hold* must not be refused because somebody was woken for another incident.
+pub fn wake(id: &IncidentId) -> Vec<Op> {
+    let queue = || keys::RECOVERY_QUEUE.to_owned();
+    vec![Op::Delete(queue()), Op::Set(queue(), id.to_string().into_bytes())]
 }
 
 /// The transaction that opens an incident, all or nothing. That it is none already says `failed`, which the one before

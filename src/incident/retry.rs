@@ -277,7 +277,7 @@ impl Scene {
         ops.extend(Word::new(id.clone(), by.to_owned(), at, what).said(&self.tree));
         let order = OrderRecord::new(id.clone(), &Order::new(by.to_owned(), at));
         ops.push(Op::Set(incident.order(), bytes(&order)));
-        ops.extend(wake(id, self.tree.get(keys::RECOVERY_QUEUE)));
+        ops.extend(wake(id));
         Ok(Ok(ops))
     }
 
@@ -353,7 +353,7 @@ impl Scene {
         ops.extend(gone.into_iter().map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index)));
         ops.extend(record.holder.as_ref().map(|node| unchanged(keys::ha_node(node).in_use_by())));
         if matches!(who, Who::Person { .. }) {
-            ops.extend(wake(id, self.tree.get(keys::RECOVERY_QUEUE)));
+            ops.extend(wake(id));
         }
         Ok(Ok(ops))
     }

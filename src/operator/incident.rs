@@ -388,7 +388,7 @@ impl Open {
 
     /// So that the HA nodes look at once and not at the next sweep.
     pub(super) fn wake(&self) -> Vec<Op> {
-        wake(&self.record.id, self.tree.get(keys::RECOVERY_QUEUE))
+        wake(&self.record.id)
     }
 }
 

@@ -314,7 +314,7 @@ async fn give_back(context: &mut Context<'_>, ask: &Ask, answered: Op) -> Result
     if in_use_by.as_deref() == Some(case.id.to_string().as_str()) {
         ops.extend(claim::released(&own, &snapshot));
     }
-    ops.extend(wake(&case.id, snapshot.get(keys::RECOVERY_QUEUE)));
+    ops.extend(wake(&case.id));
     let before = context.journal.hand_over(Some(ask.node.clone()));
     let event = Event::HandedBack {
         to: ask.node.clone(),

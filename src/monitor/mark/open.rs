@@ -211,7 +211,7 @@ pub async fn add_order(
     let maintenance = keys::host(id.host()).maintenance();
     let mut ops = write;
     ops.extend([Op::unchanged(maintenance.clone(), seen.tree.get(&maintenance))]);
-    ops.extend(crate::incident::open::wake(id, seen.tree.get(keys::RECOVERY_QUEUE)));
+    ops.extend(crate::incident::open::wake(id));
     match store.transact(&ops).await.map_err(|source| AddOrderError::Write { source })? {
         TxnOutcome::Committed(_) => Ok(None),
         TxnOutcome::Refused(_) => Ok(Some("the incident moved on meanwhile, say it again".into())),
