@@ -13,6 +13,8 @@ from novalab import wait, web
 from novalab.product import paced
 
 ROOT = "ha_cluster/incidents/"
+# What a check opened, until an HA node takes it up.
+OPENED = "ha_cluster/opened/"
 
 
 @dataclass
@@ -83,7 +85,8 @@ class Incidents:
 
     def incident_ids(self, host=None):
         """The ids of all incidents, or of one host, oldest epoch first."""
-        found = {key[len(ROOT):].split("/")[0] for key in self.consul.keys(ROOT)}
+        opened = {key[len(OPENED):] for key in self.consul.keys(OPENED)}
+        found = opened | {key[len(ROOT):].split("/")[0] for key in self.consul.keys(ROOT)}
         # Beside them lies the sentinel, which is no incident's.
         found = [i for i in found if "@" in i and host in (None, i.rpartition("@")[0])]
         return sorted(found, key=lambda i: (i.rpartition("@")[0], int(i.rpartition("@")[2])))
@@ -95,7 +98,7 @@ class Incidents:
             entries = self.consul.ask(f"/v1/kv/{ROOT}{incident}/{query}") or []
         except web.HttpError as error:
             if error.status == 404:
-                return None
+                return self._opened(incident)
             raise
         found = Incident(incident, {})
         for entry in entries:
@@ -115,7 +118,20 @@ class Incidents:
             elif name.startswith("preflight/"):
                 found.notes[name.partition("/")[2]] = json.loads(text)
         found.index = max((e["ModifyIndex"] for e in entries), default=0)
-        return found if found.record else None
+        return found if found.record else self._opened(incident)
+
+    def _opened(self, incident):
+        """One that no HA node has taken up: as it begins."""
+        text = self.consul.get(f"{OPENED}{incident}")
+        if text is None:
+            return None
+        opening = json.loads(text)
+        status = {"phase": "open", "started": None, "past_no_return": False, "state": {"state": "active"}}
+        record = {"id": opening["incident"], "origin": opening["origin"], "order": None, "opened_by": opening["opened_by"],
+                  "opened_at": opening["opened_at"], "changed_at": opening["opened_at"], "holder": None, "head": 0, "status": status}
+        found = Incident(incident, record, evidence=opening["evidence"])
+        found.index = None
+        return found
 
     def incident_of(self, host):
         """The newest incident of a host, or None."""

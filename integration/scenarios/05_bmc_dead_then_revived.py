@@ -9,6 +9,9 @@ MAY_BE_SHOT = ["compute1"]
 
 
 def run(lab):
+    # Consul holds a text back for minutes where the word beside it is the same: the check has to have been well before.
+    wait.until("every HA node's sweep has run", lambda: all(
+        lab.consul.checks(node.name)["nova-ha-mark-failed"][0] == "passing" for node in lab.ha_nodes), 60, 0.5)
     lab.kill_bmc("compute1")
     lab.panic("compute1")
     incident = lab.wait_incident("compute1", "waiting")
