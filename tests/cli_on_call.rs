@@ -268,6 +268,15 @@ async fn a_check_with_the_policy_of_an_older_build_opens_as_that_one_does() {
     assert!(said.out.contains("MARKED"), "{}{}", said.out, said.err);
     let of = keys::incident(&"node1@0".parse().unwrap());
     assert!(site.value(&of.incident()).await.is_some() && site.value(&of.opened()).await.is_none());
+
+    // The other way round: no HA node has said yet that it takes openings up, and the policies are loaded already.
+    site.write(&[Op::Delete(keys::ha_node(&"ha1".parse().unwrap()).formats())]).await;
+    let new = site.agent.token("check-new", &new).await;
+    site.put(&keys::host(&"node2".parse().unwrap()).failed(), "True").await;
+    let said = site.program("nova-ha-mark-failed", Some(&new), &["--sweep"]).await;
+    assert!(said.out.contains("node2: MARKED"), "{}{}", said.out, said.err);
+    let of = keys::incident(&"node2@0".parse().unwrap());
+    assert!(site.value(&of.incident()).await.is_none() && site.value(&of.opened()).await.is_some());
 }
 
 /// Until its token may, an HA node says that it does not read the layout, and to people why.

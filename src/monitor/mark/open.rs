@@ -62,24 +62,22 @@ pub async fn open(
         evidence,
     };
     let as_seen = as_seen(seen, host);
-    let mut ops = match recover_alone_writes(&seen.formats) {
-        true => transaction(&opening, as_seen),
-        false => {
-            let within = Layout::of(&seen.formats) == Layout::WithinIncident;
-            let order = order.clone().filter(|_| within);
-            transaction_within(&IncidentRecord { order, ..opening.record() }, &opening.evidence, as_seen)
-        }
+    let given = order.as_ref().map(|order| given(&id, order));
+    let apart: Vec<Op> = transaction(&opening, as_seen).into_iter().chain(given.clone()).collect();
+    let (order, given) = match Layout::of(&seen.formats) {
+        Layout::WithinIncident => (order, None),
+        Layout::ByWriter => (None, given),
     };
-    if Layout::of(&seen.formats) == Layout::ByWriter {
-        ops.extend(order.as_ref().map(|order| given(&id, order)));
-    }
-    let outcome = match store.transact(&ops).await {
-        // The policy of an older build may open in the incident's own keys.
-        Err(StoreError::Denied { .. }) if recover_alone_writes(&seen.formats) => {
-            let mut ops = transaction_within(&opening.record(), &opening.evidence, as_seen);
-            ops.extend(order.as_ref().map(|order| given(&id, order)));
-            store.transact(&ops).await?
-        }
+    let record = IncidentRecord { order, ..opening.record() };
+    let within = transaction_within(&record, &opening.evidence, as_seen);
+    let within: Vec<Op> = within.into_iter().chain(given).collect();
+    let (first, second) = match recover_alone_writes(&seen.formats) {
+        true => (apart, within),
+        false => (within, apart),
+    };
+    let outcome = match store.transact(&first).await {
+        // Policies are loaded before or after the builds that need them: a host is protected by either.
+        Err(StoreError::Denied { .. }) => store.transact(&second).await?,
         outcome => outcome?,
     };
     Ok(match outcome {
