@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::look::Witness;
+use super::witness::Witness;
 use crate::clock::{BootInstant, TimeLimit, TimeOver};
 use crate::incident::lead;
 use crate::incident::record::Order;

@@ -1,55 +1,27 @@
 //! One look at everything that is judged on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
+use super::EvidenceError;
 use super::cooling::cooling;
-use super::unchanged::unchanged_for;
+use super::testimonies::testimonies;
 use super::wait::{Waiting, until_sequences_rise};
-use super::{Anchors, EvidenceError};
-use crate::chain::chain;
-use crate::clock::{BootInstant, Clock};
+use super::witness::Witness;
 use crate::incident::opening;
 use crate::incident::record::Origin;
-use crate::judge::freshness::{self, Freshness, Life};
-use crate::judge::guard::{SUSPECT_FAILS, guards};
-use crate::judge::scene::{Anchor, KnownIncident, Observer, Scene, Subject, Testimony, Unreadable};
+use crate::judge::guard::guards;
+use crate::judge::scene::{Anchor, KnownIncident, Observer, Scene, Subject};
 use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName, HostName, IncidentId};
 use crate::policy::Policy;
-use crate::store::{Entry, NodeHealth, SerfHealth, Store};
+use crate::store::{NodeHealth, SerfHealth};
 use crate::tree::cooldown::Cooldown;
 use crate::tree::formats::Formats;
 use crate::tree::incidents::IncidentNames;
 use crate::tree::maintenance::Maintenance;
 use crate::tree::meta::Meta;
-use crate::tree::observer::ObserverRecord;
 use crate::tree::{Snapshot, TreeError, machine};
-
-/// Who looks, and through what.
-pub struct Witness<'a> {
-    /// The tree.
-    pub store: &'a dyn Store,
-    /// Clocks.
-    pub clock: &'a dyn Clock,
-    /// Anchors.
-    pub anchors: &'a dyn Anchors,
-    /// The HA node that looks; `None` on a machine that is no HA node.
-    pub me: Option<HaNodeName>,
-    /// This boot of this machine.
-    pub boot_id: String,
-    /// Where marks of this boot lie, usually `/run/nova-ha`.
-    pub run_dir: PathBuf,
-}
-
-impl Witness<'_> {
-    pub(super) fn life(&self) -> Life {
-        let boottime =
-            self.clock.boottime().saturating_duration_since(BootInstant::since_boot(Duration::ZERO));
-        Life { boot_id: self.boot_id.clone(), boottime }
-    }
-}
 
 /// Which hosts to look at, beside all suspects: the guards count those always.
 #[derive(Debug, Clone)]
@@ -289,66 +261,6 @@ fn subject(
         failed: snapshot.flag(&keys.failed()).map_err(tree)?,
         recovered: snapshot.flag(&keys.recovered()).map_err(tree)?,
     })
-}
-
-/// The record at an observer's own key.
-fn of_observer(entry: &Entry, observer: &HaNodeName) -> Result<ObserverRecord, TreeError> {
-    let record: ObserverRecord = crate::tree::record::parse(&entry.key, &entry.value)?;
-    if record.observer != *observer {
-        let why = format!("it says that {} wrote it", record.observer);
-        return Err(TreeError::Malformed { key: entry.key.clone(), why });
-    }
-    Ok(record)
-}
-
-/// The records of one machine, and those that cannot be understood. With a witness their age is told where it can be.
-pub(super) fn testimonies(
-    snapshot: &Snapshot,
-    keys: &MachineKeys,
-    witness: Option<&Witness<'_>>,
-) -> (BTreeMap<HaNodeName, Testimony>, BTreeMap<HaNodeName, Unreadable>) {
-    let prefix = keys.observers();
-    let mut records: BTreeMap<HaNodeName, (ObserverRecord, u64)> = BTreeMap::new();
-    let mut unreadable = BTreeMap::new();
-    for entry in snapshot.below(&prefix) {
-        // A key that no HA node can have is nobody's word.
-        let Some(Ok(observer)) = entry.key.strip_prefix(&prefix).map(str::parse::<HaNodeName>) else {
-            continue;
-        };
-        let modify_index = entry.modify_index;
-        match of_observer(entry, &observer) {
-            Ok(record) => drop(records.insert(observer, (record, modify_index))),
-            Err(error) => {
-                let why = chain(&error);
-                drop(unreadable.insert(observer, Unreadable { why, modify_index }));
-            }
-        }
-    }
-    let life = witness.map(Witness::life);
-    let me = witness.and_then(|w| w.me.clone());
-    let own = me.as_ref().and_then(|name| records.get(name)).cloned();
-    let yardstick = match (&own, &life) {
-        (Some((record, index)), Some(life)) => freshness::yardstick(record, *index, life),
-        _ => None,
-    };
-    let testimonies = records
-        .into_iter()
-        .map(|(name, (record, modify_index))| {
-            let freshness = match (&life, Some(&name) == me.as_ref()) {
-                (Some(life), true) => freshness::own(&record, life),
-                (Some(_), false) => freshness::foreign(modify_index, yardstick),
-                (None, _) => Freshness::CannotTell,
-            };
-            let unchanged_for = match (freshness, witness) {
-                (Freshness::Stale, Some(witness)) if record.fails >= SUSPECT_FAILS => {
-                    unchanged_for(witness, &keys.observer(&name), modify_index)
-                }
-                (Freshness::Fresh | Freshness::Stale | Freshness::CannotTell, _) => Duration::ZERO,
-            };
-            (name, Testimony { record, modify_index, freshness, unchanged_for })
-        })
-        .collect();
-    (testimonies, unreadable)
 }
 
 fn known(snapshot: &Snapshot, id: &IncidentId) -> Result<Option<KnownIncident>, TreeError> {

@@ -16,10 +16,13 @@ mod pins;
 pub mod planes;
 pub mod signs;
 pub mod stranded;
+mod testimonies;
 mod unchanged;
 pub mod wait;
+mod witness;
 
 pub use anchor::{Anchors, TcpAnchors};
 pub use error::EvidenceError;
-pub use look::{About, Seen, Witness, look};
+pub use look::{About, Seen, look};
 pub use pins::Pins;
+pub use witness::Witness;

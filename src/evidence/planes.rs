@@ -1,7 +1,8 @@
 //! On which planes observers see a machine answer, without waiting for anybody.
 
 use super::EvidenceError;
-use super::look::{Witness, testimonies};
+use super::testimonies::testimonies;
+use super::witness::Witness;
 use crate::judge::freshness::Freshness;
 use crate::keys::{self, MachineKeys};
 use crate::names::HaNodeName;

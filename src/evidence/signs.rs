@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::EvidenceError;
-use super::look::{About, Witness, look};
+use super::look::{About, look};
 use super::pins::Pins;
+use super::witness::Witness;
 use crate::judge::guard::guards;
 use crate::judge::scene::Subject;
 use crate::judge::{Verdict, judge};

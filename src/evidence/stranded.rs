@@ -1,7 +1,8 @@
 //! HA nodes that have guests and are dead: judged by the same rules as an HA node that holds an incident. Nothing is done on it.
 
 use super::EvidenceError;
-use super::look::{About, Witness, look};
+use super::look::{About, look};
+use super::witness::Witness;
 use crate::incident::guests_seen::NovaSays;
 use crate::incident::on_ha_nodes::{Fate, OnHaNodes, Stranded};
 use crate::judge::guard::guards;

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::look::Witness;
+use super::witness::Witness;
 use crate::judge::freshness::Life;
 use crate::own_files;
 

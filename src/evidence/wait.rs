@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::EvidenceError;
-use super::look::{Witness, testimonies};
+use super::testimonies::testimonies;
+use super::witness::Witness;
 use crate::judge::freshness::Freshness;
-use crate::judge::guard::SUSPECT_FAILS;
 use crate::judge::scene::Subject;
+use crate::judge::votes::SUSPECT_FAILS;
 use crate::keys::MachineKeys;
 use crate::names::HaNodeName;
 use crate::store::SerfHealth;

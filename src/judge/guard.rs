@@ -10,15 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::freshness::Freshness;
 use super::limit::{Over, over};
+use super::quorum::{electors, votes_needed};
 use super::scene::{KnownIncident, Scene, Subject, Testimony};
-use super::verdict::{electors, votes_needed};
+use super::votes::SUSPECT_FAILS;
 use crate::names::{HaNodeName, HostName};
 use crate::policy::StormLimits;
 use crate::store::SerfHealth;
-
-/// Fails from which a host is a suspect. Below the threshold, so that hosts that die together are
-/// all counted when the first of them reaches it.
-pub const SUSPECT_FAILS: u64 = 2;
 
 /// How long an incident counts against the limit, whether it is open or has ended: hosts that die one
 /// after the other for one cause are one storm. By the wall clock.

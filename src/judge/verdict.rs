@@ -1,12 +1,13 @@
 //! Whether a machine is dead: a quorum of votes, and its agent silent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::freshness::Freshness;
+use super::quorum::{electors, votes_needed};
 use super::scene::{Anchor, Observer, Scene, Subject, Unreadable};
 use super::votes::{NoVote, Vote, absentees, vote};
 use crate::names::HaNodeName;
-use crate::policy::{Policy, Rule};
+use crate::policy::Rule;
 use crate::store::SerfHealth;
 
 /// What can be said of one machine.
@@ -81,20 +82,6 @@ impl CannotTell {
             CannotTell::LoneObserver(why) => why.clone(),
         }
     }
-}
-
-/// Who may vote on a machine: all configured HA nodes, but never the machine on itself.
-pub fn electors<'a>(
-    observers: &'a BTreeMap<HaNodeName, Observer>,
-    subject_name: &str,
-) -> Vec<(&'a HaNodeName, &'a Observer)> {
-    observers.iter().filter(|(name, _)| !name.same_ignoring_case(subject_name)).collect()
-}
-
-/// Votes needed among so many electors. Where several may vote, one is never a quorum, whatever
-/// the policy says: an observer alone has rules of its own.
-pub(crate) fn votes_needed(policy: &Policy, electors: usize) -> usize {
-    policy.quorum_of(electors).max(electors.min(2)).max(1)
 }
 
 /// The verdict on one machine. `doubtful` are the observers that doubt themselves.

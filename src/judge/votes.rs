@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::freshness::Freshness;
-use super::guard::SUSPECT_FAILS;
 use super::scene::{Observer, Subject, Testimony};
 use crate::names::HaNodeName;
 use crate::policy::{Policy, Rule};
 use crate::store::SerfHealth;
 use crate::tree::observer::{KEPT_INDICES, ObserverRecord, PlaneAnswer};
+
+/// Fails from which a host is a suspect. Below the threshold, so that hosts that die together are
+/// all counted when the first of them reaches it.
+pub const SUSPECT_FAILS: u64 = 2;
 
 /// What one observer says of one machine under one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]

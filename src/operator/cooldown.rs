@@ -12,7 +12,7 @@ use super::error::tree;
 use super::incident::person;
 use super::machine_view::when;
 use super::table::field;
-use crate::judge::guard::SUSPECT_FAILS;
+use crate::judge::votes::SUSPECT_FAILS;
 use crate::keys;
 use crate::names::{Epoch, HaNodeName, HostName};
 use crate::policy::Policy;

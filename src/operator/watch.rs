@@ -2,7 +2,7 @@
 
 use super::cluster::{Catalog, Cluster, ConsulSays};
 use super::machine_view::Fault;
-use crate::judge::verdict::votes_needed;
+use crate::judge::quorum::votes_needed;
 use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName};
 use crate::policy::Policy;

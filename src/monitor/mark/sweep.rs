@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::report::{Line, Result as LineResult};
 use crate::evidence::EvidenceError;
-use crate::judge::verdict::votes_needed;
+use crate::judge::quorum::votes_needed;
 use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName, HostName};
 use crate::policy::Policy;
