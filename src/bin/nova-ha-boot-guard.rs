@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use nova_ha::boot_guard::Args;
-use nova_ha::boot_guard::guard::{Answer, Machine, look};
+use nova_ha::boot_guard::answer::Answer;
+use nova_ha::boot_guard::guard::look;
+use nova_ha::boot_guard::machine::Machine;
 use nova_ha::boot_guard::memory::Memory;
 use nova_ha::boot_guard::sight::Disks;
 use nova_ha::boot_guard::word;

@@ -8,13 +8,17 @@
 //! Its disks are asked too: an HA node that takes an array leaves its mark there, which no Consul that is
 //! restored from a backup can forget.
 //!
-//! Start at [`guard`] (one question), then [`owner`] and [`disks`] (the pure rules), [`ask`] and [`sight`] (what
-//! is read), [`memory`] (what this machine itself remembers) and [`word`] (a person's override).
+//! Start at [`guard`] (one question of one [`machine`], and its [`answer`]), then [`owner`] and [`disks`] (the pure
+//! rules), [`ask`] and [`sight`] (what is read), [`memory`] (what this machine itself remembers) and [`word`] (a
+//! person's override).
 
+pub mod answer;
 pub mod args;
 pub mod ask;
 pub mod disks;
+mod disks_agree;
 pub mod guard;
+pub mod machine;
 pub mod memory;
 pub mod owner;
 pub mod sight;

@@ -7,7 +7,9 @@
 
 use jiff::Timestamp;
 
-use super::guard::{Answer, Machine, kept_by_disks, let_start};
+use super::answer::Answer;
+use super::disks_agree::{kept_by_disks, let_start};
+use super::machine::Machine;
 use super::owner::{Seen, What};
 use crate::keys;
 use crate::names::HostName;
