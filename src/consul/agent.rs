@@ -33,9 +33,7 @@ fn name(answer: &Answer, call: &Call) -> Result<String, StoreError> {
 
 /// For [`crate::fuzzing`].
 #[cfg(any(test, fuzzing))]
-impl super::Consul {
-    pub(crate) fn own_node_said(status: u16, body: &[u8]) -> Result<String, StoreError> {
-        let call = Call::get("read the agent's own node name", "agent/self");
-        name(&super::http::answer(&call, status, &[], body)?, &call)
-    }
+pub(crate) fn own_node_said(status: u16, body: &[u8]) -> Result<String, StoreError> {
+    let call = Call::get("read the agent's own node name", "agent/self");
+    name(&super::http::answer(&call, status, &[], body)?, &call)
 }

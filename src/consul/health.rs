@@ -80,15 +80,15 @@ pub(super) async fn serf_health(http: &Http) -> Result<Vec<NodeHealth>, StoreErr
 
 /// For [`crate::fuzzing`].
 #[cfg(any(test, fuzzing))]
-impl super::Consul {
-    pub(crate) fn checks_said(status: u16, body: &[u8]) -> Result<Vec<Check>, StoreError> {
-        let call = state_call(None);
-        all(super::http::answer(&call, status, &[], body)?.json(&call)?, &call)
-    }
+pub(crate) fn checks_said(status: u16, body: &[u8]) -> Result<Vec<Check>, StoreError> {
+    let call = state_call(None);
+    all(super::http::answer(&call, status, &[], body)?.json(&call)?, &call)
+}
 
-    pub(crate) fn serf_health_said(status: u16, body: &[u8]) -> Result<Vec<NodeHealth>, StoreError> {
-        by_node(Self::checks_said(status, body)?, &state_call(None))
-    }
+/// For [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn serf_health_said(status: u16, body: &[u8]) -> Result<Vec<NodeHealth>, StoreError> {
+    by_node(checks_said(status, body)?, &state_call(None))
 }
 
 fn by_node(checks: Vec<Check>, call: &Call) -> Result<Vec<NodeHealth>, StoreError> {

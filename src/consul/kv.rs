@@ -116,36 +116,38 @@ fn names(answer: &Answer, prefix: &str, call: &Call) -> Result<Vec<String>, Stor
 
 /// For [`crate::fuzzing`]: with an index if there is one.
 #[cfg(any(test, fuzzing))]
-impl super::Consul {
-    pub(crate) fn key_said(
-        key: &str,
-        status: u16,
-        index: Option<&str>,
-        body: &[u8],
-    ) -> Result<Option<Entry>, StoreError> {
-        let call = get_call(key)?;
-        entry(&said(&call, status, index, body)?, key, &call)
-    }
+pub(crate) fn key_said(
+    key: &str,
+    status: u16,
+    index: Option<&str>,
+    body: &[u8],
+) -> Result<Option<Entry>, StoreError> {
+    let call = get_call(key)?;
+    entry(&said(&call, status, index, body)?, key, &call)
+}
 
-    pub(crate) fn list_said(
-        prefix: &str,
-        status: u16,
-        index: Option<&str>,
-        body: &[u8],
-    ) -> Result<Vec<Entry>, StoreError> {
-        let call = list_call(prefix)?;
-        entries(&said(&call, status, index, body)?, prefix, &call)
-    }
+/// For [`crate::fuzzing`]: with an index if there is one.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn list_said(
+    prefix: &str,
+    status: u16,
+    index: Option<&str>,
+    body: &[u8],
+) -> Result<Vec<Entry>, StoreError> {
+    let call = list_call(prefix)?;
+    entries(&said(&call, status, index, body)?, prefix, &call)
+}
 
-    pub(crate) fn names_said(
-        prefix: &str,
-        status: u16,
-        index: Option<&str>,
-        body: &[u8],
-    ) -> Result<Vec<String>, StoreError> {
-        let call = list_call(prefix)?;
-        names(&said(&call, status, index, body)?, prefix, &call)
-    }
+/// For [`crate::fuzzing`]: with an index if there is one.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn names_said(
+    prefix: &str,
+    status: u16,
+    index: Option<&str>,
+    body: &[u8],
+) -> Result<Vec<String>, StoreError> {
+    let call = list_call(prefix)?;
+    names(&said(&call, status, index, body)?, prefix, &call)
 }
 
 #[cfg(any(test, fuzzing))]

@@ -58,11 +58,9 @@ fn renewal(answer: &Answer, session: &SessionId, call: &Call) -> Result<Renewal,
 
 /// For [`crate::fuzzing`].
 #[cfg(any(test, fuzzing))]
-impl super::Consul {
-    pub(crate) fn renewal_said(session: &SessionId, status: u16, body: &[u8]) -> Result<Renewal, StoreError> {
-        let call = Call::put("renew a session", "session/renew", Vec::new());
-        renewal(&super::http::answer(&call, status, &[], body)?, session, &call)
-    }
+pub(crate) fn renewal_said(session: &SessionId, status: u16, body: &[u8]) -> Result<Renewal, StoreError> {
+    let call = Call::put("renew a session", "session/renew", Vec::new());
+    renewal(&super::http::answer(&call, status, &[], body)?, session, &call)
 }
 
 /// `Gone` ends a recovery, so it takes Consul's own words: a proxy or another server on that port

@@ -64,12 +64,10 @@ fn outcome(call: &Call, ops: &[Op], answer: &Answer) -> Result<TxnOutcome, Store
 
 /// For [`crate::fuzzing`].
 #[cfg(any(test, fuzzing))]
-impl super::Consul {
-    pub(crate) fn transaction_said(ops: &[Op], status: u16, body: &[u8]) -> Result<TxnOutcome, StoreError> {
-        let call = Call::put(describe(ops), "txn", Vec::new());
-        let answer = super::http::answer(&call, status, &[], body)?;
-        outcome(&call, ops, &answer)
-    }
+pub(crate) fn transaction_said(ops: &[Op], status: u16, body: &[u8]) -> Result<TxnOutcome, StoreError> {
+    let call = Call::put(describe(ops), "txn", Vec::new());
+    let answer = super::http::answer(&call, status, &[], body)?;
+    outcome(&call, ops, &answer)
 }
 
 fn describe(ops: &[Op]) -> String {

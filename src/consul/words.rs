@@ -103,8 +103,8 @@ fn begins(said: &str, beginning: &str) -> bool {
 mod tests {
     use serde::Deserialize;
 
-    use super::super::Consul;
     use super::*;
+    use crate::consul::{agent, health, kv, session, txn};
     use crate::store::{Op, Renewal, SessionId, StoreError, TxnOutcome};
 
     #[derive(Debug, Deserialize)]
@@ -124,17 +124,17 @@ mod tests {
         let ops = [Op::Cas("a/b".into(), b"x".to_vec(), 1), Op::Cas("a/c".into(), b"x".to_vec(), 1)];
         let session = SessionId("adf4238a-882b-9ddc-4a9d-5b6758e4159e".into());
         let said = match row.to.as_str() {
-            "transaction" => Consul::transaction_said(&ops, row.status, body).map(|outcome| match outcome {
+            "transaction" => txn::transaction_said(&ops, row.status, body).map(|outcome| match outcome {
                 TxnOutcome::Refused(_) => "compared",
                 TxnOutcome::Committed(_) => "committed",
             }),
-            "read" => Consul::key_said("a/b", row.status, None, body).map(|_| "an answer"),
-            "renewal" => Consul::renewal_said(&session, row.status, body).map(|renewal| match renewal {
+            "read" => kv::key_said("a/b", row.status, None, body).map(|_| "an answer"),
+            "renewal" => session::renewal_said(&session, row.status, body).map(|renewal| match renewal {
                 Renewal::Gone => "gone",
                 Renewal::Renewed => "renewed",
             }),
-            "checks" => Consul::serf_health_said(row.status, body).map(|_| "an answer"),
-            "own node" => Consul::own_node_said(row.status, body).map(|_| "an answer"),
+            "checks" => health::serf_health_said(row.status, body).map(|_| "an answer"),
+            "own node" => agent::own_node_said(row.status, body).map(|_| "an answer"),
             other => panic!("{other}"),
         };
         said.unwrap_or_else(|error| match error {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{error, json, sentence, which};
-use crate::consul::Consul;
+use crate::consul::{agent, health, kv, session, txn};
 use crate::store::{CheckStatus, Op, SerfHealth, SessionId, StoreError, TxnOutcome};
 
 const STATUSES: [u16; 6] = [200, 404, 409, 403, 500, 301];
@@ -34,27 +34,27 @@ pub(super) fn kv(data: &[u8]) {
     let index = std::str::from_utf8(index).ok().filter(|text| !text.is_empty());
     let is_consuls = index.is_some_and(|text| text.parse::<u64>().is_ok());
     match kind {
-        0 => match told(Consul::key_said("a/b", code, index, body)) {
+        0 => match told(kv::key_said("a/b", code, index, body)) {
             Some(Some(entry)) => assert_eq!((entry.key.as_str(), code), ("a/b", 200)),
             Some(None) => assert!(code == 404 && is_consuls, "{code} is an absent key"),
             None => {}
         },
         1 => {
-            let found = told(Consul::list_said("a/", code, index, body)).unwrap_or_default();
+            let found = told(kv::list_said("a/", code, index, body)).unwrap_or_default();
             assert!(found.iter().all(|entry| entry.key.starts_with("a/")));
         }
         2 => {
-            let found = told(Consul::names_said("a/", code, index, body)).unwrap_or_default();
+            let found = told(kv::names_said("a/", code, index, body)).unwrap_or_default();
             assert!(found.iter().all(|name| name.starts_with("a/") && name != "a/"));
         }
         3 => {
             let session = SessionId("adf4238a-882b-9ddc-4a9d-5b6758e4159e".to_owned());
-            if told(Consul::renewal_said(&session, code, body)).is_some() {
+            if told(session::renewal_said(&session, code, body)).is_some() {
                 assert!(matches!(code, 200 | 404), "{code} says what became of a session");
             }
         }
         _ => {
-            let name = told(Consul::own_node_said(code, body));
+            let name = told(agent::own_node_said(code, body));
             assert_ne!(name.as_deref(), Some(""));
         }
     }
@@ -65,11 +65,11 @@ pub(super) fn health(data: &[u8]) {
     let Some((code, body)) = data.split_first() else { return };
     let code = status(*code);
     let Some(said) = json(body) else {
-        told(Consul::serf_health_said(code, body));
+        told(health::serf_health_said(code, body));
         return;
     };
     let rows = said.as_array().cloned().unwrap_or_default();
-    if let Some(nodes) = told(Consul::serf_health_said(code, body)) {
+    if let Some(nodes) = told(health::serf_health_said(code, body)) {
         for node in nodes {
             let words: Vec<&Value> = rows
                 .iter()
@@ -83,7 +83,7 @@ pub(super) fn health(data: &[u8]) {
             assert_eq!(words, [&expected], "{}", node.node);
         }
     }
-    if let Some(checks) = told(Consul::checks_said(code, body)) {
+    if let Some(checks) = told(health::checks_said(code, body)) {
         let critical = checks.iter().filter(|check| check.status == CheckStatus::Critical).count();
         let said = rows.iter().filter(|row| row.get("Status") == Some(&"critical".into())).count();
         assert_eq!(critical, said);
@@ -107,7 +107,7 @@ pub(super) fn txn(data: &[u8]) {
         ],
     };
     let code = status(*code);
-    match told(Consul::transaction_said(&ops, code, body)) {
+    match told(txn::transaction_said(&ops, code, body)) {
         Some(TxnOutcome::Committed(entries)) => {
             assert_eq!(code, 200);
             let is_asked = |key: &str| ops.iter().any(|op| key.starts_with(op.key()));
