@@ -11,6 +11,7 @@ use url::Url;
 use super::{bounded, error, json, which};
 use crate::nova::clouds::{Credentials, Named, Scope};
 use crate::nova::{CloudSettings, NovaClient, NovaHost, ServiceState};
+use crate::nova::{as_cloud, auth, client};
 
 /// Whose answers are read; the seeds are of this host.
 const HOST: &str = "node1";
@@ -64,7 +65,7 @@ pub(super) fn services(data: &[u8]) {
         },
         _ => {
             let _ = NovaClient::changed_service_in(body).map_err(|why| error(&why));
-            let _ = NovaClient::newest_in(body).map_err(|why| error(&why));
+            let _ = as_cloud::newest_in(body).map_err(|why| error(&why));
         }
     }
 }
@@ -137,7 +138,7 @@ pub(super) fn refusals(data: &[u8]) {
         headers.insert("retry-after", value.clone());
         headers.insert("date", value);
     }
-    match NovaClient::refusal_in(status, headers, body) {
+    match client::refusal_in(status, headers, body) {
         Some(why) => error(&why),
         None => assert!(matches!(status.as_u16(), 200 | 202 | 204), "{status} is no refusal"),
     }
@@ -166,7 +167,7 @@ pub(super) fn keystone(data: &[u8]) {
         cacert: None,
         client_certificate: None,
     };
-    match NovaClient::session_in(&settings, &String::from_utf8_lossy(token), body) {
+    match auth::session_in(&settings, &String::from_utf8_lossy(token), body) {
         Ok((compute, token)) => {
             assert!(
                 matches!(compute.scheme(), "http" | "https") && compute.path().contains("/v2.1"),

@@ -16,7 +16,7 @@ use super::clouds::{CloudSettings, Credentials, Named, Scope};
 use super::error::{CatalogError, NovaError};
 use super::http::{Answer, Outgoing, Transport};
 use super::ids::TokenId;
-use super::tokens::Token;
+use super::token::Token;
 
 /// A token is renewed this long before its end (at most a quarter of its life): longer than one
 /// effect with its login may take, so that a token does not end while a request travels.
@@ -204,22 +204,19 @@ impl Login {
     }
 }
 
-/// For [`crate::fuzzing`].
+/// For [`crate::fuzzing`]: Nova's address, when the token ends, and how long before that it is renewed at the latest.
 #[cfg(any(test, fuzzing))]
-impl super::NovaClient {
-    /// Nova's address, when the token ends, and how long before that it is renewed at the latest.
-    pub(crate) fn session_in(
-        settings: &CloudSettings,
-        token: &str,
-        body: &[u8],
-    ) -> Result<(Url, Token), NovaError> {
-        let mut answer = Answer::of_200(body);
-        if let Some(token) = super::http::secret_value(token) {
-            answer.headers.insert("x-subject-token", token);
-        }
-        let session = Login::new(settings.clone()).session_of(&answer, Instant::now())?;
-        Ok((session.compute.clone(), session.token()))
+pub(crate) fn session_in(
+    settings: &CloudSettings,
+    token: &str,
+    body: &[u8],
+) -> Result<(Url, Token), NovaError> {
+    let mut answer = Answer::of_200(body);
+    if let Some(token) = super::http::secret_value(token) {
+        answer.headers.insert("x-subject-token", token);
     }
+    let session = Login::new(settings.clone()).session_of(&answer, Instant::now())?;
+    Ok((session.compute.clone(), session.token()))
 }
 
 fn named(thing: &Named) -> Value {

@@ -11,7 +11,7 @@ use super::migrations::Migration;
 use super::placement::Room;
 use super::servers::Server;
 use super::services::{ComputeService, Reports};
-use super::tokens::Token;
+use super::token::Token;
 
 /// That the cloud can be used at all: token, catalog, version.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,35 +7,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::Method;
-use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 use url::Url;
 
 use super::auth::Session;
-use super::client::{NovaClient, with_token};
-use super::error::NovaError;
-use super::http::{Outgoing, secret_value};
 use super::ids::TokenId;
 use crate::own_files::{Folder, Lasts, OwnFileError, ReadBy};
-
-/// What is known of a token, but for itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// What we call it.
-    pub id: TokenId,
-    /// When it ends, by keystone's clock.
-    pub ends: Timestamp,
-    /// It is not before this, by keystone's clock.
-    pub now: Timestamp,
-    /// For how long it was given.
-    pub life: Duration,
-}
 
 /// The tokens that effects were sent with.
 #[derive(Debug)]
@@ -85,7 +65,7 @@ impl KeptTokens {
         }
     }
 
-    fn find(&self, id: &TokenId) -> Option<SecretString> {
+    pub(super) fn find(&self, id: &TokenId) -> Option<SecretString> {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(token) = memory.get(id) {
             return Some(token.clone());
@@ -95,7 +75,7 @@ impl KeptTokens {
         (kept.keystone == self.keystone.as_str()).then(|| SecretString::from(kept.token))
     }
 
-    fn revoked(&self) -> MutexGuard<'_, BTreeMap<TokenId, Timestamp>> {
+    pub(super) fn revoked(&self) -> MutexGuard<'_, BTreeMap<TokenId, Timestamp>> {
         self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -136,47 +116,6 @@ fn forget_ended(folder: &Path, now: Timestamp) {
         if read(&folder, &name).is_some_and(|kept| kept.ends < now) {
             let _gone_already = folder.remove(&name);
         }
-    }
-}
-
-impl NovaClient {
-    /// As [`super::Cloud::revoke`] says.
-    pub(super) async fn revoke_token(&self, id: &TokenId) -> Result<Option<Timestamp>, NovaError> {
-        if let Some(after) = self.kept.revoked().get(id) {
-            return Ok(Some(*after));
-        }
-        let Some(token) = self.kept.find(id) else { return Ok(None) };
-        self.login.set_aside(id).await;
-        let session = self.session().await?;
-        let deadline = Instant::now() + self.transport.timing.effect;
-        let mut headers: HeaderMap = with_token(&session)?;
-        let subject = secret_value(token.expose_secret());
-        let subject =
-            subject.ok_or_else(|| NovaError::NotSent { why: "the token is no header value".into() })?;
-        headers.insert("X-Subject-Token", subject);
-        let out = Outgoing {
-            method: Method::DELETE,
-            url: self.login.tokens_url(),
-            effect: true,
-            headers,
-            body: None,
-        };
-        let answer = self.transport.exchange(out, deadline).await?;
-        match answer.status.as_u16() {
-            // 404: it is no token (any more), as when it has ended.
-            200 | 204 | 404 => {}
-            401 => {
-                self.login.forget(&session).await;
-                return Err(answer.refusal(None));
-            }
-            _ => return Err(answer.refusal(None)),
-        }
-        // A login that begins after that, so that keystone's time in it is after it too.
-        self.login.set_aside(&session.id).await;
-        let after = self.session().await?.token().now;
-        // Its file stays until it would have ended: the next process may have to know the same of another guest.
-        self.kept.revoked().insert(id.clone(), after);
-        Ok(Some(after))
     }
 }
 
