@@ -14,7 +14,8 @@ use cli_support::{Said, Site};
 use nova_ha::keys;
 use nova_ha::store::{Op, Store, StoreError};
 use nova_ha::tree::formats::Formats;
-use nova_ha::tree::formats::published::{Published, Words, publish, show_that_it_may_open};
+use nova_ha::tree::formats::published::{Published, Words, publish};
+use nova_ha::tree::formats::shown::show_that_it_may_open;
 use open_incident::open;
 
 /// ann's word, with all that says otherwise named.

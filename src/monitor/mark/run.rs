@@ -24,7 +24,7 @@ use crate::monitor::{leaderless, readers};
 use crate::names::{HaNodeName, HostName};
 use crate::tree::cooldown::Cause;
 use crate::tree::formats::Kind;
-use crate::tree::formats::published::show_that_it_may_open;
+use crate::tree::formats::shown::show_that_it_may_open;
 use crate::tree::machine::consul_node;
 use crate::tree::namesake::{OwnName, own_name};
 

@@ -17,6 +17,7 @@
 pub mod kind;
 pub mod lowest;
 pub mod published;
+pub mod shown;
 
 pub use kind::Kind;
 pub use lowest::{Behind, Formats, HeldBack};

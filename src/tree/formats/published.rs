@@ -215,24 +215,6 @@ fn tried(outcome: Result<TxnOutcome, StoreError>) -> Tried {
     }
 }
 
-/// An HA node's `mark-failed` shows that its token may open incidents in keys of their own, while its `recover` has not
-/// said so. Returns whether it wrote.
-///
-/// # Errors
-/// Consul does not answer, or does not let it: its policy is of an older build, and it opens incidents where that one does.
-pub async fn show_that_it_may_open(
-    store: &dyn Store,
-    me: &HaNodeName,
-    formats: &super::lowest::Formats,
-) -> Result<bool, StoreError> {
-    // One that nobody configured is none, and one that reads no words yet has something else to settle first.
-    if formats.reads(me, Kind::Layout) != 1 {
-        return Ok(false);
-    }
-    let shown = store.transact(&[Op::Cas(keys::may_open(me), Vec::new(), 0)]).await?;
-    Ok(matches!(shown, TxnOutcome::Committed(_)))
-}
-
 fn no_words() -> Remark {
     Remark {
         why: format!(
