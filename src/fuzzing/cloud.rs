@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use url::Url;
 
-use super::{bounded, error, json, which};
+use super::holds::{CANARY, bounded, error, json, which};
 use crate::nova::clouds::{Credentials, Named, Scope};
 use crate::nova::{CloudSettings, NovaClient, NovaHost, ServiceState};
 use crate::nova::{as_cloud, auth, client};
@@ -155,7 +155,7 @@ pub(super) fn keystone(data: &[u8]) {
         credentials: Credentials::Password {
             user: Named::Name("admin".to_owned()),
             user_domain: None,
-            password: SecretString::from(super::CANARY),
+            password: SecretString::from(CANARY),
             scope: Scope::System,
         },
         region: None,

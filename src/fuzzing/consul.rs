@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{error, json, sentence, which};
+use super::holds::{error, json, sentence, which};
 use crate::consul::{agent, health, kv, session, txn};
 use crate::store::{CheckStatus, Op, SerfHealth, SessionId, StoreError, TxnOutcome};
 

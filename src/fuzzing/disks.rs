@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use super::holds::{json, sentence, which};
 use super::power::finished;
-use super::{json, sentence, which};
 use crate::disks::image::{self, Image};
 use crate::disks::md::{self, Array};
 use crate::disks::md_superblock::{self, Role};

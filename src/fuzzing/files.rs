@@ -1,6 +1,6 @@
 //! Files of this machine that others write or have their say in, and what is written on stdin.
 
-use super::{error, sentence};
+use super::holds::{error, sentence};
 use crate::local::Word;
 use crate::monitor::mark::hint;
 use crate::runtime_info::nova_conf::NovaConf;

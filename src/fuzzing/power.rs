@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use secrecy::SecretString;
 use url::Url;
 
-use super::{CANARY, error, json, line, which};
+use super::holds::{CANARY, error, json, line, which};
 use crate::fence::agent::Agent;
 use crate::fence::certificate::Pin;
 use crate::fence::ipmi::{Ipmi, IpmiAccess};

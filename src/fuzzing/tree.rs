@@ -1,6 +1,6 @@
 //! Values of keys of the tree.
 
-use super::{bounded, error, json, sentence, which};
+use super::holds::{bounded, error, json, sentence, which};
 use crate::boot_guard::memory::Known;
 use crate::disks::DiskId;
 use crate::fence::{ConfirmOff, FenceConfig};

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use self::others::Others;
-use super::arrays::{Arrays, Assembly, How, Question, Seen, Start};
+use super::arrays::{Arrays, Assembly, Question, Seen};
 use crate::chain::chain;
 use crate::disks::places::Place;
 use crate::disks::{Roots, md, running};

@@ -21,11 +21,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{How, Start};
 use crate::chain::chain;
 use crate::disks::owner_mark;
 use crate::policy::is_one_type;
 use crate::program::{Ended, Finished, Program};
+use crate::recovery::arrays::{How, Start};
 
 /// Of what a host left on its disks nothing is a device, a program with its owner's rights, or a program. Neither nova-compute nor qemu
 /// runs anything from there: firmware, its variables and a vTPM's state are elsewhere, and images are only read and written.

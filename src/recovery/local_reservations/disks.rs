@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::Members;
 use crate::disks::block::{Device, Identity, Kind};
 use crate::disks::places::{Part, Place};
 use crate::disks::{DiskId, Roots, md_superblock};
+use crate::recovery::reservations::Members;
 
 /// Disks by their names everywhere.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -13,10 +13,26 @@ enum Token {
 const KEYWORDS: [&str; 12] =
     ["use", "dyn", "impl", "in", "as", "mut", "return", "for", "where", "let", "const", "else"];
 
+/// How a path is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// `pub use path`, also with a restriction: others find it here.
+    Reexport,
+    /// `use path`: its last name stands for it in this file.
+    Use,
+    /// In the code itself.
+    Inline,
+}
+
+/// Every path that the file names, however it does.
+pub(crate) fn paths(file: &str, text: &str) -> Vec<Vec<String>> {
+    named(file, text).into_iter().map(|(_, path)| path).collect()
+}
+
 /// Every path that the file names, segment by segment, groups unfolded; `super` and `self` are
 /// resolved to `crate::...` by the file's place below `src/`. What is under an inline `#[cfg(test)]`
 /// is left out.
-pub(crate) fn paths(file: &str, text: &str) -> Vec<Vec<String>> {
+pub(crate) fn named(file: &str, text: &str) -> Vec<(How, Vec<String>)> {
     let tokens = without_tests(lex(text));
     let here = module_path(file);
     let mut found = Vec::new();
@@ -41,12 +57,17 @@ pub(crate) fn paths(file: &str, text: &str) -> Vec<Vec<String>> {
                 }
             }
             Token::Word(word) if KEYWORDS.contains(&word.as_str()) => {}
+            // `pub(super)` says who may see what follows, and names nothing.
+            Token::Word(_)
+                if before(&tokens, at, 1) == Some(&Token::Char('('))
+                    && before(&tokens, at, 2) == Some(&Token::Word("pub".into())) => {}
             Token::Word(_) if before(&tokens, at, 1) != Some(&Token::PathSep) || is_root(&tokens, at) => {
                 let mut raw = Vec::new();
+                let how = how(&tokens, at);
                 at = read(&tokens, at, &mut Vec::new(), &mut raw);
                 let base: Vec<String> =
                     here.iter().cloned().chain(inside.iter().map(|(name, _)| name.clone())).collect();
-                found.extend(raw.into_iter().map(|path| resolve(path, &base)));
+                found.extend(raw.into_iter().map(|path| (how, resolve(path, &base))));
                 continue;
             }
             Token::Word(_) | Token::PathSep | Token::Char(_) => {}
@@ -54,6 +75,20 @@ pub(crate) fn paths(file: &str, text: &str) -> Vec<Vec<String>> {
         at += 1;
     }
     found
+}
+
+/// By what stands before the path that begins at `at`.
+fn how(tokens: &[Token], at: usize) -> How {
+    let at = if before(tokens, at, 1) == Some(&Token::PathSep) { at - 1 } else { at };
+    if before(tokens, at, 1) != Some(&Token::Word("use".into())) {
+        return How::Inline;
+    }
+    match before(tokens, at, 2) {
+        // Nothing but `pub(crate)` and its like ends with a bracket before a `use`.
+        Some(Token::Char(')')) => How::Reexport,
+        Some(Token::Word(word)) if word == "pub" => How::Reexport,
+        Some(Token::Word(_) | Token::PathSep | Token::Char(_)) | None => How::Use,
+    }
 }
 
 fn before(tokens: &[Token], at: usize, steps: usize) -> Option<&Token> {
