@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use super::arm::{Armed, arm};
+use super::case::{self, Case};
 use super::claim::{self, Taken};
-use super::executor::{Context, drive};
-use super::facts::{self, Armed, Case};
+use super::context::Context;
+use super::earlier::Earlier;
+use super::executor::drive;
+use super::gather::{self, gather};
 use super::hand_back::{self, ASKS_WITHIN, Turn};
-use super::history::{Earlier, History};
+use super::history::History;
 use super::holder::{self, Life};
 use super::lease::Lease;
 use super::note;
@@ -52,9 +56,9 @@ async fn prepare(
     world: &World,
     case: &Case,
 ) -> Result<(Box<dyn Cloud>, Armed, Result<Plan, Vec<Blocker>>), Stop> {
-    let cloud = facts::cloud(world, case)?;
-    let armed = facts::arm(world, case).await;
-    let facts = facts::gather(world, case, &armed, cloud.as_ref()).await?;
+    let cloud = gather::cloud(world, case)?;
+    let armed = arm(world, case).await;
+    let facts = gather(world, case, &armed, cloud.as_ref()).await?;
     let plan = plan(&facts);
     Ok((cloud, armed, plan))
 }
@@ -99,7 +103,7 @@ pub(super) async fn attempt(
         let (reason, next) = note::busy(world, queue.in_use_by.as_ref());
         return Err(Stop::waiting(reason, next));
     }
-    let mut case = facts::load(world, id).await?;
+    let mut case = case::load(world, id).await?;
     let history = match work {
         Work::Claim => History::default(),
         Work::Resume | Work::TakeUp | Work::Adopt(_) | Work::Held(_) => {
@@ -166,7 +170,7 @@ pub(super) async fn attempt(
 
 /// Asks for an incident that this HA node is in use for, and that another one has which lives.
 async fn asked_for(world: &World, id: &IncidentId) -> Result<Option<String>, Stop> {
-    let mut case = facts::load(world, id).await?;
+    let mut case = case::load(world, id).await?;
     case.disks = History::read(world, id).await?.disks;
     hand_back::ask(world, &case).await
 }

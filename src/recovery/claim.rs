@@ -1,7 +1,7 @@
 //! Taking an incident, and giving it back: one transaction each, all or nothing.
 
-use super::executor::Context;
-use super::facts::Case;
+use super::case::Case;
+use super::context::Context;
 use super::foreign::nobody_else_recovers_it;
 use super::journal::{AsTaken, Journal, cut, index_of, not_appended, not_held};
 use super::lease::Lease;

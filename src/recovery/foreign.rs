@@ -1,6 +1,6 @@
 //! Whether the original may be recovering a host too: asked before the claim, and before the shot.
 
-use super::facts::Case;
+use super::case::Case;
 use super::stop::Stop;
 use super::world::World;
 use crate::keys;

@@ -13,12 +13,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::case::Case;
 use super::claim;
-use super::executor::Context;
-use super::facts::Case;
+use super::context::Context;
 use super::stop::{Lives, Stop};
 use super::storage::answer::Answer;
-use super::storage::strategy::{self, Progress};
+use super::storage::progress::Progress;
+use super::storage::strategy;
 use super::takeovers;
 use super::world::{World, chain};
 use crate::incident::journal::Event;

@@ -2,7 +2,7 @@
 //! node adopts only on the first, and repeats what it had begun only on the second. Where it may have the
 //! storage mounted, it is powered off for that.
 
-use super::facts;
+use super::arm::{Armed, arm_machine};
 use super::journal::Journal;
 use super::only_said::OnlySaid;
 use super::rejudged::Rejudged;
@@ -245,10 +245,10 @@ impl Node {
     }
 
     /// Its devices, as far as they are its own.
-    async fn arm(&self, world: &World, expected: &Expected) -> facts::Armed {
+    async fn arm(&self, world: &World, expected: &Expected) -> Armed {
         let machine = Machine::HaNode(self.name.clone());
         let may = self.policy.allow_unidentified_bmc;
-        facts::arm_machine(world, machine, &self.snapshot, &self.keys, expected, may).await
+        arm_machine(world, machine, &self.snapshot, &self.keys, expected, may).await
     }
 
     /// What its BMC must say it is.

@@ -1,7 +1,7 @@
 //! The half that acts: fence, take the storage, evacuate every guest, prove each one, close.
 //!
 //! Start reading at [`run`] (what one execution does), then [`queue`] (what is there to do),
-//! [`facts`] and [`plan`] (look, then decide; `--plan` stops here), [`claim`] (one transaction),
+//! [`gather`] and [`plan`] (look, then decide; `--plan` stops here), [`claim`] (one transaction),
 //! [`executor`] (the table of [`crate::incident::step`], step by step) and [`steps`].
 //!
 //! What keeps it safe: [`lease`] bounds every effect; [`journal`] writes intent before it and
@@ -10,17 +10,21 @@
 //! stand there. It never imports the monitor half.
 
 pub mod args;
+pub mod arm;
 pub mod arrays;
 mod attempt;
 pub mod boots;
 pub mod capacity;
 pub mod carried;
+pub mod case;
 pub mod claim;
+pub mod context;
 pub mod dump;
+pub mod earlier;
 pub mod evacuation;
 pub mod executor;
-pub mod facts;
 pub mod foreign;
+pub mod gather;
 pub mod guest_folder;
 pub mod hand_back;
 pub mod hearsay;

@@ -1,8 +1,9 @@
 //! A person's order to give the storage of a host back, once its incident is over and no guest runs here
 //! any more, on the HA node that has it.
 
+use super::case::{self, Case};
 use super::claim;
-use super::facts::{self, Case};
+use super::gather;
 use super::stop::Stop;
 use super::storage::answer::Answer;
 use super::storage::strategy;
@@ -71,7 +72,7 @@ pub async fn run(world: &World, host: &HostName, by: &str) -> Result<String, Sto
 /// own memory.
 async fn case_of(world: &World, host: &HostName) -> Result<Case, Stop> {
     if let Some(id) = in_use_by(world).await?.filter(|id| id.host() == host) {
-        return facts::load(world, &id).await;
+        return case::load(world, &id).await;
     }
     let remembered = takeovers::all(&world.state_dir).map_err(|error| {
         Stop::waiting(
@@ -81,7 +82,7 @@ async fn case_of(world: &World, host: &HostName) -> Result<Case, Stop> {
     })?;
     let taken = remembered.into_iter().find(|taken| taken.incident.host() == host);
     match taken {
-        Some(taken) => facts::load_forgotten(world, &taken).await,
+        Some(taken) => case::load_forgotten(world, &taken.incident, taken.at).await,
         None => Err(Stop::waiting(
             format!("HA node {} is not in use for {host}: it has nothing of it to give back", world.me),
             "nova-ha ha-node list",
@@ -153,7 +154,7 @@ async fn none_is_held(world: &World, case: &Case) -> Result<(), Stop> {
 /// A guest here would lose its disk under it.
 async fn nobody_runs_here(world: &World, case: &Case) -> Result<(), Stop> {
     let own = &case.own_nova_host;
-    let servers = facts::cloud(world, case)?.servers_on(own).await.map_err(|error| {
+    let servers = gather::cloud(world, case)?.servers_on(own).await.map_err(|error| {
         Stop::waiting(
             format!("Nova does not list the guests of {own}: {}", chain(&error)),
             "openstack server list --all --host",

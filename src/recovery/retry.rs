@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::arm::arm;
+use super::case::{self, Case};
 use super::claim::{is_consumed, released};
-use super::executor::Context;
-use super::facts::{self, Case};
+use super::context::Context;
+use super::gather;
 use super::identified;
 use super::journal::{cut, moved, not_appended};
 use super::note;
@@ -174,8 +176,8 @@ async fn one_by_itself(world: &World, id: &IncidentId, held: &[Unsettled]) -> Re
     if keeper != Some(&world.me) || !scene.allows().map_err(tree)? {
         return Ok(false);
     }
-    let case = facts::load(world, id).await?;
-    let cloud = facts::cloud(world, &case)?;
+    let case = case::load(world, id).await?;
+    let cloud = gather::cloud(world, &case)?;
     let mut at_rest = Vec::new();
     for guest in held.iter().take(MOST_GUESTS) {
         if is_at_rest(&case, cloud.as_ref(), guest).await? {
@@ -244,7 +246,7 @@ async fn is_dead(world: &World, id: &IncidentId) -> Result<bool, Stop> {
 }
 
 async fn is_off(world: &World, case: &Case) -> bool {
-    let armed = facts::arm(world, case).await;
+    let armed = arm(world, case).await;
     let clock = world.clock.as_ref();
     let Ok(said) = prove_off(&armed.levels, clock, &Settings::of(&case.policy)).await else { return false };
     identified::its_own(&armed.levels, &case.expected, &case.policy, clock, &said).await

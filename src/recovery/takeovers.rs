@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::facts::Case;
+use super::case::Case;
 use super::stop::{Stop, Twin};
 use super::storage::md::wanted::Wanted;
 use super::world::World;

@@ -4,7 +4,7 @@
 use super::disk::{self, Disk};
 use super::request::{Choice, How, choose};
 use crate::nova::Server;
-use crate::recovery::executor::Context;
+use crate::recovery::context::Context;
 
 /// What is asked for, with its disk as it is now.
 pub async fn ask_for(context: &Context<'_>, server: &Server) -> Choice {

@@ -37,7 +37,7 @@ use crate::clock::BootInstant;
 use crate::incident::guest::{GuestState, Summary};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError, Server};
-use crate::recovery::executor::Context;
+use crate::recovery::context::Context;
 use crate::recovery::note;
 use crate::recovery::progress::{Event, Totals};
 use crate::recovery::proof::KnownOff;

@@ -7,7 +7,7 @@ use futures_util::stream;
 use super::disk::{self, Disk};
 use crate::chain::chain;
 use crate::nova::ServerId;
-use crate::recovery::executor::Context;
+use crate::recovery::context::Context;
 
 /// Threads at once. Disks that turn answer some in the time of one, where nothing of them was read yet.
 const AT_ONCE: usize = 16;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::watch::{Reading, Word};
 use crate::nova::{Cloud, NovaError, NovaHost, Reports};
-use crate::recovery::executor::Context;
+use crate::recovery::context::Context;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::{World, chain};

@@ -5,7 +5,7 @@ use crate::incident::DISABLED_REASON;
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
 use crate::nova::{ComputeService, NovaError, ServiceStatus};
-use crate::recovery::executor::{Context, Found};
+use crate::recovery::context::{Context, Found};
 use crate::recovery::proof::KnownOff;
 use crate::recovery::reports::wait::{Ceased, have_ceased};
 use crate::recovery::stop::Stop;

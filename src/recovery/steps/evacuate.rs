@@ -2,8 +2,8 @@
 
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
+use crate::recovery::context::Context;
 use crate::recovery::evacuation::engine;
-use crate::recovery::executor::Context;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::reports::wait::have_ceased;
 use crate::recovery::steps::{declare_down, take_storage};

@@ -5,7 +5,7 @@ use crate::fence::off::{Changed, Settings, Why, power_off};
 use crate::fence::{Machine, NotOff, PoweredOff, SaidOff, prove_off};
 use crate::incident::journal::{Event, Outcome};
 use crate::incident::step::Step;
-use crate::recovery::executor::Context;
+use crate::recovery::context::Context;
 use crate::recovery::proof::{KnownOff, Reader, says_on};
 use crate::recovery::rejudged::Rejudged;
 use crate::recovery::steps::dump::left_to_finish;

@@ -3,8 +3,8 @@
 use crate::incident::journal::Outcome;
 use crate::incident::step::Step;
 use crate::nova::{ServiceState, ServiceStatus};
+use crate::recovery::context::Context;
 use crate::recovery::evacuation::treatment::Target;
-use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 

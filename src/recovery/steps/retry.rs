@@ -4,7 +4,7 @@
 
 use super::fence::prove_again;
 use super::shot::may_be_shot;
-use crate::recovery::executor::Context;
+use crate::recovery::context::Context;
 use crate::recovery::foreign::nobody_else_recovers_it;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;

@@ -17,7 +17,7 @@ use crate::judge::guard::guards;
 use crate::judge::scene::Scene;
 use crate::judge::{Verdict, judge};
 use crate::keys;
-use crate::recovery::executor::Context;
+use crate::recovery::context::Context;
 use crate::recovery::foreign::nobody_else_recovers_it;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;

@@ -9,14 +9,15 @@ use crate::fence::off::Changed;
 use crate::incident::journal::{Event, HeldCause, Outcome};
 use crate::incident::step::Step;
 use crate::names::HaNodeName;
+use crate::recovery::context::Context;
 use crate::recovery::evacuation::survey::survey;
-use crate::recovery::executor::Context;
 use crate::recovery::holder::{self, Life};
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
 use crate::recovery::storage::answer::Answer;
 use crate::recovery::storage::md;
-use crate::recovery::storage::strategy::{self, Progress};
+use crate::recovery::storage::progress::Progress;
+use crate::recovery::storage::strategy;
 use crate::tree::storage::Strategy;
 
 /// Takes it, or finds it taken.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::contract::{Order, VERSION, Verb, answer};
 use crate::keys;
-use crate::recovery::facts::Case;
+use crate::recovery::case::Case;
 use crate::recovery::world::{Said, World};
 use crate::tree::storage::Strategy;
 

@@ -6,4 +6,5 @@ pub mod answer;
 pub mod contract;
 pub mod exec;
 pub mod md;
+pub mod progress;
 pub mod strategy;

@@ -3,31 +3,14 @@
 
 use super::answer::Answer;
 use super::contract::Verb;
+use super::progress::Progress;
 use super::{exec, md};
-use crate::incident::step::Phase;
-use crate::recovery::executor::Context;
-use crate::recovery::facts::Case;
-use crate::recovery::history::MembersSeen;
+use crate::recovery::case::Case;
+use crate::recovery::context::Context;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::World;
 use crate::tree::storage::Strategy;
-
-/// How far the incident is now: a case stays what it was when it was read.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress<'a> {
-    /// Its phase.
-    pub phase: Phase,
-    /// What the members of the host's arrays said first.
-    pub members_seen: &'a MembersSeen,
-}
-
-impl<'a> Progress<'a> {
-    /// As it was when the case was read.
-    pub fn of(case: &'a Case) -> Self {
-        Self { phase: case.record.status.phase, members_seen: &case.disks.members_seen }
-    }
-}
 
 /// Looks; changes nothing.
 pub async fn check(world: &World, case: &Case, progress: &Progress<'_>, guests: &[String]) -> Option<Answer> {

@@ -6,10 +6,10 @@ use super::look::{settle, silent};
 use super::off::Off;
 use crate::incident::guest::{GuestState, Sent};
 use crate::nova::{Migration, NovaError, NovaHost, RequestId};
+use crate::recovery::context::Context;
 use crate::recovery::evacuation::ask::ask_for;
 use crate::recovery::evacuation::next::relevant;
 use crate::recovery::evacuation::request::Choice;
-use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::nova::{Migration, Server, ServerId};
+use crate::recovery::context::Context;
 use crate::recovery::evacuation::choice::{self, Surroundings, Urgency};
 use crate::recovery::evacuation::ledger::{self, Line};
 use crate::recovery::evacuation::states::ends_stopped;
-use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 
 /// One guest.

@@ -9,11 +9,11 @@ use crate::clock::BootInstant;
 use crate::incident::guest::{GuestEntry, GuestState, HeldFor};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, Server, TaskState};
+use crate::recovery::context::Context;
 use crate::recovery::evacuation::next::{
     Elapsed, Limits, Move, by_migration, by_server, may_be_heard, relevant,
 };
 use crate::recovery::evacuation::treatment::{Beside, Treatment, treat};
-use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 

@@ -8,12 +8,12 @@ use super::off::Off;
 use crate::incident::guest::{GuestState, Sent};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError};
+use crate::recovery::context::Context;
 use crate::recovery::evacuation::ask::ask_for;
 use crate::recovery::evacuation::next::{MOST_ATTEMPTS, relevant};
 use crate::recovery::evacuation::pace::Answer;
 use crate::recovery::evacuation::request::Choice;
 use crate::recovery::evacuation::treatment::{Treatment, treat};
-use crate::recovery::executor::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 

@@ -2,7 +2,7 @@
 
 use super::guest::Guest;
 use crate::nova::{Migration, Server, TaskState};
-use crate::recovery::executor::Context;
+use crate::recovery::context::Context;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::chain;
 

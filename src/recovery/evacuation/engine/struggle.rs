@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::clock::BootInstant;
+use crate::recovery::context::Context;
 use crate::recovery::evacuation::pace::Answer;
-use crate::recovery::executor::Context;
 use crate::recovery::note;
 
 /// A shorter trouble is nobody's business.

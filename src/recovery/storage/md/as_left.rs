@@ -7,8 +7,7 @@
 
 use std::time::Duration;
 
-use super::decide::is_its_own;
-use super::wanted::{Wanted, WantedArray};
+use super::wanted::{Wanted, WantedArray, is_its_own};
 use crate::disks::md_superblock::Superblock;
 use crate::disks::owner_mark::{self, Owner};
 use crate::incident::journal::MemberSeen;

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use super::as_left;
 use super::members::{Members, Unfit, members};
-use super::wanted::{Wanted, WantedArray, WantedFilesystem};
+use super::wanted::{Wanted, WantedArray, WantedFilesystem, is_its_own};
 use crate::disks::DiskId;
 use crate::disks::md::State;
 use crate::disks::mountinfo::Mount;
 use crate::disks::on_disk::{OnDisk, on_disk};
-use crate::disks::owner_mark::{self, Owner, is_another_home};
+use crate::disks::owner_mark::{self, is_another_home};
 use crate::disks::running::{Over, Running, places_of};
 use crate::policy::Policy;
 use crate::recovery::arrays::{Assembly, How, Mountpoint, Seen, Start};
@@ -241,11 +241,6 @@ fn whose(array: &WantedArray, said: OnDisk, ground: &Ground<'_>) -> Result<(), N
         )),
         OnDisk::CannotTell(why) => refused(format!("{}: {why}", called(array))),
     }
-}
-
-/// Whether this is the mark by which the host published the array.
-pub(super) fn is_its_own(array: &WantedArray, by: &str) -> bool {
-    matches!(owner_mark::read(&array.published.name), Owner::Taken { by: own } if own == by)
 }
 
 fn standing<'a>(

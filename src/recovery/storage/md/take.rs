@@ -15,7 +15,7 @@ use crate::fence::PoweredOff;
 use crate::fence::off::Settings;
 use crate::incident::journal::{Event, MAX_MEMBERS, MemberSeen};
 use crate::recovery::arrays::{Assembly, How, Scope, Seen, Start};
-use crate::recovery::executor::Context;
+use crate::recovery::context::Context;
 use crate::recovery::history::MembersSeen;
 use crate::recovery::proof::KnownOff;
 use crate::recovery::stop::Stop;

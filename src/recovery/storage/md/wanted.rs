@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::disks::owner_mark::{self, Owner};
 use crate::disks::places::Place;
 use crate::published_disks::{instances_path, namesakes, of_the_guests, places};
 use crate::tree::runtime_config::RuntimeConfig;
@@ -133,6 +134,11 @@ fn array(config: &RuntimeConfig, uuid: &str) -> Result<WantedArray, String> {
         false => self::places(&MdArray { members: behind, ..published.clone() })?,
     };
     Ok(WantedArray { published, places, behind })
+}
+
+/// Whether this is the mark by which the host published the array.
+pub(super) fn is_its_own(array: &WantedArray, by: &str) -> bool {
+    matches!(owner_mark::read(&array.published.name), Owner::Taken { by: own } if own == by)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::wanted::{Wanted, WantedArray};
 use crate::bindings::arrays::homehost;
 use crate::bindings::{ArrayDoubt, Claims, Wanting};
-use crate::recovery::facts::Case;
+use crate::recovery::case::Case;
 use crate::recovery::stop::Stop;
 use crate::recovery::world::World;
 
