@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::login::Attempt;
+use super::attempt::Attempt;
 use crate::say::short;
 
 /// How an SSH banner begins; whatever comes before it are lines for people (RFC 4253, 4.2).

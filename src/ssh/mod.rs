@@ -14,6 +14,7 @@
 //! Start at [`outcome`], then [`login`]; [`session`] is the only file that talks to libssh2. What a machine says before
 //! its banner, which libssh2 keeps to itself, is in [`greeting`].
 
+mod attempt;
 mod greeting;
 pub mod host_key;
 pub mod login;
@@ -21,7 +22,8 @@ pub mod outcome;
 pub mod reach;
 mod session;
 
+pub use attempt::{Credential, Login, Target};
 pub use host_key::{Fingerprint, HostKeyError, PinnedKey};
-pub use login::{Credential, Login, Target, answers_with_pinned_key, log_in, log_in_and_see, port_answers};
+pub use login::{answers_with_pinned_key, log_in, log_in_and_see, port_answers};
 pub use outcome::{Answer, Failure, Outcome, Stage, Unknown};
 pub use reach::{Reach, SshReach};

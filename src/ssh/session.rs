@@ -6,9 +6,9 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use secrecy::ExposeSecret;
 use ssh2::{ErrorCode, ExtendedData, KeyboardInteractivePrompt, MethodType, Prompt, Session};
 
+use super::attempt::{Attempt, Credential, Login, Stop, Target};
 use super::greeting::{Greeting, ask_anew, words_before_banner};
 use super::host_key::{self, Fingerprint, PinnedKey};
-use super::login::{Attempt, Credential, Login, Stop, Target};
 use super::outcome::{Failure, Stage, Unknown};
 
 /// libssh2's error numbers that are told apart here (libssh2.h, `LIBSSH2_ERROR_*`).
