@@ -8,6 +8,7 @@ use super::power::finished;
 use crate::disks::image::{self, Image};
 use crate::disks::md::{self, Array};
 use crate::disks::md_superblock::{self, Role};
+use crate::disks::md_uuid;
 use crate::disks::reservation_key::ReservationKey;
 use crate::disks::{DiskId, Roots, mountinfo, owner_mark, pairs, qcow2, running, superblock as filesystem};
 use crate::recovery::guest_folder::leads::{Leads, leads};
@@ -29,7 +30,7 @@ pub(super) fn superblock(data: &[u8]) {
         with_checksum(&mut block);
     }
     let Ok(Some(found)) = md_superblock::parse(&block, minor, sector) else { return };
-    assert_eq!(md::uuid(&found.array).as_ref(), Some(&found.array), "an array by no name");
+    assert_eq!(md_uuid::uuid(&found.array).as_ref(), Some(&found.array), "an array by no name");
     assert!(found.set_name.len() <= 3 * 32 && !found.set_name.contains(['\0', '\n']));
     match found.role {
         // Only what the superblock itself counts among its members has a place.
@@ -119,8 +120,8 @@ pub(super) fn names(data: &[u8]) {
             let digits = word.strip_prefix("0x").unwrap_or(word);
             assert!(digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{word:?} is a key");
         }
-        if let Some(uuid) = md::uuid(word) {
-            assert_eq!(md::uuid(&uuid), Some(uuid));
+        if let Some(uuid) = md_uuid::uuid(word) {
+            assert_eq!(md_uuid::uuid(&uuid), Some(uuid));
         }
         mark(word);
     }
@@ -281,7 +282,7 @@ pub(super) fn sysfs(data: &[u8]) {
 
 fn is_sound(array: &Array) {
     if let Some(uuid) = &array.uuid {
-        assert_eq!(md::uuid(uuid).as_ref(), Some(uuid), "an array by no name");
+        assert_eq!(md_uuid::uuid(uuid).as_ref(), Some(uuid), "an array by no name");
     }
     for member in &array.members {
         assert!(!member.is_in_sync() || member.has("in_sync"), "{member:?}");

@@ -7,7 +7,6 @@
 //! root's password goes. Without a name (given, or in `OS_CLOUD`) the `OS_*` variables are the cloud. Vendor profiles
 //! are not supported.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -15,32 +14,8 @@ use url::Url;
 
 use super::clouds_file::{CloudEntry, clouds_files, folders, read, secure_files};
 use super::clouds_values::with_settings;
+use super::environment::Environment;
 use super::error::ConfigError;
-
-/// What of the process's surroundings the settings depend on; a value, so that tests need no
-/// variables of their own process.
-#[derive(Debug, Clone, Default)]
-pub struct Environment {
-    /// The variables. Empty ones count as unset.
-    pub variables: HashMap<String, String>,
-    /// The home folder, where there is one.
-    pub home: Option<PathBuf>,
-}
-
-impl Environment {
-    /// That of this process. Variables that are not UTF-8 are left out.
-    pub fn of_process() -> Self {
-        let variables: HashMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        let home = variables.get("HOME").map(PathBuf::from);
-        Self { variables, home }
-    }
-
-    pub(super) fn variable(&self, name: &str) -> Option<String> {
-        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
-    }
-}
 
 /// A domain, a user or a project, by id or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,15 @@
 //! The shape of `clouds.yaml` and `secure.yaml`, and how the second is laid over the first.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::clouds::Environment;
-use super::clouds_regions::{Region, Texts};
+use super::environment::Environment;
 use super::error::ConfigError;
 
 /// A file of either kind; what we do not use is ignored.
@@ -95,6 +97,96 @@ pub(super) struct AuthEntry {
     pub(super) application_credential_name: Option<String>,
     #[serde(alias = "application-credential-secret")]
     pub(super) application_credential_secret: Option<SecretString>,
+}
+
+/// `region_name`: one text, or (deprecated in openstacksdk, and still read by it) several in a list or between commas.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Texts(Vec<String>);
+
+impl Texts {
+    pub(super) fn one(text: String) -> Self {
+        Self(vec![text])
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let parts = self.0.iter().flat_map(|text| text.split(','));
+        parts.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a region's name, or a list of names")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Texts, E> {
+                Ok(Texts::one(text.to_owned()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Texts, E> {
+                Ok(Texts::one(number.to_string()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Texts, E> {
+                Ok(Texts::one(number.to_string()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = list.next_element::<String>()? {
+                    names.push(name);
+                }
+                Ok(Texts(names))
+            }
+        }
+        from.deserialize_any(Any)
+    }
+}
+
+/// One of `regions`: a name, or `name` and `values`.
+#[derive(Debug, Clone)]
+pub(super) struct Region {
+    pub(super) name: String,
+    pub(super) values: CloudEntry,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WithValues {
+    name: String,
+    values: Option<CloudEntry>,
+}
+
+impl<'de> Deserialize<'de> for Region {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Region;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a region's name, or its name and values")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Region, E> {
+                Ok(Region { name: text.to_owned(), values: CloudEntry::default() })
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Region, E> {
+                Ok(Region { name: number.to_string(), values: CloudEntry::default() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Region, A::Error> {
+                let WithValues { name, values } = WithValues::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(Region { name, values: values.unwrap_or_default() })
+            }
+        }
+        from.deserialize_any(Any)
+    }
 }
 
 macro_rules! overlay {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::clouds::Environment;
 use super::clouds_file::CloudEntry;
+use super::environment::Environment;
 use crate::say::short;
 
 /// A value in which `{region_name}` and the like stand for other settings of this cloud, as in openstacksdk. A secret is none

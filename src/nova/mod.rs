@@ -18,6 +18,7 @@ pub mod catalog;
 pub mod client;
 pub mod cloud;
 pub mod clouds;
+pub mod environment;
 pub mod error;
 pub mod evacuate;
 pub mod http;
@@ -40,7 +41,8 @@ mod clouds_values;
 
 pub use client::NovaClient;
 pub use cloud::{Cloud, CloudInfo};
-pub use clouds::{CloudSettings, Environment};
+pub use clouds::CloudSettings;
+pub use environment::Environment;
 pub use error::{ConfigError, NovaError};
 pub use evacuate::EvacuateRequest;
 pub use http::Timing;
