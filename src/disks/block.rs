@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DiskId, Roots, md, pairs, read, read_if_there};
+use super::{DiskId, Roots, md_uuid, pairs, read, read_if_there};
 
 /// What a disk is, for the reader of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Roots {
     fn identify_part(&self, disk: &str, partition: Option<u32>, links: &Links) -> Identity {
         let folder = self.block(disk);
         if folder.join("md").is_dir() {
-            return Identity::Md(md::uuid_of(self, disk));
+            return Identity::Md(md_uuid::uuid_of(self, disk));
         }
         match read_if_there(&folder.join("dm/uuid")) {
             Ok(None) => {}

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::md;
+use super::md_uuid;
 
 /// What one superblock says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,7 +203,7 @@ fn checksum(whole: &[u8]) -> u32 {
 }
 
 fn uuid(bytes: &[u8]) -> Option<String> {
-    md::uuid(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    md_uuid::uuid(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 /// Up to the first zero; mdadm also ends it at a newline.

@@ -12,6 +12,7 @@ pub mod id;
 pub mod image;
 pub mod md;
 pub mod md_superblock;
+pub mod md_uuid;
 pub mod mountinfo;
 pub mod namesakes;
 pub mod on_disk;

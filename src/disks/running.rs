@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::block::Identity;
-use super::md::{self, Array, State, devices_over, read_array};
+use super::md::{Array, State, devices_over, read_array};
+use super::md_uuid;
 use super::mountinfo::{self, Mount};
 use super::{Roots, md_superblock, read, read_if_there, superblock};
 
@@ -68,7 +69,7 @@ pub fn look(roots: &Roots) -> io::Result<Look> {
 
 fn running(roots: &Roots, mut array: Array) -> Running {
     // Its members' word before udev's, which may be of the array that had this number before.
-    let by_udev = match md::kernels_uuid(roots, &array.device) {
+    let by_udev = match md_uuid::kernels_uuid(roots, &array.device) {
         Some(_) => None,
         None => array.uuid.take(),
     };
@@ -106,7 +107,7 @@ fn by_its_members(roots: &Roots, array: &mut Array) {
 fn over(roots: &Roots, array: &Array) -> io::Result<Vec<Over>> {
     let mut found = Vec::new();
     for (device, number) in devices_over(roots, &array.device)? {
-        let udev = md::udev_of(roots, &number, array.uuid.as_deref());
+        let udev = md_uuid::udev_of(roots, &number, array.uuid.as_deref());
         if let Some((fs_type, uuid)) = filesystem(roots, &device, &udev)? {
             let start = read_if_there(&roots.block(&array.device).join(&device).join("start"))?;
             let is_the_array_again = start.as_deref() == Some("0");

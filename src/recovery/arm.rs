@@ -5,9 +5,7 @@ use super::identified::whose;
 use super::plan::{LevelFact, LevelState};
 use super::world::{World, chain};
 use crate::bindings::Expected;
-use crate::fence::{
-    Channel, Device, FenceLevels, Machine, Mark, Privilege, Seen, Unclear, Verdict,
-};
+use crate::fence::{Channel, Device, FenceLevels, Machine, Mark, Privilege, Seen, Unclear, Verdict};
 use crate::keys;
 use crate::tree::Snapshot;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::disks::{Roots, md};
+use crate::disks::{Roots, md_uuid};
 use crate::run_dir;
 
 /// Publishes what a recovery of this host will need: its md arrays and their filesystems, system
@@ -54,5 +54,5 @@ impl Args {
 }
 
 fn array(text: &str) -> Result<String, String> {
-    md::uuid(text).ok_or_else(|| "expected the UUID of an array, as mdadm writes it".to_owned())
+    md_uuid::uuid(text).ok_or_else(|| "expected the UUID of an array, as mdadm writes it".to_owned())
 }
