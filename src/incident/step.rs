@@ -44,59 +44,70 @@ pub enum Phase {
     Closed,
 }
 
+/// What a step has to do with the proof that the host is off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerOff {
+    /// The step makes it.
+    Proves,
+    /// The step is done only with it, and it is fresh at each effect.
+    Needed,
+    /// As *needed*, where a guest is left that something must be done for; else the step only reads.
+    NeededForWhoIsLeft,
+    /// The step changes nothing that a living host could be harmed by.
+    NotNeeded,
+}
+
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// What is done.
     pub step: Step,
+    /// As people read it; the journal writes `declare_down` and its like.
+    pub name: &'static str,
     /// What holds afterwards.
     pub reaches: Phase,
     /// Whether *started* of this step is the point of no return: before it a host that came back
     /// withdraws the incident, after it there is only forward, or hold.
     pub point_of_no_return: bool,
-    /// Whether the step may only be done with a fresh proof that the host is off.
-    pub needs_power_off_proof: bool,
+    /// What it has to do with the proof that the host is off.
+    pub power_off: PowerOff,
 }
 
-/// A recovery, in order.
+const fn row(step: Step, name: &'static str, reaches: Phase, power_off: PowerOff) -> Row {
+    Row { step, name, reaches, point_of_no_return: matches!(power_off, PowerOff::Proves), power_off }
+}
+
+/// A recovery, in order. Whoever drives one reads it here, and nothing else says what comes after what.
 pub const RECOVERY: [Row; 6] = [
-    Row { step: Step::Fence, reaches: Phase::Fenced, point_of_no_return: true, needs_power_off_proof: false },
-    Row {
-        step: Step::DeclareDown,
-        reaches: Phase::DeclaredDown,
-        point_of_no_return: false,
-        needs_power_off_proof: true,
-    },
-    Row {
-        step: Step::TakeStorage,
-        reaches: Phase::StorageTaken,
-        point_of_no_return: false,
-        needs_power_off_proof: true,
-    },
-    Row {
-        step: Step::ReadyTarget,
-        reaches: Phase::TargetReady,
-        point_of_no_return: false,
-        needs_power_off_proof: false,
-    },
-    Row {
-        step: Step::Evacuate,
-        reaches: Phase::Evacuated,
-        point_of_no_return: false,
-        needs_power_off_proof: true,
-    },
-    Row {
-        step: Step::Verify,
-        reaches: Phase::Verified,
-        point_of_no_return: false,
-        needs_power_off_proof: false,
-    },
+    row(Step::Fence, "fence", Phase::Fenced, PowerOff::Proves),
+    row(Step::DeclareDown, "declare down", Phase::DeclaredDown, PowerOff::Needed),
+    row(Step::TakeStorage, "take storage", Phase::StorageTaken, PowerOff::Needed),
+    row(Step::ReadyTarget, "ready target", Phase::TargetReady, PowerOff::NotNeeded),
+    row(Step::Evacuate, "evacuate", Phase::Evacuated, PowerOff::Needed),
+    row(Step::Verify, "verify", Phase::Verified, PowerOff::NeededForWhoIsLeft),
 ];
+
+/// The table, checked by the compiler: each step stands at its own place and leads one phase on, from *claimed* to
+/// *verified*; the proof is made first, and that is the one point of no return.
+const _: () = {
+    let mut at = 0;
+    while at < RECOVERY.len() {
+        let row = RECOVERY[at];
+        assert!(row.step as usize == at, "a step stands at another step's place");
+        assert!(row.reaches as usize == Phase::Claimed as usize + 1 + at, "a phase is passed over");
+        assert!(row.point_of_no_return == (at == 0), "the point of no return is the fence alone");
+        assert!(
+            matches!(row.power_off, PowerOff::Proves) == (at == 0),
+            "the proof is made by the fence alone"
+        );
+        at += 1;
+    }
+    assert!(Phase::Claimed as usize + RECOVERY.len() == Phase::Verified as usize, "the last step verifies");
+};
 
 impl Step {
     /// Its row.
     pub fn row(self) -> &'static Row {
-        const { assert!(RECOVERY.len() == 6) };
         match self {
             Step::Fence => &RECOVERY[0],
             Step::DeclareDown => &RECOVERY[1],
@@ -110,26 +121,21 @@ impl Step {
     /// The step that a phase is followed by; `None` when only closing is left, or before a claim.
     pub fn after(phase: Phase) -> Option<Step> {
         match phase {
-            Phase::Open | Phase::Verified | Phase::Closed => None,
-            Phase::Claimed => Some(Step::Fence),
-            Phase::Fenced => Some(Step::DeclareDown),
-            Phase::DeclaredDown => Some(Step::TakeStorage),
-            Phase::StorageTaken => Some(Step::ReadyTarget),
-            Phase::TargetReady => Some(Step::Evacuate),
-            Phase::Evacuated => Some(Step::Verify),
+            Phase::Open => None,
+            Phase::Claimed
+            | Phase::Fenced
+            | Phase::DeclaredDown
+            | Phase::StorageTaken
+            | Phase::TargetReady
+            | Phase::Evacuated
+            | Phase::Verified
+            | Phase::Closed => RECOVERY.iter().find(|row| row.reaches > phase).map(|row| row.step),
         }
     }
 
-    /// As it is written in the journal.
+    /// As people read it.
     pub fn name(self) -> &'static str {
-        match self {
-            Step::Fence => "fence",
-            Step::DeclareDown => "declare down",
-            Step::TakeStorage => "take storage",
-            Step::ReadyTarget => "ready target",
-            Step::Evacuate => "evacuate",
-            Step::Verify => "verify",
-        }
+        self.row().name
     }
 }
 
@@ -155,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_a_chain_with_one_point_of_no_return_before_every_effect_on_guests() {
+    fn each_phase_is_followed_by_the_step_that_leads_on_from_it() {
         let mut phase = Phase::Claimed;
         for row in &RECOVERY {
             assert_eq!(Step::after(phase), Some(row.step));
@@ -163,7 +169,6 @@ mod tests {
             phase = row.reaches;
         }
         assert_eq!((phase, Step::after(phase)), (Phase::Verified, None));
-        assert_eq!(RECOVERY.iter().filter(|row| row.point_of_no_return).count(), 1);
-        assert!(RECOVERY[0].point_of_no_return);
+        assert_eq!((Step::after(Phase::Open), Step::after(Phase::Closed)), (None, None));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::incident::journal::{Event, JournalEntry};
+use crate::incident::step::PowerOff;
 use crate::machine_id::MachineId;
 use crate::names::HaNodeName;
 
@@ -46,7 +47,7 @@ impl Tenure {
             }
             Event::Started { step, .. } => {
                 let row = step.row();
-                self.started |= row.needs_power_off_proof || row.point_of_no_return;
+                self.started |= matches!(row.power_off, PowerOff::Proves | PowerOff::Needed);
             }
             Event::FencingHolder { node, .. } => drop(self.being_fenced.insert(node.clone())),
             Event::HolderFenced { node, .. } => drop(self.being_fenced.remove(node)),
