@@ -1,4 +1,4 @@
-//! What the README does not promise: a run in which that strikes first is counted apart, and said.
+//! What docs/promises.md does not promise: a run in which that strikes first is counted apart, and said.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) enum NotPromised {
 /// and the way of one call.
 const A_MOMENT: Duration = Duration::from_millis(1_400);
 
-/// Whether it is named in the README's *What it does not promise*.
+/// Whether it is named in *What it does not promise* of docs/promises.md.
 pub(crate) fn of(violation: &Violation) -> Option<NotPromised> {
     let actor = violation.actor.as_ref()?;
     match violation.invariant {

@@ -2,7 +2,7 @@
 //!
 //! `event` is a schedule and its text, `generate` makes one from a seed, `engine` runs it, `strike` is
 //! what each event does, `invariants` are what must be
-//! true after every event, `apart` what the README does not promise, `run` is one schedule and what became of it,
+//! true after every event, `apart` what docs/promises.md does not promise, `run` is one schedule and what became of it,
 //! `shrink` drops the events that a failure does not need. To see one again: `NOVA_HA_SCHEDULES_FROM=SEED
 //! NOVA_HA_SCHEDULES=1 cargo nextest run --test recovery_world schedules`; CI sets `NOVA_HA_SCHEDULES` in `.ci/run`.
 
