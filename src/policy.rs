@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+pub use self::explained::{Setting, Subject, explained, settings};
 pub use self::filesystems::is_one_type;
 use crate::keys;
 use crate::names::HostName;
@@ -13,6 +14,7 @@ use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 use crate::tree::{Snapshot, TreeError};
 
+mod explained;
 mod filesystems;
 
 mod span {

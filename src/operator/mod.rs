@@ -38,6 +38,7 @@ mod md_filesystems;
 mod observer_view;
 mod offer;
 pub mod policy;
+mod policy_explain;
 pub mod rejoin;
 pub mod reset;
 pub mod secret_input;

@@ -10,6 +10,7 @@ use super::answer::{Answer, Outcome, code, done};
 use super::cluster::Cluster;
 use super::commit::commit;
 use super::error::{held_back, tree};
+use super::policy_explain;
 use super::table::Table;
 use super::weak_points::weak_points;
 use crate::columns::wrap;
@@ -37,6 +38,11 @@ pub enum PolicyCommand {
         /// Its name.
         key: String,
     },
+    /// What a setting, or each, is for, with its default and the values it takes.
+    Explain {
+        /// Its name; by default all.
+        key: Option<String>,
+    },
     /// Whether the policy can work, alone and with the machines in the tree.
     Check,
 }
@@ -47,6 +53,7 @@ pub async fn run(command: PolicyCommand, store: &dyn Store) -> Result<Answer, Op
         PolicyCommand::Show => show(store).await,
         PolicyCommand::Set { key, value } => change(store, &key, Some(&value)).await,
         PolicyCommand::Unset { key } => change(store, &key, None).await,
+        PolicyCommand::Explain { key } => policy_explain::run(key.as_deref()),
         PolicyCommand::Check => check(store).await,
     }
 }
@@ -167,7 +174,7 @@ fn against_the_tree(policy: &Policy, cluster: &Cluster) -> Vec<String> {
     faults
 }
 
-fn object(policy: &Policy) -> Result<Map<String, Value>, OperatorError> {
+pub(super) fn object(policy: &Policy) -> Result<Map<String, Value>, OperatorError> {
     match serde_json::to_value(policy).map_err(|source| OperatorError::Render { source })? {
         Value::Object(map) => Ok(map),
         // A struct is an object.
@@ -190,7 +197,7 @@ fn differing(policy: &Map<String, Value>) -> Result<Map<String, Value>, Operator
 
 const VERSION: &str = "version";
 
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => "default".into(),
         Value::String(text) => text.clone(),
