@@ -57,7 +57,7 @@ impl MachineKeys {
     pub fn config(&self) -> String {
         format!("{}config/", self.root)
     }
-    /// `status/failed`: only an administrator sets it back to False.
+    /// `status/failed`: True from the moment it is marked as dead; only an administrator sets it back to False.
     pub fn failed(&self) -> String {
         format!("{}status/failed", self.root)
     }
@@ -73,7 +73,7 @@ impl MachineKeys {
     pub fn in_use_by(&self) -> String {
         format!("{}internal/in_use_by", self.root)
     }
-    /// `internal/number_fails`: for people, never evidence.
+    /// `internal/number_fails`: failed probes in a row on which a quorum agrees; for people, never evidence.
     pub fn number_fails(&self) -> String {
         format!("{}internal/number_fails", self.root)
     }
@@ -93,7 +93,7 @@ impl MachineKeys {
     pub fn formats(&self) -> String {
         format!("{}internal/formats", self.root)
     }
-    /// `internal/epoch`: raised by `reset` only.
+    /// `internal/epoch`: which failure of this machine is the next one; votes and incidents carry it. Raised by `reset` only.
     pub fn epoch(&self) -> String {
         format!("{}internal/epoch", self.root)
     }
@@ -101,7 +101,7 @@ impl MachineKeys {
     pub fn observers(&self) -> String {
         format!("{}internal/observers/", self.root)
     }
-    /// `internal/observers/{ha-node}`: written by that HA node's probe alone.
+    /// `internal/observers/{ha-node}`: what that HA node sees fail, its vote; written by its probe alone, cleared by `reset`.
     pub fn observer(&self, observer: &HaNodeName) -> String {
         format!("{}internal/observers/{observer}", self.root)
     }
@@ -126,7 +126,7 @@ impl MachineKeys {
     pub fn fence(&self) -> String {
         format!("{}config/fence", self.root)
     }
-    /// `config/maintenance`: a machine under maintenance is not marked.
+    /// `config/maintenance`: that somebody works on it, and why: it is not marked then.
     pub fn maintenance(&self) -> String {
         format!("{}config/maintenance", self.root)
     }
@@ -211,7 +211,7 @@ impl IncidentKeys {
     pub fn lock(&self) -> String {
         format!("{}lock", self.root)
     }
-    /// Ours beside Consul's LockIndex: raised by claim and adoption.
+    /// How often it was claimed or adopted: ours beside Consul's LockIndex.
     pub fn term(&self) -> String {
         format!("{}term", self.root)
     }
@@ -311,7 +311,7 @@ impl IncidentKeys {
     pub fn confirm_off(&self) -> String {
         format!("{WORDS}{}/confirm_off", self.id)
     }
-    /// The same where older builds have it.
+    /// A person's word that the host is off, where older builds have it.
     pub fn confirm_off_within(&self) -> String {
         format!("{}confirm_off", self.root)
     }

@@ -4,6 +4,8 @@
 //! that token would.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/all_keys.rs"]
+mod all_keys;
 mod cli_support;
 #[path = "support/consul_agent.rs"]
 mod consul_agent;
@@ -11,9 +13,10 @@ mod consul_agent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use all_keys::{OF_THE_SITE, of_incident, of_machine};
 use cli_support::Site;
 use nova_ha::consul::Consul;
-use nova_ha::keys::{self, IncidentKeys, MachineKeys};
+use nova_ha::keys;
 use nova_ha::store::{Op, Store, StoreError, TxnOutcome};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -31,83 +34,6 @@ const TOKENS: [(&str, &str); 10] = [
     ("operator", "operator"),
 ];
 
-/// Keys of one machine; each name is that of the function that makes it.
-fn of_machine(keys: &MachineKeys) -> Vec<(&'static str, String)> {
-    let observer = |name: &str| keys.observer(&name.parse().unwrap());
-    let mut all = vec![
-        ("general", keys.general()),
-        ("failed", keys.failed()),
-        ("recovered", keys.recovered()),
-        ("in_use", keys.in_use()),
-        ("in_use_by", keys.in_use_by()),
-        ("number_fails", keys.number_fails()),
-        ("boot_guard", keys.boot_guard()),
-        ("returning", keys.returning()),
-        ("runtime_config", keys.runtime_config()),
-        ("formats", keys.formats()),
-        ("epoch", keys.epoch()),
-        ("observer", observer("ha1")),
-        ("observer", observer("ha2")),
-        ("fence", keys.fence()),
-        ("maintenance", keys.maintenance()),
-        ("names", keys.names()),
-        ("bound", keys.bound()),
-        ("agent", keys.agent()),
-        ("os_cloud", keys.os_cloud()),
-        ("nova_mountpoint", keys.nova_mountpoint()),
-        ("storage", keys.storage()),
-        ("storage_exec", keys.storage_exec()),
-        ("nova_user", keys.nova_user()),
-        ("targets", keys.targets()),
-    ];
-    let bmc = [
-        "ip",
-        "user",
-        "password",
-        "port",
-        "driver",
-        "cipher",
-        "identity",
-        "ca",
-        "insecure",
-        "pin",
-        "confirmed_by",
-        "shows",
-    ];
-    all.extend(bmc.map(|field| ("bmc_field", keys.bmc_field(field))));
-    let ssh = ["user", "password", "private_key", "port", "address", "host_key"];
-    all.extend(ssh.map(|field| ("ssh_field", keys.ssh_field(field))));
-    all
-}
-
-fn of_incident(keys: &IncidentKeys) -> Vec<(&'static str, String)> {
-    let node = "ha1".parse().unwrap();
-    vec![
-        ("incident", keys.incident()),
-        ("evidence", keys.evidence()),
-        ("lock", keys.lock()),
-        ("term", keys.term()),
-        ("plan", keys.plan(1)),
-        ("journal_entry", keys.journal_entry(1)),
-        ("guest", keys.guest("GUEST")),
-        ("preflight", keys.preflight(&node)),
-        ("ask", keys.ask(&node)),
-        ("gone", keys.gone(&node)),
-        ("guests_seen", keys.guests_seen()),
-        ("reset", keys.reset()),
-        ("kdump", keys.kdump()),
-        ("swap", keys.swap()),
-        ("confirm_off_within", keys.confirm_off_within()),
-        ("opened", keys.opened()),
-        ("order", keys.order()),
-        ("hold", keys.hold()),
-        ("resume", keys.resume()),
-        ("retry", keys.retry()),
-        ("confirm_off", keys.confirm_off()),
-        ("settled", keys.settled("GUEST")),
-    ]
-}
-
 /// All keys, as docs/tokens.md calls them and as they are here.
 fn all_keys() -> Vec<(String, String)> {
     let own_names = |key: String| {
@@ -116,16 +42,7 @@ fn all_keys() -> Vec<(String, String)> {
         let short = short.replace("ha2", "{another-ha-node}").replace("ha1", "{ha-node}");
         (short, key)
     };
-    let mut all: Vec<String> = [
-        keys::META,
-        keys::INCIDENTS_SENTINEL,
-        keys::POLICY,
-        keys::COOLDOWN,
-        keys::RECOVERY_QUEUE,
-        keys::MACHINES_ADDED,
-    ]
-    .map(str::to_owned)
-    .into();
+    let mut all: Vec<String> = OF_THE_SITE.iter().map(|(_, key)| (*key).to_owned()).collect();
     for id in ["node1@0", "node10@0"] {
         all.extend(of_incident(&keys::incident(&id.parse().unwrap())).into_iter().map(|(_, key)| key));
     }
@@ -257,6 +174,12 @@ fn the_table_has_every_key_that_the_product_knows() {
             line.trim().strip_prefix("pub fn ").map(|rest| (rest.split('(').next().unwrap(), line))
         })
         .collect();
+    let roots = ["ROOT", "HOSTS", "HA_NODES", "INCIDENTS", "OPENED", "ORDERS", "WORDS"];
+    let constants = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split(':').next());
+    let unknown: Vec<&str> = constants
+        .filter(|name| !roots.contains(name) && !OF_THE_SITE.iter().any(|(known, _)| known == name))
+        .collect();
+    assert!(unknown.is_empty(), "nobody says which token may read and write: {unknown:?}");
     let missing: Vec<&str> =
         functions.keys().filter(|name| !known.contains(*name) && !others.contains(*name)).copied().collect();
     assert!(missing.is_empty(), "nobody says which token may read and write: {missing:?}");
