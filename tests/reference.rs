@@ -1,4 +1,5 @@
-//! docs/reference.md says all that there is to set, to store and to end with: compared with the code's own tables.
+//! docs/reference.md says all that there is to set, to store and to end with, and docs/architecture.md which steps and gates
+//! there are: compared with the code's own tables.
 //!
 //! After a change that is meant: `NOVA_HA_WRITE_REFERENCE=1 cargo test --test reference`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -9,6 +10,8 @@ mod all_keys;
 mod exits;
 #[path = "reference/keys.rs"]
 mod of_keys;
+#[path = "reference/steps.rs"]
+mod steps;
 #[path = "reference/words.rs"]
 mod words;
 
@@ -18,6 +21,7 @@ use nova_ha::policy::{Policy, Subject, settings};
 use serde_json::Value;
 
 const PAGE: &str = "docs/reference.md";
+pub(crate) const HOW: &str = "docs/architecture.md";
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -28,10 +32,10 @@ pub(crate) fn file(name: &str) -> String {
 }
 
 /// What stands between the marks of one generated part.
-fn part<'a>(text: &'a str, name: &str) -> (&'a str, &'a str, &'a str) {
+fn part<'a>(page: &str, text: &'a str, name: &str) -> (&'a str, &'a str, &'a str) {
     let (begin, end) = (format!("<!-- {name}: generated -->\n"), format!("<!-- {name}: end -->\n"));
-    let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("{PAGE} has no {begin}"));
-    let (within, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{PAGE} has no {end}"));
+    let (before, rest) = text.split_once(&begin).unwrap_or_else(|| panic!("{page} has no {begin}"));
+    let (within, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{page} has no {end}"));
     (&text[..before.len() + begin.len()], within, &text[text.len() - after.len() - end.len()..])
 }
 
@@ -72,22 +76,27 @@ fn of_settings() -> String {
 }
 
 #[test]
-fn the_page_is_what_the_code_says() {
-    let parts = [("settings", of_settings()), ("keys", of_keys::tables()), ("exit codes", exits::table())];
-    for (name, wanted) in parts {
-        let text = file(PAGE);
-        let (before, known, after) = part(&text, name);
+fn the_pages_are_what_the_code_says() {
+    let parts = [
+        (PAGE, "settings", of_settings()),
+        (PAGE, "keys", of_keys::tables()),
+        (PAGE, "exit codes", exits::table()),
+        (HOW, "steps", steps::table()),
+    ];
+    for (page, name, wanted) in parts {
+        let text = file(page);
+        let (before, known, after) = part(page, &text, name);
         if std::env::var_os("NOVA_HA_WRITE_REFERENCE").is_some() {
-            std::fs::write(path(PAGE), format!("{before}{wanted}{after}")).unwrap();
+            std::fs::write(path(page), format!("{before}{wanted}{after}")).unwrap();
             continue;
         }
         let known_lines: Vec<&str> = known.lines().collect();
         let differs: Vec<&str> = wanted.lines().filter(|line| !known_lines.contains(line)).collect();
         assert!(
             differs.is_empty(),
-            "{PAGE}, {name}: NOVA_HA_WRITE_REFERENCE=1 writes\n{}",
+            "{page}, {name}: NOVA_HA_WRITE_REFERENCE=1 writes\n{}",
             differs.join("\n")
         );
-        assert_eq!(known, wanted, "{PAGE}, {name}: it has lines that nothing stands behind");
+        assert_eq!(known, wanted, "{page}, {name}: it has lines that nothing stands behind");
     }
 }
