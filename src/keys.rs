@@ -271,6 +271,10 @@ impl IncidentKeys {
     pub fn guests_seen(&self) -> String {
         format!("{}guests_seen", self.root)
     }
+    /// What the devices of its fence levels answered, where one of several is silent.
+    pub fn devices(&self) -> String {
+        format!("{}devices", self.root)
+    }
     /// Who declared the host good again afterwards.
     pub fn reset(&self) -> String {
         format!("{}reset", self.root)
@@ -314,6 +318,14 @@ impl IncidentKeys {
     /// A person's word that the host is off, where older builds have it.
     pub fn confirm_off_within(&self) -> String {
         format!("{}confirm_off", self.root)
+    }
+    /// People's words for single devices of a fence level.
+    pub fn all_device_off(&self) -> String {
+        format!("{}device_off/", self.words())
+    }
+    /// A person's word, with a time limit, that one silent device (`LEVEL.DEVICE`) carries no power.
+    pub fn device_off(&self, device: &str) -> String {
+        format!("{}{device}", self.all_device_off())
     }
 }
 

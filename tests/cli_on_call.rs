@@ -11,8 +11,10 @@ mod open_incident;
 use std::path::Path;
 
 use cli_support::{Said, Site};
+use nova_ha::fence::device_off::as_described;
 use nova_ha::keys;
 use nova_ha::store::{Op, Store, StoreError};
+use nova_ha::tree::Snapshot;
 use nova_ha::tree::formats::Formats;
 use nova_ha::tree::formats::published::{Published, Words, publish};
 use nova_ha::tree::formats::shown::show_that_it_may_open;
@@ -240,14 +242,103 @@ async fn the_token_of_a_check_gives_no_order_and_no_word() {
     assert!(said.code != 0 && said.err.contains("the token of who is on call"), "{}{}", said.out, said.err);
     let keys = keys::incident(&id);
     let consul = site.agent.client_with_token(&check);
-    let of_recover =
-        [keys.incident(), keys.lock(), keys.term(), keys.journal_entry(1), keys.guest("g"), keys.reset()];
-    let of_people =
-        [keys.order(), keys.confirm_off(), keys.hold(), keys.resume(), keys.retry(), keys.settled("g")];
+    let of_recover = [
+        keys.incident(),
+        keys.lock(),
+        keys.term(),
+        keys.journal_entry(1),
+        keys.guest("g"),
+        keys.devices(),
+        keys.reset(),
+    ];
+    let of_people = [
+        keys.order(),
+        keys.confirm_off(),
+        keys.device_off("1.2"),
+        keys.hold(),
+        keys.resume(),
+        keys.retry(),
+        keys.settled("g"),
+    ];
     for key in of_recover.into_iter().chain(of_people) {
         let said = consul.transact(&[Op::Set(key.clone(), b"{}".to_vec())]).await;
         assert!(matches!(said, Err(StoreError::Denied { .. })), "{key}: {said:?}");
     }
+}
+
+/// What an HA node found of node1's two feeds.
+fn found(described: &str, second: &str) -> String {
+    let device = |device: u64, answer: &str| {
+        serde_json::json!({ "level": 1, "device": device, "name": format!("agent fence_apc_snmp at 192.0.2.{device} plug 7"),
+            "answer": answer, "said": if answer == "silent" { "no answer" } else { answer } })
+    };
+    serde_json::json!({ "version": 1, "node": "ha1", "at": "2026-11-30T12:00:00Z", "described": described,
+        "devices": [device(1, "on"), device(2, second)] })
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_call_speaks_for_one_silent_device_and_a_device_that_answers_for_itself() {
+    let site = site().await;
+    let id = open(&site, "node1@0").await;
+    let out = generated(&site).await;
+    let on_call = token(&site, out.path(), &["viewer", "mark-failed", "on-call"]).await;
+    let run = async |args: &[&str]| site.run_with(Some(&on_call), args, "").await;
+    let (of, node1) = (keys::incident(&id), keys::host(id.host()));
+    site.put(&node1.agent(), "none").await;
+    let word = ["confirm-off", "node1", "--device", "1.2", "--by", "ann", "--yes", "node1"];
+
+    run(&word).await.refused("no HA node has found it silent beside others of its level");
+    for (answer, why) in [("on", "says that it is on"), ("unknown", "neither on nor off")] {
+        site.put(&of.devices(), found("config/fence@1", answer)).await;
+        run(&word).await.refused(why);
+    }
+    site.put(&of.devices(), found("config/fence@1", "off")).await;
+    let said = run(&word).await.ok().out;
+    assert!(said.contains("not needed, it reads off by itself"), "{said}");
+    assert_eq!(site.value(&of.device_off("1.2")).await, None);
+
+    site.put(&of.devices(), found("config/fence@1", "silent")).await;
+    let other = ["confirm-off", "node1", "--device", "1.3", "--by", "ann", "--yes", "node1"];
+    run(&other).await.refused("1.2 agent fence_apc_snmp at 192.0.2.2 plug 7: no answer");
+    run(&word[..6])
+        .await
+        .refused("there is no terminal")
+        .next("nova-ha confirm-off node1 --device 1.2 --by ann");
+    let shown = run(&["incident", "show", "node1@0"]).await.out;
+    assert!(shown.contains("nova-ha confirm-off node1 --device 1.2 --by NAME"), "{shown}");
+    for bad in ["", "1", "1.0", "x.y", "1.2.3", "-1.2"] {
+        let device = format!("--device={bad}");
+        assert_eq!(run(&["confirm-off", "node1", &device, "--by", "ann"]).await.code, 2, "{bad:?}");
+    }
+    let both = [&word[..], &["--although-its-agent-answers"]].concat();
+    assert_eq!(run(&both).await.code, 2);
+    assert_eq!(site.value(&of.device_off("1.2")).await, None);
+
+    let said = run(&word).await.ok().out;
+    assert!(said.contains("192.0.2.1 plug 7 has to read off beside it"), "{said}");
+    let stored: serde_json::Value =
+        serde_json::from_str(&site.value(&of.device_off("1.2")).await.unwrap()).unwrap();
+    let fields = (&stored["incident"], &stored["device"], &stored["by"], &stored["described"]);
+    assert_eq!(fields, (&"node1@0".into(), &2.into(), &"ann".into(), &"config/fence@1".into()));
+    let shown = run(&["incident", "show", "node1@0"]).await.out;
+    assert!(shown.contains("device off:     1.2 (agent fence_apc_snmp"), "{shown}");
+    assert!(!shown.contains("--device 1.2"), "there is a word for it: {shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    let json = run(&["incident", "show", "node1@0", "--json"]).await.json();
+    assert_eq!((&json["devices_off"][0]["device"], &json["devices"]["node"]), (&2.into(), &"ha1".into()));
+
+    // Whoever may see how it is powered off compares that with what the HA node asked.
+    site.run(&word).await.refused("how node1 is powered off was changed since ha1 asked it");
+    let mut tree = Snapshot::default();
+    tree.extend(site.agent.client().list(&node1.config()).await.unwrap());
+    site.put(&of.devices(), found(&as_described(&tree, &node1), "silent")).await;
+    site.run(&word).await.ok();
+    // A host that lives is not spoken for.
+    site.write(&[Op::Delete(node1.agent())]).await;
+    run(&word).await.refused("has to be silent: its Consul agent answers");
+    let said = site.run_with(Some(&token(&site, out.path(), &["viewer"]).await), &word, "").await;
+    assert_ne!(said.code, 0, "{}{}", said.out, said.err);
 }
 
 /// The policies are loaded in any order: a check whose token may not open apart opens as before, and the host is protected.

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use fence_support::{Bmc, Chassis, Held, dead_port, host, levels, settings};
-use nova_ha::clock::SystemClock;
-use nova_ha::fence::off::{Settings, Why};
+use nova_ha::clock::{Clock, SystemClock};
+use nova_ha::fence::off::{Settings, Why, power_off_with, prove_off_with};
 use nova_ha::fence::{
-    Changed, Channel, Device, FenceError, FenceLevels, Identity, LeaseLost, Level, NotOff, Permission,
-    PowerState, PowerSwitch, Privilege, power_off, prove_off,
+    Changed, Channel, Device, DeviceOff, DeviceWords, FenceError, FenceLevels, Identity, LeaseLost, Level,
+    NotOff, Permission, PowerState, PowerSwitch, Privilege, power_off, prove_off,
 };
 
 fn two(first: &str, second: &str) -> FenceLevels {
@@ -118,6 +118,133 @@ async fn a_feed_that_comes_back_while_the_other_is_proved_is_no_proof() {
     let error = prove_off(&both(comes_back), &SystemClock, &settings()).await.unwrap_err();
     assert!(error.to_string().contains("feed A and feed B"), "{error}");
     assert!(prove_off(&both(off), &SystemClock, &settings()).await.is_ok());
+}
+
+/// A device of which each look is this, and how often it was told to switch off.
+struct Says {
+    name: &'static str,
+    asked: AtomicU32,
+    says: fn(u32) -> Option<PowerState>,
+    commands: std::sync::Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl PowerSwitch for Says {
+    async fn read(&self) -> Result<PowerState, FenceError> {
+        let silent = || FenceError::Settings { device: self.name.into(), why: "no answer".into() };
+        (self.says)(self.asked.fetch_add(1, Ordering::SeqCst)).ok_or_else(silent)
+    }
+    async fn switch_off(&self) -> Result<(), FenceError> {
+        self.commands.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    async fn identity(&self) -> Result<Option<Identity>, FenceError> {
+        Ok(None)
+    }
+    async fn can_switch_off(&self) -> Result<Privilege, FenceError> {
+        Ok(Privilege::Allowed)
+    }
+    fn channel(&self) -> Channel {
+        Channel::Shown
+    }
+    fn describe(&self) -> String {
+        self.name.to_owned()
+    }
+}
+
+/// ann's word for this device of the first level.
+fn word_for(device: usize) -> DeviceWords {
+    let incident = "host1@0".parse().unwrap();
+    let word = DeviceOff {
+        version: 1,
+        host: "host1".parse().unwrap(),
+        incident,
+        level: 1,
+        device,
+        name: "feed".into(),
+        described: "config/fence@7".into(),
+        by: "ann".into(),
+        at: jiff::Timestamp::now(),
+        ttl_seconds: 600,
+        ended: None,
+    };
+    let about = (&word.incident, word.of());
+    DeviceWords::of(vec![word.counts(about, "config/fence@7", &SystemClock, SystemClock.boottime()).unwrap()])
+}
+
+#[tokio::test]
+async fn a_persons_word_stands_for_a_silent_device_beside_one_that_is_read_and_for_nothing_else() {
+    type Look = fn(u32) -> Option<PowerState>;
+    let off: Look = |_| Some(PowerState::Off);
+    let on: Look = |_| Some(PowerState::On);
+    let silent: Look = |_| None;
+    let odd: Look = |asked| (asked == 0).then(|| PowerState::Unknown("booting".into()));
+    let was_on: Look = |asked| (asked == 0).then_some(PowerState::On);
+    let was_off: Look = |asked| (asked == 0).then_some(PowerState::Off);
+    for (what, first, second, speaks_for, is_proved) in [
+        ("a silent one with a word", off, silent, 2, true),
+        ("a silent one that stands first", silent, off, 1, true),
+        ("it said off once, and nothing then", off, was_off, 2, true),
+        ("nobody spoke for the silent one", off, silent, 1, false),
+        ("it says on", off, on, 2, false),
+        ("it said on in this try", off, was_on, 2, false),
+        ("it said neither in this try", off, odd, 2, false),
+        ("the other is on", on, silent, 2, false),
+        ("the other is silent too", silent, silent, 2, false),
+    ] {
+        let commands = std::sync::Arc::new(AtomicU32::new(0));
+        let device = |name, says| {
+            let commands = std::sync::Arc::clone(&commands);
+            Device::new(Box::new(Says { name, asked: AtomicU32::new(0), says, commands }), None)
+        };
+        let levels = |deadline| {
+            let devices = vec![device("feed A", first), device("feed B", second)];
+            FenceLevels::new(host(), vec![Level::of(devices, Some(deadline))])
+        };
+        let began = Instant::now();
+        let both = levels(Duration::from_secs(if is_proved { 30 } else { 1 }));
+        let words = word_for(speaks_for);
+        let read = prove_off_with(&both, &SystemClock, &settings(), &words).await;
+        assert_eq!(read.is_ok(), is_proved, "{what}: {read:?}");
+        assert_eq!(commands.load(Ordering::SeqCst), 0, "{what}");
+        let (_, switched) = (
+            prove_off(&levels(Duration::from_secs(1)), &SystemClock, &settings()).await.unwrap_err(),
+            power_off_with(
+                &levels(Duration::from_secs(1)),
+                &SystemClock,
+                &settings(),
+                &Held,
+                &word_for(speaks_for),
+            )
+            .await,
+        );
+        assert_eq!(switched.is_ok(), is_proved, "{what}: {switched:?}");
+        if let Ok(said) = read {
+            assert!(began.elapsed() < Duration::from_secs(20), "{what}: it waited for what is silent");
+            assert!(commands.load(Ordering::SeqCst) > 0, "{what}: a silent one is told to switch off too");
+            assert!(said.by().contains("(silent, by the word of ann at "), "{}", said.by());
+            assert!(said.by_itself().is_err(), "{what}: it proves nothing by itself");
+        }
+        let heard = !words.heard().is_empty();
+        assert_eq!(
+            heard,
+            ["it says on", "it said on in this try", "it said neither in this try"].contains(&what),
+            "{what}"
+        );
+    }
+    // All of a level by words: nothing was read.
+    let none: Look = |_| None;
+    let silent = |name| {
+        let commands = std::sync::Arc::default();
+        Device::new(Box::new(Says { name, asked: AtomicU32::new(0), says: none, commands }), None)
+    };
+    let both = FenceLevels::new(
+        host(),
+        vec![Level::of(vec![silent("A"), silent("B")], Some(Duration::from_secs(1)))],
+    );
+    let words = |of: usize| word_for(of).word(format!("1.{of}").parse().ok()).unwrap().clone();
+    let all = DeviceWords::of(vec![words(1), words(2)]);
+    assert!(prove_off_with(&both, &SystemClock, &settings(), &all).await.is_err());
 }
 
 /// A lease that is lost at the third look.

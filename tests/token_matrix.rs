@@ -156,6 +156,7 @@ fn the_table_has_every_key_that_the_product_knows() {
             "preflights",
             "all_gone",
             "all_settled",
+            "all_device_off",
             "words",
             "tried",
             "may_open",

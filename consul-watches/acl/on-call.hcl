@@ -1,5 +1,5 @@
 # Who is on call, beside the policies nova-ha-viewer and nova-ha-mark-failed: orders to fence (`nova-ha-mark-failed HOST
-# --by NAME`), words (`nova-ha confirm-off`), `nova-ha incident hold|resume|retry`, `nova-ha guest settle`, maintenance, the cool-down.
+# --by NAME`), words (`nova-ha confirm-off`, also of one device), `nova-ha incident hold|resume|retry`, `nova-ha guest settle`, maintenance, the cool-down.
 # It changes no machine's configuration and reads no secret.
 
 key_prefix "ha_cluster/orders/" {

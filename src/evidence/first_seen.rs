@@ -27,6 +27,13 @@ pub enum Said<'a> {
         /// That index.
         index: u64,
     },
+    /// A word for one device of a fence level, likewise.
+    Device {
+        /// The device, as its key ends.
+        of: &'a str,
+        /// That index.
+        index: u64,
+    },
     /// A word that says *go on*, likewise.
     Lead {
         /// That index.
@@ -39,6 +46,7 @@ impl Said<'_> {
         match self {
             Said::Order(_) => format!("first-seen/{id}.order"),
             Said::Word { .. } => format!("first-seen/{id}.word"),
+            Said::Device { of, .. } => format!("first-seen/{id}.device-{of}"),
             Said::Lead { .. } => format!("first-seen/{id}.lead"),
         }
     }
@@ -47,7 +55,7 @@ impl Said<'_> {
     fn identity(&self) -> String {
         match self {
             Said::Order(order) => format!("{}+{}", order.at, order.ttl().as_secs()),
-            Said::Word { index } | Said::Lead { index } => index.to_string(),
+            Said::Word { index } | Said::Device { index, .. } | Said::Lead { index } => index.to_string(),
         }
     }
 }

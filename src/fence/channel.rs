@@ -29,11 +29,14 @@ pub enum Gap {
         /// Its number.
         cipher: u8,
     },
+    /// Of a level of several, one device is silent, and a person said that it carries no power.
+    PersonsWord,
 }
 
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::PersonsWord => f.write_str("of one device by a person's word"),
             Self::PlainHttp => f.write_str("plain http"),
             Self::UnjudgedCertificate => f.write_str("https with a certificate that nobody looks at"),
             Self::UnsignedIpmi { cipher } => write!(f, "IPMI cipher suite {cipher}, which signs nothing"),

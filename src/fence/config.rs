@@ -3,7 +3,6 @@
 //! Each level is one device, or several that all have to be off (two feeds). The next is tried when the one before could not
 //! *prove* the machine off within its deadline. Without `config/fence` there is one level: IPMI by `config/bmc`.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::level_config::{DeviceConfig, LevelConfig, parse_url};
 use super::mark::NoMark;
 use super::not_here::NotHere;
 use super::redfish::{self, Redfish, RedfishAccess, Verify};
+use super::spot::Spot;
 use super::{Device, FenceError, FenceLevels, Level, Machine, PowerSwitch};
 use crate::chain::chain;
 use crate::keys::MachineKeys;
@@ -100,24 +100,6 @@ impl ConfigError {
             | ConfigError::Secret { source: SecretError::Refused { source }, .. } => source.hint().to_owned(),
             ConfigError::Secret { key, .. } => format!("{add} {}", option(key.trim_end_matches('/'))),
             ConfigError::Level { .. } | ConfigError::Ca { .. } => format!("{add} --fence-file FILE"),
-        }
-    }
-}
-
-/// Where a device stands in `config/fence`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spot {
-    /// The number of its level, from 1.
-    pub level: usize,
-    /// Its own number there, from 1, where the level has several.
-    pub device: Option<usize>,
-}
-
-impl fmt::Display for Spot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.device {
-            None => write!(f, "level {}", self.level),
-            Some(device) => write!(f, "level {}, device {device}", self.level),
         }
     }
 }

@@ -5,23 +5,31 @@
 
 use std::time::Duration;
 
+use super::spot::Spot;
 use super::{Confirmed, Machine, PowerSwitch};
 
 /// One device.
 pub struct Device {
     switch: Box<dyn PowerSwitch>,
     confirmed: Option<Confirmed>,
+    spot: Spot,
 }
 
 impl Device {
     /// A device, with a person's word about whose it is.
     pub fn new(switch: Box<dyn PowerSwitch>, confirmed: Option<Confirmed>) -> Self {
-        Self { switch, confirmed }
+        // Until it stands in a machine's levels.
+        Self { switch, confirmed, spot: Spot { level: 1, device: None } }
     }
 
     /// What talks to it.
     pub fn switch(&self) -> &dyn PowerSwitch {
         self.switch.as_ref()
+    }
+
+    /// Where it stands in the machine's levels, also after some of them were left out.
+    pub fn spot(&self) -> Spot {
+        self.spot
     }
 
     /// Who said that it belongs to the machine, where it cannot say so itself.
@@ -68,12 +76,35 @@ impl Level {
 pub struct FenceLevels {
     machine: Machine,
     levels: Vec<Level>,
+    described: String,
 }
 
 impl FenceLevels {
     /// The levels of a machine.
-    pub fn new(machine: impl Into<Machine>, levels: Vec<Level>) -> Self {
-        Self { machine: machine.into(), levels }
+    pub fn new(machine: impl Into<Machine>, mut levels: Vec<Level>) -> Self {
+        for (number, level) in (1..).zip(&mut levels) {
+            let several = level.devices.len() > 1;
+            for (own, device) in (1..).zip(&mut level.devices) {
+                device.spot = Spot { level: number, device: several.then_some(own) };
+            }
+        }
+        Self { machine: machine.into(), levels, described: String::new() }
+    }
+
+    /// The same with how the tree described them, see [`as_described`](super::device_off::as_described).
+    #[must_use]
+    pub fn as_described(self, described: String) -> Self {
+        Self { described, ..self }
+    }
+
+    /// Whether a level has several devices: for one of these a person may speak.
+    pub fn have_several(&self) -> bool {
+        self.levels.iter().any(|level| level.devices.len() > 1)
+    }
+
+    /// How the tree described them when they were made.
+    pub fn described(&self) -> &str {
+        &self.described
     }
 
     /// The machine.

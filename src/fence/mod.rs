@@ -19,6 +19,7 @@ pub mod agent;
 pub mod certificate;
 pub mod channel;
 pub mod config;
+pub mod device_off;
 pub mod error;
 mod fields;
 pub mod ipmi;
@@ -34,11 +35,13 @@ pub mod redfish;
 mod said;
 mod shipped;
 pub mod silence;
+pub mod spot;
 pub mod switch;
 pub mod weakness;
 
 pub use channel::{Channel, Gap};
 pub use config::{ConfigError, FenceConfig};
+pub use device_off::{DeviceOff, DeviceWord, DeviceWords};
 pub use error::FenceError;
 
 pub use crate::identity::{Identity, Unclear, Verdict};
@@ -47,4 +50,5 @@ pub use mark::{Confirmed, Mark};
 pub use off::{Changed, LeaseLost, NotOff, Permission, power_off, prove_off};
 pub use proof::{ConfirmOff, Hearsay, Machine, PoweredOff, SaidOff};
 pub use silence::Silence;
+pub use spot::{OneOf, Spot};
 pub use switch::{PowerState, PowerSwitch, Privilege, Seen};

@@ -9,7 +9,7 @@
 //! really cut does not answer any more.)
 //!
 //! Of a level with several devices all are switched at once, and all have to be off: when the last of them has proved it, each is read
-//! once more.
+//! once more. For one that is silent a person may speak ([`device_off`](super::device_off)), beside others that are read.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,10 +17,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
-use super::proof::{Look, Streak};
+use self::attempt::Try;
+use super::device_off::DeviceWords;
+use super::proof::By;
+use super::spot::OneOf;
 use super::{Device, FenceError, FenceLevels, Level, Machine, PowerState, SaidOff};
 use crate::clock::Clock;
 use crate::policy::Policy;
+
+mod attempt;
 
 /// The numbers of a power-off.
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +129,13 @@ impl NotOff {
         levels.iter().find_map(error)
     }
 
+    /// Silent devices of levels of several: for these a person may speak.
+    pub fn silent(&self) -> Vec<OneOf> {
+        let Self::NotProved { levels, .. } = self else { return Vec::new() };
+        let silent = levels.iter().filter(|level| matches!(level.why, Why::NoAnswer { .. }));
+        silent.filter_map(|level| level.of).collect()
+    }
+
     /// Whether a power-off command was sent, so that the machine may go off, or be off, all the same.
     pub fn effect_may_have_happened(&self) -> bool {
         match self {
@@ -145,6 +157,8 @@ pub struct LevelFailure {
     pub command_error: Option<FenceError>,
     /// What was read last.
     pub why: Why,
+    /// Which of several devices of its level it is.
+    pub of: Option<OneOf>,
 }
 
 /// What a level read last.
@@ -217,7 +231,20 @@ pub async fn prove_off(
     clock: &dyn Clock,
     settings: &Settings,
 ) -> Result<SaidOff, NotOff> {
-    run(levels, clock, settings, None).await.map(|(proof, _)| proof)
+    prove_off_with(levels, clock, settings, &DeviceWords::default()).await
+}
+
+/// As [`prove_off`], with people's words for silent devices.
+///
+/// # Errors
+/// As [`prove_off`].
+pub async fn prove_off_with(
+    levels: &FenceLevels,
+    clock: &dyn Clock,
+    settings: &Settings,
+    words: &DeviceWords,
+) -> Result<SaidOff, NotOff> {
+    run(levels, clock, settings, None, words).await.map(|(proof, _)| proof)
 }
 
 /// Powers a machine off and proves it. If it is off already, nothing is sent.
@@ -231,7 +258,21 @@ pub async fn power_off(
     settings: &Settings,
     lease: &dyn Permission,
 ) -> Result<(SaidOff, Changed), NotOff> {
-    run(levels, clock, settings, Some(lease)).await
+    power_off_with(levels, clock, settings, lease, &DeviceWords::default()).await
+}
+
+/// As [`power_off`], with people's words for silent devices. These are told to switch off too.
+///
+/// # Errors
+/// As [`power_off`].
+pub async fn power_off_with(
+    levels: &FenceLevels,
+    clock: &dyn Clock,
+    settings: &Settings,
+    lease: &dyn Permission,
+    words: &DeviceWords,
+) -> Result<(SaidOff, Changed), NotOff> {
+    run(levels, clock, settings, Some(lease), words).await
 }
 
 async fn run(
@@ -239,6 +280,7 @@ async fn run(
     clock: &dyn Clock,
     settings: &Settings,
     lease: Option<&dyn Permission>,
+    words: &DeviceWords,
 ) -> Result<(SaidOff, Changed), NotOff> {
     let machine = levels.machine();
     if levels.levels().is_empty() {
@@ -248,35 +290,35 @@ async fn run(
     let mut said_on: Vec<&Device> = Vec::new();
     let mut commands = 0;
     for level in levels.levels() {
-        let tried = Try { machine, clock, settings }.level(level, lease).await;
+        let tried = Try { machine, clock, settings, words }.level(level, lease).await;
         let sent = tried.iter().map(|tried| tried.commands).sum::<u32>();
         commands += sent;
-        let mut said = Vec::new();
         let before = failures.len();
-        let is_one_of = match tried.len() {
-            1 => String::new(),
-            many => format!(" (one of {many} devices that must all be off)"),
-        };
+        let (mut said, mut not) = (Vec::new(), Vec::new());
         for (device, tried) in level.devices().iter().zip(tried) {
-            let why = match tried.outcome {
+            match tried.outcome {
                 Err(source) => return Err(NotOff::Lease { machine: machine.clone(), commands, source }),
-                Ok(Ok(off)) => {
-                    said.push(off);
-                    continue;
-                }
-                Ok(Err(why)) => why,
-            };
+                Ok(Ok(off)) => said.push((device, off)),
+                Ok(Err(why)) => not.push((device, tried.commands, tried.command_error, why)),
+            }
+        }
+        let spoken = spoken_for(&not, words).filter(|_| !said.is_empty());
+        if spoken.is_some() {
+            not.clear();
+        }
+        let is_one_of = one_of(level, &said);
+        for (device, own, command_error, why) in not {
             if matches!(why, Why::StillOn) {
                 said_on.push(device);
             }
             let name = format!("{}{is_one_of}", device.switch().describe());
             // What was sent to the others of the level may have an effect too.
-            let commands = if tried.commands == 0 { sent } else { tried.commands };
-            let command_error = tried.command_error;
-            failures.push(LevelFailure { device: name, commands, command_error, why });
+            let commands = if own == 0 { sent } else { own };
+            let of = OneOf::of(device.spot());
+            failures.push(LevelFailure { device: name, commands, command_error, why, of });
         }
         if failures.len() == before {
-            let why = match together(level, said, clock, settings).await {
+            let why = match together(said, spoken.unwrap_or_default(), clock, settings).await {
                 None => Why::Unsteady { seen: 0 },
                 Some(off) => match still_on(&said_on, clock, settings).await {
                     Some(by) => Why::Contradicted { by },
@@ -292,6 +334,7 @@ async fn run(
                 commands: sent,
                 command_error: None,
                 why,
+                of: None,
             });
         }
         for failure in failures.iter().skip(before) {
@@ -301,21 +344,45 @@ async fn run(
     Err(NotOff::NotProved { machine: machine.clone(), levels: failures })
 }
 
-/// Of several devices each is read once more, so that all are off at one time; of one, its reads are enough.
+/// Devices that did not prove *off*: what was sent, how the last command failed, and why.
+type Not<'a> = (&'a Device, u32, Option<FenceError>, Why);
+
+/// All of them by people's words, if each is silent and has one.
+fn spoken_for(not: &[Not<'_>], words: &DeviceWords) -> Option<Vec<By>> {
+    let one = |(device, _, _, why): &Not<'_>| {
+        let word = words.word(OneOf::of(device.spot())).filter(|_| matches!(why, Why::NoAnswer { .. }))?;
+        Some(By::word(device.switch().describe(), word.clone()))
+    };
+    not.iter().map(one).collect()
+}
+
+/// Beside the name of a device that is one of several: what the others said.
+fn one_of(level: &Level, said: &[(&Device, SaidOff)]) -> String {
+    let off: Vec<String> = said.iter().map(|(_, off)| off.by()).collect();
+    match (level.devices().len(), off.is_empty()) {
+        (1, _) => String::new(),
+        (many, true) => format!(" (one of {many} devices that must all be off)"),
+        (many, false) => {
+            format!(" (one of {many} devices that must all be off; {} reads off)", off.join(" and "))
+        }
+    }
+}
+
+/// Of several devices each that answers is read once more, so that all are off at one time; of one, its reads are enough.
 async fn together(
-    level: &Level,
-    mut said: Vec<SaidOff>,
+    mut said: Vec<(&Device, SaidOff)>,
+    words: Vec<By>,
     clock: &dyn Clock,
     settings: &Settings,
 ) -> Option<SaidOff> {
-    if said.len() < 2 {
-        return said.pop();
+    if said.len() + words.len() < 2 {
+        return said.pop().map(|(_, off)| off);
     }
-    let again = level.devices().iter().zip(said).map(|(device, said)| async move {
+    let again = said.into_iter().map(|(device, said)| async move {
         within(clock, settings.attempt, said.again(device.switch(), clock)).await.flatten()
     });
     let again: Option<Vec<SaidOff>> = join_all(again).await.into_iter().collect();
-    SaidOff::together(again?)
+    Some(SaidOff::together(again?)?.beside(words))
 }
 
 /// The first of these that says *on*, now.
@@ -327,117 +394,6 @@ async fn still_on(devices: &[&Device], clock: &dyn Clock, settings: &Settings) -
         }
     }
     None
-}
-
-/// What every try needs.
-struct Try<'a> {
-    machine: &'a Machine,
-    clock: &'a dyn Clock,
-    settings: &'a Settings,
-}
-
-/// What came of one device.
-struct Tried {
-    commands: u32,
-    command_error: Option<FenceError>,
-    outcome: Result<Result<SaidOff, Why>, LeaseLost>,
-}
-
-impl Try<'_> {
-    /// All devices of a level at once: none has to wait for another's silence.
-    async fn level(&self, level: &Level, lease: Option<&dyn Permission>) -> Vec<Tried> {
-        let (machine, clock, settings) = (self.machine, self.clock, self.settings);
-        let deadline = level.deadline().unwrap_or(settings.level_deadline);
-        let tries = level.devices().iter().map(|device| async move {
-            let mut attempt =
-                Attempt { machine, device, clock, settings, deadline, commands: 0, command_error: None };
-            let outcome = attempt.run(lease).await;
-            Tried { commands: attempt.commands, command_error: attempt.command_error, outcome }
-        });
-        join_all(tries).await
-    }
-}
-
-/// One device's try.
-struct Attempt<'a> {
-    machine: &'a Machine,
-    device: &'a Device,
-    clock: &'a dyn Clock,
-    settings: &'a Settings,
-    deadline: Duration,
-    commands: u32,
-    command_error: Option<FenceError>,
-}
-
-impl Attempt<'_> {
-    async fn run(&mut self, lease: Option<&dyn Permission>) -> Result<Result<SaidOff, Why>, LeaseLost> {
-        let (clock, switch, deadline) = (self.clock, self.device.switch(), self.deadline);
-        let ends = clock.boottime().saturating_add(deadline);
-        // What a slow device says is not cut off where it says *off* already: the reads that are missing get as much again.
-        // Nothing is sent meanwhile.
-        let left = |last: &Why| {
-            let more = if matches!(last, Why::Unsteady { .. }) { deadline } else { Duration::ZERO };
-            ends.saturating_add(more).saturating_duration_since(clock.boottime())
-        };
-        let mut streak = Streak::new(self.machine.clone(), switch, self.settings.reads);
-        let mut commanded_at = None;
-        let mut last = Why::NoAnswer { error: self.late("read the power", deadline) };
-        while !left(&last).is_zero() {
-            // A read that outlasts the level says nothing: what was read before stays the reason.
-            let Some(look) = within(clock, left(&last), streak.look(switch, clock)).await else { break };
-            last = match look {
-                Look::Said(said) => return Ok(Ok(said)),
-                Look::Seen(PowerState::Off) => Why::Unsteady { seen: streak.seen() },
-                Look::Seen(PowerState::On) => Why::StillOn,
-                Look::Seen(PowerState::Unknown(said)) => Why::Unknown { said },
-                Look::Failed(error) => Why::NoAnswer { error },
-            };
-            match (lease, &last) {
-                (_, Why::Unsteady { .. }) => {}
-                // Nobody will switch it off: it stays on.
-                (None, Why::StillOn) => break,
-                (None, _) => {}
-                // Not only when it says on: one that cannot be read may still obey.
-                (Some(lease), _) => {
-                    let due = commanded_at.is_none_or(|sent| {
-                        clock.boottime().saturating_duration_since(sent) >= self.settings.again_after
-                    });
-                    if due {
-                        self.command(lease, left(&last)).await?;
-                        commanded_at = Some(clock.boottime());
-                    }
-                }
-            }
-            clock.sleep(self.settings.pause.min(left(&last))).await;
-        }
-        Ok(Err(last))
-    }
-
-    async fn command(&mut self, lease: &dyn Permission, left: Duration) -> Result<(), LeaseLost> {
-        let (clock, switch) = (self.clock, self.device.switch());
-        let limit = switch.command_takes().unwrap_or(self.settings.attempt).min(left);
-        lease.check().await?;
-        self.commands += 1;
-        let ends = clock.boottime().saturating_add(limit);
-        let mut work = switch.switch_off();
-        loop {
-            let part = ends.saturating_duration_since(clock.boottime()).min(self.settings.attempt);
-            if let Some(answer) = within(clock, part, &mut work).await {
-                self.command_error = answer.err();
-                return Ok(());
-            }
-            if ends.saturating_duration_since(clock.boottime()).is_zero() {
-                self.command_error = Some(self.late("switch off", limit));
-                return Ok(());
-            }
-            // What takes longer than an attempt ends with the lease.
-            lease.check().await?;
-        }
-    }
-
-    fn late(&self, doing: &'static str, deadline: Duration) -> FenceError {
-        FenceError::Deadline { device: self.device.switch().describe(), doing, deadline }
-    }
 }
 
 /// The outcome, unless the time is up first; then what was going on is dropped, which kills a tool.

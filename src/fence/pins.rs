@@ -3,9 +3,9 @@
 use reqwest::Url;
 
 use super::certificate::Pin;
-use super::config::Spot;
 use super::config::VERSION;
 use super::level_config::{DeviceConfig, parse_url};
+use super::spot::Spot;
 use super::{FenceConfig, Mark};
 
 /// A Redfish level, as far as its certificate goes.

@@ -2,8 +2,8 @@
 //!
 //! The steps after the fence (storage, evacuation) take a [`PoweredOff`] as an argument, so that
 //! none of them can be reached by a path that did not read the power. Its fields are private, and
-//! there are two ways to one: several consecutive reads of exactly *off* by one device, made in
-//! this file, and a person's word with a time limit ([`ConfirmOff`]). It cannot be stored or read
+//! there are two ways to one: several consecutive reads of exactly *off* by one device
+//! ([`streak`]), and a person's word with a time limit ([`ConfirmOff`]). It cannot be stored or read
 //! back: evidence rots, and a resumed recovery reads the power again.
 //!
 //! Reads make a [`SaidOff`], which knows by which [`Channel`] they came. By one on which anyone can
@@ -29,8 +29,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::channel::{Channel, Gap};
+use super::device_off::DeviceWord;
 use super::silence::Silence;
-use super::{FenceError, Identity, PowerState, PowerSwitch, Seen};
+use super::{Identity, PowerState, PowerSwitch, Seen};
 use crate::clock::{BootInstant, Clock, TimeLimit, TimeOver};
 use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::tree::formats::Kind;
@@ -152,7 +153,24 @@ pub struct By {
     pub device: String,
     /// Which machine the very answers that said *off* were about, as they state it; nothing where they do not.
     pub stated: Option<Identity>,
+    /// It said nothing, and a person said that it carries no power.
+    pub word: Option<DeviceWord>,
     channel: Channel,
+}
+
+impl By {
+    /// A silent device, by a person's word.
+    pub(super) fn word(device: String, word: DeviceWord) -> Self {
+        let channel = Channel::Open(Gap::PersonsWord);
+        Self { device, stated: None, word: Some(word), channel }
+    }
+
+    fn text(&self) -> String {
+        match &self.word {
+            None => self.device.clone(),
+            Some(word) => format!("{} (silent, by the word of {})", self.device, word.by()),
+        }
+    }
 }
 
 /// An *off* that anyone on the network can have said. With nothing beside it, it proves nothing.
@@ -178,7 +196,7 @@ impl SaidOff {
 
     /// Which devices, for people.
     pub fn by(&self) -> String {
-        let all: Vec<&str> = self.by.iter().map(|by| by.device.as_str()).collect();
+        let all: Vec<String> = self.by.iter().map(By::text).collect();
         all.join(" and ")
     }
 
@@ -194,6 +212,12 @@ impl SaidOff {
             all.by.extend(one.by);
             all
         })
+    }
+
+    /// The same beside silent devices that a person spoke for: at least one device was read.
+    pub(super) fn beside(mut self, words: Vec<By>) -> Self {
+        self.by.extend(words);
+        self
     }
 
     /// The same after one more look at the one device that said it; nothing where that does not say *off* now, of the same machine.
@@ -258,86 +282,6 @@ impl Hearsay {
         }
         let by = format!("{by} (by {}; {})", self.gap, silence.said());
         Ok(PoweredOff { machine, read_at, by })
-    }
-}
-
-/// Two reads at least: one may fall into a restart, in which the power is off for a moment.
-const LEAST_READS: u32 = 2;
-
-/// Consecutive reads of *off* by one device.
-pub(super) struct Streak {
-    machine: Machine,
-    by: String,
-    needed: u32,
-    seen: u32,
-    stated: Option<Identity>,
-}
-
-/// One look at the power.
-#[derive(Debug)]
-pub(super) enum Look {
-    /// Enough consecutive reads of *off*.
-    Said(SaidOff),
-    /// An answer that is not (yet) a proof.
-    Seen(PowerState),
-    /// No answer.
-    Failed(FenceError),
-}
-
-impl Streak {
-    pub(super) fn new(machine: Machine, switch: &dyn PowerSwitch, needed: u32) -> Self {
-        Self { machine, by: switch.describe(), needed: needed.max(LEAST_READS), seen: 0, stated: None }
-    }
-
-    /// How many consecutive reads said *off* so far.
-    pub(super) fn seen(&self) -> u32 {
-        self.seen
-    }
-
-    /// Reads once more. Anything but *off* starts the count anew, also a read that was given up on, and one about another
-    /// machine than the read before.
-    pub(super) async fn look(&mut self, switch: &dyn PowerSwitch, clock: &dyn Clock) -> Look {
-        let read_at = clock.boottime();
-        let before = std::mem::take(&mut self.seen);
-        match switch.look().await {
-            Ok(Seen { power: PowerState::Off, identity }) => {
-                if let Some(changed) = self.is_about(identity) {
-                    return Look::Seen(PowerState::Unknown(changed));
-                }
-                self.seen = before.saturating_add(1);
-                if self.seen < self.needed {
-                    return Look::Seen(PowerState::Off);
-                }
-                let (device, stated, channel) = (self.by.clone(), self.stated.clone(), switch.channel());
-                let by = vec![By { device, stated, channel }];
-                Look::Said(SaidOff { machine: self.machine.clone(), read_at, by })
-            }
-            Ok(Seen { power: power @ (PowerState::On | PowerState::Unknown(_)), identity: _ }) => {
-                Look::Seen(power)
-            }
-            Err(error) => Look::Failed(error),
-        }
-    }
-
-    /// Keeps which machine the answers are about. One that changes is said, and counted from there.
-    fn is_about(&mut self, now: Option<Identity>) -> Option<String> {
-        let now = now?;
-        match self.stated.take() {
-            Some(before) if before.contradicts(&now) => {
-                let said =
-                    format!("off, but of {before} first, and of {now} then: it is one machine or the other");
-                self.stated = Some(now);
-                Some(said)
-            }
-            Some(before) => {
-                self.stated = Some(before.with(now));
-                None
-            }
-            None => {
-                self.stated = Some(now);
-                None
-            }
-        }
     }
 }
 
@@ -475,6 +419,8 @@ impl ConfirmOff {
         Ok(PoweredOff { machine: Machine::Host(host), read_at, by })
     }
 }
+
+pub(super) mod streak;
 
 #[cfg(test)]
 mod tests;

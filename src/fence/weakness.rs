@@ -4,8 +4,9 @@
 use std::fmt;
 
 use super::channel::{Channel, GOOD_CIPHERS, Gap, WEAK_CIPHER};
-use super::config::{FenceConfig, Spot};
+use super::config::FenceConfig;
 use super::level_config::{DeviceConfig, parse_url};
+use super::spot::Spot;
 use super::{Machine, agent};
 
 /// Something weak about one level.
@@ -134,6 +135,9 @@ impl Gap {
         match self {
             Gap::UnjudgedCertificate => format!("{add} --pin-bmc"),
             Gap::PlainHttp => format!("{add} --fence-file FILE   (with https:// and a pin: docs/bmc.md)"),
+            Gap::PersonsWord => {
+                format!("nova-ha host show {machine}   (once its silent device answers again)")
+            }
             Gap::UnsignedIpmi { .. } => {
                 format!("{add} --bmc-cipher 17   (in a level of --fence-file: \"cipher\": 17)")
             }
@@ -177,7 +181,8 @@ fn of_device(level: Spot, config: &DeviceConfig) -> Vec<Weakness> {
                 Channel::Open(gap @ (Gap::PlainHttp | Gap::UnjudgedCertificate)) => {
                     found.push(weak(&device, What::Open(gap)));
                 }
-                Channel::Shown | Channel::Agent => {}
+                // No options say that; it is a word that stands in an incident.
+                Channel::Open(Gap::PersonsWord) | Channel::Shown | Channel::Agent => {}
             }
             if agent::IPMITOOL_AGENTS.contains(&agent.as_str()) {
                 let secrets = secret_options.keys().map(String::as_str).collect::<Vec<_>>();

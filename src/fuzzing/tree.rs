@@ -3,8 +3,9 @@
 use super::holds::{bounded, error, json, sentence, which};
 use crate::boot_guard::memory::Known;
 use crate::disks::DiskId;
-use crate::fence::{ConfirmOff, FenceConfig};
+use crate::fence::{ConfirmOff, DeviceOff, FenceConfig};
 use crate::incident::Status;
+use crate::incident::devices::DevicesSeen;
 use crate::incident::dump_grace::DumpGrace;
 use crate::incident::evidence::Evidence;
 use crate::incident::guest::GuestEntry;
@@ -51,8 +52,8 @@ fn rewrite<T: Record>(key: &str, value: &[u8]) -> Result<Vec<u8>, TreeError> {
     record::parse::<T>(key, value).map(|record| record::bytes(&record))
 }
 
-/// Every kind of record, as `a`, `b`, ... of a seed: after `z` come `{` and `|`.
-pub(super) const RECORDS: [(&str, Rewrite); 28] = [
+/// Every kind of record, as `a`, `b`, ... of a seed: after `z` come `{`, `|`, `}` and `~`.
+pub(super) const RECORDS: [(&str, Rewrite); 30] = [
     ("incident", rewrite::<IncidentRecord>),
     ("lock", rewrite::<Holder>),
     ("journal", rewrite::<JournalEntry>),
@@ -81,6 +82,8 @@ pub(super) const RECORDS: [(&str, Rewrite); 28] = [
     ("hold", rewrite::<Word>),
     ("order", rewrite::<OrderRecord>),
     ("settled", rewrite::<Settled>),
+    ("device_off", rewrite::<DeviceOff>),
+    ("devices", rewrite::<DevicesSeen>),
 ];
 
 /// A record that is read is written and read again as it was; one that is refused is refused in one sentence.

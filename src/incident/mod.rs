@@ -7,6 +7,7 @@
 
 pub mod append;
 pub mod attention;
+pub mod devices;
 pub mod dump_grace;
 pub mod evidence;
 pub mod facts;

@@ -338,7 +338,7 @@ impl Scene {
             Op::replace(incident.incident(), bytes(&record), self.tree.get(&incident.incident())),
             Op::replace(incident.journal_entry(entry.sequence), bytes(&entry), None),
         ];
-        // A word that the host is off was about the time before, and so was an order.
+        // A word that the host or a device of it is off was about the time before, and so was an order.
         let before = [incident.confirm_off(), incident.confirm_off_within()];
         let mut gone: Vec<&Entry> = before.iter().filter_map(|key| self.tree.get(key)).collect();
         match (apart, who) {
@@ -351,6 +351,9 @@ impl Scene {
             (None, Who::Person { .. } | Who::HaNode { .. }) => gone.extend(self.tree.get(&incident.order())),
         }
         ops.extend(gone.into_iter().map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index)));
+        let of_devices = incident.all_device_off();
+        let is_spoken_for = self.tree.below(&of_devices).next().is_some();
+        ops.extend(is_spoken_for.then_some(Op::DeleteTree(of_devices)));
         ops.extend(record.holder.as_ref().map(|node| unchanged(keys::ha_node(node).in_use_by())));
         if matches!(who, Who::Person { .. }) {
             ops.extend(wake(id));

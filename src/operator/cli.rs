@@ -15,8 +15,8 @@ use super::policy::PolicyCommand;
 use super::rejoin::RejoinArgs;
 use super::reset::ResetArgs;
 use super::{
-    Answer, OperatorError, confirm_off, cooldown, generate, guest, ha_node, host, incident, init, local,
-    maintenance, policy, rejoin, reset, status,
+    Answer, OperatorError, confirm_device, confirm_off, cooldown, generate, guest, ha_node, host, incident,
+    init, local, maintenance, policy, rejoin, reset, status,
 };
 use crate::store::Store;
 
@@ -76,7 +76,7 @@ pub enum Command {
     Rejoin(RejoinArgs),
     /// Declare a failed host good again: flags, HA node and votes, in one transaction.
     Reset(ResetArgs),
-    /// Give your word that a host is off, where no device can say so.
+    /// Give your word that a host, or one silent device of it, is off, where no device can say so.
     ConfirmOff(ConfirmOffArgs),
 }
 
@@ -96,6 +96,9 @@ pub async fn run(command: Command, store: &dyn Store) -> Result<Answer, Operator
         Command::Local(command) => local::run(command, store).await,
         Command::Rejoin(args) => rejoin::run(args, store).await,
         Command::Reset(args) => reset::run(args, store).await,
-        Command::ConfirmOff(args) => confirm_off::run(args, store).await,
+        Command::ConfirmOff(args) => match args.device {
+            Some(of) => confirm_device::run(&args, of, store).await,
+            None => confirm_off::run(args, store).await,
+        },
     }
 }

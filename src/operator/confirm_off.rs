@@ -22,7 +22,7 @@ use crate::columns::wrap;
 use crate::evidence::EvidenceError;
 use crate::evidence::signs::{SignSeen, Signs, beside, look_for_life, text};
 use crate::fence::proof::MAX_CONFIRM_TTL;
-use crate::fence::{ConfirmOff, FenceConfig, PowerState};
+use crate::fence::{ConfirmOff, FenceConfig, OneOf, PowerState};
 use crate::incident::note::WaitingNote;
 use crate::incident::opening;
 use crate::incident::said::Layout;
@@ -57,6 +57,18 @@ pub struct ConfirmOffArgs {
     /// It is off, although the observers' votes do not say that it is dead.
     #[arg(long)]
     pub although_the_votes_do_not_say_dead: bool,
+    /// Not the host but this one silent device of a fence level has no power: LEVEL.DEVICE, as nova-ha incident show
+    /// names it. The other devices of that level are read by the HA nodes.
+    #[arg(
+        long,
+        value_name = "LEVEL.DEVICE",
+        conflicts_with_all = [
+            "although_its_address_answers",
+            "although_its_agent_answers",
+            "although_the_votes_do_not_say_dead",
+        ]
+    )]
+    pub device: Option<OneOf>,
     /// The host's name, instead of typing it when asked.
     #[arg(long, value_name = "HOST")]
     pub yes: Option<String>,
@@ -114,14 +126,7 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
     let doing = format!("confirm that {} is off", args.host);
     let cluster = Cluster::read(store, &doing).await?;
     let host = cluster.host(&args.host)?;
-    let Some(id) = cluster.open_incident(&host).map_err(tree(&doing))? else {
-        return Err(OperatorError::NotNow {
-            name: host.to_string(),
-            doing: "confirmed off",
-            why: "no incident of it is open, and a word counts only within one".into(),
-            next: Some(format!("if it is dead and nobody noticed: nova-ha-mark-failed {host} --by NAME")),
-        });
-    };
+    let id = its_incident(&cluster, &host, &doing)?;
     let open = Open::read(store, &id, &doing).await?;
     no_device_says_on(&cluster, &host).await?;
     let although = args.although();
@@ -167,6 +172,20 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
     done(Outcome::Changed, "confirm-off", host.as_str(), text)
 }
 
+/// The host's open incident: a word counts only within one.
+pub(super) fn its_incident(
+    cluster: &Cluster,
+    host: &HostName,
+    doing: &str,
+) -> Result<IncidentId, OperatorError> {
+    cluster.open_incident(host).map_err(tree(doing))?.ok_or_else(|| OperatorError::NotNow {
+        name: host.to_string(),
+        doing: "confirmed off",
+        why: "no incident of it is open, and a word counts only within one".into(),
+        next: Some(format!("if it is dead and nobody noticed: nova-ha-mark-failed {host} --by NAME")),
+    })
+}
+
 /// What stands against the word, and how it is named; nothing where all is named.
 fn refusal(args: &ConfirmOffArgs, host: &HostName, unnamed: &[SignSeen]) -> Option<OperatorError> {
     if unnamed.is_empty() {
@@ -188,6 +207,16 @@ fn refusal(args: &ConfirmOffArgs, host: &HostName, unnamed: &[SignSeen]) -> Opti
 
 /// What says that it lives, or that the votes do not say that it is dead.
 async fn contradictions(store: &dyn Store, host: &HostName) -> Result<Vec<SignSeen>, OperatorError> {
+    let Signs { mut signs, not_dead } = look_at(store, host).await?;
+    signs.extend(not_dead.map(|why| SignSeen {
+        sign: Sign::Observers,
+        text: format!("the votes do not say that it is dead ({why})"),
+    }));
+    Ok(signs)
+}
+
+/// What says that it lives.
+pub(super) async fn look_at(store: &dyn Store, host: &HostName) -> Result<Signs, OperatorError> {
     let cannot = |why: String, next: Option<String>| OperatorError::NotNow {
         name: host.to_string(),
         doing: "confirmed off",
@@ -196,13 +225,7 @@ async fn contradictions(store: &dyn Store, host: &HostName) -> Result<Vec<SignSe
     };
     let witness = from_here(store).map_err(|error| cannot(chain(&error), None))?;
     let found = look_for_life(&witness, &SshReach, host).await;
-    let Signs { mut signs, not_dead } =
-        found.map_err(|error: EvidenceError| cannot(chain(&error), error.hint()))?;
-    signs.extend(not_dead.map(|why| SignSeen {
-        sign: Sign::Observers,
-        text: format!("the votes do not say that it is dead ({why})"),
-    }));
-    Ok(signs)
+    found.map_err(|error: EvidenceError| cannot(chain(&error), error.hint()))
 }
 
 /// Where this token may not see how the host is powered off: what the HA nodes said last, of their own asking. They ask again

@@ -3,14 +3,16 @@
 use serde::Serialize;
 
 use super::cluster::Cluster;
+use super::confirm_device;
 use super::guest::count;
 use super::guest_view::GuestView;
 use super::machine_view::{Fault, faults_text, look, next_text, when};
 use super::table::{Table, field};
 use crate::attention::Severity;
 use crate::columns::wrap;
-use crate::fence::ConfirmOff;
+use crate::fence::{ConfirmOff, DeviceOff};
 use crate::incident::attention::{self, Cause};
+use crate::incident::devices::DevicesSeen;
 use crate::incident::evidence::Evidence;
 use crate::incident::facts::Facts;
 use crate::incident::guest::GuestEntry;
@@ -186,6 +188,10 @@ pub struct IncidentView {
     pub waiting: Vec<WaitingNote>,
     /// A person's word that the host is off.
     pub confirm_off: Option<ConfirmOff>,
+    /// What the devices of its fence levels answered, where one of several is silent.
+    pub devices: Option<DevicesSeen>,
+    /// People's words for single devices.
+    pub devices_off: Vec<DeviceOff>,
     /// How people lead it, where no HA node has written that into the journal.
     pub unheeded: Vec<Word>,
     /// Keys that cannot be understood.
@@ -229,6 +235,11 @@ impl IncidentView {
         let word = words.find_map(|key| tree.get(&key));
         let confirm_off =
             word.and_then(|entry| look(&mut faults, parse::<ConfirmOff>(&entry.key, &entry.value)));
+        let devices = look(&mut faults, tree.record(&keys.devices())).flatten();
+        let devices_off = tree
+            .below(&keys.all_device_off())
+            .filter_map(|entry| look(&mut faults, parse(&entry.key, &entry.value)))
+            .collect();
         match look(&mut faults, Ordered::of(&record, tree.get(&keys.order()), layout)) {
             None | Some(Ordered::No) => record.order = None,
             Some(Ordered::By(order)) => record.order = Some(order),
@@ -259,6 +270,8 @@ impl IncidentView {
             guests_seen,
             waiting,
             confirm_off,
+            devices,
+            devices_off,
             unheeded,
             faults,
         }
@@ -301,6 +314,15 @@ impl IncidentView {
             text += &field("WAITING", Some(&line), AT);
             for next in &note.next {
                 text += &next_text(next);
+            }
+        }
+        if !record.status.is_over() {
+            for (name, line) in confirm_device::lines(&record.id, self.devices.as_ref(), &self.devices_off) {
+                text += &if name == confirm_device::NEXT {
+                    next_text(&line)
+                } else {
+                    field(&name, Some(&line), AT)
+                };
             }
         }
         for word in &self.unheeded {

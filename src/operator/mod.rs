@@ -16,6 +16,7 @@ mod cloud;
 pub mod cluster;
 pub mod commit;
 pub mod confirm;
+mod confirm_device;
 pub mod confirm_off;
 pub mod cooldown;
 pub mod error;

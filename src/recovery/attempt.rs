@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::arm::{Armed, arm};
+use super::arming::{Armed, arm};
 use super::case::{self, Case};
 use super::claim::{self, Taken};
 use super::context::Context;
+use super::device_words;
 use super::earlier::Earlier;
 use super::executor::drive;
 use super::gather::{self, gather};
@@ -58,7 +59,7 @@ async fn prepare(
 ) -> Result<(Box<dyn Cloud>, Armed, Result<Plan, Vec<Blocker>>), Stop> {
     let cloud = gather::cloud(world, case)?;
     let armed = arm(world, case).await;
-    let facts = gather(world, case, &armed, cloud.as_ref()).await?;
+    let facts = gather(world, case, &armed.facts, cloud.as_ref()).await?;
     let plan = plan(&facts);
     Ok((cloud, armed, plan))
 }
@@ -130,6 +131,10 @@ pub(super) async fn attempt(
         not_in_maintenance(&case)?;
     }
     let (cloud, armed, plan) = prepare(world, &case).await?;
+    if !options.plan_only && armed.have_several {
+        device_words::end_answered(world, id, &armed.given.words).await;
+        device_words::say(world, id, armed.levels.described(), &armed.devices).await;
+    }
     let plan = match plan {
         Ok(plan) => plan,
         Err(blockers) => {

@@ -1,8 +1,7 @@
 //! Looking, before anything is decided: everything that a plan is made from. Changes nothing.
 
-use super::arm::Armed;
 use super::case::Case;
-use super::plan::{Facts, NovaFacts, TargetFacts};
+use super::plan::{Facts, LevelFact, NovaFacts, TargetFacts};
 use super::reports;
 use super::stop::Stop;
 use super::storage::md;
@@ -40,7 +39,12 @@ pub fn cloud(world: &World, case: &Case) -> Result<Box<dyn Cloud>, Stop> {
 }
 
 /// Everything that a plan is made from.
-pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud) -> Result<Facts, Stop> {
+pub async fn gather(
+    world: &World,
+    case: &Case,
+    levels: &[LevelFact],
+    cloud: &dyn Cloud,
+) -> Result<Facts, Stop> {
     let (confirmed_off_by, word_refused) = match word(world, &case.id).await? {
         Word::None => (None, None),
         Word::Refused(why) => (None, Some(why.to_string())),
@@ -54,7 +58,7 @@ pub async fn gather(world: &World, case: &Case, armed: &Armed, cloud: &dyn Cloud
         id: case.id.clone(),
         me: world.me.clone(),
         is_self: is_self(&world.me, case),
-        levels: armed.facts.clone(),
+        levels: levels.to_vec(),
         weak_ways: weak_ways(case),
         allow_unidentified_bmc: case.policy.allow_unidentified_bmc,
         reset_and_evacuate: case.policy.reset_and_evacuate.clone(),

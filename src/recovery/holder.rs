@@ -2,7 +2,7 @@
 //! node adopts only on the first, and repeats what it had begun only on the second. Where it may have the
 //! storage mounted, it is powered off for that.
 
-use super::arm::{Armed, arm_machine};
+use super::arming::{Armed, arm_machine};
 use super::journal::Journal;
 use super::only_said::OnlySaid;
 use super::rejudged::Rejudged;

@@ -69,7 +69,8 @@ pub(super) async fn its_own(
     clock: &dyn Clock,
     said: &SaidOff,
 ) -> Verdict {
-    for by in said.devices() {
+    // Of a silent one nobody can ask; a person said which it is.
+    for by in said.devices().iter().filter(|by| by.word.is_none()) {
         let device = levels.devices().find(|device| device.switch().describe() == by.device);
         let Some(device) = device else { continue };
         let mut verdict = whose(device, expected, by.stated.as_ref()).await;

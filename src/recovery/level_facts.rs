@@ -6,11 +6,27 @@ use crate::fence::{PowerState, Privilege, Verdict};
 impl LevelFact {
     /// What the devices of one level answered, as one: all of them have to be off, so that each of them has to be good.
     pub fn together(devices: Vec<LevelFact>) -> Option<LevelFact> {
-        devices.into_iter().reduce(|all, one| LevelFact {
-            device: format!("{} and {}", all.device, one.device),
+        let is_silent = |fact: &LevelFact| matches!(fact.state, LevelState::NoAnswer { .. });
+        // Of one that says nothing the others' answers are worth knowing.
+        let each: Option<Vec<String>> = (devices.len() > 1 && devices.iter().any(is_silent))
+            .then(|| devices.iter().map(LevelFact::text).collect());
+        let all = devices.into_iter().reduce(|all, one| LevelFact {
+            device: format!("{} and {}", all.name(), one.name()),
             next: all.next.or(one.next),
             state: all.state.beside(one.state),
+        })?;
+        Some(match each {
+            Some(each) => LevelFact { state: LevelState::NoAnswer { why: each.join("; ") }, ..all },
+            None => all,
         })
+    }
+
+    /// What it is called among the others of its level.
+    fn name(&self) -> String {
+        match &self.state {
+            LevelState::ByWord { .. } => format!("{} ({})", self.device, self.state.text()),
+            LevelState::NoAnswer { .. } | LevelState::Answers { .. } => self.device.clone(),
+        }
     }
 }
 
@@ -21,6 +37,8 @@ impl LevelState {
             (LevelState::NoAnswer { why }, _) | (_, LevelState::NoAnswer { why }) => {
                 LevelState::NoAnswer { why }
             }
+            // For what is silent a person spoke: the others decide.
+            (LevelState::ByWord { .. }, other) | (other, LevelState::ByWord { .. }) => other,
             (
                 LevelState::Answers { power, identity, privilege },
                 LevelState::Answers { power: power2, identity: identity2, privilege: privilege2 },
@@ -51,7 +69,8 @@ impl LevelState {
     /// Whether this level may be used to power the host off.
     pub fn is_usable(&self, allow_unidentified: bool) -> bool {
         match self {
-            LevelState::NoAnswer { .. } => false,
+            // Of what is all by word nothing was read.
+            LevelState::NoAnswer { .. } | LevelState::ByWord { .. } => false,
             LevelState::Answers { identity, privilege, .. } => {
                 let known = match identity {
                     Verdict::Matches => true,
@@ -67,6 +86,7 @@ impl LevelState {
     pub fn text(&self) -> String {
         match self {
             LevelState::NoAnswer { why } => why.clone(),
+            LevelState::ByWord { by } => format!("silent, by the word of {by}"),
             LevelState::Answers { power, identity, privilege } => {
                 let power = match power {
                     PowerState::On => "on".to_owned(),

@@ -10,7 +10,7 @@
 //! stand there. It never imports the monitor half.
 
 pub mod args;
-pub mod arm;
+mod arming;
 pub mod arrays;
 mod attempt;
 pub mod boots;
@@ -19,6 +19,8 @@ pub mod carried;
 pub mod case;
 pub mod claim;
 pub mod context;
+mod contradiction;
+pub mod device_words;
 pub mod dump;
 pub mod earlier;
 pub mod evacuation;

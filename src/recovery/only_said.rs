@@ -25,10 +25,15 @@ impl OnlySaid {
     pub fn text(&self) -> String {
         let Self { machine, by, gap, heard } = self;
         let heard: Vec<String> = heard.iter().map(ToString::to_string).collect();
-        format!(
-            "{by} says off, but anyone on its network can say so ({gap}), and {machine} is not known to be silent: {}",
-            heard.join("; ")
-        )
+        let heard = heard.join("; ");
+        match gap {
+            Gap::PersonsWord => format!(
+                "{by} says off, {gap}, which counts only while {machine} is silent, and it is not known to be: {heard}"
+            ),
+            Gap::PlainHttp | Gap::UnjudgedCertificate | Gap::UnsignedIpmi { .. } => format!(
+                "{by} says off, but anyone on its network can say so ({gap}), and {machine} is not known to be silent: {heard}"
+            ),
+        }
     }
 
     /// The operator's next commands: by a word that somebody answers for, and for good.

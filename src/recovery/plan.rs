@@ -36,7 +36,9 @@ impl LevelFact {
     pub fn text(&self) -> String {
         match &self.state {
             LevelState::NoAnswer { why } => why.clone(),
-            answers @ LevelState::Answers { .. } => format!("{}: {}", self.device, answers.text()),
+            said @ (LevelState::Answers { .. } | LevelState::ByWord { .. }) => {
+                format!("{}: {}", self.device, said.text())
+            }
         }
     }
 }
@@ -48,6 +50,11 @@ pub enum LevelState {
     NoAnswer {
         /// Why.
         why: String,
+    },
+    /// One of several devices says nothing, and a person said that it carries no power.
+    ByWord {
+        /// Who, and when.
+        by: String,
     },
     /// It answered.
     Answers {

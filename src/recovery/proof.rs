@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use super::device_words::{self, Given};
 use super::silence::settled;
 use super::stop::Stop;
 use super::word::{Refused, Whereabouts, Word, beside, heeded};
 use super::world::World;
-use super::{hearsay, identified};
+use super::{arming, hearsay, identified};
 use crate::bindings::Expected;
-use crate::fence::off::{Settings, Why, prove_off};
+use crate::fence::off::{Settings, Why, prove_off_with};
 use crate::fence::{FenceLevels, Machine, NotOff, PoweredOff, SaidOff, Verdict};
-use crate::names::IncidentId;
+use crate::names::{HostName, IncidentId};
 use crate::policy::Policy;
 use crate::ssh::Answer;
 
@@ -46,10 +47,15 @@ impl<'a> Reader<'a> {
     /// Reads the power, or takes a person's word that still counts.
     async fn proof(self) -> Result<PoweredOff, Stop> {
         let settings = Settings::of(self.policy);
-        let not_off = match prove_off(self.levels, self.world.clock.as_ref(), &settings).await {
+        let given = self.device_words().await?;
+        let clock = self.world.clock.as_ref();
+        let read = prove_off_with(self.levels, clock, &settings, &given.words).await;
+        device_words::end_answered(self.world, self.incident, &given.words).await;
+        let not_off = match read {
             Ok(proof) => return self.its_own(proof).await,
             Err(not_off) => not_off,
         };
+        self.say_silent(&not_off).await;
         let mut refused = None;
         if !says_on(&not_off) {
             match self.by_word().await? {
@@ -63,9 +69,56 @@ impl<'a> Reader<'a> {
         let settles =
             not_off.next(&change).unwrap_or_else(|| format!("look at its BMC: nova-ha host show {host}"));
         Err(Stop::waiting(
-            format!("{host} was off and cannot be proved so now: {not_off}{}", beside(refused.as_ref())),
-            format!("{settles}; at last, nova-ha confirm-off {host} --by NAME --ttl 10m"),
+            format!(
+                "{host} was off and cannot be proved so now: {not_off}{}{}",
+                given.beside(),
+                beside(refused.as_ref())
+            ),
+            format!(
+                "{settles}{}; at last, nova-ha confirm-off {host} --by NAME --ttl 10m",
+                speak(host, &not_off)
+            ),
         ))
+    }
+
+    /// People's words that count now for silent devices of the levels.
+    ///
+    /// # Errors
+    /// The tree cannot be read.
+    pub async fn device_words(self) -> Result<Given, Stop> {
+        device_words::heeded(self.world, self.incident, self.levels).await
+    }
+
+    /// Says under the incident what the devices of a level answered of which one is silent now.
+    pub async fn say_silent(self, not_off: &NotOff) {
+        let silent = arming::silent_now(self.levels, not_off);
+        if !silent.is_empty() {
+            device_words::say(self.world, self.incident, self.levels.described(), &silent).await;
+        }
+    }
+
+    /// What took its time to be read may have outlasted a word that it stands on.
+    async fn words_count(self, said: &SaidOff) -> Result<(), Stop> {
+        let mut words = said.devices().iter().filter_map(|by| by.word.as_ref()).peekable();
+        if words.peek().is_none() {
+            return Ok(());
+        }
+        let given = self.device_words().await?;
+        match words.find(|word| given.words.word(Some(word.of())) != Some(*word)) {
+            None => Ok(()),
+            Some(over) => {
+                let host = self.incident.host();
+                let why = given.beside();
+                Err(Stop::waiting(
+                    format!(
+                        "{} says off, and the word for device {} does not count any more{why}",
+                        said.by(),
+                        over.of()
+                    ),
+                    device_words::confirm(host, &[over.of()]),
+                ))
+            }
+        }
     }
 
     /// The proof that an *off* is, if the device that said it says now as well that it is this machine's (behind its address
@@ -75,6 +128,7 @@ impl<'a> Reader<'a> {
     /// Waiting: it is another machine's, does not say so any more, or anyone can have said it and the machine is not silent.
     /// Held: the machine answers with its own host key.
     pub async fn its_own(self, said: SaidOff) -> Result<PoweredOff, Stop> {
+        self.words_count(&said).await?;
         self.is_its_own(&said).await?;
         let hearsay = match said.by_itself() {
             Ok(proof) => return Ok(proof),
@@ -164,6 +218,12 @@ impl<'a> KnownOff<'a> {
         }
         Ok(&self.proof)
     }
+}
+
+/// The command by which a person speaks for devices that are silent beside others; nothing where there are none.
+pub fn speak(host: &HostName, not_off: &NotOff) -> String {
+    let silent = not_off.silent();
+    if silent.is_empty() { String::new() } else { format!("; {}", device_words::confirm(host, &silent)) }
 }
 
 /// Whether a device of the host says *on*, now: against that no person's word counts (it may have

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::arm::arm;
+use super::arming::arm;
 use super::case::{self, Case};
 use super::claim::{is_consumed, released};
 use super::context::Context;

@@ -24,15 +24,15 @@ use crate::incident::IncidentRecord;
 use crate::incident::journal::{Event, JournalEntry};
 use crate::incident::said::{Layout, Ordered};
 use crate::keys;
-use crate::names::{HaNodeName, HostName, IncidentId};
+use crate::names::{HaNodeName, IncidentId};
 use crate::ssh::Answer;
-use crate::store::{Entry, Op, SerfHealth, TxnOutcome};
+use crate::store::{Entry, Op, TxnOutcome};
 use crate::tree::formats::{Formats, Kind};
-use crate::tree::observer::ObserverRecord;
 use crate::tree::record::{bytes, parse};
 use crate::tree::sign::Sign;
-use crate::tree::{Snapshot, machine};
 
+use super::contradiction::{Against, against};
+use super::device_words;
 use super::stop::Stop;
 use super::world::{World, chain};
 
@@ -170,6 +170,9 @@ pub async fn take_note(world: &World, record: &IncidentRecord) {
     if let Err(error) = heeded(world, &record.id).await {
         tracing::warn!(incident = %record.id, error = chain(&error), "cannot see what a person confirmed");
     }
+    if let Err(error) = device_words::take_note(world, &record.id).await {
+        tracing::warn!(incident = %record.id, error = chain(&error), "cannot see what a person said of a device");
+    }
 }
 
 /// A word that a sign of life ends.
@@ -204,20 +207,14 @@ async fn judged(world: &World, id: &IncidentId) -> Result<(Word, Option<Over>), 
             return refused(why.into());
         }
     };
-    let observers = observers_since(world, id.host(), &entry).await?;
     let ttl = Duration::from_secs(word.ttl_seconds);
-    if let Some(late) = observers.iter().find(|record| is_later(record.at, word.at, ttl)) {
-        let (by, observer, at) = (word.by, late.observer.clone(), late.at);
-        return refused(Refused::OverElsewhere { by, observer, at });
-    }
-    let seen = match observers.iter().find(|record| record.fails == 0) {
-        Some(healthy) => Some(SignSeen {
-            sign: Sign::Observers,
-            text: format!("{} saw it answer after that", healthy.observer),
-        }),
-        None => agent(world, id.host()).await?,
+    let seen = match against(world, id.host(), &entry, (word.at, ttl)).await? {
+        Some(Against::OverElsewhere { observer, at }) => {
+            return refused(Refused::OverElsewhere { by: word.by, observer, at });
+        }
+        Some(Against::Lives(seen)) => seen,
+        None => return Ok((Word::Given(Box::new(Given { word, entry, proof })), None)),
     };
-    let Some(seen) = seen else { return Ok((Word::Given(Box::new(Given { word, entry, proof })), None)) };
     let known_for = world.clock.boottime().saturating_duration_since(saw);
     let may_pass = seen.sign == Sign::Agent && word.although.contains(&Sign::Agent);
     let by = word.by.clone();
@@ -234,46 +231,6 @@ async fn stored(world: &World, id: &IncidentId) -> Result<Option<(Entry, Layout)
         }
     }
     Ok(None)
-}
-
-fn is_later(now: jiff::Timestamp, at: jiff::Timestamp, ttl: Duration) -> bool {
-    let since = now.duration_since(at);
-    !since.is_negative() && since.unsigned_abs() >= ttl
-}
-
-/// What observers wrote of the host later than the word, in its present epoch.
-async fn observers_since(world: &World, host: &HostName, word: &Entry) -> Result<Vec<ObserverRecord>, Stop> {
-    let keys = keys::host(host);
-    let tree = |source| Stop::Tree { source };
-    let prefixes = [keys::META.to_owned(), keys.observers(), keys.epoch()];
-    let snapshot = Snapshot::read(world.store.as_ref(), "the observers", &prefixes).await.map_err(tree)?;
-    let epoch = snapshot.number(&keys.epoch()).map_err(tree)?.unwrap_or(0);
-    let mut records = Vec::new();
-    for entry in snapshot.below(&keys.observers()).filter(|entry| entry.modify_index > word.modify_index) {
-        let record: ObserverRecord = parse(&entry.key, &entry.value).map_err(tree)?;
-        if record.epoch.0 == epoch {
-            records.push(record);
-        }
-    }
-    Ok(records)
-}
-
-/// What its agent says now.
-async fn agent(world: &World, host: &HostName) -> Result<Option<SignSeen>, Stop> {
-    let keys = keys::host(host);
-    let tree = |source| Stop::Tree { source };
-    let prefixes = [keys::META.to_owned(), keys.agent(), keys.names()];
-    let snapshot = Snapshot::read(world.store.as_ref(), "its agent", &prefixes).await.map_err(tree)?;
-    if !machine::has_agent(&snapshot, &keys).map_err(tree)? {
-        return Ok(None);
-    }
-    let node = machine::consul_node(&snapshot, &keys, host.as_str()).map_err(tree)?;
-    let read = |source| Stop::Store { doing: "read serfHealth", source };
-    let health = world.store.serf_health().await.map_err(read)?;
-    let passes =
-        health.iter().any(|of| of.node.eq_ignore_ascii_case(&node) && of.serf == SerfHealth::Passing);
-    let text = || "its Consul agent answers (serfHealth passing)".to_owned();
-    Ok(passes.then(|| SignSeen { sign: Sign::Agent, text: text() }))
 }
 
 /// Writes into the word that it is over. Whoever reads it without that sees the sign itself, as long as it

@@ -22,6 +22,7 @@ mod consul;
 mod crashes;
 mod disks;
 mod dumps;
+mod feeds;
 mod formats;
 mod guards;
 mod hearsay;

@@ -35,6 +35,7 @@ use super::arrays::SimArrays;
 use super::cloud::SimClouds;
 use super::disks::SimDisks;
 use super::dumps::SimDumps;
+use super::feeds::feeds;
 use super::reservations::SimReservations;
 use super::schedules::invariants::Actor;
 use super::schedules::weather::{Freeze, Kind, Request};
@@ -536,6 +537,9 @@ struct SimFences(Arc<Process>);
 
 impl Fences for SimFences {
     fn levels(&self, machine: Machine, _: &Snapshot, _: &MachineKeys) -> Result<FenceLevels, ConfigError> {
+        if self.0.universe.lock().unwrap().machines[&machine.to_string()].feeds.is_some() {
+            return Ok(FenceLevels::new(machine.clone(), vec![feeds(&self.0, &machine.to_string())]));
+        }
         let switch = SimSwitch { process: Arc::clone(&self.0), machine: machine.to_string() };
         Ok(FenceLevels::new(machine, vec![Level::new(Box::new(switch), None)]))
     }

@@ -32,6 +32,16 @@ pub(crate) const NOT_AUTHORIZED: &str = "not authorized";
 
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// An outlet, and the device that switches it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Feed {
+    /// Whether its device answers.
+    pub(crate) answers: bool,
+    pub(crate) on: bool,
+    /// Whether it is on whatever it is told.
+    pub(crate) stuck: bool,
+}
+
 /// A computer.
 pub(crate) struct Machine {
     /// Answers no probe, gossips with nobody.
@@ -51,6 +61,8 @@ pub(crate) struct Machine {
     pub(crate) gossips: bool,
     /// The SSH host key by which its observers know it, where nobody bound one.
     pub(crate) first_seen_key: Option<&'static str>,
+    /// Its two feeds, each with a device of its own; nothing where one BMC has all of its power.
+    pub(crate) feeds: Option<[Feed; 2]>,
     /// A plane on which it answers although it answers no login.
     pub(crate) answers_on: Option<&'static str>,
 }
@@ -68,6 +80,7 @@ impl Machine {
             is_called_off: false,
             gossips: false,
             first_seen_key: None,
+            feeds: None,
             answers_on: None,
         }
     }

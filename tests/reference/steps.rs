@@ -1,6 +1,6 @@
 //! The table of steps, and the answers of the judge, in docs/architecture.md.
 
-use nova_ha::incident::step::RECOVERY;
+use nova_ha::incident::step::{PowerOff, RECOVERY};
 
 use crate::{HOW, file};
 
@@ -31,7 +31,12 @@ pub(crate) fn table() -> String {
         String::from("| step | does | leads to | needs a fresh proof of off | |\n|---|---|---|---|---|\n");
     for (row, (name, does)) in RECOVERY.iter().zip(about) {
         assert_eq!(format!("{:?}", row.step), name, "the order of the enum and of the table differ");
-        let proof = if row.needs_power_off_proof { "yes" } else { "no" };
+        let proof = match row.power_off {
+            PowerOff::Proves => "makes it",
+            PowerOff::Needed => "yes",
+            PowerOff::NeededForWhoIsLeft => "where a guest is left",
+            PowerOff::NotNeeded => "no",
+        };
         let turn = if row.point_of_no_return { "*started* is the **point of no return**" } else { "" };
         text += &format!("| {} | {does} | {} | {proof} | {turn} |\n", row.step.name(), row.reaches.name());
     }

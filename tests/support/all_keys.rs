@@ -79,6 +79,7 @@ pub(crate) fn of_incident(keys: &IncidentKeys) -> Vec<(&'static str, String)> {
         ("ask", keys.ask(&node)),
         ("gone", keys.gone(&node)),
         ("guests_seen", keys.guests_seen()),
+        ("devices", keys.devices()),
         ("reset", keys.reset()),
         ("kdump", keys.kdump()),
         ("swap", keys.swap()),
@@ -89,6 +90,7 @@ pub(crate) fn of_incident(keys: &IncidentKeys) -> Vec<(&'static str, String)> {
         ("resume", keys.resume()),
         ("retry", keys.retry()),
         ("confirm_off", keys.confirm_off()),
+        ("device_off", keys.device_off("1.2")),
         ("settled", keys.settled("GUEST")),
     ]
 }

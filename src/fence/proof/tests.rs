@@ -4,8 +4,10 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use proptest::prelude::*;
 
+use super::streak::{Look, Streak};
 use super::*;
 use crate::clock::SystemClock;
+use crate::fence::FenceError;
 use crate::fence::silence::{AgentSays, Looked};
 use crate::fence::{Identity, Privilege};
 use crate::ssh::{Answer, Failure};
@@ -44,7 +46,7 @@ fn an_off_that_anyone_can_have_said_needs_the_silence_after_it() {
     let said = |channel| SaidOff {
         machine: machine(),
         read_at: at(100),
-        by: vec![By { device: "bmc".into(), stated: None, channel }],
+        by: vec![By { device: "bmc".into(), stated: None, word: None, channel }],
     };
     for channel in [Channel::Shown, Channel::Agent] {
         assert!(said(channel).by_itself().is_ok(), "{channel:?}");
@@ -54,7 +56,7 @@ fn an_off_that_anyone_can_have_said_needs_the_silence_after_it() {
         agent: AgentSays::Silent,
         planes: Vec::new(),
     };
-    for gap in [Gap::PlainHttp, Gap::UnjudgedCertificate, Gap::UnsignedIpmi { cipher: 0 }] {
+    for gap in [Gap::PlainHttp, Gap::UnjudgedCertificate, Gap::UnsignedIpmi { cipher: 0 }, Gap::PersonsWord] {
         let hearsay = || said(Channel::Open(gap)).by_itself().unwrap_err();
         let silence = |machine, began| Silence::of(machine, at(began), &looked).unwrap();
         assert!(hearsay().with(&silence(machine(), 99)).is_err(), "{gap}: looked before");

@@ -1,12 +1,13 @@
 //! Fence: judge again with votes that are fresh now, power off, prove it, and see that the host
 //! does not answer.
 
-use crate::fence::off::{Changed, Settings, Why, power_off};
-use crate::fence::{Machine, NotOff, PoweredOff, SaidOff, prove_off};
+use crate::fence::off::{Changed, Settings, Why, power_off_with, prove_off_with};
+use crate::fence::{Machine, NotOff, PoweredOff, SaidOff};
 use crate::incident::journal::{Event, Outcome};
 use crate::incident::step::Step;
 use crate::recovery::context::Context;
-use crate::recovery::proof::{KnownOff, Reader, says_on};
+use crate::recovery::device_words::{self, Given};
+use crate::recovery::proof::{KnownOff, Reader, says_on, speak};
 use crate::recovery::rejudged::Rejudged;
 use crate::recovery::steps::dump::left_to_finish;
 use crate::recovery::steps::shot::{Ground, may_be_shot, not_answering};
@@ -40,20 +41,26 @@ pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
     let (now, good_for) = (&*context, context.case.policy.probe_interval);
     let judge = || async { may_be_shot(now).await.map(drop) };
     let may_command = Rejudged::new(now.world, &now.journal, good_for, judged_at, judge);
-    let off = power_off(now.levels, now.world.clock.as_ref(), &settings, &may_command).await;
+    let given = reader(now).device_words().await?;
+    let clock = now.world.clock.as_ref();
+    let off = power_off_with(now.levels, clock, &settings, &may_command, &given.words).await;
     let stopped = may_command.stopped();
+    device_words::end_answered(now.world, &now.case.id, &given.words).await;
+    if let Err(not_off) = &off {
+        reader(now).say_silent(not_off).await;
+    }
     let (proof, outcome) = match off {
         Ok((proof, Changed::Yes)) => (proof, Outcome::Changed),
         Ok((proof, Changed::AlreadySo)) => (proof, Outcome::AlreadySo),
         Err(NotOff::Lease { source, .. }) => return Err(stopped.unwrap_or_else(|| source.into())),
-        Err(not_off) if says_on(&not_off) => return Err(waiting_for_off(context, &not_off, None)),
+        Err(not_off) if says_on(&not_off) => return Err(waiting_for_off(context, &not_off, &given, None)),
         Err(not_off @ (NotOff::NoLevels { .. } | NotOff::NotProved { .. })) => {
             return match reader(context).by_word().await? {
-                None => Err(waiting_for_off(context, &not_off, None)),
+                None => Err(waiting_for_off(context, &not_off, &given, None)),
                 Some(Ok((proof, answer))) => fenced(context, proof, Outcome::AlreadySo, &answer).await,
                 Some(Err(why)) => {
                     found_by(context, &why).await?;
-                    Err(waiting_for_off(context, &not_off, Some(&why)))
+                    Err(waiting_for_off(context, &not_off, &given, Some(&why)))
                 }
             };
         }
@@ -67,7 +74,10 @@ pub async fn run<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
 pub async fn prove_again<'a>(context: &mut Context<'a>) -> Result<KnownOff<'a>, Stop> {
     let (world, case) = (context.world, context.case);
     let settings = Settings::of(&case.policy);
-    match prove_off(context.levels, world.clock.as_ref(), &settings).await {
+    let given = reader(context).device_words().await?;
+    let read = prove_off_with(context.levels, world.clock.as_ref(), &settings, &given.words).await;
+    device_words::end_answered(world, &case.id, &given.words).await;
+    match read {
         Ok(proof) => {
             let proof = its_own(context, proof).await?;
             let answer = after_off(context).await?;
@@ -223,7 +233,12 @@ fn reader<'a>(context: &Context<'a>) -> Reader<'a> {
     }
 }
 
-fn waiting_for_off(context: &Context<'_>, not_off: &NotOff, refused: Option<&Refused>) -> Stop {
+fn waiting_for_off(
+    context: &Context<'_>,
+    not_off: &NotOff,
+    given: &Given,
+    refused: Option<&Refused>,
+) -> Stop {
     let host = context.case.id.host();
     let confirm = match refused {
         Some(Refused::AddressNotNamed { .. } | Refused::AddressFoundLater { .. }) => although(context),
@@ -242,7 +257,7 @@ fn waiting_for_off(context: &Context<'_>, not_off: &NotOff, refused: Option<&Ref
     let settles =
         not_off.next(&change).unwrap_or_else(|| format!("look at its BMC: nova-ha host show {host}"));
     Stop::waiting(
-        format!("{host} is not proved off: {not_off}{}", beside(refused)),
-        format!("{settles}; at last, pull its plug and: {confirm}"),
+        format!("{host} is not proved off: {not_off}{}{}", given.beside(), beside(refused)),
+        format!("{settles}{}; at last, pull its plug and: {confirm}", speak(host, not_off)),
     )
 }

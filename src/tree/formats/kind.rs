@@ -27,6 +27,10 @@ pub enum Kind {
     DumpGrace,
     /// `words/{id}/confirm_off`
     ConfirmOff,
+    /// `words/{id}/device_off/{level}.{device}`
+    DeviceOff,
+    /// `incidents/{id}/devices`
+    Devices,
     /// `orders/{id}`
     Order,
     /// `words/{id}/hold`, `resume`, `retry`
@@ -70,7 +74,7 @@ const fn row(key: &'static str, name: &'static str, baseline: u64, newest: u64) 
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 24] = [
         Kind::Incident,
         Kind::Holder,
         Kind::Journal,
@@ -82,6 +86,8 @@ impl Kind {
         Kind::Through,
         Kind::DumpGrace,
         Kind::ConfirmOff,
+        Kind::DeviceOff,
+        Kind::Devices,
         Kind::Order,
         Kind::Lead,
         Kind::Opening,
@@ -110,6 +116,8 @@ impl Kind {
             Kind::Through => row("through", "that a machine is through with an incident", 0, 1),
             Kind::DumpGrace => row("dump_grace", "the grace for a crash dump", 1, 1),
             Kind::ConfirmOff => row("confirm_off", "a person's word that a host is off", 1, 2),
+            Kind::DeviceOff => row("device_off", "a person's word that a device carries no power", 0, 1),
+            Kind::Devices => row("devices", "what the devices of fence levels answered", 0, 1),
             Kind::Order => row("order", "a person's order", 0, 1),
             Kind::Lead => row("lead", "a person's word that leads an incident", 0, 1),
             Kind::Opening => row("opening", "the opening of an incident", 0, 1),

@@ -167,9 +167,12 @@ fn nothing_of_the_old_proof_counts_and_what_only_waits_ends_with_the_order() {
     stage.with(|u| u.machines.get_mut(HOST).unwrap().bmc = false);
     // A word of the first recovery, in its time.
     confirm_off(&stage, []);
+    let of_device = keys::incident(&incident()).device_off("1.2");
+    stage.with(|u| u.kv.put(&of_device, "{}"));
     retry(&stage);
     let said = stage.recover("ha1");
     assert!(stage.with(|u| u.kv.get(&keys::incident(&incident()).confirm_off())).is_none());
+    assert!(stage.with(|u| u.kv.get(&of_device)).is_none());
     assert!(said[0].text.contains("no fence level of compute1 can be used"), "{said:?}");
     assert_eq!(stage.record().status.state, State::Active, "the order counts still");
     stage.wait(Duration::from_secs(16 * 60));
