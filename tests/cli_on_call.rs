@@ -328,6 +328,19 @@ async fn who_is_on_call_speaks_for_one_silent_device_and_a_device_that_answers_f
     let json = run(&["incident", "show", "node1@0", "--json"]).await.json();
     assert_eq!((&json["devices_off"][0]["device"], &json["devices"]["node"]), (&2.into(), &"ha1".into()));
 
+    // When it was tried last is said by this machine's clock; one that is ahead of it makes no negative age.
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(90);
+    let note = serde_json::json!({ "version": 2, "node": "ha1", "reasons": ["PDU B is silent"], "next": [],
+        "since": "2026-11-30T12:00:00Z", "tried": { "at": at.to_string(), "again": "next_run" } });
+    site.put(&of.preflight(&"ha1".parse().unwrap()), note.to_string()).await;
+    for args in [&["incident", "show", "node1@0"][..], &["status"]] {
+        let shown = run(args).await.out;
+        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("0 s ago; tries again with its next run, each minute"), "{shown}");
+        let is_wide = |line: &&str| !line.contains("next: ") && line.chars().count() > 80;
+        assert!(args[0] == "status" || !shown.lines().any(|line| is_wide(&line)), "{shown}");
+    }
+
     // Whoever may see how it is powered off compares that with what the HA node asked.
     site.run(&word).await.refused("how node1 is powered off was changed since ha1 asked it");
     let mut tree = Snapshot::default();

@@ -76,6 +76,7 @@ async fn whatever_waits_or_stands_still_is_a_warning_and_after_a_while_critical(
         reasons: vec!["its BMC does not answer".into()],
         next: vec!["nova-ha confirm-off c1 --by NAME".into()],
         since: open_incident::at(60),
+        tried: None,
     };
     site.write(&[Op::Set(keys.preflight(&note.node), bytes(&note))]).await;
     let waiting = both(&site).await;

@@ -198,6 +198,7 @@ mod tests {
             reasons: vec!["its BMC does not answer".into()],
             next: vec!["nova-ha confirm-off c1".into()],
             since: at(1),
+            tried: None,
         }
     }
 

@@ -54,6 +54,8 @@ pub struct IncidentLine {
     pub locked: bool,
     /// Why it is held, what it waits for, or that it stands still.
     pub reasons: Vec<String>,
+    /// When HA nodes that wait tried it last, and when they do again; by this machine's clock.
+    pub tried: Vec<String>,
     /// How much a person has to know it.
     pub severity: Severity,
     /// What to type.
@@ -112,6 +114,7 @@ impl IncidentLine {
             holder: record.holder.as_ref().map(ToString::to_string),
             locked: facts.locked,
             reasons,
+            tried: tried(facts, waits, now),
             severity,
             next,
             opened_at: record.opened_at,
@@ -143,6 +146,12 @@ impl IncidentLine {
     }
 }
 
+/// When each HA node that waits tried it last: not in what a check prints, which has no times.
+fn tried(facts: &Facts, waits: bool, now: jiff::Timestamp) -> Vec<String> {
+    let one = |note: &WaitingNote| Some(format!("{}: {}", note.node, note.tried_text(now)?));
+    facts.notes.iter().filter(|_| waits).filter_map(one).collect()
+}
+
 /// Incidents as a table.
 pub fn incidents_table(lines: &[IncidentLine]) -> String {
     let mut table = Table::new(["INCIDENT", "STATE", "PHASE", "HOLDER", "OPENED / WHY"]);
@@ -155,6 +164,7 @@ pub fn incidents_table(lines: &[IncidentLine]) -> String {
         let mut why = vec![when(line.opened_at)];
         why.extend(line.step.map(|step| format!("at: {step}")));
         why.extend(line.reasons.iter().cloned());
+        why.extend(line.tried.iter().cloned());
         // What is only *active* may need one too: then its reasons say so.
         let loud = matches!(line.state, "held" | "waiting");
         let state = if loud { line.state.to_uppercase() } else { line.state.to_owned() };
@@ -312,6 +322,8 @@ impl IncidentView {
         for note in &self.waiting {
             let line = format!("{} since {}: {}", note.node, when(note.since), note.reasons.join("; "));
             text += &field("WAITING", Some(&line), AT);
+            let tried = note.tried_text(jiff::Timestamp::now());
+            text += &tried.map_or_else(String::new, |tried| field("  tried", Some(&tried), AT));
             for next in &note.next {
                 text += &next_text(next);
             }

@@ -25,6 +25,7 @@ use super::stop::Stop;
 use super::world::World;
 use crate::incident::guest::Summary;
 use crate::incident::journal::{AdoptionGround, Event};
+use crate::incident::note::Again;
 use crate::keys;
 use crate::names::IncidentId;
 use crate::nova::Cloud;
@@ -249,7 +250,7 @@ async fn hold(
                 return Err(Stop::Foreign { flag });
             }
             Stop::Waiting { reasons, next } => {
-                note::write(world, id, &reasons, &next).await;
+                note::write_tried(world, id, &reasons, &next, Again::InThisRun).await;
                 tracing::warn!(incident = %id, host = %id.host(), "waiting: {}", reasons.join("; "));
                 if worked() >= patience {
                     claim::unlock(&context).await;
@@ -258,7 +259,7 @@ async fn hold(
                 wait(&context).await?;
             }
             Stop::OnlySaid { why } => {
-                note::write(world, id, &[why.text()], &why.next()).await;
+                note::write_tried(world, id, &[why.text()], &why.next(), Again::InThisRun).await;
                 tracing::warn!(incident = %id, host = %id.host(), "waiting: {why}");
                 if worked() >= patience {
                     claim::unlock(&context).await;

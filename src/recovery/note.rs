@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::queue::{self, Work};
 use super::through;
 use super::world::World;
-use crate::incident::note::WaitingNote;
+use crate::incident::note::{Again, NOTED_EVERY, Tried, WaitingNote};
 use crate::keys;
 use crate::names::IncidentId;
 use crate::store::{Op, TxnOutcome};
 use crate::tree::foreign::Foreign;
+use crate::tree::formats::{Formats, Kind};
 use crate::tree::record::{Record, bytes, parse};
 
 /// How often this HA node looks for incidents that wait behind the one at work.
@@ -19,21 +20,27 @@ const LOOK_BEHIND: Duration = Duration::from_secs(5);
 /// Writes why this HA node cannot go on; unchanged reasons keep their *since* and write nothing, so
 /// that a wait of hours is not a write every few seconds.
 pub async fn write(world: &World, id: &IncidentId, reasons: &[String], next: &[String]) {
-    write_if(world, id, reasons, next, None).await;
+    write_if(world, id, (reasons, next), None, None).await;
+}
+
+/// As [`write`], after a try: when that was is written beside it, at most once in [`NOTED_EVERY`].
+pub async fn write_tried(world: &World, id: &IncidentId, reasons: &[String], next: &[String], again: Again) {
+    write_if(world, id, (reasons, next), Some(again), None).await;
 }
 
 /// As [`write`], unless the incident was claimed since it was looked at: the claim took all notes away. The lock key is
 /// made by the first claim and never deleted.
 pub async fn write_if_unclaimed(world: &World, id: &IncidentId, reasons: &[String], next: &[String]) {
-    write_if(world, id, reasons, next, Some(Op::CheckAbsent(keys::incident(id).lock()))).await;
+    let unclaimed = Op::CheckAbsent(keys::incident(id).lock());
+    write_if(world, id, (reasons, next), None, Some(unclaimed)).await;
 }
 
 /// As [`write`], with a condition in the same transaction.
 async fn write_if(
     world: &World,
     id: &IncidentId,
-    reasons: &[String],
-    next: &[String],
+    (reasons, next): (&[String], &[String]),
+    again: Option<Again>,
     condition: Option<Op>,
 ) {
     let key = keys::incident(id).preflight(&world.me);
@@ -43,8 +50,18 @@ async fn write_if(
         let same = before
             .as_ref()
             .and_then(|entry| parse::<WaitingNote>(&entry.key, &entry.value).ok())
-            .is_some_and(|note| note.reasons == reasons);
-        if same {
+            .filter(|note| note.reasons == reasons);
+        let now = world.clock.wall();
+        if let Some(note) = &same
+            && again.is_none_or(|again| is_noted(note, again, now))
+        {
+            return Ok(TxnOutcome::Committed(Vec::new()));
+        }
+        let tried = match again {
+            Some(again) if may_say_when(world).await => Some(Tried { at: now, again }),
+            Some(_) | None => None,
+        };
+        if same.is_some() && tried.is_none() {
             return Ok(TxnOutcome::Committed(Vec::new()));
         }
         let note = WaitingNote {
@@ -52,7 +69,8 @@ async fn write_if(
             node: world.me.clone(),
             reasons,
             next: next.to_vec(),
-            since: world.clock.wall(),
+            since: same.map_or(now, |note| note.since),
+            tried,
         };
         let ops: Vec<Op> = condition.into_iter().chain([Op::Set(key, bytes(&note))]).collect();
         world.store.transact(&ops).await
@@ -60,6 +78,20 @@ async fn write_if(
     if let Err(error) = result.await {
         tracing::warn!(incident = %id, %error, "cannot write why this node waits");
     }
+}
+
+/// Whether the note says already that it was tried, a moment ago. One that a clock wrote which has been set back since is written
+/// anew.
+fn is_noted(note: &WaitingNote, again: Again, now: jiff::Timestamp) -> bool {
+    // Of a note without it, as is written beside an older HA node, its own age tells how long that was not asked.
+    let (at, same) = note.tried.map_or((note.since, true), |tried| (tried.at, tried.again == again));
+    same && now.duration_since(at).unsigned_abs() < NOTED_EVERY
+}
+
+/// An older HA node would not read the note.
+async fn may_say_when(world: &World) -> bool {
+    let formats = Formats::read(world.store.as_ref()).await;
+    formats.is_ok_and(|formats| formats.allows(Kind::WaitingNote, 2).is_ok())
 }
 
 /// This HA node goes on with what it held: what its note says is over. Where it cannot be removed, it

@@ -8,6 +8,7 @@ use super::plan::Plan;
 use super::stop::Stop;
 use super::world::{World, chain};
 use crate::attention::Severity;
+use crate::incident::note::Again;
 use crate::names::{HaNodeName, IncidentId};
 
 /// What became of one incident.
@@ -71,7 +72,7 @@ pub(super) async fn waiting(
     reasons: Vec<String>,
     next: Vec<String>,
 ) -> Report {
-    note::write(world, id, &reasons, &next).await;
+    note::write_tried(world, id, &reasons, &next, Again::NextRun).await;
     would_wait(id, &reasons, next)
 }
 

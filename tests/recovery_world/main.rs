@@ -49,5 +49,6 @@ mod through;
 mod time;
 mod twins;
 mod universe;
+mod waits;
 mod whose;
 mod words;

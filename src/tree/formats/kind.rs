@@ -112,7 +112,7 @@ impl Kind {
             Kind::Settled => row("settled", "a person's word about a held guest", 0, 1),
             Kind::Plan => row("plan", "the plan", 1, 1),
             Kind::Evidence => row("evidence", "the evidence of an incident", 1, 1),
-            Kind::WaitingNote => row("waiting_note", "the note of an HA node that waits", 1, 1),
+            Kind::WaitingNote => row("waiting_note", "the note of an HA node that waits", 1, 2),
             Kind::Through => row("through", "that a machine is through with an incident", 0, 1),
             Kind::DumpGrace => row("dump_grace", "the grace for a crash dump", 1, 1),
             Kind::ConfirmOff => row("confirm_off", "a person's word that a host is off", 1, 2),
