@@ -6,6 +6,8 @@
 //! pinned. What cannot be compared is *cannot tell*, never a match. Whether another machine of the tree claims the same is
 //! for [`crate::bindings`] to see.
 
+mod placeholders;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -91,51 +93,6 @@ impl fmt::Display for Unclear {
     }
 }
 
-/// What vendors leave in the serial number; compared in lower case, without blanks.
-const NO_SERIALS: [&str; 27] = [
-    "tobefilledbyo.e.m.",
-    "tobefilledbyo.e.m",
-    "tobefilledbyoem",
-    "o.e.m.",
-    "oem",
-    "default",
-    "defaultstring",
-    "systemserialnumber",
-    "chassisserialnumber",
-    "boardserialnumber",
-    "baseboardserialnumber",
-    "serialnumber",
-    "notspecified",
-    "notapplicable",
-    "notavailable",
-    "notprovided",
-    "notset",
-    "none",
-    "null",
-    "empty",
-    "invalid",
-    "unknown",
-    "undefined",
-    "n/a",
-    "tbd",
-    "test",
-    "0123456789abcdef",
-];
-
-/// Digits in a row are no serial number, from whichever they begin.
-const IN_A_ROW: &str = "012345678901234567890";
-
-/// What AMI's and others' firmware leaves in the UUID; each in any byte order.
-const NO_UUIDS: [u128; 3] = [
-    0x03000200_0400_0500_0006_000700080009,
-    0x12345678_1234_5678_90ab_cddeefaabbcc,
-    0x12345678_1234_1234_1234_123456789abc,
-];
-
-/// A UUID of fewer different bytes was written by nobody who had a number: all zero, all ones, and zero with the marks of a
-/// version and a variant.
-const LEAST_BYTES: usize = 4;
-
 impl Identity {
     /// What a person pinned in one text: a UUID, or else a serial number.
     pub fn pinned(text: &str) -> Self {
@@ -149,9 +106,8 @@ impl Identity {
     /// The UUID, if it tells machines apart.
     fn usable_uuid(&self) -> Option<Uuid> {
         let uuid = Uuid::parse_str(self.uuid.as_deref()?.trim()).ok()?;
-        let distinct: BTreeSet<u8> = uuid.as_bytes().iter().copied().collect();
-        let placeholder = distinct.len() < LEAST_BYTES
-            || NO_UUIDS.iter().any(|known| same_uuid(uuid, Uuid::from_u128(*known)));
+        let placeholder = placeholders::is_of_few_bytes(uuid)
+            || placeholders::UUIDS.iter().any(|known| same_uuid(uuid, Uuid::from_u128(*known)));
         (!placeholder).then_some(uuid)
     }
 
@@ -228,10 +184,7 @@ impl Identity {
 /// A serial number as it is compared, if it tells machines apart.
 fn usable_serial(text: &str) -> Option<String> {
     let text: String = text.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
-    let distinct: BTreeSet<char> = text.chars().filter(|c| c.is_alphanumeric()).collect();
-    let placeholder =
-        distinct.len() < 2 || NO_SERIALS.contains(&text.as_str()) || IN_A_ROW.contains(text.as_str());
-    (!placeholder).then_some(text)
+    (!placeholders::is_no_serial(&text)).then_some(text)
 }
 
 impl fmt::Display for Identity {
@@ -355,6 +308,10 @@ mod tests {
             uuid("00000000-0000-4000-8000-000000000000"),
             uuid("03000200-0400-0500-0006-000700080009"),
             uuid("00020003-0004-0005-0006-000700080009"),
+            uuid("fefefefe-fefe-fefe-fefe-fefefefefefe"),
+            uuid("00010203-0405-0607-0809-0A0B0C0D0E0F"),
+            uuid("03020100-0504-0706-0809-0a0b0c0d0e0f"),
+            uuid("6AB5B300-538D-1014-9FB5-B0684D007B53"),
             uuid("not a uuid"),
             serial("To be filled by O.E.M."),
             serial("To Be Filled By O.E.M"),
