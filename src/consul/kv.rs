@@ -80,7 +80,16 @@ fn entries(answer: &Answer, prefix: &str, call: &Call) -> Result<Vec<Entry>, Sto
     if is_absent(answer, call)? {
         return Ok(Vec::new());
     }
-    all(answer.json(call)?, prefix, call)
+    all(some(answer.json(call)?, call)?, prefix, call)
+}
+
+/// Consul says 404 of what is absent, and never lists nothing: whoever does is a proxy or another server, and would make a
+/// flag that is set read as absent.
+fn some<T>(list: Vec<T>, call: &Call) -> Result<Vec<T>, StoreError> {
+    match list.is_empty() {
+        true => Err(call.malformed("an empty list is not Consul's")),
+        false => Ok(list),
+    }
 }
 
 pub(super) fn all(pairs: Vec<Pair>, prefix: &str, call: &Call) -> Result<Vec<Entry>, StoreError> {
@@ -106,7 +115,7 @@ fn names(answer: &Answer, prefix: &str, call: &Call) -> Result<Vec<String>, Stor
     if is_absent(answer, call)? {
         return Ok(Vec::new());
     }
-    let mut names: Vec<String> = answer.json(call)?;
+    let mut names: Vec<String> = some(answer.json(call)?, call)?;
     if let Some(name) = names.iter().find(|name| !name.starts_with(prefix)) {
         return Err(stray(name, call));
     }
@@ -197,6 +206,29 @@ mod tests {
         assert_eq!(get_call("a b/c%/").unwrap().path, "kv/a%20b/c%25/");
         for prefix in ["node1", "a//", "", "/"] {
             assert!(matches!(list_call(prefix), Err(StoreError::Request { .. })), "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn only_consuls_own_404_says_that_there_is_nothing() {
+        use super::super::Consul;
+        assert!(Consul::list_said("t/", 404, Some("7"), b"").unwrap().is_empty());
+        assert!(Consul::names_said("t/", 404, Some("7"), b"").unwrap().is_empty());
+        // A folder that somebody made in Consul's UI.
+        assert!(Consul::names_said("t/", 200, Some("7"), b"[\"t/\"]").unwrap().is_empty());
+        for (status, index, body) in [
+            (404, None, ""),
+            (200, Some("7"), "[]"),
+            (200, None, "[]"),
+            (200, Some("0"), "null"),
+            (200, None, ""),
+        ] {
+            let (list, names) = (
+                Consul::list_said("t/", status, index, body.as_bytes()),
+                Consul::names_said("t/", status, index, body.as_bytes()),
+            );
+            assert!(matches!(list, Err(StoreError::Malformed { .. })), "{status} {body:?}: {list:?}");
+            assert!(matches!(names, Err(StoreError::Malformed { .. })), "{status} {body:?}: {names:?}");
         }
     }
 }
