@@ -160,6 +160,11 @@ impl Roots {
         Some(serial.trim().to_owned()).filter(|serial| !serial.is_empty())
     }
 
+    /// The number of an NVMe namespace on its disk.
+    pub(super) fn namespace(&self, name: &str) -> Option<String> {
+        read_if_there(&self.block(&self.disk_of(name)).join("nsid")).ok().flatten()
+    }
+
     /// Who the device of this kernel name is.
     pub fn identify(&self, name: &str) -> Identity {
         let (disk, partition) = match self.parent(name) {

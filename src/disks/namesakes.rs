@@ -88,7 +88,8 @@ fn are_two_members(roots: &Roots, one: &Device, other: &Device) -> bool {
     !are_parts || (!is_of_a_map && roots.disk_of(&one.name) != roots.disk_of(&other.name))
 }
 
-/// Whether another device of that name is another disk, and no path to the same: it says another size or serial number.
+/// Whether another device of that name is another disk, and no path to the same: it says another size or serial number, or it
+/// is another namespace of the same NVMe disk, which has one number however many paths lead to it.
 fn are_two_disks(roots: &Roots, all: &[Device], member: &Device, other: &Device) -> bool {
     let (Identity::Disk { id, kind, partition }, Identity::Disk { id: of_other, kind: way, partition: at }) =
         (&member.identity, &other.identity)
@@ -104,6 +105,7 @@ fn are_two_disks(roots: &Roots, all: &[Device], member: &Device, other: &Device)
     let text = |sectors: Option<u64>| sectors.map(|sectors| sectors.to_string());
     differ(text(size(&member.name)), text(size(&other.name)))
         || differ(roots.serial(&member.name), roots.serial(&other.name))
+        || differ(roots.namespace(&member.name), roots.namespace(&other.name))
 }
 
 #[cfg(test)]
@@ -149,5 +151,10 @@ mod tests {
         let other = beside(&path.replace("SERIAL1", "SERIAL2"));
         assert!(other.len() == 1 && other[0].starts_with("sda and sdx have one"), "{other:?}");
         assert_eq!(beside("/sys/block/sda/size = 100\n/sys/block/sdx/size = 4096").len(), 1);
+        // One maker wrote one EUI-64 into all namespaces of a disk: they have its serial number, and may have one size.
+        let namespaces =
+            |other: &str| format!("{path}\n/sys/block/sda/nsid = 1\n/sys/block/sdx/nsid = {other}");
+        assert_eq!(beside(&namespaces("1")).len(), 0, "the other path to it");
+        assert_eq!(beside(&namespaces("2")).len(), 1);
     }
 }
