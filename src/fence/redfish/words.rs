@@ -1,6 +1,8 @@
 //! The parts of Redfish's documents that matter. Vendors add many others, and write into these what is none of them: what is odd
 //! in one field hides none of the others.
 
+use std::collections::BTreeSet;
+
 use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -32,15 +34,21 @@ pub(super) struct Collection {
 }
 
 impl Collection {
-    /// Where its members are, as far as they say so.
-    pub(super) fn paths(&self) -> Vec<&str> {
+    fn members(&self) -> impl Iterator<Item = Option<&str>> {
         let members = self.members.iter().filter_map(Value::as_array).flatten();
-        members.filter_map(|member| member.get("@odata.id")?.as_str()).collect()
+        members.map(|member| member.get("@odata.id")?.as_str())
     }
 
-    /// Whether there are others beside these.
+    /// Where its members are, as far as they say so. One that is listed twice is one.
+    pub(super) fn paths(&self) -> Vec<&str> {
+        let without_slash = |path: &str| path.trim_end_matches('/').to_owned();
+        let mut seen = BTreeSet::new();
+        self.members().flatten().filter(|path| seen.insert(without_slash(path))).collect()
+    }
+
+    /// Whether there are others beside these: on a further page, or without a word where they are.
     pub(super) fn has_more(&self) -> bool {
-        self.more.as_ref().is_some_and(|more| !more.is_null())
+        self.more.as_ref().is_some_and(|more| !more.is_null()) || self.members().any(|path| path.is_none())
     }
 }
 
@@ -140,4 +148,30 @@ impl Chassis {
 /// Where a reset of a system is sent to that does not say: as the standard's examples have it.
 pub(super) fn usual_target(system: &Url) -> String {
     format!("{}/Actions/ComputerSystem.Reset", system.path().trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_that_is_listed_twice_is_one_and_one_without_an_address_is_another() {
+        let read = |members: &str| {
+            let text = format!("{{\"Members\": {members}}}");
+            let collection: Collection = parse(text.as_bytes()).unwrap();
+            (collection.paths().len(), collection.has_more())
+        };
+        let (one, two) =
+            (r#"{"@odata.id": "/redfish/v1/Systems/1"}"#, r#"{"@odata.id": "/redfish/v1/Systems/2"}"#);
+        let slash = r#"{"@odata.id": "/redfish/v1/Systems/1/"}"#;
+        assert_eq!(read(&format!("[{one}]")), (1, false));
+        assert_eq!(read(&format!("[{one}, {one}, {slash}]")), (1, false));
+        assert_eq!(read(&format!("[{one}, {two}]")), (2, false));
+        for other in [r#"{"Id": "2"}"#, r#"{"@odata.id": null}"#, r#"{"@odata.id": 2}"#, "null", "2"] {
+            assert_eq!(read(&format!("[{one}, {other}]")), (1, true), "{other}");
+        }
+        for none in ["[]", "null", "{}", "2"] {
+            assert_eq!(read(none), (0, false), "{none}");
+        }
+    }
 }
