@@ -258,10 +258,30 @@ async fn hung_and_dripping_servers_end_at_the_deadline() {
         })
     };
     let after = Duration::from_millis(1500);
-    for port in [hung, drip(b"SSH-2.0-x"), drip(b"hello\r\n")] {
+    // As a machine whose banner was the last that it could say, with or without a line before it.
+    let after_banner = server(|mut stream| {
+        let _ = stream.write_all(b"Welcome to c1.\r\nSSH-2.0-OpenSSH_9.8\r\n");
+        std::thread::spawn(move || (std::thread::sleep(Duration::from_secs(30)), drop(stream)));
+    });
+    for port in [hung, drip(b"SSH-2.0-x"), after_banner] {
         let began = Instant::now();
         let outcome = log_in(at(port), after).await;
         assert_eq!(outcome, Outcome::Failed(Failure::TimedOut { stage: Stage::Handshake, after }));
+        assert!(began.elapsed() < after + Duration::from_millis(300), "{:?}", began.elapsed());
+    }
+    // A tarpit, and a service that greets and waits, are programs of a machine that lives.
+    let greets = server(|mut stream| {
+        let _ = stream.write_all(b"220 mail.example.org ESMTP\r\n");
+        std::thread::spawn(move || (std::thread::sleep(Duration::from_secs(30)), drop(stream)));
+    });
+    for (port, said) in [(drip(b"x9 f\r\n"), "x9"), (greets, "220 mail")] {
+        let began = Instant::now();
+        match log_in(at(port), after).await {
+            Outcome::CannotTell(Unknown::RefusesInWords { words }) => {
+                assert!(words.starts_with(said), "{words}")
+            }
+            other => panic!("{said}: {other:?}"),
+        }
         assert!(began.elapsed() < after + Duration::from_millis(300), "{:?}", began.elapsed());
     }
 }

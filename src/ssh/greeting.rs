@@ -12,7 +12,7 @@ use super::attempt::Attempt;
 use crate::say::short;
 
 /// How an SSH banner begins; whatever comes before it are lines for people (RFC 4253, 4.2).
-const BANNER: &[u8] = b"SSH-";
+pub(super) const BANNER: &[u8] = b"SSH-";
 
 /// Somebody else's words as far as they are kept.
 const MOST_WORDS: usize = 512;

@@ -115,8 +115,9 @@ pub enum Unknown {
         /// The account.
         user: String,
     },
-    /// It hung up before anybody was asked for a password, and said why: too many logins at once, a source that failed
-    /// some, a machine that boots. It lives, and whether it is healthy nobody was told.
+    /// It said something else than its banner before anybody was asked for a password: too many logins at once, a source that
+    /// failed some, a machine that boots, or a tarpit, which never comes to an end. It lives, and whether it is healthy nobody
+    /// was told.
     #[error("the machine answers and takes no login now; it says: {words}")]
     RefusesInWords {
         /// Its words, cut to a line.

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use ssh2::{ErrorCode, ExtendedData, KeyboardInteractivePrompt, MethodType, Prompt, Session};
 
 use super::attempt::{Attempt, Credential, Login, Stop, Target};
-use super::greeting::{Greeting, ask_anew, words_before_banner};
+use super::greeting::{BANNER, Greeting, ask_anew, words_before_banner};
 use super::host_key::{self, Fingerprint, PinnedKey};
 use super::outcome::{Failure, Stage, Unknown};
 
@@ -65,7 +65,11 @@ pub(super) fn handshake(target: &Target, attempt: &Attempt) -> Result<Shaken, St
     let words = words_before_banner(&socket, attempt);
     session.set_tcp_stream(stream);
     arm(&session, attempt)?;
-    session.handshake().map_err(|error| handshake_stopped(&error, &socket, attempt, words))?;
+    if let Err(error) = session.handshake() {
+        // Lines that a banner followed were passed over: what went wrong then went wrong without them.
+        let is_ssh = session.banner_bytes().is_some_and(|banner| banner.starts_with(BANNER));
+        return Err(handshake_stopped(&error, &socket, attempt, words.filter(|_| !is_ssh)));
+    }
     if !target.pins.is_empty() {
         let shown = session.host_key().map(|(wire, _kind)| wire);
         if !shown.is_some_and(|wire| target.pins.iter().any(|pin| pin.is(wire))) {
@@ -160,8 +164,8 @@ fn is_closed(socket: &TcpStream) -> bool {
     }
 }
 
-/// `words` stood where the banner belongs. Whoever speaks and hangs up lives; whoever speaks and never comes to its banner
-/// ran out of time.
+/// `words` stood where the banner belongs. Whoever speaks lives, whether it hangs up then or never comes to its banner, as a
+/// tarpit and every other service do: a machine that hangs says nothing.
 fn handshake_stopped(
     error: &ssh2::Error,
     socket: &TcpStream,
@@ -173,8 +177,9 @@ fn handshake_stopped(
         Greeting::Words(words) => refused(words),
         Greeting::Algorithms | Greeting::Nothing => Stop::Failed(Failure::Closed { stage: Stage::Handshake }),
     };
+    let out_of_time = || words.clone().map_or_else(|| attempt.timed_out(), refused);
     match number(error) {
-        code::TIMEOUT | code::SOCKET_TIMEOUT => attempt.timed_out(),
+        code::TIMEOUT | code::SOCKET_TIMEOUT => out_of_time(),
         code::SOCKET_DISCONNECT | code::SOCKET_RECV | code::SOCKET_SEND | code::BANNER_SEND => closed(),
         // Either it said what it speaks and hung up, because it found as we did that we have nothing in
         // common (an answer), or it hung up before (none). libssh2 has one number for both.
@@ -186,7 +191,7 @@ fn handshake_stopped(
         code::KEX_FAILURE | code::METHOD_NONE => Stop::Unknown(Unknown::NothingInCommon),
         _ if is_closed(socket) => closed(),
         code::BANNER_RECV | code::PROTO => Stop::Failed(Failure::NotSsh),
-        code::NONE_GIVEN | code::KEY_EXCHANGE_FAILURE if attempt.left().is_err() => attempt.timed_out(),
+        code::NONE_GIVEN | code::KEY_EXCHANGE_FAILURE if attempt.left().is_err() => out_of_time(),
         _ => Stop::Unknown(Unknown::NotUnderstood { what: error.to_string() }),
     }
 }
