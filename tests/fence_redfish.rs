@@ -149,6 +149,37 @@ async fn sushy_emulator_powers_a_host_off() {
     );
 }
 
+/// The agent of ClusterLabs on the same service: its words for *on*, *off* and *no login* are the real ones.
+#[tokio::test]
+async fn fence_redfish_powers_a_host_off() {
+    program("fence_redfish");
+    let sushy = Sushy::start();
+    let level = |password: &str, uuid: &str| {
+        levels(&format!(
+            r#"{{"version":1,"levels":[{{"driver":"agent","agent":"fence_redfish","options":{{"ip":"127.0.0.1","ipport":"{}","username":"admin","systems_uri":"/redfish/v1/Systems/{uuid}","ssl_insecure":"1"}},"secret_options":{{"password":"{password}"}},"identity_confirmed_by":"maria"}}]}}"#,
+            sushy.port
+        ))
+    };
+    for unusable in [level("Wr0ng-pw", UUID), level("Redfish-pw1", "no-such-system")] {
+        let read = unusable.levels()[0].devices()[0].switch().read().await.unwrap();
+        assert!(matches!(&read, PowerState::Unknown(said) if !said.contains("pw")), "{read:?}");
+    }
+    let right = level("Redfish-pw1", UUID);
+    assert_eq!(right.levels()[0].devices()[0].switch().read().await.unwrap(), PowerState::On);
+    let patient = Settings {
+        level_deadline: Duration::from_secs(90),
+        attempt: Duration::from_secs(30),
+        again_after: Duration::from_secs(20),
+        ..settings()
+    };
+    let (said, changed) = power_off(&right, &SystemClock, &patient, &Held).await.unwrap();
+    assert_eq!((changed, said.by().as_str()), (Changed::Yes, "agent fence_redfish at 127.0.0.1"));
+    assert!(said.by_itself().is_err(), "nobody looked at the certificate");
+    let other = level("Redfish-pw1", OTHER);
+    let read = other.levels()[0].devices()[0].switch().read().await.unwrap();
+    assert_eq!(read, PowerState::On, "the other system is untouched");
+}
+
 const SYSTEM: &str = "/redfish/v1/Systems/1";
 const RESET: &str = "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset";
 
