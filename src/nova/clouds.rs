@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use url::Url;
 
-use super::clouds_file::{CloudEntry, clouds_files, folders, read, secure_files};
+use super::clouds_file::{CloudEntry, CloudsFile, clouds_files, folders, read, secure_files};
 use super::clouds_values::with_settings;
 use super::environment::Environment;
 use super::error::ConfigError;
@@ -110,13 +110,12 @@ impl CloudSettings {
             looked_in.extend(folders(env).iter().map(|folder| folder.display().to_string()));
             return Err(ConfigError::NoFile { cloud: name, looked_in });
         };
-        let mut clouds = read(file)?.clouds;
-        let Some(mut entry) = clouds.remove(&name) else {
-            let known = clouds.into_keys().collect();
+        let CloudsFile { cloud, names: known } = read(file, &name)?;
+        let Some(mut entry) = cloud else {
             return Err(ConfigError::UnknownCloud { cloud: name, file: file.clone(), known });
         };
         if let Some(secure) = secure_files(env, file).iter().find(|path| path.is_file())
-            && let Some(top) = read(secure)?.clouds.remove(&name)
+            && let Some(top) = read(secure, &name)?.cloud
         {
             entry = entry.overlaid(top);
         }
@@ -199,12 +198,14 @@ impl CloudSettings {
 impl CloudSettings {
     /// Every cloud of a `clouds.yaml`, each laid over by itself as a `secure.yaml`.
     pub(crate) fn all_in(text: &str) -> Result<Vec<Result<Self, ConfigError>>, ConfigError> {
-        let clouds = super::clouds_file::parse(std::path::Path::new("clouds.yaml"), text)?.clouds;
+        use super::clouds_file::parse;
+        let file = std::path::Path::new("clouds.yaml");
         let env = Environment::default();
-        let settings = |(name, entry): (String, CloudEntry)| {
+        let settings = |name: String| {
+            let entry = parse(file, text, &name)?.cloud.unwrap_or_default();
             Self::from_entry((&name, "clouds.yaml"), entry.clone().overlaid(entry), &env)
         };
-        Ok(clouds.into_iter().map(settings).collect())
+        Ok(parse(file, text, "")?.names.into_iter().map(settings).collect())
     }
 }
 

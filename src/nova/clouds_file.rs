@@ -1,32 +1,101 @@
 //! The shape of `clouds.yaml` and `secure.yaml`, and how the second is laid over the first.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::environment::Environment;
 use super::error::ConfigError;
 
-/// A file of either kind; what we do not use is ignored.
-#[derive(Debug, Default, Deserialize)]
+/// What a file of either kind says of one cloud. All else in it is ignored, the other clouds too: what is odd in them hides
+/// nothing of this one.
+#[derive(Debug, Default)]
 pub(super) struct CloudsFile {
-    #[serde(default, deserialize_with = "clouds")]
-    pub(super) clouds: BTreeMap<String, CloudEntry>,
+    pub(super) cloud: Option<CloudEntry>,
+    /// All clouds that are in it.
+    pub(super) names: Vec<String>,
+}
+
+/// Reads a file for one cloud.
+struct Of<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Of<'_> {
+    type Value = CloudsFile;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<CloudsFile, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Of<'_> {
+    type Value = CloudsFile;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map with clouds in it")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CloudsFile, A::Error> {
+        let mut found = CloudsFile::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "clouds" => found = map.next_value_seed(Among(self.0))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The same below `clouds`.
+struct Among<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Among<'_> {
+    type Value = CloudsFile;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<CloudsFile, D::Error> {
+        from.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Among<'_> {
+    type Value = CloudsFile;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("clouds by their names")
+    }
+
+    fn visit_none<E>(self) -> Result<CloudsFile, E> {
+        Ok(CloudsFile::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<CloudsFile, E> {
+        Ok(CloudsFile::default())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<CloudsFile, D::Error> {
+        from.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<CloudsFile, A::Error> {
+        let mut found = CloudsFile::default();
+        while let Some(name) = map.next_key::<String>()? {
+            match name == self.0 {
+                true => found.cloud = Some(map.next_value::<Option<CloudEntry>>()?.unwrap_or_default()),
+                false => drop(map.next_value::<IgnoredAny>()?),
+            }
+            found.names.push(name);
+        }
+        Ok(found)
+    }
 }
 
 /// What is written without a value is as empty as what is not written.
 fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
-}
-
-fn clouds<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, CloudEntry>, D::Error> {
-    let clouds: BTreeMap<String, Option<CloudEntry>> = or_empty(from)?;
-    Ok(clouds.into_iter().map(|(name, entry)| (name, entry.unwrap_or_default())).collect())
 }
 
 /// One cloud. Every field may be absent, so that `secure.yaml` may hold any part of it. In any name `-` stands for `_`.
@@ -332,19 +401,20 @@ fn warn_if_open(file: &Path, text: &str) {
     }
 }
 
-/// Reads one file; JSON is YAML too.
-pub(super) fn read(file: &Path) -> Result<CloudsFile, ConfigError> {
+/// Reads one file for one cloud; JSON is YAML too.
+pub(super) fn read(file: &Path, cloud: &str) -> Result<CloudsFile, ConfigError> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
     warn_if_open(file, &text);
-    parse(file, &text)
+    parse(file, &text, cloud)
 }
 
-pub(super) fn parse(file: &Path, text: &str) -> Result<CloudsFile, ConfigError> {
+pub(super) fn parse(file: &Path, text: &str, cloud: &str) -> Result<CloudsFile, ConfigError> {
     if text.trim().is_empty() {
         return Ok(CloudsFile::default());
     }
-    serde_saphyr::from_str(text).map_err(|error| ConfigError::Parse {
+    let found = serde_saphyr::with_deserializer_from_str(text, |from| Of(cloud).deserialize(from));
+    found.map_err(|error| ConfigError::Parse {
         file: file.to_owned(),
         at: error.location().map(|at| format!(", line {} column {}", at.line(), at.column())),
     })

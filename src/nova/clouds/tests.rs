@@ -69,12 +69,47 @@ fn secure_yaml_is_laid_over_clouds_yaml() {
 }
 
 #[test]
+fn what_is_odd_in_another_cloud_hides_nothing_of_this_one() {
+    let own = "  a: {auth: {auth_url: 'http://x', username: u, password: 0123, user_id: i, project_id: p}}\n";
+    for other in [
+        "  b: {auth: {auth_url: [5], username: {c: d}}}",
+        "  b: {verify: {c: d}, regions: [{name: one, value: {}}]}",
+        "  b: [1, 2]",
+        "  b:",
+        "  b: text",
+        "  5: {auth: }",
+    ] {
+        for text in [format!("clouds:\n{own}{other}\n"), format!("clouds:\n{other}\n{own}")] {
+            let (_dir, env) = env(
+                &[
+                    ("home/.config/openstack/clouds.yaml", &text),
+                    ("home/.config/openstack/secure.yaml", &text),
+                ],
+                &[],
+            );
+            let found = CloudSettings::load(Some("a"), &env).unwrap();
+            assert!(
+                matches!(&found.credentials, Credentials::Password { password, .. } if password.expose_secret() == "0123"),
+                "{text}"
+            );
+            let unknown = CloudSettings::load(Some("c"), &env).unwrap_err().to_string();
+            assert!(unknown.contains("it has: ") && unknown.contains('a'), "{unknown}");
+        }
+    }
+    // What is none of YAML is none of any cloud's.
+    let (_dir, broken) =
+        env(&[("home/.config/openstack/clouds.yaml", &format!("clouds:\n{own}  b: {{\n"))], &[]);
+    let said = CloudSettings::load(Some("a"), &broken).unwrap_err().to_string();
+    assert!(said.contains("is not a valid clouds file, line"), "{said}");
+}
+
+#[test]
 fn the_first_file_found_is_the_one_used() {
     let other = "clouds: {b: {auth: {auth_url: 'http://b'}}}";
     let (dir, mut env) = env(&[("home/.config/openstack/clouds.yaml", CLOUDS), ("x.yaml", other)], &[]);
     match CloudSettings::load(Some("b"), &env) {
         Err(ConfigError::UnknownCloud { known, file, .. }) => {
-            assert_eq!(known, ["credential", "lab", "vendor"]);
+            assert_eq!(known, ["lab", "credential", "vendor"]);
             assert!(file.ends_with("home/.config/openstack/clouds.yaml"));
         }
         other => panic!("{other:?}"),
