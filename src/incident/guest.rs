@@ -64,8 +64,8 @@ pub enum GuestState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeldFor {
-    /// What was being done with it when its host died, which its owner may have asked for. Nothing was asked of Nova for
-    /// it that may still be under way. It holds nobody but itself.
+    /// What was being done with it when its host died, or since its evacuation ended, which its owner may have asked for. No
+    /// evacuation of it that we asked for may still be under way. It holds nobody but itself.
     OwnState,
 }
 

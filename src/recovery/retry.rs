@@ -29,7 +29,7 @@ use crate::judge::guard::guards;
 use crate::judge::{Verdict, judge};
 use crate::keys;
 use crate::names::IncidentId;
-use crate::nova::{Cloud, Server, ServerId};
+use crate::nova::{Cloud, Server, ServerId, VmState};
 use crate::own_files::OwnFileError;
 use crate::recovery::evacuation::states::{Outcome, State, outcome};
 use crate::store::{Op, TxnOutcome};
@@ -218,7 +218,8 @@ fn rests(server: &Server, case: &Case) -> bool {
         return false;
     }
     if server.host.as_ref() != Some(&case.nova_host) {
-        return true;
+        // What this build does not understand would be held again.
+        return !matches!(server.vm_state, VmState::Building | VmState::Other(_));
     }
     let state = State {
         vm_state: &server.vm_state,

@@ -152,6 +152,10 @@ pub(crate) struct Universe {
     pub(crate) refused_by_nova: BTreeSet<ServerId>,
     /// Whether the targets died with what was under way to them: nothing of it moves any more.
     pub(crate) targets_are_dead: bool,
+    /// What the owner of a guest begins to have done with it in the moment its evacuation ends.
+    pub(crate) owner_begins: Option<(ServerId, &'static str)>,
+    /// The same, of a guest whose evacuation gave up.
+    pub(crate) owner_begins_after_a_failure: Option<&'static str>,
     /// Whether Nova does not answer at all.
     pub(crate) nova_is_away: bool,
     /// When the dead host announces a crash dump: from, until, how often.
@@ -266,6 +270,8 @@ impl Universe {
             failing_evacuations: 0,
             refused_by_nova: BTreeSet::new(),
             targets_are_dead: false,
+            owner_begins: None,
+            owner_begins_after_a_failure: None,
             nova_is_away: false,
             announcements: None,
             reports: SimReports::default(),
@@ -485,13 +491,14 @@ impl Universe {
                 _ if self.failing_evacuations > 0 => {
                     self.failing_evacuations -= 1;
                     migration.status = MigrationStatus::Failed;
-                    server.task_state = None;
+                    server.task_state = self.owner_begins_after_a_failure.map(Into::into);
                 }
                 _ => {
                     migration.status = MigrationStatus::Done;
                     started.push((server.id.clone(), migration.dest.as_ref().unwrap().to_string()));
                     server.host = migration.dest.clone();
-                    server.task_state = None;
+                    let begun = self.owner_begins.as_ref().filter(|(guest, _)| *guest == server.id);
+                    server.task_state = begun.map(|(_, task)| (*task).into());
                     if server.vm_state == VmState::Error {
                         server.vm_state = VmState::Active;
                     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::incident::guest::{GuestEntry, GuestState, Sent};
+use crate::incident::guest::{GuestEntry, GuestState, HeldFor, Sent};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaHost, Server, TaskState, Token, VmState};
 
@@ -49,6 +49,14 @@ pub fn relevant<'a>(
         .max_by_key(|m| m.id)
 }
 
+/// Whether each evacuation that counts beside the newest is known to have given up.
+pub fn others_gave_up(migrations: &[Migration], server: &str, entry: Option<&GuestEntry>) -> bool {
+    let newest = relevant(migrations, server, entry).map(|m| m.id);
+    let counts = |m: &&Migration| m.server.as_str() == server && entry.is_none_or(|e| m.id > e.before);
+    let others = migrations.iter().filter(counts).filter(|m| Some(m.id) != newest);
+    others.map(|m| m.status.outcome()).all(|outcome| outcome == MigrationOutcome::GaveUp)
+}
+
 /// How long things have been going on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed {
@@ -62,6 +70,8 @@ pub struct Elapsed {
     pub answered: bool,
     /// Whether Nova would take what it was asked for last, were it to hear it only now.
     pub may_be_heard: bool,
+    /// Whether each other evacuation of it, since our last POST, is known to have given up.
+    pub others_gave_up: bool,
 }
 
 /// Between keystone's clock and those of Nova's API.
@@ -165,9 +175,11 @@ pub fn by_server(
                 None => true,
             };
             if !expected {
-                return Move::Done(GuestState::held(format!(
-                    "it is on {host}, its migration says another host"
-                )));
+                return Move::Done(match brought_it(migration).filter(|_| elapsed.others_gave_up) {
+                    // Moved on since, by its owner or an operator.
+                    Some(dest) => GuestState::Recovered { to: dest.to_string() },
+                    None => GuestState::held(format!("it is on {host}, its migration says another host")),
+                });
             }
             arrived(entry, migration, server, host, elapsed, limits)
         }
@@ -215,6 +227,23 @@ pub fn by_server(
     }
 }
 
+/// Where an evacuation brought it that is over by Nova's record. Nova writes *done* last, after the guest's new host: whatever
+/// is done with the guest from then on somebody else asked for, or it is our stop.
+fn brought_it(migration: Option<&Migration>) -> Option<&NovaHost> {
+    let done = migration.filter(|m| m.status.outcome() == MigrationOutcome::Arrived);
+    done.and_then(|m| m.dest.as_ref())
+}
+
+/// Whether nothing that moves it was asked for that may still be under way: an evacuation of it has ended, or none was
+/// asked for.
+fn is_left_alone(entry: Option<&GuestEntry>, migration: Option<&Migration>) -> bool {
+    match migration.map(|m| m.status.outcome()) {
+        Some(MigrationOutcome::Arrived | MigrationOutcome::GaveUp) => true,
+        Some(MigrationOutcome::InFlight | MigrationOutcome::CannotTell) => false,
+        None => entry.is_none_or(|entry| entry.attempts == 0),
+    }
+}
+
 /// On another host: recovered when Nova is finished with it.
 fn arrived(
     entry: Option<&GuestEntry>,
@@ -227,26 +256,58 @@ fn arrived(
     let in_flight = migration.is_some_and(|m| m.status.outcome() == MigrationOutcome::InFlight);
     let settled = server.task_state.is_none() && !in_flight;
     let must_stop = entry.is_some_and(GuestEntry::must_stop);
+    let is_being_stopped = entry.is_some_and(|e| matches!(e.state, GuestState::Stopping { .. }));
     // Nova itself shuts down what it knew as SHUTOFF, and takes a stop for an answer.
-    let novas_turn =
-        entry.is_some_and(|e| e.vm_state == "stopped" || matches!(e.state, GuestState::Stopping { .. }));
+    let novas_turn = is_being_stopped || entry.is_some_and(|e| e.vm_state == "stopped");
+    let (is_patient, is_late) =
+        (elapsed.since_change <= limits.settle, elapsed.since_change > limits.deadline);
+    let recovered = || Move::Done(GuestState::Recovered { to: host.to_string() });
     match (&server.vm_state, settled) {
-        (VmState::Active, true) if !must_stop => Move::Done(GuestState::Recovered { to: host.to_string() }),
-        (VmState::Stopped, true) => Move::Done(GuestState::Recovered { to: host.to_string() }),
+        (VmState::Active, true) if !must_stop => recovered(),
+        (VmState::Stopped, true) => recovered(),
         (VmState::Error, true) => Move::Done(GuestState::Failed {
             why: format!(
                 "on {host}, in ERROR{}",
                 server.fault.as_ref().map_or_else(String::new, |f| format!(": {f}"))
             ),
         }),
-        (state, _) if elapsed.since_change > limits.deadline => Move::Done(GuestState::held(format!(
-            "on {host}, {state} with task {:?} for too long",
-            server.task_state.as_ref().map(TaskState::word)
-        ))),
-        (VmState::Active, true) if !novas_turn || elapsed.since_change > limits.settle => {
-            Move::Stop { at: host.clone() }
+        (VmState::SoftDeleted | VmState::Deleted, true) => {
+            Move::Done(GuestState::Excluded { why: "deleted meanwhile".into() })
+        }
+        // Its owner may start it as often as we stop it: that is known, and nobody waits for it.
+        (VmState::Active, true) if is_being_stopped && is_late => Move::Done(GuestState::Failed {
+            why: format!("it runs on {host}, did not run before, and did not stay stopped"),
+        }),
+        (VmState::Active, true) if !novas_turn || !is_patient => Move::Stop { at: host.clone() },
+        (state, _) if !is_patient && brought_it(migration).is_some() && is_its_owners(state, must_stop) => {
+            recovered()
+        }
+        (state, _) if is_late => {
+            let task = server.task_state.as_ref().map_or("no task", TaskState::word);
+            Move::Done(GuestState::Held {
+                why: format!("on {host}, {state} with {task} for too long"),
+                cause: is_left_alone(entry, migration).then_some(HeldFor::OwnState),
+            })
         }
         _ => Move::Wait,
+    }
+}
+
+/// Of a guest whose evacuation is over: whether what it is now, or is becoming, is somebody's doing since. One that did not run
+/// before must not be left running by us.
+fn is_its_owners(state: &VmState, must_stop: bool) -> bool {
+    match state {
+        VmState::Active => !must_stop,
+        VmState::Stopped
+        | VmState::Paused
+        | VmState::Suspended
+        | VmState::Rescued
+        | VmState::Resized
+        | VmState::Shelved
+        | VmState::ShelvedOffloaded
+        | VmState::SoftDeleted
+        | VmState::Deleted => true,
+        VmState::Building | VmState::Error | VmState::Other(_) => false,
     }
 }
 

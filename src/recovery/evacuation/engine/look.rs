@@ -11,7 +11,7 @@ use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, Server, TaskState};
 use crate::recovery::context::Context;
 use crate::recovery::evacuation::next::{
-    Elapsed, Limits, Move, by_migration, by_server, may_be_heard, relevant,
+    Elapsed, Limits, Move, by_migration, by_server, may_be_heard, others_gave_up, relevant,
 };
 use crate::recovery::evacuation::treatment::{Beside, Treatment, treat};
 use crate::recovery::stop::Stop;
@@ -31,6 +31,7 @@ pub(super) fn elapsed(context: &Context<'_>, guest: &Guest) -> Elapsed {
         posting_of_an_earlier_process: is_posting_of_an_earlier_process(context, guest),
         answered: guest.answered,
         may_be_heard: false,
+        others_gave_up: false,
     }
 }
 
@@ -148,6 +149,7 @@ pub(super) async fn look(context: &Context<'_>, guest: &mut Guest, seen: Seen<'_
     let mut elapsed = elapsed(context, guest);
     elapsed.may_be_heard =
         guest.entry().is_some_and(|entry| may_be_heard(entry, &token, elapsed.since_change));
+    elapsed.others_gave_up = others_gave_up(&own, guest.id.as_str(), guest.entry());
     let next = by_server(guest.entry(), migration, server.as_ref(), source, elapsed, limits(context));
     if next != Move::Outlast {
         guest.outlasts = None;
@@ -165,7 +167,10 @@ pub(super) async fn look(context: &Context<'_>, guest: &mut Guest, seen: Seen<'_
                 return Ok(());
             }
             let why = "Nova is busy with it for too long and shows no evacuation".to_owned();
-            settle(context, guest, &own, GuestState::held(why)).await
+            // What we asked for last has given up, or was refused: what is rebuilt now its owner asked for.
+            let is_its_owners = migration.is_some() || elapsed.answered;
+            let cause = is_its_owners.then_some(HeldFor::OwnState);
+            settle(context, guest, &own, GuestState::Held { why, cause }).await
         }
         (Move::Post, Some(server)) => match treated(context, guest, &server, live) {
             Ok(needs) => {

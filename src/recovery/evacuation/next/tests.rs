@@ -19,6 +19,7 @@ fn after(seconds: u64) -> Elapsed {
         posting_of_an_earlier_process: false,
         answered: false,
         may_be_heard: false,
+        others_gave_up: true,
     }
 }
 
@@ -187,9 +188,17 @@ fn by_the_server_itself() {
         ("there, list is late", Some(accepted(1)), Some("accepted"), there("active", None), young, "wait"),
         ("there, spawning", Some(accepted(1)), Some("done"), there("active", Some("x")), young, "wait"),
         (
-            "there, spawning for ever",
+            "there, at work since it arrived",
             Some(accepted(1)),
             Some("done"),
+            there("active", Some("x")),
+            old,
+            "recovered",
+        ),
+        (
+            "there, spawning for ever",
+            Some(accepted(1)),
+            Some("completed"),
             there("active", Some("x")),
             after(601),
             "held",
@@ -205,11 +214,71 @@ fn by_the_server_itself() {
 }
 
 #[test]
-fn a_guest_on_another_host_than_its_migration_says_is_held() {
+fn a_guest_on_another_host_than_its_migration_says_is_held_unless_it_is_known_to_have_arrived() {
     let on = server(Some("ha2"), "active", None);
-    let next =
-        by_server(Some(&accepted(1)), Some(&migration(11, "done")), Some(&on), &source(), after(1), LIMITS);
-    assert!(matches!(&next, Move::Done(GuestState::Held { why, .. }) if why.contains("ha2")), "{next:?}");
+    let next = |status: &str, others_gave_up| {
+        let elapsed = Elapsed { others_gave_up, ..after(1) };
+        let migration = migration(11, status);
+        by_server(Some(&accepted(1)), Some(&migration), Some(&on), &source(), elapsed, LIMITS)
+    };
+    for (status, others_gave_up) in [("done", false), ("completed", true), ("failed", true)] {
+        let next = next(status, others_gave_up);
+        let Move::Done(GuestState::Held { why, cause: None }) = &next else { panic!("{status}: {next:?}") };
+        assert!(why.contains("ha2"), "{why}");
+    }
+    // Its owner had it moved on since: our evacuation brought it to ha1, and no other one is in doubt.
+    assert_eq!(next("done", true), Move::Done(GuestState::Recovered { to: "ha1".into() }));
+    let list = |others: &[(i64, &str)]| {
+        let others = others.iter().map(|(id, status)| migration(*id, status));
+        others.chain([migration(14, "done")]).collect::<Vec<_>>()
+    };
+    let gave_up = |others: &[(i64, &str)]| others_gave_up(&list(others), GUEST, Some(&accepted(1)));
+    assert!(gave_up(&[]) && gave_up(&[(9, "done"), (11, "failed")]), "what was before our POST is history");
+    assert!(!gave_up(&[(11, "completed")]) && !gave_up(&[(12, "done")]) && !gave_up(&[(13, "accepted")]));
+}
+
+/// The rebuild of a guest by its owner, a resize, a pause: right after its evacuation ended, before anybody saw that.
+#[test]
+fn what_is_done_with_a_guest_after_its_evacuation_is_done_holds_no_incident() {
+    const ALL: [(&str, Option<&str>, &str, &str); 13] = [
+        // vm_state, task_state, at 31 s for one that ran, and for one that did not.
+        ("active", Some("rebuilding"), "recovered", "wait"),
+        ("active", Some("rebuild_spawning"), "recovered", "wait"),
+        ("active", Some("resize_migrating"), "recovered", "wait"),
+        ("active", Some("migrating"), "recovered", "wait"),
+        ("active", Some("shelving"), "recovered", "wait"),
+        ("active", Some("deleting"), "recovered", "wait"),
+        ("stopped", Some("powering-on"), "recovered", "recovered"),
+        ("paused", None, "recovered", "recovered"),
+        ("rescued", None, "recovered", "recovered"),
+        ("resized", None, "recovered", "recovered"),
+        ("shelved", Some("shelving_offloading"), "recovered", "recovered"),
+        ("soft-delete", None, "excluded", "excluded"),
+        ("quantum", None, "wait", "wait"),
+    ];
+    for (vm_state, task, ran, did_not) in ALL {
+        for (vm_before, expected) in [("active", ran), ("stopped", did_not)] {
+            let entry = GuestEntry { vm_state: vm_before.into(), ..accepted(1) };
+            let on = server(Some("ha1"), vm_state, task);
+            let next = |status: Option<&str>, seconds| {
+                let migration = status.map(|status| migration(11, status));
+                by_server(Some(&entry), migration.as_ref(), Some(&on), &source(), after(seconds), LIMITS)
+            };
+            assert_eq!(word(&next(Some("done"), 31)), expected, "{vm_before}, {vm_state} {task:?}");
+            // Whatever else it becomes, at its deadline it holds nobody but itself.
+            let last = next(Some("done"), 601);
+            let holds = matches!(&last, Move::Done(state) if !state.holds_its_incident());
+            assert!(holds, "{vm_before}, {vm_state} {task:?}: {last:?}");
+            // Where no record says that the evacuation is over, it is a doubt about that.
+            if task.is_some() || vm_state == "quantum" {
+                for status in [None, Some("completed"), Some("quantum")] {
+                    let next = next(status, 601);
+                    let holds = matches!(&next, Move::Done(state) if state.holds_its_incident());
+                    assert!(holds, "{vm_state} {task:?} {status:?}: {next:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -223,7 +292,7 @@ fn a_guest_that_was_stopped_is_not_recovered_while_it_runs() {
     };
     assert_eq!(next("active", 1), "wait", "Nova stops it by itself");
     assert_eq!(next("active", 31), "stop", "and did not");
-    assert_eq!(next("active", 601), "held");
+    assert_eq!(next("active", 601), "stop", "nobody has asked for that yet");
     assert_eq!(next("stopped", 1), "recovered");
 }
 
@@ -261,7 +330,9 @@ fn a_guest_that_did_not_run_is_stopped_where_it_arrived() {
     assert_eq!(next(stopping(), "active", None, 1), "wait", "asked for a moment ago");
     assert_eq!(next(stopping(), "active", Some("powering-off"), 31), "wait");
     assert_eq!(next(stopping(), "active", None, 31), "stop", "asked for, and Nova never did");
-    assert_eq!(next(stopping(), "active", None, 601), "held");
+    // Whoever starts it each time that we stop it keeps nobody waiting.
+    assert_eq!(next(stopping(), "active", None, 601), "failed");
+    assert_eq!(next(stopping(), "active", Some("powering-off"), 601), "held");
     assert_eq!(next(stopping(), "stopped", None, 1), "recovered");
     assert_eq!(next(stopping(), "error", None, 1), "failed");
 }
