@@ -136,6 +136,8 @@ pub struct Scene {
     formats: Formats,
     held: Vec<Unsettled>,
     nodes: BTreeSet<HaNodeName>,
+    /// Those of them that are configured: of one that was removed keys may be left.
+    configured: BTreeSet<HaNodeName>,
     others: Vec<IncidentRecord>,
     is_taken: bool,
 }
@@ -150,6 +152,8 @@ impl Scene {
         let listed = store.keys(keys::HA_NODES, false).await;
         let listed = listed.map_err(|source| TreeError::Read { what: what(), source })?;
         let nodes: BTreeSet<HaNodeName> = listed.iter().filter_map(|key| keys::ha_node_of(key)).collect();
+        let is_configured = |node: &&HaNodeName| listed.contains(&keys::ha_node(node).general());
+        let configured = nodes.iter().filter(is_configured).cloned().collect();
         let ids = crate::tree::incidents::IncidentNames::list(store).await?.ids;
         let others: Vec<IncidentId> =
             ids.into_iter().filter(|other| other.host() == id.host() && other != id).collect();
@@ -178,7 +182,7 @@ impl Scene {
         }
         let (held, is_taken) = (among(&tree, id)?, is_taken(&tree, id)?);
         let formats = Formats::read(store).await?;
-        Ok(Some(Self { tree, record, formats, held, nodes, others: records, is_taken }))
+        Ok(Some(Self { tree, record, formats, held, nodes, configured, others: records, is_taken }))
     }
 
     /// The guests that are held and not settled.
@@ -189,6 +193,11 @@ impl Scene {
     /// The HA node that recovered it.
     pub fn holder(&self) -> Option<&HaNodeName> {
         self.record.holder.as_ref()
+    }
+
+    /// Whether there is such an HA node.
+    pub fn is_configured(&self, node: &HaNodeName) -> bool {
+        self.configured.contains(node)
     }
 
     /// The HA node that is used up by its storage.

@@ -8,6 +8,7 @@ use super::case::{self, Case};
 use super::claim::{is_consumed, released};
 use super::context::Context;
 use super::gather;
+use super::holder::{Life, life};
 use super::identified;
 use super::journal::{cut, moved, not_appended};
 use super::note;
@@ -171,9 +172,7 @@ async fn all_by_itself(world: &World) -> Result<usize, Stop> {
 async fn one_by_itself(world: &World, id: &IncidentId, held: &[Unsettled]) -> Result<bool, Stop> {
     let tree = |source| Stop::Tree { source };
     let Some(scene) = Scene::read(world.store.as_ref(), id).await.map_err(tree)? else { return Ok(false) };
-    // Whoever has the storage; else whoever recovered the host.
-    let keeper = scene.used_up().map_err(tree)?.or(scene.holder());
-    if keeper != Some(&world.me) || !scene.allows().map_err(tree)? {
+    if !scene.allows().map_err(tree)? || !is_for_me(world, &scene).await? {
         return Ok(false);
     }
     let case = case::load(world, id).await?;
@@ -199,6 +198,22 @@ async fn one_by_itself(world: &World, id: &IncidentId, held: &[Unsettled]) -> Re
         }
         // Somebody wrote it since: the next look decides on that.
         TxnOutcome::Refused(_) => Ok(false),
+    }
+}
+
+/// Whether this HA node is the one that looks: whoever has the storage, and nobody else; else whoever recovered the host, or
+/// any HA node where that one is gone for good. That two look does no harm: who opens it compares what it saw.
+async fn is_for_me(world: &World, scene: &Scene) -> Result<bool, Stop> {
+    if let Some(keeper) = scene.used_up().map_err(|source| Stop::Tree { source })? {
+        return Ok(*keeper == world.me);
+    }
+    match scene.holder() {
+        Some(holder) if *holder == world.me => Ok(true),
+        Some(holder) if scene.is_configured(holder) => {
+            Ok(matches!(life(world, holder).await?, Life::Dead { .. }))
+        }
+        // It was removed; or nobody took the last retry, and it ended.
+        Some(_) | None => Ok(true),
     }
 }
 

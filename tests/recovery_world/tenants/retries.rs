@@ -391,3 +391,33 @@ fn by_itself_only_a_guest_at_rest_is_retried_and_only_while_its_host_is_dead_and
     stage.all_is_recovered("by itself");
     assert_eq!(count(&stage, "off"), 1);
 }
+
+/// The HA node that recovered the host is voted dead, or it was removed: another one looks, and claims anew.
+#[test]
+fn where_the_ha_node_that_recovered_it_is_gone_another_one_retries_by_itself() {
+    let opened = |stage: &Stage| {
+        stage.journal().iter().filter(|entry| matches!(entry.what, Event::Retried { .. })).count()
+    };
+    for gone in ["dead", "removed"] {
+        let stage = closed();
+        stage.wait(Duration::from_secs(601));
+        stage.recover("ha2");
+        assert_eq!(opened(&stage), 0, "{gone}: the one that recovered it lives");
+        stage.with(|u| match gone {
+            "dead" => u.dies("ha1"),
+            _ => u.kv.remove(&keys::ha_node(&"ha1".parse().unwrap()).general()),
+        });
+        stage.wait(Duration::from_secs(601));
+        stage.with(|u| u.machines.get_mut(HOST).unwrap().bmc = false);
+        stage.recover("ha2");
+        assert_eq!(opened(&stage), 0, "{gone}: nobody can tell whether its host is off");
+        stage.with(|u| u.machines.get_mut(HOST).unwrap().bmc = true);
+        stage.wait(Duration::from_secs(601));
+        stage.recover("ha2");
+        assert_eq!(opened(&stage), 1, "{gone}");
+        stage.recover_until_settled("ha2");
+        stage.all_is_recovered(gone);
+        assert_eq!(count(&stage, "off"), 1, "{gone}: nothing is shot in a retry");
+        assert_eq!(stage.record().holder.unwrap().as_str(), "ha2", "{gone}");
+    }
+}
