@@ -207,6 +207,17 @@ async fn who_is_on_call_settles_and_retries_with_that_token_alone() {
     assert!(site.value(&keys::incident(&id).order()).await.unwrap().contains("ann"));
     assert!(site.value(&keys::incident(&id).retry()).await.is_some());
 
+    // Its policies are loaded, and one HA node has not said that it heeds what is said apart.
+    let (site, id) = on(Site::with_acl().await).await;
+    let key = keys::ha_node(&"ha2".parse().unwrap()).formats();
+    let published = site.value(&key).await.unwrap();
+    site.put(&key, published.replace(r#""layout":2"#, r#""layout":0"#)).await;
+    let on_call = site.agent.token_of(&policies).await;
+    let said = site.run_with(Some(&on_call), &["incident", "retry", "node2@0", "--by", "ann"], "").await.ok();
+    assert!(said.out.contains("HA node ha2 has not said"), "{}", said.out);
+    assert!(site.value(&keys::incident(&id).order()).await.unwrap().contains("ann"));
+    assert!(site.value(&keys::incident(&id).retry()).await.unwrap().contains("ann"));
+
     let (site, id) = on(Site::with_acl().await).await;
     let on_call = site.agent.token_of(&policies).await;
     let run = async |args: &[&str]| site.run_with(Some(&on_call), args, "").await;

@@ -430,3 +430,87 @@ async fn an_ha_node_reads_the_layout_once_its_own_token_was_tried_on_it() {
     assert_eq!((layout, remarks.len()), (2, 0));
     assert!(site.tree().await.iter().all(|(key, _, _)| !key.contains("/tried/")));
 }
+
+/// An upgrade passes through each of these: the policies are loaded, and an HA node has not said yet, or not all of it, that it
+/// reads people's words apart. Who is on call does all of it, and is told which HA node does not heed it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_call_can_do_all_of_it_while_an_upgrade_rolls() {
+    let site = site().await;
+    site.run(&["ha-node", "add", "ha2"]).await.ok();
+    let out = generated(&site).await;
+    let on_call = token(&site, out.path(), &["viewer", "mark-failed", "on-call"]).await;
+    let viewer = token(&site, out.path(), &["viewer"]).await;
+    let run = async |args: &[&str]| site.run_with(Some(&on_call), args, "").await;
+    let of_this_build = serde_json::to_string(&Published::of_this_build(None)).unwrap();
+    let says = async |node: &str, layout: Option<u64>| {
+        let key = keys::ha_node(&node.parse().unwrap()).formats();
+        let Some(layout) = layout else { return site.write(&[Op::Delete(key)]).await };
+        let mut published: serde_json::Value = serde_json::from_str(&of_this_build).unwrap();
+        published["reads"]["layout"] = layout.into();
+        site.put(&key, published.to_string()).await;
+    };
+    // An order names who has to say what it reads first, where a build is so old, or so new, that it has said nothing.
+    says("ha1", Some(1)).await;
+    says("ha2", None).await;
+    let said = mark(&site, &on_call, "node1").await;
+    assert!(said.out.contains("HA node ha2 does not read"), "{}{}", said.out, said.err);
+    let states =
+        [(Some(0), Some(0)), (Some(1), Some(0)), (Some(1), Some(1)), (Some(2), Some(0)), (Some(2), Some(1))];
+    for (ha1, ha2) in states {
+        let which = format!("ha1 {ha1:?}, ha2 {ha2:?}");
+        says("ha1", ha1).await;
+        says("ha2", ha2).await;
+        let of = keys::incident(&"node1@0".parse().unwrap());
+        let said = mark(&site, &on_call, "node1").await;
+        assert!(said.out.contains("MARKED"), "{which}: {}{}", said.out, said.err);
+        let said = mark(&site, &on_call, "node1").await;
+        assert!(said.out.contains("goes on by the word of ann"), "{which}: {}{}", said.out, said.err);
+        assert!(site.value(&of.order()).await.unwrap().contains("ann"), "{which}");
+
+        for taken_up in [false, true] {
+            if taken_up {
+                // As an HA node takes it up.
+                forget(&site).await;
+                open(&site, "node1@0").await;
+            }
+            let hold = ["incident", "hold", "node1@0", "--reason", "wait", "--by", "ann"];
+            let said = site.run_with(Some(&viewer), &hold, "").await;
+            assert!(said.code == 1 && said.err.contains("nova-ha generate acl"), "{which}: {}", said.err);
+            let said = run(&hold).await;
+            // What nobody is known to heed is no success.
+            let expected = if ha1.is_some_and(|layout| layout >= 1) { 0 } else { 3 };
+            assert_eq!(said.code, expected, "{which}: {}{}", said.out, said.err);
+            let names_it = said.out.contains("ha2") && said.out.contains("nova-ha-recover");
+            assert_eq!(names_it, ha2 != Some(1), "{which}: {}", said.out);
+            assert!(site.value(&of.hold()).await.unwrap().contains("ann"), "{which}");
+            let listed = run(&["incident", "list"]).await.out;
+            assert!(listed.contains("HELD") && listed.contains("wait (by ann)"), "{which}: {listed}");
+            let said = run(&["incident", "resume", "node1@0", "--by", "ann"]).await;
+            assert_eq!(said.code, 0, "{which}: {}{}", said.out, said.err);
+            assert!(site.value(&of.hold()).await.is_none(), "{which}");
+            assert!(site.value(&of.resume()).await.unwrap().contains("ann"), "{which}");
+            let said = run(&WORD).await.ok();
+            assert!(site.value(&of.confirm_off()).await.unwrap().contains("ann"), "{which}: {}", said.out);
+            run(&WORD).await.ok();
+            // An operator's hold does not leave a resume behind that would undo it.
+            site.run(&hold).await.ok();
+            assert!(site.value(&of.resume()).await.is_none(), "{which}");
+            if taken_up {
+                let said = run(&["incident", "resume", "node1@0", "--by", "ann"]).await;
+                assert!([0, 3].contains(&said.code), "{which}: {}{}", said.out, said.err);
+                assert!(site.value(&of.resume()).await.unwrap().contains("ann"), "{which}");
+            }
+            let gone = [of.hold(), of.resume(), of.confirm_off()].map(Op::Delete);
+            site.write(&gone).await;
+        }
+        forget(&site).await;
+    }
+}
+
+/// The incident of node1, as if there had been none.
+async fn forget(site: &Site) {
+    let all = site.tree().await.into_iter().map(|(key, _, _)| key);
+    let mut gone: Vec<Op> = all.filter(|key| key.contains("node1@0")).map(Op::Delete).collect();
+    gone.push(Op::Delete(keys::host(&"node1".parse().unwrap()).failed()));
+    site.write(&gone).await;
+}

@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::OperatorError;
 use super::answer::{Answer, Outcome, done};
+use super::apart::{Heeds, Written, commit_or_apart};
 use super::cluster::Cluster;
 use super::commit::commit;
 use super::confirm::confirm;
@@ -30,7 +31,7 @@ use crate::keys;
 use crate::local::{self, Local};
 use crate::names::{HostName, IncidentId};
 use crate::ssh::SshReach;
-use crate::store::{Op, Store};
+use crate::store::{Entry, Op, Store};
 use crate::tree::formats::Kind;
 use crate::tree::record::{Record, bytes, parse};
 use crate::tree::sign::Sign;
@@ -156,19 +157,35 @@ pub async fn run(args: ConfirmOffArgs, store: &dyn Store) -> Result<Answer, Oper
         ended: None,
     };
     cluster.formats().allows(Kind::ConfirmOff, word.since()).map_err(held_back(&doing))?;
-    let key = Layout::of(&open.formats).confirm_off(&id);
-    let mut ops = vec![
-        cluster.meta_unchanged(),
-        opening::unchanged(&open.tree, &id),
-        Op::replace(key.clone(), bytes(&word), open.tree.get(&key)),
-    ];
-    ops.extend(open.wake());
-    commit(store, &doing, &ops).await?;
+    let says = |key: String, seen: Option<&Entry>| {
+        let mut ops = vec![
+            cluster.meta_unchanged(),
+            opening::unchanged(&open.tree, &id),
+            Op::replace(key, bytes(&word), seen),
+        ];
+        ops.extend(open.wake());
+        ops
+    };
+    let apart = Layout::ByWriter.confirm_off(&id);
+    let own = store.get(&apart).await;
+    let own = own.map_err(|source| TreeError::Read { what: apart.clone(), source }).map_err(tree(&doing))?;
+    let apart = says(apart, own.as_ref());
+    let written = match Layout::of(&open.formats) {
+        Layout::ByWriter => commit(store, &doing, &apart).await.map(|()| Written::AsAllRead)?,
+        layout @ Layout::WithinIncident => {
+            let key = layout.confirm_off(&id);
+            let within = says(key.clone(), open.tree.get(&key));
+            commit_or_apart(store, &doing, &within, &apart).await?
+        }
+    };
     let mut text = format!(
         "{host}: confirmed off in {id} for {} s\nthe next sign of life ends it; see: nova-ha incident show {id}",
         args.ttl.as_secs()
     );
     text.extend(not_asked.iter().map(|line| format!("\n{}", wrap(line, 0))));
+    if written == Written::Apart {
+        text += &Heeds::of(&open.formats, Kind::Order).text();
+    }
     done(Outcome::Changed, "confirm-off", host.as_str(), text)
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::OperatorError;
 use super::answer::{Answer, Outcome, code, done};
+use super::apart::{Heeds, Written, commit_or_apart};
 use super::cluster::Cluster;
 use super::commit::commit;
 use super::confirm::confirm;
@@ -34,7 +35,7 @@ use crate::nova::ServerId;
 use crate::policy::Policy;
 use crate::store::{Op, Store};
 use crate::tree::Snapshot;
-use crate::tree::formats::Formats;
+use crate::tree::formats::{Formats, Kind};
 use crate::tree::record::bytes;
 
 /// What can be done with incidents.
@@ -174,13 +175,18 @@ async fn hold(args: HoldArgs, store: &dyn Store) -> Result<Answer, OperatorError
         let text = format!("{}: already so, held: {reason}", args.id);
         return done(Outcome::AlreadySo, "incident hold", &args.id.to_string(), text);
     }
-    let ops = match recover_alone_writes(&open.formats) {
-        true => open.lead(Lead::Hold { reason }, &by),
-        false => open.append(Event::Held { reason: format!("{reason} (by {by})"), cause: None }, &by)?,
+    let apart = open.lead(Lead::Hold { reason: reason.clone() }, &by);
+    let written = match recover_alone_writes(&open.formats) {
+        true => commit(store, &doing, &apart).await.map(|()| Written::AsAllRead)?,
+        false => {
+            let held = Event::Held { reason: format!("{reason} (by {by})"), cause: None };
+            let mut ops = open.append(held, &by)?;
+            ops.extend(open.unsaid(&keys::incident(&args.id).resume()));
+            commit_or_apart(store, &doing, &ops, &apart).await?
+        }
     };
-    commit(store, &doing, &ops).await?;
     let text = format!("{}: held; what was started before may still finish\n{later}", args.id);
-    done(Outcome::Changed, "incident hold", &args.id.to_string(), text)
+    led("incident hold", &args.id, text, (written, &open.formats))
 }
 
 async fn resume(args: ResumeArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
@@ -197,20 +203,23 @@ async fn resume(args: ResumeArgs, store: &dyn Store) -> Result<Answer, OperatorE
         }
     }
     let gone = open.holder_that_is_gone(args.gone)?;
-    let ops = match recover_alone_writes(&open.formats) {
-        true => open.lead(Lead::Resume { gone }, &by),
+    let apart = open.lead(Lead::Resume { gone: gone.clone() }, &by);
+    // A hold that no HA node has heeded is taken back where it was said.
+    let is_apart = recover_alone_writes(&open.formats) || open.record.status.state == State::Active;
+    let written = match is_apart {
+        true => commit(store, &doing, &apart).await.map(|()| Written::AsAllRead)?,
         false => {
             let lock = keys::incident(&args.id).lock();
             let unlocked = gone.is_some().then(|| Op::unchanged(lock.clone(), open.tree.get(&lock)));
             let mut ops = open.append(Event::Resumed { by: by.clone(), gone }, &by)?;
             ops.extend(unlocked);
+            ops.extend(open.unsaid(&keys::incident(&args.id).hold()));
             ops.extend(open.wake());
-            ops
+            commit_or_apart(store, &doing, &ops, &apart).await?
         }
     };
-    commit(store, &doing, &ops).await?;
     let text = format!("{}: resumed; an HA node goes on with it", args.id);
-    done(Outcome::Changed, "incident resume", &args.id.to_string(), text)
+    led("incident resume", &args.id, text, (written, &open.formats))
 }
 
 async fn abandon(args: AbandonArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
@@ -257,19 +266,39 @@ async fn retry(args: RetryArgs, store: &dyn Store) -> Result<Answer, OperatorErr
     let scene = Scene::read(store, id).await.map_err(tree(&doing))?;
     let scene = scene.ok_or_else(|| refused(&No::NotClosed { how: "gone" }))?;
     let now = jiff::Timestamp::now();
-    let ops = match recover_alone_writes(scene.formats()) {
-        true => scene.word(&by, &guests, now),
-        false => scene.transaction(Who::Person { by: &by }, &guests, now),
+    let apart = scene.word(&by, &guests, now).map_err(tree(&doing))?.map_err(|no| refused(&no))?;
+    let written = match recover_alone_writes(scene.formats()) {
+        true => commit(store, &doing, &apart).await.map(|()| Written::AsAllRead)?,
+        false => {
+            let ops = scene.transaction(Who::Person { by: &by }, &guests, now);
+            let ops = ops.map_err(tree(&doing))?.map_err(|no| refused(&no))?;
+            commit_or_apart(store, &doing, &ops, &apart).await?
+        }
     };
-    let ops = ops.map_err(tree(&doing))?.map_err(|no| refused(&no))?;
-    commit(store, &doing, &ops).await?;
     let held = if guests.is_empty() { scene.held().len() } else { guests.len() };
     let text = format!(
         "{id}: to be opened again for {}, on your order; an HA node goes on with it if the host is proved off\n\
          see: nova-ha incident show {id}",
         count(held)
     );
-    done(Outcome::Changed, "incident retry", &id.to_string(), text)
+    led("incident retry", id, text, (written, scene.formats()))
+}
+
+/// What was done, and of what was said apart who does not heed it.
+fn led(
+    command: &'static str,
+    id: &IncidentId,
+    text: String,
+    (written, formats): (Written, &Formats),
+) -> Result<Answer, OperatorError> {
+    match written {
+        Written::AsAllRead => done(Outcome::Changed, command, &id.to_string(), text),
+        Written::Apart => {
+            let heeds = Heeds::of(formats, Kind::Lead);
+            let answer = done(Outcome::Changed, command, &id.to_string(), text + &heeds.text())?;
+            Ok(answer.with_code(code(false, !heeds.somebody())))
+        }
+    }
 }
 
 /// An incident that has not ended, as it was read for one transaction.
@@ -328,6 +357,11 @@ impl Open {
     /// Whether a person said *hold*, and no HA node has heeded it.
     fn is_hold_said(&self) -> bool {
         self.tree.get(&keys::incident(&self.record.id).hold()).is_some()
+    }
+
+    /// The operation that takes a word back which no HA node has heeded: heeded later, it would undo this one.
+    fn unsaid(&self, word: &str) -> Option<Op> {
+        self.tree.get(word).map(|entry| Op::DeleteCas(entry.key.clone(), entry.modify_index))
     }
 
     /// Why nobody goes on with it, also where an HA node has yet to write that down.

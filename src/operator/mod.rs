@@ -10,6 +10,7 @@
 mod accept;
 mod alive;
 pub mod answer;
+mod apart;
 mod bmc;
 pub mod cli;
 mod cloud;

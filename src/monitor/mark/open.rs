@@ -195,6 +195,7 @@ pub async fn add_order(
     let Some(mut record) = record_of(&seen.tree, id).map_err(|source| AddOrderError::Read { source })? else {
         return Ok(Some("its incident is gone".into()));
     };
+    let apart = vec![opening::unchanged(&seen.tree, id), given(id, order)];
     let write = match Layout::of(&seen.formats) {
         Layout::WithinIncident => {
             // What was begun on the earlier one stays begun on it.
@@ -204,13 +205,20 @@ pub async fn add_order(
             let entry = seen.tree.get(&key);
             vec![Op::replace(key, bytes(&record), entry)]
         }
-        Layout::ByWriter => vec![opening::unchanged(&seen.tree, id), given(id, order)],
+        Layout::ByWriter => apart.clone(),
     };
     let maintenance = keys::host(id.host()).maintenance();
-    let mut ops = write;
-    ops.extend([Op::unchanged(maintenance.clone(), seen.tree.get(&maintenance))]);
-    ops.extend(crate::incident::open::wake(id));
-    match store.transact(&ops).await.map_err(|source| AddOrderError::Write { source })? {
+    let with = |mut ops: Vec<Op>| {
+        ops.extend([Op::unchanged(maintenance.clone(), seen.tree.get(&maintenance))]);
+        ops.extend(crate::incident::open::wake(id));
+        ops
+    };
+    let outcome = match store.transact(&with(write)).await {
+        // The policies of people are loaded already: apart it counts on each HA node that reads it there.
+        Err(StoreError::Denied { .. }) => store.transact(&with(apart)).await,
+        outcome => outcome,
+    };
+    match outcome.map_err(|source| AddOrderError::Write { source })? {
         TxnOutcome::Committed(_) => Ok(None),
         TxnOutcome::Refused(_) => Ok(Some("the incident moved on meanwhile, say it again".into())),
     }

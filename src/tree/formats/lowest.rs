@@ -156,6 +156,11 @@ impl Formats {
         })
     }
 
+    /// The configured HA nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = &HaNodeName> {
+        self.nodes.keys()
+    }
+
     /// The highest version of this kind that this HA node is known to read; that of one which is not configured is 0.
     pub fn reads(&self, node: &HaNodeName, kind: Kind) -> u64 {
         self.nodes.get(node).map_or(0, |reads| reads.version(kind))
