@@ -93,6 +93,12 @@ impl Facts {
         }
     }
 
+    /// When each HA node that waits tried it last: not for what a check prints, which has no times.
+    pub fn tried(&self, now: Timestamp) -> Vec<String> {
+        let one = |note: &WaitingNote| Some(format!("{}: {}", note.node, note.tried_text(now)?));
+        self.notes.iter().filter_map(one).collect()
+    }
+
     /// The last time that anybody wrote a word about it.
     pub fn last_word(&self) -> Timestamp {
         self.guest_at.map_or(self.written_at, |at| at.max(self.written_at))

@@ -114,7 +114,7 @@ impl IncidentLine {
             holder: record.holder.as_ref().map(ToString::to_string),
             locked: facts.locked,
             reasons,
-            tried: tried(facts, waits, now),
+            tried: if waits { facts.tried(now) } else { Vec::new() },
             severity,
             next,
             opened_at: record.opened_at,
@@ -144,12 +144,6 @@ impl IncidentLine {
     pub fn needs_a_person(&self) -> bool {
         self.severity > Severity::Fine
     }
-}
-
-/// When each HA node that waits tried it last: not in what a check prints, which has no times.
-fn tried(facts: &Facts, waits: bool, now: jiff::Timestamp) -> Vec<String> {
-    let one = |note: &WaitingNote| Some(format!("{}: {}", note.node, note.tried_text(now)?));
-    facts.notes.iter().filter(|_| waits).filter_map(one).collect()
 }
 
 /// Incidents as a table.
