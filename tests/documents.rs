@@ -215,6 +215,51 @@ fn every_setting_that_is_named_with_the_policy_exists() {
     }
 }
 
+/// (setting, default) of each row of a page's tables of settings, the default where the table has such a column.
+fn settings_in_tables(text: &str) -> Vec<(String, Option<String>)> {
+    let (mut rows, mut column) = (Vec::new(), None);
+    let cells = |line: &str| -> Vec<String> {
+        line.trim()
+            .trim_matches('|')
+            .split(" | ")
+            .map(|cell| cell.trim().trim_matches('`').to_owned())
+            .collect()
+    };
+    for line in text.lines() {
+        if !line.starts_with("| ") && !line.starts_with("|--") {
+            column = None;
+        } else if line.starts_with("| policy |") || line.starts_with("| setting |") {
+            column = Some(cells(line).iter().position(|cell| cell == "default"));
+        } else if let Some(default) = column.filter(|_| line.starts_with("| `")) {
+            let row = cells(line);
+            rows.push((row[0].clone(), default.map(|at| row[at].clone())));
+        }
+    }
+    rows
+}
+
+#[test]
+fn every_table_of_settings_has_settings_with_their_defaults() {
+    let defaults = serde_json::to_value(nova_ha::policy::Policy::default()).unwrap();
+    let mut found = 0;
+    for (page, text) in pages() {
+        for (name, default) in settings_in_tables(&text) {
+            found += 1;
+            assert!(explained(&name).is_some(), "{page}: {name} is no setting of the policy");
+            let known = match &defaults[&name] {
+                serde_json::Value::Null => "-".to_owned(),
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            assert!(
+                default.as_ref().is_none_or(|said| *said == known),
+                "{page}: {name}: {default:?} is {known}"
+            );
+        }
+    }
+    assert!(found > 45, "only {found} rows were found");
+}
+
 #[test]
 fn what_is_no_command_is_found() {
     for good in [
