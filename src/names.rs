@@ -2,7 +2,7 @@
 //!
 //! Consul's catalog merges node names that differ only in case while its KV store does not, so
 //! names compare by their exact spelling and uniqueness ignoring case is checked where names are
-//! added ([`HostName::same_ignoring_case`]).
+//! added ([`is_one`]).
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,6 +48,13 @@ pub enum NameError {
     },
 }
 
+/// Whether two names are one. Consul's catalog, DNS and Nova's database ignore case, and a dot at the end of a name in DNS says
+/// no more than that it is a whole one.
+pub fn is_one(a: &str, b: &str) -> bool {
+    let bare = |name: &'_ str| name.strip_suffix('.').unwrap_or(name).to_owned();
+    bare(a).eq_ignore_ascii_case(&bare(b))
+}
+
 fn check(what: &'static str, text: &str) -> Result<(), NameError> {
     if text.is_empty() || text.len() > 253 {
         return Err(NameError::Length { what, length: text.chars().count() });
@@ -74,9 +81,9 @@ macro_rules! name {
                 &self.0
             }
 
-            /// Whether two names are one to Consul's catalog, which ignores case.
-            pub fn same_ignoring_case(&self, other: &str) -> bool {
-                self.0.eq_ignore_ascii_case(other)
+            /// Whether two names are one: see [`is_one`].
+            pub fn is_one_with(&self, other: &str) -> bool {
+                is_one(&self.0, other)
             }
         }
 
@@ -200,6 +207,20 @@ impl From<IncidentId> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_one_whatever_their_case_and_a_dot_at_the_end() {
+        for (a, b, one) in [
+            ("compute1", "COMPUTE1", true),
+            ("compute1.", "compute1", true),
+            ("c1.example.org.", "C1.example.org", true),
+            ("compute1", "compute10", false),
+            ("c1.example.org", "c1", false),
+            ("compute1..", "compute1", false),
+        ] {
+            assert_eq!((is_one(a, b), is_one(b, a)), (one, one), "{a} {b}");
+        }
+    }
 
     #[test]
     fn names_that_could_change_a_key_or_a_command_line_are_refused() {

@@ -65,7 +65,7 @@ pub struct Domain {
 impl Domain {
     /// Whether a host is in it.
     pub fn has(&self, host: &HostName) -> bool {
-        self.hosts.iter().any(|name| host.same_ignoring_case(name))
+        self.hosts.iter().any(|name| host.is_one_with(name))
     }
 }
 

@@ -164,6 +164,9 @@ async fn what_is_refused_changes_nothing() {
         .await
         .refused("HA node ha1 is bound");
     site.run(&["ha-node", "add", "NODE10"]).await.refused("nothing but case");
+    for dotted in ["node1.", "NODE1.", "node3."] {
+        site.run(&["host", "add", dotted]).await.refused("ends with a dot");
+    }
     site.run(&["host", "add", "node2", "--replace"]).await.refused("not in the tree");
     assert_eq!(site.run(&["host", "add", "a/b"]).await.code, 2);
     let bad_fence = file(&folder, "fence", r#"{"version":1,"levels":[]}"#);

@@ -164,6 +164,8 @@ fn is_homehost(host: &str, bound: &str, found: &str) -> bool {
 
 /// Whether one is the other, or its first part.
 pub fn is_one_name(a: &str, b: &str) -> bool {
+    let bare = |name: &'_ str| name.strip_suffix('.').unwrap_or(name).to_owned();
+    let (a, b) = (&bare(a), &bare(b));
     let is_short_of = |short: &str, full: &str| {
         !short.contains('.')
             && full.split_once('.').is_some_and(|(first, _)| first.eq_ignore_ascii_case(short))

@@ -11,7 +11,7 @@ pub fn electors<'a>(
     observers: &'a BTreeMap<HaNodeName, Observer>,
     subject_name: &str,
 ) -> Vec<(&'a HaNodeName, &'a Observer)> {
-    observers.iter().filter(|(name, _)| !name.same_ignoring_case(subject_name)).collect()
+    observers.iter().filter(|(name, _)| !name.is_one_with(subject_name)).collect()
 }
 
 /// Votes needed among so many electors. Where several may vote, one is never a quorum, whatever

@@ -19,7 +19,7 @@ use super::reset::ResetNote;
 use super::through::{GoneArgs, Return, all_are_through};
 use super::watch::Watching;
 use crate::keys::{self, MachineKeys};
-use crate::names::{Epoch, HostName, IncidentId};
+use crate::names::{Epoch, HostName, IncidentId, is_one};
 use crate::store::{Op, Store};
 use crate::tree::TreeError;
 use crate::tree::flag;
@@ -243,6 +243,13 @@ fn may_be_added(
     replace: bool,
     cluster: &Cluster,
 ) -> Result<(), OperatorError> {
+    if !replace && name.ends_with('.') {
+        let why = format!(
+            "{name} ends with a dot, and is one name with {}: leave it out",
+            name.trim_end_matches('.')
+        );
+        return Err(OperatorError::Input { option: "NAME".into(), why });
+    }
     let hosts = cluster.hosts.iter().map(|host| ("host", host.to_string()));
     let ha_nodes = cluster.ha_nodes.iter().map(|node| ("HA node", node.to_string()));
     let mut same = false;
@@ -251,7 +258,7 @@ fn may_be_added(
             same = true;
         } else if other == name {
             return Err(OperatorError::Exists { what: kind, name: name.into() });
-        } else if other.eq_ignore_ascii_case(name) {
+        } else if is_one(&other, name) {
             return Err(OperatorError::CaseClash { name: name.into(), what: kind, other });
         }
     }

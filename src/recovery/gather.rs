@@ -111,7 +111,7 @@ async fn nova_user_unknown(world: &World, case: &Case) -> Option<String> {
 
 /// Whether the host is this very HA node: nobody shoots itself.
 fn is_self(me: &HaNodeName, case: &Case) -> bool {
-    me.same_ignoring_case(case.id.host().as_str()) || case.nova_host == case.own_nova_host
+    me.is_one_with(case.id.host().as_str()) || case.nova_host == case.own_nova_host
 }
 
 async fn nova(world: &World, case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts, String> {

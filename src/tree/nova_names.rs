@@ -9,7 +9,7 @@ use super::machine::OtherNames;
 use super::published::Published;
 use super::{Snapshot, TreeError};
 use crate::keys::{self, MachineKeys};
-use crate::names::{HaNodeName, HostName};
+use crate::names::{HaNodeName, HostName, is_one};
 use crate::store::Store;
 
 /// A machine of the tree.
@@ -162,8 +162,7 @@ impl NovaNames {
 
     /// The other machines that are bound to this Nova host. Ignoring case, as Nova's own database compares.
     pub fn others(&self, machine: &TreeMachine, nova_host: &str) -> Vec<TreeMachine> {
-        let same =
-            |(other, name): &&(TreeMachine, String)| other != machine && name.eq_ignore_ascii_case(nova_host);
+        let same = |(other, name): &&(TreeMachine, String)| other != machine && is_one(name, nova_host);
         self.bound.iter().filter(same).map(|(other, _)| other.clone()).collect()
     }
 

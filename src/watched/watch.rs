@@ -61,7 +61,7 @@ impl Watch {
     pub fn sight(&self, machine: &str, failing: impl Fn(&HaNodeName) -> bool) -> Sight {
         let id = probe_id(machine);
         let mut sight = Sight { machine: machine.to_owned(), sees: Vec::new(), blind: BTreeMap::new() };
-        for (node, said) in self.by.iter().filter(|(node, _)| !node.same_ignoring_case(machine)) {
+        for (node, said) in self.by.iter().filter(|(node, _)| !node.is_one_with(machine)) {
             match blind(said, &id, failing(node)) {
                 None => sight.sees.push(node.clone()),
                 Some(why) => drop(sight.blind.insert(node.clone(), why)),
