@@ -64,6 +64,15 @@ pub fn short(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The same of a text of ours that may be long, cut where a clause ends: half a sentence says something else.
+pub fn clauses(text: &str, most: usize) -> String {
+    let Some((at, _)) = text.char_indices().nth(most) else { return text.to_owned() };
+    let kept = text.get(..at).unwrap_or_default();
+    let end =
+        ["; ", ". ", ": ", ", ", " "].iter().find_map(|end| kept.rfind(end).filter(|end| *end > at / 2));
+    format!("{} ...", kept.get(..end.unwrap_or(at)).unwrap_or_default())
+}
+
 /// A result, for people, on stdout.
 ///
 /// # Errors
@@ -128,6 +137,15 @@ mod tests {
         assert_eq!(short(&long).chars().count(), MOST_CHARS + 3);
         assert!(short(&long).ends_with("é..."));
         assert_eq!(short(&"x".repeat(MOST_CHARS)).len(), MOST_CHARS);
+    }
+
+    #[test]
+    fn a_long_text_ends_with_a_clause() {
+        assert_eq!(clauses("short; enough", 100), "short; enough");
+        let text = "ipmi a: it refuses cipher suite 17: exit 1; ipmi b: nothing answers there at all";
+        assert_eq!(clauses(text, 60), "ipmi a: it refuses cipher suite 17: exit 1 ...");
+        assert_eq!(clauses(&"x".repeat(50), 20), format!("{} ...", "x".repeat(20)));
+        assert_eq!(clauses("é é é é é é é é", 9), "é é é é ...");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::program::{Ended, Finished};
+use crate::say::clauses;
 
 /// Enough for a message, too little for a flood.
 const MAX_CHARS: usize = 200;
@@ -17,10 +18,7 @@ pub(super) fn one_line(text: &str, secrets: &[&SecretString]) -> String {
     let words: Vec<&str> =
         text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
     let line = words.join(" ");
-    match line.char_indices().nth(MAX_CHARS) {
-        Some((at, _)) => format!("{}...", line.get(..at).unwrap_or_default()),
-        None => line,
-    }
+    clauses(&line, MAX_CHARS)
 }
 
 /// How a tool ended and what it said, stderr first: that is where errors are.
@@ -45,6 +43,6 @@ mod tests {
         let secret = SecretString::from("Test123.");
         let shown = one_line("options: password=Test123.\n\x1b[31mred\x07", &[&secret]);
         assert_eq!(shown, "options: password=*** [31mred");
-        assert_eq!(one_line(&"é".repeat(1000), &[]).chars().count(), MAX_CHARS + 3);
+        assert_eq!(one_line(&"é".repeat(1000), &[]).chars().count(), MAX_CHARS + " ...".len());
     }
 }

@@ -15,6 +15,7 @@ use super::guest_folder::look::Instances;
 use super::world::{Directory, DiskFile, Disks, Look, NovaUser, Place, chain};
 use crate::nova::ServerId;
 use crate::program::{Ended, Program};
+use crate::say;
 
 /// A local filesystem answers at once; one over a dead network may never. For all that are looked at together: a handful.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
@@ -110,7 +111,8 @@ async fn numbers(what: &str, name: &str) -> Result<Vec<u32>, String> {
     let done = program.args([what, "--", name]).run().await.map_err(|error| chain(&error))?;
     let text = String::from_utf8_lossy(&done.stdout.bytes).into_owned();
     if done.ended != Ended::Exit(0) {
-        let said = String::from_utf8_lossy(&done.stderr.bytes).trim().chars().take(120).collect::<String>();
+        let said = String::from_utf8_lossy(&done.stderr.bytes).into_owned();
+        let said = say::clauses(said.trim(), 120);
         return Err(format!("the user {name:?} of nova-compute is not known here: {said}"));
     }
     text.split_whitespace()

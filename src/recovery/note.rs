@@ -9,10 +9,14 @@ use super::world::World;
 use crate::incident::note::{Again, NOTED_EVERY, Tried, WaitingNote};
 use crate::keys;
 use crate::names::IncidentId;
+use crate::say;
 use crate::store::{Op, TxnOutcome};
 use crate::tree::foreign::Foreign;
 use crate::tree::formats::{Formats, Kind};
 use crate::tree::record::{Record, bytes, parse};
+
+/// Of one reason. Several fence devices may have something to say in one.
+const MOST_CHARS: usize = 1200;
 
 /// How often this HA node looks for incidents that wait behind the one at work.
 const LOOK_BEHIND: Duration = Duration::from_secs(5);
@@ -44,7 +48,8 @@ async fn write_if(
     condition: Option<Op>,
 ) {
     let key = keys::incident(id).preflight(&world.me);
-    let reasons: Vec<String> = reasons.iter().take(16).map(|r| r.chars().take(300).collect()).collect();
+    let reasons: Vec<String> =
+        reasons.iter().take(16).map(|reason| say::clauses(reason, MOST_CHARS)).collect();
     let result = async {
         let before = world.store.get(&key).await?;
         let same = before

@@ -26,6 +26,7 @@ use crate::disks::owner_mark;
 use crate::policy::is_one_type;
 use crate::program::{Ended, Finished, Program};
 use crate::recovery::arrays::{How, Start};
+use crate::say;
 
 /// Of what a host left on its disks nothing is a device, a program with its owner's rights, or a program. Neither nova-compute nor qemu
 /// runs anything from there: firmware, its variables and a vTPM's state are elsewhere, and images are only read and written.
@@ -144,8 +145,8 @@ fn last_words(done: &Finished) -> Option<String> {
     let last = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-        let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
-        Some(plain.take(MAX_CHARS).collect::<String>())
+        let plain: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        Some(say::clauses(&plain, MAX_CHARS))
     };
     last(&done.stderr.bytes).or_else(|| last(&done.stdout.bytes))
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::chain::chain;
 use crate::disks::reservation_key::ReservationKey;
 use crate::program::{Ended, Finished, Program};
+use crate::say;
 
 const PROGRAM: &str = "sg_persist";
 /// *Write exclusive*: whoever holds it writes, everybody reads.
@@ -199,8 +200,8 @@ fn read(done: &Finished) -> Said<String> {
 fn words(done: &Finished) -> String {
     let said = String::from_utf8_lossy(&done.stderr.bytes);
     let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("not a word");
-    let plain: String = last.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CHARS).collect();
-    format!("{PROGRAM}: {plain} ({:?})", done.ended)
+    let plain: String = last.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    format!("{PROGRAM}: {} ({:?})", say::clauses(&plain, MAX_CHARS), done.ended)
 }
 
 /// The reservation in what *read reservation* says. What is not understood is no *nobody*, and two are no answer.
@@ -234,7 +235,7 @@ fn listed(said: &str) -> Result<Vec<ReservationKey>, String> {
 }
 
 fn not_understood(said: &str) -> String {
-    let said: String = said.chars().take(MAX_CHARS).collect();
+    let said = say::clauses(said, MAX_CHARS);
     format!("{PROGRAM} says what is not understood: {said:?}")
 }
 
