@@ -344,6 +344,9 @@ impl StoreError {
                 "see that CONSUL_HTTP_ADDR is a Consul agent: consul members".into()
             }
             StoreError::Request { .. } => "see what the tree holds: nova-ha status".into(),
+            StoreError::Settings { setting, .. } if setting.contains("TOKEN") => {
+                format!("correct {setting}; where Consul has no ACLs, leave it out")
+            }
             StoreError::Settings { setting, .. } => format!("correct {setting}, then: consul members"),
         }
     }

@@ -237,8 +237,17 @@ impl Http {
         if error.is_timeout() && error.is_connect() {
             return StoreError::Deadline { address, doing, deadline: self.timeouts.connect };
         }
-        StoreError::Unreachable { address, doing, source: Box::new(error.without_url()) }
+        StoreError::Unreachable { address, doing, source: first_cause(&error.without_url()).into() }
     }
+}
+
+/// What went wrong at the bottom: the layers of libraries above it repeat that it was while sending a request.
+fn first_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    one_line(&cause.to_string())
 }
 
 /// For [`crate::fuzzing`].
@@ -378,6 +387,13 @@ mod tests {
         assert!(broken.is_retryable() && broken.effect_may_have_happened());
         let moved = classified(301, None, "").unwrap_err();
         assert!(matches!(moved, StoreError::Status { status: 301, .. }));
+    }
+
+    #[test]
+    fn of_many_layers_the_cause_is_said_and_once() {
+        let lowest = std::io::Error::other("Connection\nrefused");
+        let layers = std::io::Error::other(std::io::Error::other(lowest));
+        assert_eq!(first_cause(&layers), "Connection refused");
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl TreeError {
         match self {
             TreeError::Read { source, .. } => Some(source.hint()),
             TreeError::NoMeta | TreeError::NoSentinel { .. } => Some(
-                "nova-ha init (a new tree), or a token that may read it: nova-ha generate acl --out DIR"
+                "use a token that may read it (CONSUL_HTTP_TOKEN_FILE): nova-ha generate acl --out DIR; only for a new tree: nova-ha init"
                     .into(),
             ),
             TreeError::NotAFlag { key, .. } => Some(format!("consul kv put {key} False   (or True)")),
