@@ -185,6 +185,38 @@ async fn stdin_without_end_is_cut() {
     failed(&said, "stdin is longer than", "nova-ha generate consul-config");
 }
 
+/// Under cron, ssh or another program stdin may be a pipe that nobody closes. It is only a hint.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stdin_that_nobody_closes_does_not_hold_up_the_judgement() {
+    let world = World::new().await;
+    let address = format!("127.0.0.1:{}", world.site.agent.port);
+    let (run, began) = (world.run.path().to_owned(), std::time::Instant::now());
+    let said = tokio::task::spawn_blocking(move || {
+        let mut child = std::process::Command::new(MARK)
+            .env_clear()
+            .env("NOVA_HA_NODE", "ha1")
+            .env("CONSUL_HTTP_ADDR", address)
+            .env("NOVA_HA_RUN_DIR", run)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Held open until it has ended.
+        let mut open = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut open, b"[").unwrap();
+        let out = child.wait_with_output().unwrap();
+        drop(open);
+        out
+    })
+    .await
+    .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(err.contains("stdin does not end"), "{out}{err}");
+    assert!(said.status.code().is_some_and(|code| code != 1), "{out}{err}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flag_that_is_neither_true_nor_false_is_named_with_its_key() {
     let world = World::new().await;

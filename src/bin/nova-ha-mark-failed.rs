@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -159,15 +160,29 @@ fn machine_name(args: &Args) -> anyhow::Result<HaNodeName> {
     text.parse().with_context(|| format!("{text:?} cannot be this HA node's name: give --ha-node NAME"))
 }
 
+/// A watch writes its view at once and closes the pipe.
+const HINT_WITHIN: Duration = Duration::from_secs(3);
+
 /// The watch's view: bounded, parsed, and not believed.
 fn read_hint() -> anyhow::Result<()> {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
         return Ok(());
     }
-    let mut bytes = Vec::new();
     let limit = u64::try_from(hint::MAX_BYTES)? + 1;
-    stdin.lock().take(limit).read_to_end(&mut bytes).context("cannot read stdin")?;
+    let (tell, told) = std::sync::mpsc::channel();
+    // On a thread of its own, which does not hold up the end of the process: under cron, ssh or another program stdin may
+    // be a pipe that nobody ever closes.
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map(|_| bytes);
+        let _nobody_waits = tell.send(read);
+    })?;
+    let Ok(read) = told.recv_timeout(HINT_WITHIN) else {
+        tracing::warn!(within = ?HINT_WITHIN, "stdin does not end: it is only a hint, and everything is judged without it");
+        return Ok(());
+    };
+    let bytes = read.context("cannot read stdin")?;
     let checks = hint::parse(&bytes).context("nothing was marked: this is not wired to a checks watch")?;
     tracing::debug!(checks, "the watch's view; the truth is read again");
     Ok(())
