@@ -152,7 +152,15 @@ impl Login {
                     other => other,
                 });
             }
-            _ => return Err(answer.refusal(None)),
+            status => {
+                return Err(match answer.refusal(None) {
+                    NovaError::NotFound { call, message }
+                    | NovaError::UnexpectedStatus { call, message, .. } => {
+                        NovaError::NoKeystone { call, cloud, file, status, message }
+                    }
+                    other => other,
+                });
+            }
         }
         self.session_of(&answer, began)
     }

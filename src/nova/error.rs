@@ -70,6 +70,22 @@ pub enum NovaError {
         /// What keystone said.
         message: String,
     },
+    /// What answers at `auth_url` is no keystone of version 3.
+    #[error(
+        "{call}: no keystone of version 3 answers there (HTTP {status}), which is auth_url of cloud {cloud:?}: {message}"
+    )]
+    NoKeystone {
+        /// The call.
+        call: Box<Call>,
+        /// The cloud's name in `clouds.yaml`, or `envvars`.
+        cloud: String,
+        /// Where its settings are.
+        file: String,
+        /// The status.
+        status: u16,
+        /// What came with it.
+        message: String,
+    },
     /// Nova refused a token that keystone had given (a new one was tried, but where it was to be this one).
     #[error("{call}: not authorized: {message}")]
     Unauthorized {
@@ -220,6 +236,7 @@ impl NovaError {
             | Self::Malformed { .. }
             | Self::CellDown { .. } => true,
             Self::CredentialsRefused { .. }
+            | Self::NoKeystone { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
@@ -247,6 +264,7 @@ impl NovaError {
             | Self::Malformed { call, .. } => call.effect,
             Self::Unreachable { .. }
             | Self::CredentialsRefused { .. }
+            | Self::NoKeystone { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::NotFound { .. }
@@ -269,6 +287,7 @@ impl NovaError {
             | Self::Lost { call, .. }
             | Self::Timeout { call, .. }
             | Self::CredentialsRefused { call, .. }
+            | Self::NoKeystone { call, .. }
             | Self::Unauthorized { call, .. }
             | Self::Forbidden { call, .. }
             | Self::NotFound { call, .. }
@@ -379,6 +398,9 @@ impl NovaError {
             }
             Self::CredentialsRefused { cloud, file, .. } => {
                 format!("correct auth of cloud {cloud:?} in {file}")
+            }
+            Self::NoKeystone { cloud, file, .. } => {
+                format!("correct auth.auth_url of cloud {cloud:?} in {file}   (as https://KEYSTONE:5000/v3)")
             }
             Self::Unreachable { .. }
             | Self::Lost { .. }

@@ -1,7 +1,7 @@
 //! Looking, before anything is decided: everything that a plan is made from. Changes nothing.
 
 use super::case::Case;
-use super::plan::{Facts, LevelFact, NovaFacts, TargetFacts};
+use super::plan::{Facts, LevelFact, NotAsked, NovaFacts, TargetFacts};
 use super::reports;
 use super::stop::Stop;
 use super::storage::md;
@@ -114,8 +114,8 @@ fn is_self(me: &HaNodeName, case: &Case) -> bool {
     me.is_one_with(case.id.host().as_str()) || case.nova_host == case.own_nova_host
 }
 
-async fn nova(world: &World, case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts, String> {
-    let fail = |error: crate::nova::NovaError| chain(&error);
+async fn nova(world: &World, case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts, NotAsked> {
+    let fail = |error: crate::nova::NovaError| NotAsked { why: chain(&error), next: error.next() };
     cloud.ping().await.map_err(fail)?;
     let looked = reports::wait::read(world, cloud, &case.nova_host).await.map_err(fail)?;
     let (service, first_reading) = looked.map(|(reports, reading)| (reports.service, reading)).unzip();
@@ -129,14 +129,18 @@ async fn nova(world: &World, case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts
             let service = cloud.service(&host).await.map_err(fail)?;
             found.push((host, service));
         }
-        Ok::<_, String>(TargetFacts::Named(found))
+        Ok::<_, NotAsked>(TargetFacts::Named(found))
     };
     let targets = match &case.targets {
         Targets::Scheduler => TargetFacts::Scheduler,
         Targets::ThisHaNode => named(vec![case.own_nova_host.clone()]).await?,
         Targets::Hosts { hosts } => {
             let parsed: Result<Vec<NovaHost>, _> = hosts.iter().map(|h| h.parse::<NovaHost>()).collect();
-            named(parsed.map_err(|why| chain(&why))?).await?
+            let unusable = |why| NotAsked {
+                why: chain(&why),
+                next: format!("nova-ha ha-node add {} --replace --targets hosts:NAME,...", world.me),
+            };
+            named(parsed.map_err(unusable)?).await?
         }
     };
     let of: Vec<NovaHost> = match &targets {
@@ -144,13 +148,13 @@ async fn nova(world: &World, case: &Case, cloud: &dyn Cloud) -> Result<NovaFacts
         TargetFacts::Named(named) => named.iter().map(|(host, _)| host.clone()).collect(),
     };
     // Placement away blocks nothing by itself.
-    let rooms = cloud.rooms(&of).await.map_err(fail);
+    let rooms = cloud.rooms(&of).await.map_err(|error| chain(&error));
     let live_migrations = match &service {
         Some(_) => cloud.live_migrations_at(&case.nova_host).await.map_err(fail)?,
         None => Vec::new(),
     };
     let beside = match &service {
-        Some(_) => cloud.beside(&case.nova_host).await.map_err(fail),
+        Some(_) => cloud.beside(&case.nova_host).await.map_err(|error| chain(&error)),
         None => Ok(Vec::new()),
     };
     let surroundings = surroundings::read(cloud, &case.nova_host, &servers).await;

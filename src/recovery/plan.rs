@@ -141,7 +141,16 @@ pub struct Facts {
     /// `policy.capacity_blocks`.
     pub capacity_blocks: bool,
     /// What Nova said, or why it said nothing.
-    pub nova: Result<NovaFacts, String>,
+    pub nova: Result<NovaFacts, NotAsked>,
+}
+
+/// Why Nova said nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAsked {
+    /// Why.
+    pub why: String,
+    /// The operator's next step: the setting that is wrong, where it is one.
+    pub next: String,
 }
 
 /// Why this HA node cannot recover this host now.
@@ -248,11 +257,8 @@ pub fn plan(facts: &Facts) -> Result<Plan, Vec<Blocker>> {
         );
     }
     let target = match &facts.nova {
-        Err(why) => {
-            block(
-                format!("Nova cannot be asked: {why}"),
-                format!("openstack compute service list   (on {})", facts.me),
-            );
+        Err(NotAsked { why, next }) => {
+            block(format!("Nova cannot be asked: {why}"), format!("{next}   (on {})", facts.me));
             None
         }
         Ok(nova) => nova_blockers(facts, nova, &mut block),

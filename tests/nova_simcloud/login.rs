@@ -76,6 +76,38 @@ async fn wrong_credentials_are_said_once_and_without_the_secret() {
     assert_eq!(sim.requests("/v3/auth/tokens").await, 1);
 }
 
+/// A web server, a load balancer or a keystone that was asked without its path.
+#[tokio::test]
+async fn what_is_no_keystone_is_said_with_the_setting_and_no_other_command() {
+    let sim = SimCloud::start(seed());
+    for status in ["300 Multiple Choices", "302 Found", "404 Not Found"] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/v3", listener.local_addr().unwrap());
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let serves = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0_u8; 4096];
+            tokio::io::AsyncReadExt::read(&mut stream, &mut asked).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, answer.as_bytes()).await.unwrap();
+        });
+        let auth = json!({"auth_url": base, "username": "admin", "project_name": "admin",
+            "user_domain_name": "Default", "project_domain_name": "Default"});
+        let settings = sim.settings(json!({"auth": auth}), json!({"auth": {"password": "geheim"}}));
+        let error = NovaClient::new(settings, timing()).ping().await.unwrap_err();
+        assert!(matches!(&error, NovaError::NoKeystone { cloud, .. } if cloud == "lab"), "{error:?}");
+        let (said, next) = (chain(&error), error.next());
+        assert!(
+            said.contains(&status[..3]) && said.contains("auth_url") && !said.contains("geheim"),
+            "{said}"
+        );
+        assert!(next.starts_with("correct auth.auth_url of cloud \"lab\" in "), "{next}");
+        assert!(next.contains("clouds.yaml") && !next.contains("openstack "), "{next}");
+        serves.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_region_that_does_not_exist_is_answered_with_those_that_do() {
     let sim = SimCloud::start(seed());

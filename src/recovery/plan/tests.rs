@@ -111,6 +111,10 @@ fn with_nova(change: impl FnOnce(&mut NovaFacts)) -> Facts {
     facts
 }
 
+fn not_asked() -> NotAsked {
+    NotAsked { why: "timeout".into(), next: "openstack compute service list".into() }
+}
+
 #[test]
 fn good_facts_make_a_plan_with_every_step_and_guest() {
     let plan = plan(&good()).unwrap();
@@ -199,7 +203,7 @@ fn each_blocker_alone_refuses_and_says_the_next_command() {
         ),
         (
             "Nova away",
-            Facts { nova: Err("timeout".into()), ..good() },
+            Facts { nova: Err(not_asked()), ..good() },
             "timeout",
             "openstack compute service list",
         ),
@@ -300,7 +304,7 @@ fn all_blockers_are_said_at_once() {
         is_self: true,
         levels: vec![],
         storage: storage(refused()),
-        nova: Err("timeout".into()),
+        nova: Err(not_asked()),
         ..good()
     };
     assert_eq!(plan(&facts).unwrap_err().len(), 4);
