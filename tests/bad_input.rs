@@ -299,7 +299,7 @@ async fn a_missing_credential_is_named_and_nothing_is_claimed() {
         .run_stdin(&["host", "add", "n1", "--replace", "--bmc-password-file", "-"], "env:NO_SUCH")
         .await
         .ok();
-    waits(&world, &id, "NO_SUCH", "nova-ha confirm-off n1").await;
+    waits(&world, &id, "NO_SUCH", "nova-ha host add n1 --replace --bmc-password-file FILE").await;
 
     world.site.run(&["ha-node", "add", "ha1", "--replace", "--os-cloud", "no-such-cloud"]).await.ok();
     waits(&world, &id, "no-such-cloud", "clouds.yaml").await;

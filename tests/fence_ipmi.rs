@@ -15,8 +15,8 @@ use fence_support::{Bmc, Chassis, GUID, Gone, Held, dead_port, inventory, levels
 use nova_ha::clock::SystemClock;
 use nova_ha::fence::off::Why;
 use nova_ha::fence::{
-    Changed, FenceError, FenceLevels, Identity, NotOff, PowerState, PowerSwitch, Privilege, Verdict,
-    power_off, prove_off,
+    Changed, FenceError, FenceLevels, Identity, Next, NoSession, NotOff, PowerState, PowerSwitch, Privilege,
+    Verdict, power_off, prove_off,
 };
 use nova_ha::identity::compare;
 
@@ -97,12 +97,26 @@ async fn a_wrong_password_is_no_session_and_the_error_says_what_it_may_be() {
     let bmc = Bmc::start(Chassis::Obeys, "0");
     let levels = levels(&bmc.config("test", "Wr0ng-pw", ""));
     let error = switch(&levels).read().await.unwrap_err();
-    assert!(matches!(error, FenceError::NoSession { .. }), "{error}");
+    assert!(matches!(error, FenceError::NoSession { cause: NoSession::Unsaid, .. }), "{error}");
     let text = format!("{error} {error:?}");
-    assert!(
-        text.contains("BMC is dead") && text.contains("password") && !text.contains("Wr0ng-pw"),
-        "{text}"
-    );
+    assert!(text.contains("it answers") && text.contains("password") && !text.contains("Wr0ng-pw"), "{text}");
+    assert!(matches!(error.next("CHANGE", None), Next::Look(_)), "which of them it is nobody said");
+}
+
+#[tokio::test]
+async fn a_bmc_that_wants_another_cipher_suite_is_told_from_one_that_is_not_there() {
+    let bmc = Bmc::start(Chassis::Obeys, "0");
+    let other = bmc.config("test", "Test123.", "").replace("\"cipher\":3", "\"cipher\":17");
+    let error = switch(&levels(&other)).read().await.unwrap_err();
+    assert!(matches!(error, FenceError::NoSession { cause: NoSession::Cipher(17), .. }), "{error}");
+    assert!(error.to_string().contains("it refuses cipher suite 17"), "{error}");
+    assert_eq!(error.next("CHANGE", None), Next::Setting("CHANGE --bmc-cipher 3".into()));
+    let closed = bmc.config("test", "Test123.", "");
+    let by_hand = switch(&levels(&closed)).by_hand().unwrap();
+    assert!(by_hand.contains("-C 3") && !by_hand.contains("Test123."), "{by_hand}");
+    drop(bmc);
+    let error = switch(&levels(&closed)).read().await.unwrap_err();
+    assert!(matches!(error, FenceError::NoSession { cause: NoSession::Closed, .. }), "{error}");
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@
 mod tls_bmc;
 
 use nova_ha::fence::redfish::{Certificate, Redfish, RedfishAccess, Verify, look};
-use nova_ha::fence::{Channel, FenceError, Gap, PowerState, PowerSwitch};
-use tls_bmc::{TlsBmc, certificate, key, pin};
+use nova_ha::fence::{Channel, Distrust, FenceError, Gap, Next, PowerState, PowerSwitch};
+use tls_bmc::{TlsBmc, certificate, key, own_certificate, pin};
 
 fn redfish(url: &str, verify: Verify) -> Redfish {
     let password = "s3cret".to_owned().into();
@@ -26,11 +26,29 @@ async fn a_pinned_key_is_believed_whoever_signed_its_certificate_and_over_its_re
         let bmc = TlsBmc::start(shown, &key);
         // It calls itself a CA and names no address: by no CA file would it be believed.
         let by_ca = redfish(&bmc.url(), Verify::Ca(std::fs::read(shown).unwrap()));
-        assert!(matches!(by_ca.read().await, Err(FenceError::Unreachable { .. })));
+        let refused = by_ca.read().await.unwrap_err();
+        assert!(matches!(refused, FenceError::Untrusted { .. }), "{refused:?}");
+        assert!(refused.to_string().contains("not believed"), "{refused}");
         let by_pin = redfish(&bmc.url(), Verify::Pinned(pinned));
         assert_eq!(by_pin.read().await.unwrap(), PowerState::Off);
         assert_eq!(by_pin.channel(), Channel::Shown);
     }
+}
+
+/// As most people meet it: the BMC's own certificate, where the machine's authorities are to judge.
+#[tokio::test]
+async fn a_certificate_that_nobody_signed_is_said_so_with_the_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key(folder.path(), "bmc.key");
+    let bmc = TlsBmc::start(&own_certificate(&key), &key);
+    let refused = redfish(&bmc.url(), Verify::System).read().await.unwrap_err();
+    let FenceError::Untrusted { distrust: Distrust::UnknownIssuer, .. } = &refused else {
+        panic!("{refused:?}")
+    };
+    assert!(!refused.effect_may_have_happened() && !refused.is_retryable());
+    let Next::Setting(next) = refused.next("CHANGE", None) else { panic!("{refused}") };
+    assert!(next.contains("CHANGE --bmc-ca PATH") && next.contains("CHANGE --pin-bmc"), "{next}");
+    assert_eq!(bmc.requests(), Vec::<String>::new(), "the password went to whoever it is");
 }
 
 #[tokio::test]

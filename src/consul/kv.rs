@@ -211,11 +211,10 @@ mod tests {
 
     #[test]
     fn only_consuls_own_404_says_that_there_is_nothing() {
-        use super::super::Consul;
-        assert!(Consul::list_said("t/", 404, Some("7"), b"").unwrap().is_empty());
-        assert!(Consul::names_said("t/", 404, Some("7"), b"").unwrap().is_empty());
+        assert!(list_said("t/", 404, Some("7"), b"").unwrap().is_empty());
+        assert!(names_said("t/", 404, Some("7"), b"").unwrap().is_empty());
         // A folder that somebody made in Consul's UI.
-        assert!(Consul::names_said("t/", 200, Some("7"), b"[\"t/\"]").unwrap().is_empty());
+        assert!(names_said("t/", 200, Some("7"), b"[\"t/\"]").unwrap().is_empty());
         for (status, index, body) in [
             (404, None, ""),
             (200, Some("7"), "[]"),
@@ -224,8 +223,8 @@ mod tests {
             (200, None, ""),
         ] {
             let (list, names) = (
-                Consul::list_said("t/", status, index, body.as_bytes()),
-                Consul::names_said("t/", status, index, body.as_bytes()),
+                list_said("t/", status, index, body.as_bytes()),
+                names_said("t/", status, index, body.as_bytes()),
             );
             assert!(matches!(list, Err(StoreError::Malformed { .. })), "{status} {body:?}: {list:?}");
             assert!(matches!(names, Err(StoreError::Malformed { .. })), "{status} {body:?}: {names:?}");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Identity;
 use super::certificate::Pin;
+use super::{Distrust, Identity, Next, NoSession};
 use crate::program::ProgramError;
 use crate::say::short;
 
@@ -23,16 +23,16 @@ pub enum FenceError {
         /// The cause.
         source: ProgramError,
     },
-    /// No session. A dead BMC and a wrong password answer alike (ipmitool prints the same line),
-    /// so which of the two it is cannot be said.
-    #[error(
-        "{device}: no session to {doing}; the BMC is dead or unreachable, or the user, password or cipher suite is wrong (IPMI answers alike): {said}"
-    )]
+    /// No session. ipmitool may print the same line for a dead BMC and for a wrong password: then the BMC was asked without a
+    /// session whether it is there.
+    #[error("{device}: no session to {doing}: {cause}: {said}")]
     NoSession {
         /// The device.
         device: String,
         /// What was being attempted.
         doing: &'static str,
+        /// Why, as far as it is known.
+        cause: NoSession,
         /// The tool's words.
         said: String,
     },
@@ -97,6 +97,16 @@ pub enum FenceError {
         /// What the handshake failed of.
         why: String,
     },
+    /// Its certificate is none that this machine believes; nothing was sent to it.
+    #[error("{device}: {distrust}, and it was not asked to {doing}")]
+    Untrusted {
+        /// The device.
+        device: String,
+        /// What was being attempted.
+        doing: &'static str,
+        /// What is wrong with the certificate.
+        distrust: Distrust,
+    },
     /// The deadline passed; the effect may have happened.
     #[error("{device}: no answer within {deadline:?} to {doing}")]
     Deadline {
@@ -156,7 +166,7 @@ impl FenceError {
             Self::Failed { .. } | Self::Malformed { .. } => true,
             Self::Tool { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
             Self::OtherCertificate { .. } | Self::OtherMachine { .. } => false,
-            Self::Elsewhere { .. } | Self::OldTls { .. } => false,
+            Self::Elsewhere { .. } | Self::OldTls { .. } | Self::Untrusted { .. } => false,
         }
     }
 
@@ -168,39 +178,43 @@ impl FenceError {
             Self::Tool { source, .. } => matches!(source, ProgramError::Wait { .. }),
             Self::NoSession { .. } | Self::Denied { .. } | Self::Settings { .. } => false,
             Self::OtherCertificate { .. } | Self::OtherMachine { .. } => false,
-            Self::Elsewhere { .. } | Self::OldTls { .. } => false,
+            Self::Elsewhere { .. } | Self::OldTls { .. } | Self::Untrusted { .. } => false,
         }
     }
 
-    /// The operator's next command; `change` is what changes how the machine is reached.
-    pub fn next(&self, change: &str) -> String {
+    /// The operator's next command; `change` is what changes how the machine is reached, `by_hand` how a person asks the device,
+    /// where there is a way.
+    pub fn next(&self, change: &str, by_hand: Option<&str>) -> Next {
+        let asked = |then: String| match by_hand {
+            Some(by_hand) => Next::Look(format!("{by_hand}; {then}")),
+            None => Next::Look(then),
+        };
         match self {
             Self::Tool { source, .. } => {
-                format!("on this HA node: install or mend what talks to it ({source})")
+                Next::Look(format!("on this HA node: install or mend what talks to it ({source})"))
             }
-            Self::NoSession { .. } => format!(
-                "does it answer at all? ping it, and look at its user, password and cipher suite: {change} --bmc-user NAME \
-                 --bmc-password-file FILE"
-            ),
-            Self::Unreachable { .. } | Self::Deadline { .. } => format!(
-                "it is silent: look at it, its cable and its network; if it is somewhere else now: {change} --bmc-ip ADDRESS"
-            ),
-            Self::OtherCertificate { .. } | Self::OtherMachine { .. } => {
-                format!("whose BMC is it? {change} --bmc-ip ADDRESS")
-            }
-            Self::Elsewhere { .. } => format!(
+            Self::NoSession { cause, .. } => match cause.option() {
+                Some(option) => Next::Setting(format!("{change} {option}")),
+                None => asked(cause.look(change)),
+            },
+            Self::Unreachable { .. } | Self::Deadline { .. } => asked(NoSession::Silent.look(change)),
+            Self::OtherCertificate { shown, .. } => Next::Setting(format!(
+                "whose BMC is it? {change} --bmc-ip ADDRESS; if its certificate was renewed: {change} --bmc-pin {shown}"
+            )),
+            Self::OtherMachine { .. } => Next::Look(format!("whose BMC is it? {change} --bmc-ip ADDRESS")),
+            Self::Elsewhere { .. } => Next::Setting(format!(
                 "if that is where it is, name it: {change} --fence-file FILE   (\"url\" and \"system\": docs/bmc.md)"
-            ),
-            Self::OldTls { .. } => {
-                format!(
-                    "newer firmware; or by IPMI: {change} --bmc-driver ipmi   (docs/bmc.md, \"BMCs that are too old\")"
-                )
-            }
-            Self::Denied { .. } => {
-                format!("its account: {change} --bmc-user NAME --bmc-password-file FILE   (docs/bmc.md)")
-            }
-            Self::Failed { .. } | Self::Malformed { .. } | Self::Settings { .. } => {
-                format!("{change} --fence-file FILE   (docs/bmc.md)")
+            )),
+            Self::Untrusted { distrust, .. } => Next::Setting(distrust.next(change)),
+            Self::OldTls { .. } => Next::Look(format!(
+                "newer firmware; or by IPMI: {change} --bmc-driver ipmi   (docs/bmc.md, \"BMCs that are too old\")"
+            )),
+            Self::Denied { .. } => Next::Setting(format!(
+                "its account: {change} --bmc-user NAME --bmc-password-file FILE   (docs/bmc.md)"
+            )),
+            Self::Settings { .. } => Next::Setting(format!("{change} --fence-file FILE   (docs/bmc.md)")),
+            Self::Failed { .. } | Self::Malformed { .. } => {
+                asked(format!("{change} --fence-file FILE   (docs/bmc.md)"))
             }
         }
     }

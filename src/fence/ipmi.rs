@@ -6,6 +6,8 @@
 //! is left in what inherits it, in core files and in the tools that list processes.
 
 mod inventory;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +18,9 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 use self::inventory::{fru, mac};
+use super::presence::presence;
 use super::said::{by_tool, one_line};
-use super::{Channel, FenceError, Identity, Mark, PowerState, PowerSwitch, Privilege};
+use super::{Channel, FenceError, Identity, Mark, NoSession, PowerState, PowerSwitch, Privilege};
 use crate::program::{Ended, Finished, Program, ProgramError};
 
 /// RMCP+ on UDP.
@@ -168,7 +171,7 @@ impl Ipmi {
             .map_err(tool)?;
         match finished.ended {
             Ended::Exit(0) => Ok(finished),
-            Ended::Exit(_) | Ended::Signal(_) => Err(self.refusal(doing, &finished)),
+            Ended::Exit(_) | Ended::Signal(_) => Err(self.explained(self.refusal(doing, &finished)).await),
             Ended::Deadline => Err(FenceError::Deadline { device: self.describe(), doing, deadline: CALL }),
         }
     }
@@ -206,11 +209,23 @@ impl Ipmi {
         let said = by_tool(finished, &[&self.access.password]);
         let device = self.describe();
         if said.contains("Unable to establish") {
-            FenceError::NoSession { device, doing, said }
+            let cause = NoSession::of_words(&said, self.access.cipher).unwrap_or(NoSession::Unsaid);
+            FenceError::NoSession { device, doing, cause, said }
         } else if said.contains("Insufficient privilege") {
             FenceError::Denied { device, doing, said }
         } else {
             FenceError::Failed { device, doing, said }
+        }
+    }
+
+    /// Where ipmitool's words leave it open, the BMC is asked whether it is there.
+    async fn explained(&self, refused: FenceError) -> FenceError {
+        match refused {
+            FenceError::NoSession { device, doing, cause: NoSession::Unsaid, said } => {
+                let found = presence(&self.access.address, self.access.port).await;
+                FenceError::NoSession { device, doing, cause: NoSession::of_presence(found), said }
+            }
+            other => other,
         }
     }
 
@@ -304,24 +319,24 @@ impl PowerSwitch for Ipmi {
         let IpmiAccess { address, port, user, .. } = &self.access;
         format!("ipmi {address}:{port} as {user:?}")
     }
+
+    fn by_hand(&self) -> Option<String> {
+        let IpmiAccess { address, port, user, cipher, .. } = &self.access;
+        let level = self.asked().argument();
+        Some(format!(
+            "ipmitool -I lanplus -H {address} -p {port} -U {user} -a -C {cipher} -L {level} chassis power status"
+        ))
+    }
 }
 
 /// Set Session Privilege Level (IPMI 2.0, 22.18) with 0: change nothing, answer the present.
 const SESSION_PRIVILEGE: [&str; 4] = ["raw", "0x06", "0x3b", "0x00"];
 
-/// How ipmitool words that a BMC refuses the privilege, and nothing else: the statuses 09, 0A and 0B of RMCP+ (IPMI 2.0,
-/// 13.24), and the command that sets it.
-const TOO_LITTLE: [&str; 4] =
-    ["invalid role", "unauthorized role", "at the requested role", "set session privilege level"];
-
 /// Whether the BMC said that the privilege is what it refuses.
 fn is_too_little(error: &FenceError) -> bool {
     match error {
         FenceError::Denied { .. } => true,
-        FenceError::NoSession { said, .. } => {
-            let said = said.to_ascii_lowercase();
-            TOO_LITTLE.iter().any(|words| said.contains(words))
-        }
+        FenceError::NoSession { cause, .. } => *cause == NoSession::Privilege,
         FenceError::Tool { .. }
         | FenceError::Unreachable { .. }
         | FenceError::OtherCertificate { .. }
@@ -331,6 +346,7 @@ fn is_too_little(error: &FenceError) -> bool {
         | FenceError::OtherMachine { .. }
         | FenceError::Elsewhere { .. }
         | FenceError::OldTls { .. }
+        | FenceError::Untrusted { .. }
         | FenceError::Settings { .. } => false,
     }
 }
@@ -368,139 +384,5 @@ impl Ipmi {
         let refusal = self.refusal("read the power", finished);
         let _asked_again = is_too_little(&refusal);
         (power, guid(finished), self.session_privilege(finished), refusal)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::program::Captured;
-
-    fn said(stdout: &str) -> Finished {
-        Finished {
-            ended: Ended::Exit(0),
-            stdout: Captured { bytes: stdout.into(), cut: false },
-            stderr: Captured::default(),
-        }
-    }
-
-    #[test]
-    fn only_one_exact_line_is_off() {
-        let read = |stdout: &str| power_state(&said(stdout), &SecretString::from("pw"));
-        assert_eq!(read("Chassis Power is off\n"), PowerState::Off);
-        assert_eq!(read("Chassis Power is on\n"), PowerState::On);
-        for unknown in [
-            "",
-            "Chassis Power is off\nChassis Power is off\n",
-            "Chassis Power is on\nChassis Power is off\n",
-            "Chassis Power is Off\n",
-            "Chassis Power is offline\n",
-            " Chassis Power is off\n",
-            "Set Chassis Power Control: Down/Off\n",
-        ] {
-            assert!(matches!(read(unknown), PowerState::Unknown(_)), "{unknown:?} was understood");
-        }
-    }
-
-    #[test]
-    fn an_answer_that_was_cut_is_unknown() {
-        let mut cut = said("Chassis Power is off\n");
-        cut.stdout.cut = true;
-        assert!(matches!(power_state(&cut, &SecretString::from("pw")), PowerState::Unknown(_)));
-    }
-
-    /// A BMC that answers as the script says: no simulator at hand refuses a session for its privilege.
-    fn bmc(folder: &tempfile::TempDir, privilege: Option<SessionPrivilege>, script: &str) -> Ipmi {
-        let tool = folder.path().join("ipmitool");
-        let tried = folder.path().join("tried");
-        crate::program::write_script(&tool, &format!("echo \"$*\" >>{}; {script}", tried.display()));
-        let access = IpmiAccess {
-            address: "127.0.0.1".into(),
-            port: DEFAULT_PORT,
-            user: "view".into(),
-            password: SecretString::from("pw"),
-            cipher: DEFAULT_CIPHER,
-            privilege,
-        };
-        Ipmi { tool: Some(tool), ..Ipmi::new(access) }
-    }
-
-    /// What each session asked for.
-    fn tried(folder: &tempfile::TempDir) -> Vec<String> {
-        let text = std::fs::read_to_string(folder.path().join("tried")).unwrap();
-        let privilege = |line: &str| line.split_once("-L ").unwrap().1.split(' ').next().unwrap().to_owned();
-        text.lines().map(privilege).collect()
-    }
-
-    #[tokio::test]
-    async fn the_password_is_read_from_stdin_and_is_in_no_argument_and_no_variable() {
-        let folder = tempfile::tempdir().unwrap();
-        let seen = folder.path().join("seen");
-        let script = format!(
-            "while [ \"$1\" != -f ]; do shift; done; read -r word <\"$2\"; {{ env; echo \"word=$word\"; }} >{}; echo 'Chassis Power is off'",
-            seen.display()
-        );
-        let mut bmc = bmc(&folder, None, &script);
-        bmc.access.password = SecretString::from("s3cret of 1");
-        assert_eq!(bmc.read().await.unwrap(), PowerState::Off);
-        let seen = std::fs::read_to_string(seen).unwrap();
-        assert!(seen.ends_with("word=s3cret of 1\n") && seen.matches("s3cret").count() == 1, "{seen}");
-        assert!(!std::fs::read_to_string(folder.path().join("tried")).unwrap().contains("s3cret"));
-    }
-
-    #[tokio::test]
-    async fn an_account_that_gets_no_session_above_user_may_not_switch_off() {
-        let folder = tempfile::tempdir().unwrap();
-        let script = "case \"$*\" in *'-L USER'*) echo ' 02';; *) echo 'Error: Unable to establish IPMI v2 / RMCP+ session' >&2; exit 1;; esac";
-        let bmc = bmc(&folder, Some(SessionPrivilege::Administrator), script);
-        assert!(matches!(bmc.can_switch_off().await.unwrap(), Privilege::Denied(_)));
-        assert!(matches!(bmc.read().await, Err(FenceError::NoSession { .. })));
-    }
-
-    #[tokio::test]
-    async fn operator_is_enough_and_administrator_is_asked_for_only_where_the_bmc_says_so() {
-        let off = "echo 'Chassis Power is off'";
-        let fails = |words: &str| {
-            format!("case \"$*\" in *'-L ADMINISTRATOR'*) {off};; *) printf '{words}' >&2; exit 1;; esac")
-        };
-        let no_session = "Error: Unable to establish IPMI v2 / RMCP+ session\\n";
-        for (what, script, asked, answers) in [
-            ("enough", off.to_owned(), vec!["OPERATOR"; 2], true),
-            (
-                "told by RAKP",
-                fails(&format!(
-                    "RAKP 2 message indicates an error : unauthorized role or privilege level requested\\n{no_session}"
-                )),
-                vec!["OPERATOR", "ADMINISTRATOR", "ADMINISTRATOR"],
-                true,
-            ),
-            (
-                "told by the command",
-                fails("Set Chassis Power Control to Down/Off failed: Insufficient privilege level\\n"),
-                vec!["OPERATOR", "ADMINISTRATOR", "ADMINISTRATOR"],
-                true,
-            ),
-            // As a wrong password looks: each try counts towards a lock-out.
-            ("told nothing", fails(no_session), vec!["OPERATOR"; 2], false),
-            (
-                "a wrong password",
-                fails(&format!(
-                    "RAKP 4 message indicates an error : invalid integrity check value\\n{no_session}"
-                )),
-                vec!["OPERATOR"; 2],
-                false,
-            ),
-        ] {
-            let folder = tempfile::tempdir().unwrap();
-            let bmc = bmc(&folder, None, &script);
-            for _ in 0..2 {
-                assert_eq!(bmc.read().await.is_ok(), answers, "{what}");
-            }
-            assert_eq!(tried(&folder), asked, "{what}");
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let told = fails("RAKP 2 message indicates an error : unauthorized role\\n");
-        assert!(bmc(&folder, Some(SessionPrivilege::Operator), &told).read().await.is_err());
-        assert_eq!(tried(&folder), ["OPERATOR"], "what the tree says is not changed");
     }
 }

@@ -21,7 +21,7 @@ use self::attempt::Try;
 use super::device_off::DeviceWords;
 use super::proof::By;
 use super::spot::OneOf;
-use super::{Device, FenceError, FenceLevels, Level, Machine, PowerState, SaidOff};
+use super::{Device, FenceError, FenceLevels, Level, Machine, Next, PowerState, SaidOff};
 use crate::clock::Clock;
 use crate::policy::Policy;
 
@@ -118,15 +118,18 @@ pub enum NotOff {
 
 impl NotOff {
     /// What settles it, where a device's own error says so; `change` is what changes how the machine is reached.
-    pub fn next(&self, change: &str) -> Option<String> {
+    pub fn next(&self, change: &str) -> Option<Next> {
         let Self::NotProved { levels, .. } = self else { return None };
-        let error = |level: &LevelFailure| match &level.why {
-            Why::NoAnswer { error } => Some(error.next(change)),
-            Why::StillOn | Why::Unknown { .. } | Why::Unsteady { .. } | Why::Contradicted { .. } => {
-                level.command_error.as_ref().map(|error| error.next(change))
-            }
+        let next = |level: &LevelFailure| {
+            let error = match &level.why {
+                Why::NoAnswer { error } => Some(error),
+                Why::StillOn | Why::Unknown { .. } | Why::Unsteady { .. } | Why::Contradicted { .. } => {
+                    level.command_error.as_ref()
+                }
+            };
+            error.map(|error| error.next(change, level.by_hand.as_deref()))
         };
-        levels.iter().find_map(error)
+        Next::of(levels.iter().filter_map(next))
     }
 
     /// Silent devices of levels of several: for these a person may speak.
@@ -151,6 +154,8 @@ impl NotOff {
 pub struct LevelFailure {
     /// The device.
     pub device: String,
+    /// How a person asks it, where there is a way.
+    pub by_hand: Option<String>,
     /// Power-off commands sent to it.
     pub commands: u32,
     /// How the last command failed, if it did: a hint only.
@@ -315,7 +320,8 @@ async fn run(
             // What was sent to the others of the level may have an effect too.
             let commands = if own == 0 { sent } else { own };
             let of = OneOf::of(device.spot());
-            failures.push(LevelFailure { device: name, commands, command_error, why, of });
+            let by_hand = device.switch().by_hand();
+            failures.push(LevelFailure { device: name, by_hand, commands, command_error, why, of });
         }
         if failures.len() == before {
             let why = match together(said, spoken.unwrap_or_default(), clock, settings).await {
@@ -331,6 +337,7 @@ async fn run(
             };
             failures.push(LevelFailure {
                 device: level.describe(),
+                by_hand: None,
                 commands: sent,
                 command_error: None,
                 why,

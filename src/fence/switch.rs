@@ -80,4 +80,9 @@ pub trait PowerSwitch: Send + Sync {
 
     /// Kind, address and account for people; never a secret.
     fn describe(&self) -> String;
+
+    /// The command by which a person asks it for the power, where there is one; never a secret.
+    fn by_hand(&self) -> Option<String> {
+        None
+    }
 }

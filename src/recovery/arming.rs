@@ -9,8 +9,8 @@ use crate::bindings::Expected;
 use crate::fence::device_off::as_described;
 use crate::fence::off::Why;
 use crate::fence::{
-    Channel, ConfigError, Device, FenceLevels, Level, Machine, Mark, NotOff, OneOf, PowerState, Privilege,
-    Seen, Unclear, Verdict,
+    Channel, ConfigError, Device, FenceLevels, Level, Machine, Mark, Next, NotOff, OneOf, PowerState,
+    Privilege, Seen, Unclear, Verdict,
 };
 use crate::incident::devices::{DeviceAnswer, DeviceSeen};
 use crate::keys;
@@ -71,9 +71,9 @@ async fn asked(
     let mut levels = match levels {
         Ok(levels) => levels,
         Err(error) => {
-            let why = format!("{}; next: {}", chain(&error), error.hint(&machine));
-            let state = LevelState::NoAnswer { why };
-            let facts = vec![LevelFact { device: "fence configuration".into(), state, next: None }];
+            let next = Some(Next::Setting(error.hint(&machine)));
+            let state = LevelState::NoAnswer { why: chain(&error) };
+            let facts = vec![LevelFact { device: "fence configuration".into(), state, next }];
             let levels = FenceLevels::new(machine, Vec::new());
             return Armed { facts, levels, have_several: false, devices: Vec::new(), given };
         }
@@ -112,8 +112,11 @@ fn by_word(machine: &Machine, device: &Device, fact: LevelFact, given: &Given) -
                 Machine::Host(host) => Some(device_words::confirm(host, &[of])),
                 Machine::HaNode(_) => None,
             };
-            let next: Vec<String> = fact.next.into_iter().chain(speak).collect();
-            LevelFact { state, next: (!next.is_empty()).then(|| next.join("; ")), device: fact.device }
+            let next = match (fact.next, speak) {
+                (Some(next), Some(speak)) => Some(next.then(&speak)),
+                (next, speak) => next.or(speak.map(Next::Look)),
+            };
+            LevelFact { state, next, device: fact.device }
         }
         (LevelState::Answers { power: PowerState::Off, .. } | LevelState::ByWord { .. }, _) => fact,
         (LevelState::Answers { power: PowerState::On, .. }, _) => {
@@ -176,19 +179,24 @@ fn seen(level: &Level, facts: &[LevelFact]) -> Vec<DeviceSeen> {
 async fn armed(device: &Device, expected: &Expected, change: &str) -> LevelFact {
     let switch = device.switch();
     let (state, next) = match switch.look().await {
-        Err(error) => (LevelState::NoAnswer { why: chain(&error) }, Some(error.next(change))),
+        Err(error) => {
+            let next = error.next(change, switch.by_hand().as_deref());
+            (LevelState::NoAnswer { why: chain(&error) }, Some(next))
+        }
         Ok(Seen { power, identity: stated }) => {
             let identity = whose(device, expected, stated.as_ref()).await;
             let settles = match &identity {
-                Verdict::CannotTell(unclear) => Some(settles(device, unclear, change).await),
+                Verdict::CannotTell(unclear) => Some(Next::Look(settles(device, unclear, change).await)),
                 Verdict::Matches | Verdict::Differs { .. } => None,
             };
             let privilege = switch.can_switch_off().await;
             let privilege = privilege.unwrap_or_else(|error| Privilege::CannotTell(chain(&error)));
             let may = matches!(privilege, Privilege::Denied(_)).then(|| {
-                format!("an account that may switch off: {change} --bmc-user NAME --bmc-password-file FILE")
+                Next::Setting(format!(
+                    "{change} --bmc-user NAME --bmc-password-file FILE   (of an account that may switch off)"
+                ))
             });
-            (LevelState::Answers { power, identity, privilege }, settles.or(may))
+            (LevelState::Answers { power, identity, privilege }, Next::of(settles.into_iter().chain(may)))
         }
     };
     LevelFact { device: switch.describe(), state, next }

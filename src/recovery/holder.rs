@@ -15,7 +15,7 @@ use crate::bindings::{self, Expected};
 use crate::clock::BootInstant;
 use crate::evidence::{About, Pins, look};
 use crate::fence::off::{Changed, Settings, prove_off};
-use crate::fence::{self, FenceLevels, Machine, NotOff, PoweredOff, SaidOff};
+use crate::fence::{self, FenceLevels, Machine, Next, NotOff, PoweredOff, SaidOff};
 use crate::judge::decision::{No, stops_an_ha_node};
 use crate::judge::guard::guards;
 use crate::judge::verdict::quorum_sees_alive;
@@ -187,15 +187,20 @@ pub async fn power_off(
         Err(NotOff::Lease { source, .. }) => return Err(stopped.unwrap_or_else(|| source.into())),
         Err(not_off @ (NotOff::NoLevels { .. } | NotOff::NotProved { .. })) => {
             let said: Vec<String> = armed.facts.iter().map(super::plan::LevelFact::text).collect();
+            let wrong = Next::of(armed.facts.iter().filter_map(|fact| fact.next.clone()));
+            let next = match wrong {
+                Some(Next::Setting(command)) => command,
+                Some(Next::Look(_)) | None => format!(
+                    "power {holder} off, and make its BMC answer as its own (nova-ha ha-node add {holder} --replace \
+                     --bmc-identity UUID, its DMI system UUID): nova-ha ha-node show {holder}"
+                ),
+            };
             return Err(Stop::waiting(
                 format!(
                     "HA node {holder} may have the storage mounted, and is not proved off: {not_off} ({})",
                     said.join("; ")
                 ),
-                format!(
-                    "power {holder} off, and make its BMC answer as its own (nova-ha ha-node add {holder} --replace \
-                     --bmc-identity UUID, its DMI system UUID): nova-ha ha-node show {holder}"
-                ),
+                next,
             ));
         }
     };

@@ -1,7 +1,7 @@
 //! What fence levels answered, made one and put into words.
 
 use super::plan::{LevelFact, LevelState};
-use crate::fence::{PowerState, Privilege, Verdict};
+use crate::fence::{Next, PowerState, Privilege, Verdict};
 
 impl LevelFact {
     /// What the devices of one level answered, as one: all of them have to be off, so that each of them has to be good.
@@ -12,7 +12,7 @@ impl LevelFact {
             .then(|| devices.iter().map(LevelFact::text).collect());
         let all = devices.into_iter().reduce(|all, one| LevelFact {
             device: format!("{} and {}", all.name(), one.name()),
-            next: all.next.or(one.next),
+            next: Next::of(all.next.into_iter().chain(one.next)),
             state: all.state.beside(one.state),
         })?;
         Some(match each {

@@ -8,7 +8,7 @@ use super::evacuation::treatment::Target;
 use super::reports::watch::Reading;
 use super::storage::answer::Answer;
 use crate::bindings::{ArrayDoubt, IdentityDoubt};
-use crate::fence::{PowerState, Privilege, Verdict};
+use crate::fence::{Next, PowerState, Privilege, Verdict};
 use crate::incident::step::RECOVERY;
 use crate::names::{HaNodeName, IncidentId};
 use crate::nova::ownership;
@@ -28,7 +28,7 @@ pub struct LevelFact {
     /// What it said.
     pub state: LevelState,
     /// What a person can type so that it can be used.
-    pub next: Option<String>,
+    pub next: Option<Next>,
 }
 
 impl LevelFact {
@@ -329,17 +329,18 @@ fn fence_blockers(facts: &Facts, block: &mut impl FnMut(String, String)) {
     }
     let is_on = |fact: &&LevelFact| matches!(fact.state, LevelState::Answers { power: PowerState::On, .. });
     let said: Vec<String> = facts.levels.iter().map(LevelFact::text).collect();
-    let settled =
-        facts.levels.iter().find_map(|fact| fact.next.clone()).unwrap_or_else(|| match facts.levels.len() {
+    let settled = Next::of(facts.levels.iter().filter_map(|fact| fact.next.clone())).unwrap_or_else(|| {
+        Next::Look(match facts.levels.len() {
             0 => format!(
                 "nova-ha host add {host} --replace --bmc-ip ADDRESS --bmc-user NAME --bmc-password-file FILE"
             ),
             _ => format!("look at them: nova-ha host show {host}"),
-        });
+        })
+    });
     let at_last = format!("if the host is off: nova-ha confirm-off {host} --by NAME --ttl 10m");
     let next = match &facts.identity_doubt {
         Some(doubt) => doubt.next(&TreeMachine::Host(host.clone())),
-        None => format!("{settled}; at last, {at_last}"),
+        None => settled.then_word(&at_last),
     };
     match (&facts.confirmed_off_by, facts.levels.iter().find(is_on)) {
         (None, _) => block(

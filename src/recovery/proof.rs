@@ -10,7 +10,7 @@ use super::world::World;
 use super::{arming, hearsay, identified};
 use crate::bindings::Expected;
 use crate::fence::off::{Settings, Why, prove_off_with};
-use crate::fence::{FenceLevels, Machine, NotOff, PoweredOff, SaidOff, Verdict};
+use crate::fence::{FenceLevels, Machine, Next, NotOff, PoweredOff, SaidOff, Verdict};
 use crate::names::{HostName, IncidentId};
 use crate::policy::Policy;
 use crate::ssh::Answer;
@@ -66,18 +66,17 @@ impl<'a> Reader<'a> {
         }
         let host = self.incident.host();
         let change = Machine::Host(host.clone()).changed_by();
-        let settles =
-            not_off.next(&change).unwrap_or_else(|| format!("look at its BMC: nova-ha host show {host}"));
+        let settles = not_off
+            .next(&change)
+            .unwrap_or_else(|| Next::Look(format!("look at its BMC: nova-ha host show {host}")));
         Err(Stop::waiting(
             format!(
                 "{host} was off and cannot be proved so now: {not_off}{}{}",
                 given.beside(),
                 beside(refused.as_ref())
             ),
-            format!(
-                "{settles}{}; at last, nova-ha confirm-off {host} --by NAME --ttl 10m",
-                speak(host, &not_off)
-            ),
+            speak(host, &not_off, settles)
+                .then_word(&format!("nova-ha confirm-off {host} --by NAME --ttl 10m")),
         ))
     }
 
@@ -220,10 +219,10 @@ impl<'a> KnownOff<'a> {
     }
 }
 
-/// The command by which a person speaks for devices that are silent beside others; nothing where there are none.
-pub fn speak(host: &HostName, not_off: &NotOff) -> String {
+/// With the command by which a person speaks for devices that are silent beside others, where there are such.
+pub fn speak(host: &HostName, not_off: &NotOff, settles: Next) -> Next {
     let silent = not_off.silent();
-    if silent.is_empty() { String::new() } else { format!("; {}", device_words::confirm(host, &silent)) }
+    if silent.is_empty() { settles } else { settles.then(&device_words::confirm(host, &silent)) }
 }
 
 /// Whether a device of the host says *on*, now: against that no person's word counts (it may have

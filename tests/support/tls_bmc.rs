@@ -31,6 +31,16 @@ pub(crate) fn key(folder: &Path, name: &str) -> PathBuf {
     path
 }
 
+/// A certificate of this key for 127.0.0.1 that nobody else signed, and that is no CA's.
+pub(crate) fn own_certificate(key: &Path) -> PathBuf {
+    let path = key.with_extension("own.crt");
+    let more = ["-subj", "/CN=bmc", "-days", "2", "-addext", "basicConstraints=critical,CA:FALSE"];
+    let address = ["-addext", "subjectAltName=IP:127.0.0.1"];
+    let of = ["req", "-x509", "-new", "-key", text(key), "-out", text(&path)];
+    openssl(&[&of[..], &more[..], &address[..]].concat());
+    path
+}
+
 /// A certificate of this key that nobody else signed, as `openssl req -x509` and most BMCs make it: it calls itself a CA,
 /// and names no address.
 pub(crate) fn certificate(key: &Path, serial: &str) -> PathBuf {

@@ -171,6 +171,10 @@ impl Http {
         if let Some(why) = super::look::too_old(&error) {
             return FenceError::OldTls { device, doing, why };
         }
+        let distrust = super::look::distrust(&error);
+        if let Some(distrust) = distrust.filter(|_| self.pinned.is_none()) {
+            return FenceError::Untrusted { device, doing, distrust };
+        }
         if error.is_timeout() && !error.is_connect() {
             return FenceError::Deadline { device, doing, deadline: self.limit };
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::{Client, ClientBuilder, Url};
 use rustls::AlertDescription;
 
+use super::super::Distrust;
 use super::super::certificate::{self, Pin};
 
 /// Wall clock to look at a certificate: a person waits.
@@ -94,6 +95,14 @@ pub(super) fn too_old(error: &dyn Error) -> Option<String> {
         _ => false,
     };
     causes(error).find_map(of_tls).filter(|error| is_old(error)).map(|error| error.to_string())
+}
+
+/// What is wrong with a server's certificate, where that is what an error says.
+pub(super) fn distrust(error: &dyn Error) -> Option<Distrust> {
+    causes(error).find_map(of_tls).and_then(|error| match error {
+        rustls::Error::InvalidCertificate(why) => Some(Distrust::of(why)),
+        _ => None,
+    })
 }
 
 /// What every client of ours does: it follows no redirect by itself, asks no proxy, and ends in time.

@@ -38,7 +38,7 @@ fn silent() -> LevelFact {
     LevelFact {
         device: "ipmi admin@10.0.0.1".into(),
         state: LevelState::NoAnswer { why: "no answer".into() },
-        next: None,
+        next: Some(Next::Look("ipmitool chassis power status".into())),
     }
 }
 
@@ -294,6 +294,32 @@ fn storage_that_could_not_be_taken_is_known_before_the_claim() {
                 }
             }
         }
+    }
+}
+
+/// It is the one command that can cost data.
+#[test]
+fn a_persons_word_is_the_last_advice_and_none_for_a_wrong_setting() {
+    let next = |levels: Vec<LevelFact>| {
+        let blockers = plan(&Facts { levels, ..good() }).unwrap_err();
+        blockers.into_iter().map(|blocker| blocker.next).collect::<Vec<_>>().join(" | ")
+    };
+    let command = "nova-ha host add compute1 --replace --bmc-cipher 3";
+    let refused = LevelFact {
+        device: "ipmi admin@10.0.0.2".into(),
+        state: LevelState::NoAnswer { why: "it refuses cipher suite 17".into() },
+        next: Some(Next::Setting(command.into())),
+    };
+    assert_eq!(next(vec![refused.clone()]), command);
+    assert_eq!(next(vec![silent(), refused]), command, "first what is wrong for certain");
+    let last = "at last, if the host is off: nova-ha confirm-off compute1 --by NAME --ttl 10m";
+    for (levels, first) in [
+        (vec![silent()], "ipmitool chassis power status"),
+        (vec![], "nova-ha host add compute1 --replace --bmc-ip"),
+        (vec![LevelFact { next: None, ..silent() }], "look at them: nova-ha host show compute1"),
+    ] {
+        let said = next(levels);
+        assert!(said.starts_with(first) && said.ends_with(last), "{said}");
     }
 }
 

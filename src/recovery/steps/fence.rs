@@ -2,7 +2,7 @@
 //! does not answer.
 
 use crate::fence::off::{Changed, Settings, Why, power_off_with, prove_off_with};
-use crate::fence::{Machine, NotOff, PoweredOff, SaidOff};
+use crate::fence::{Machine, Next, NotOff, PoweredOff, SaidOff};
 use crate::incident::journal::{Event, Outcome};
 use crate::incident::step::Step;
 use crate::recovery::context::Context;
@@ -133,10 +133,7 @@ async fn fenced<'a>(
     let said = match answer {
         Answer::OtherKey => "its address answers with another host key".to_owned(),
         Answer::CannotTell(why) if !answer.is_of_somebody() => {
-            format!(
-                "whether it answers cannot be told: {}",
-                why.to_string().chars().take(80).collect::<String>()
-            )
+            format!("whether it answers cannot be told: {why}")
         }
         somebody if somebody.is_of_somebody() => {
             format!("its address takes connections or refuses them ({}), as a person said", somebody.text())
@@ -254,10 +251,11 @@ fn waiting_for_off(
         }
     };
     let change = Machine::Host(host.clone()).changed_by();
-    let settles =
-        not_off.next(&change).unwrap_or_else(|| format!("look at its BMC: nova-ha host show {host}"));
+    let settles = not_off
+        .next(&change)
+        .unwrap_or_else(|| Next::Look(format!("look at its BMC: nova-ha host show {host}")));
     Stop::waiting(
         format!("{host} is not proved off: {not_off}{}{}", given.beside(), beside(refused)),
-        format!("{settles}{}; at last, pull its plug and: {confirm}", speak(host, not_off)),
+        speak(host, not_off, settles).then_word(&format!("pull its plug and: {confirm}")),
     )
 }
