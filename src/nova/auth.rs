@@ -156,7 +156,8 @@ impl Login {
                 return Err(match answer.refusal(None) {
                     NovaError::NotFound { call, message }
                     | NovaError::UnexpectedStatus { call, message, .. } => {
-                        NovaError::NoKeystone { call, cloud, file, status, message }
+                        let message = format!("HTTP {status}: {message}");
+                        NovaError::NoKeystone { call, cloud, file, message }
                     }
                     other => other,
                 });

@@ -72,7 +72,7 @@ pub enum NovaError {
     },
     /// What answers at `auth_url` is no keystone of version 3.
     #[error(
-        "{call}: no keystone of version 3 answers there (HTTP {status}), which is auth_url of cloud {cloud:?}: {message}"
+        "{call}: no keystone of version 3 answers there, which is auth_url of cloud {cloud:?}: {message}"
     )]
     NoKeystone {
         /// The call.
@@ -81,9 +81,7 @@ pub enum NovaError {
         cloud: String,
         /// Where its settings are.
         file: String,
-        /// The status.
-        status: u16,
-        /// What came with it.
+        /// The status, and what came with it.
         message: String,
     },
     /// Nova refused a token that keystone had given (a new one was tried, but where it was to be this one).
