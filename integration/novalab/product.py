@@ -51,7 +51,6 @@ def policy(shape):
     return {
         "probe_deadline": f"{2800 * pace:.0f}ms",
         "probe_interval": f"{3 * pace:g}s",
-        "threshold": "3",
         "session_ttl": "10s",
         # The default of 5 s is for a longer TTL: a renewal comes every 2.5 s, and one that takes 2.5 s would end a run.
         "lease_margin": "2s",

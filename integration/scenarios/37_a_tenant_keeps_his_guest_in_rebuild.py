@@ -8,7 +8,7 @@ from novalab import expect, wait
 
 ON, OTHER = "compute1", "compute3"
 MAY_BE_SHOT = [ON, OTHER]
-SHAPE = {"hosts": 4, "guests": 8, "policy": {"storm_limit": "2"}}
+SHAPE = {"hosts": 4, "guests": 8}
 TIME_LIMIT = 420
 
 
