@@ -11,6 +11,7 @@ from pathlib import Path
 from novalab import expect, verdict, wait
 
 MAY_BE_SHOT = ["compute1"]
+# One guest at a time: by default all four are asked for before the cut, and nothing is left for the adopter to ask for.
 SHAPE = {"policy": {"evacuation_parallel": "1"}, "cloud_seed": {"evacuate_seconds": 4, "token_seconds": 120}}
 TIME_LIMIT = 420
 # Session TTL 10 s: an effect may start until 8 s after the last good renewal (the lease's margin is 2 s).

@@ -5,6 +5,7 @@ from collections import Counter
 
 from novalab import expect, wait
 
+# More guests than may be under way at once: 16 by default, for which real Nova would have to make and move four times as many.
 SHAPE = {"cloud": "openstack", "hosts": 2, "ha_nodes": 3, "fences": {}, "policy": {"evacuation_parallel": "2"}, "cloud_seed": {
     "evacuate_seconds": 4, "guests": [{"name": f"vm-{n:02}", "host": "compute1"} for n in range(1, 6)]}}
 MAY_BE_SHOT = ["compute1"]

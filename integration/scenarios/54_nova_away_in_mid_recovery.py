@@ -12,6 +12,7 @@ from novalab import expect, wait
 
 # Longer than any single deadline of the client, far shorter than an operator's patience: two minutes are the same waiting.
 AWAY_SECONDS = 30
+# More guests than may be under way at once: 16 by default, for which real Nova would have to make and move four times as many.
 SHAPE = {"cloud": "openstack", "hosts": 2, "ha_nodes": 3, "fences": {}, "policy": {"evacuation_parallel": "2"}, "cloud_seed": {
     "evacuate_seconds": 8, "guests": [{"name": f"vm-{n:02}", "host": "compute1"} for n in range(1, 5)]}}
 MAY_BE_SHOT = ["compute1"]
