@@ -153,6 +153,16 @@ mod tests {
         }
     }
 
+    /// What others put there stays as it is through any number of readings, and never looks like a change.
+    #[test]
+    fn a_number_is_read_to_its_last_digit() {
+        let long = "2".repeat(79) + "3";
+        let text = format!(r#"{{"md_arrays":{{"a":{long}}},"time":{{"timestamp":{long},"datetime":""}}}}"#);
+        let once = RuntimeConfig::parse("k", text.as_bytes()).unwrap();
+        let again = RuntimeConfig::parse("k", &serde_json::to_vec(&once).unwrap()).unwrap();
+        assert_eq!(once, again);
+    }
+
     #[test]
     fn a_newer_document_is_read_by_the_fields_that_are_known() {
         let newer = published(r#"{"version":99,"more":{"x":1},"system_uuid":"u","instances_path":"/srv"}"#);
