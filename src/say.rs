@@ -38,7 +38,8 @@ pub fn visible_json(text: &str) -> Cow<'_, str> {
 }
 
 fn shown(text: &str, show: impl Fn(char, &mut String)) -> Cow<'_, str> {
-    let is_shown = |c: char| c == '\n' || !is_hidden(c);
+    // Nearly all that is said is ASCII.
+    let is_shown = |c: char| matches!(c, '\n' | ' '..='~') || !is_hidden(c);
     if text.chars().all(is_shown) {
         return Cow::Borrowed(text);
     }
