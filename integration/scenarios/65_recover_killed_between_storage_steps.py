@@ -7,6 +7,7 @@ The killed program is the real one, and what it had begun (assembling, stopping,
 from novalab import expect, takeover
 from novalab.uml import returning, superblock
 
+# The pause saves time only: twenty runs prove the host off, each with two pauses of 1 s by default.
 SHAPE = {"machines": "uml", "policy": {"off_read_pause": "200ms"}}
 MAY_BE_SHOT = ["compute1"]
 TIME_LIMIT = 800

@@ -6,7 +6,8 @@ disks: the host's md gives that one up and goes on with the others, enough of th
 from novalab import expect, takeover, wait
 from novalab.uml import reservations, superblock
 
-# All disks are reserved within a part of the lock-delay; a program takes its time to start there.
+# All disks are reserved within a part of the lock-delay; a program takes its time to start there. With the default of 60 s the
+# lock of the killed HA node stays closed for longer, and each run would wait in its proof of *off*: both save time only.
 SHAPE = {"machines": "uml", "shelf": True, "policy": {"off_read_pause": "200ms", "lock_delay": "15s"}}
 TIME_LIMIT = 600
 HOST, NODE = "compute1", "ha1"
