@@ -55,6 +55,17 @@ fn what_is_kept_for_fuzzing_is_read_without_a_fault() {
     assert!(bytes <= MOST_BYTES, "{bytes} bytes are kept");
 }
 
+/// `NOVA_HA_FUZZED` is a target and folders of inputs for it, each on a line of its own.
+#[test]
+#[ignore = "for tests/fuzz/lines.py, which measures what a target's inputs reach"]
+fn the_inputs_of_one_target_are_read() {
+    let named = std::env::var("NOVA_HA_FUZZED").unwrap();
+    let (target, folders) = named.split_once('\n').unwrap();
+    for folder in folders.lines().map(Path::new) {
+        names(folder).iter().for_each(|name| run(target, &std::fs::read(folder.join(name)).unwrap()));
+    }
+}
+
 #[test]
 fn every_target_has_a_binary_seeds_and_a_row_and_nothing_else_has() {
     let folder = folder();

@@ -2,12 +2,15 @@
 # Runs each target, one after the other and in the background of whatever else goes on: RUNS executions (a million, where
 # nothing is said), or at most SECONDS each. One line a target; a fault ends that target, and its input lies in artifacts/.
 #     tests/fuzz/all.sh [RUNS [SECONDS]]
+# With FOUND=FOLDER what a target found is kept in FOLDER/TARGET: tests/fuzz/lines.py measures what that reaches.
 set -eu
 cd "$(dirname "$0")/../.."
 runs=${1:-1000000} seconds=${2:-0} failed=0
+kept=$(mktemp -d)
 for seeds in tests/fuzz/seeds/*; do
     target=${seeds##*/}
-    corpus=$(mktemp -d) && log=$(mktemp)
+    corpus=${FOUND:-$kept}/$target && log=$(mktemp)
+    mkdir -p "$corpus"
     mkdir -p "tests/fuzz/corpus/$target"
     if nice -n 19 cargo +nightly fuzz run --fuzz-dir tests/fuzz -s none "$target" \
         "$corpus" "tests/fuzz/corpus/$target" "$seeds" -- \
@@ -18,7 +21,7 @@ for seeds in tests/fuzz/seeds/*; do
         echo "$target: FAILED, see $log"
         failed=1
     fi
-    rm -r "$corpus"
     rmdir "tests/fuzz/corpus/$target" 2>/dev/null || true
 done
+rm -r "$kept"
 exit "$failed"
