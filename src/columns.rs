@@ -34,7 +34,7 @@ pub fn line(text: &str) -> String {
     if std::io::stdout().is_terminal() { hanging(text) } else { text.to_owned() }
 }
 
-/// As [`line`], for what goes to stderr.
+/// As [`line()`], for what goes to stderr.
 pub fn error_line(text: &str) -> String {
     if std::io::stderr().is_terminal() { hanging(text) } else { text.to_owned() }
 }

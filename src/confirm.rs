@@ -28,7 +28,7 @@ pub fn typed(name: &str, yes: Option<&str>, what: &str) -> Result<(), String> {
 /// The name of `--by`, trimmed: it is what stays on record of who gave an order.
 ///
 /// # Errors
-/// It is no [`line`].
+/// It is no [`line()`].
 pub fn person(text: &str) -> Result<String, &'static str> {
     line(text.trim()).map(|()| text.trim().to_owned())
 }

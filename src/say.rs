@@ -95,7 +95,7 @@ pub fn line(text: &str) {
     let _nobody_reads = result(&format!("{text}\n"));
 }
 
-/// A line of JSON on stdout, as [`line`].
+/// A line of JSON on stdout, as [`line()`].
 pub fn json_line(text: &str) {
     let _nobody_reads = json(&format!("{text}\n"));
 }

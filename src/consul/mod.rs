@@ -22,7 +22,7 @@
 //!
 //! Seen on a real agent with default policy deny; `tests/consul_acl.rs` asserts each line. These
 //! facts decide our ACL policies. Since 1.12 the words go on behind *Permission denied* with the token, the
-//! permission and the key; [`words`] tells them by their beginning, and `tests/consul_words.rs` puts the newer
+//! permission and the key; `words` tells them by their beginning, and `tests/consul_words.rs` puts the newer
 //! ones into a real agent's mouth.
 //!
 //! | request | answer |

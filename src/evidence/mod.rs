@@ -2,7 +2,7 @@
 //! before the shot.
 //!
 //! It reads in a number of requests that does not grow with the number of hosts, only with the
-//! number of suspects ([`look`]), asks for the anchor when one is needed ([`anchor`]) and, where
+//! number of suspects ([`look()`]), asks for the anchor when one is needed ([`anchor`]) and, where
 //! no record of our own tells the age of another, waits until its sequence rises ([`wait`]).
 //! It writes nothing to the tree. It never reads a secret: names come from key listings, never from a
 //! recursive read over the hosts.

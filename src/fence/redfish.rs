@@ -2,7 +2,7 @@
 //!
 //! The resource that is read and switched is the only member of the systems collection, or the one that the configuration
 //! names; of two, none is chosen. Which machine it is, is read in the same answer as its power. How it is talked to, and how a
-//! password goes nowhere else, is in [`http`].
+//! password goes nowhere else, is in `http`.
 
 mod body;
 mod http;

@@ -4,7 +4,7 @@
 //! away from it; only then *forced down* is taken back, what we disabled is enabled, and the flags are
 //! reset last: until then no recovery of this host can begin beside us. A host whose guests are on its
 //! arrays gets them only when the flags are reset, and is enabled after that, once they are mounted
-//! ([`disks`]). Nothing is remembered: each run looks at what is so, and does what is next ([`steps`],
+//! (`disks`). Nothing is remembered: each run looks at what is so, and does what is next ([`steps`],
 //! pure). Killed anywhere and run again, it comes to the same end.
 
 mod disks;

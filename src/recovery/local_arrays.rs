@@ -4,7 +4,7 @@
 //! looked at just before; mdadm gets `--force` only for members that an order names as older. A program that is stuck in the kernel is left behind at its
 //! deadline, and a disk that hangs keeps one thread.
 //!
-//! Start at [`command`] (what is run) and [`node`] (which device a member is).
+//! Start at `command` (what is run) and `node` (which device a member is).
 
 mod command;
 mod look;

@@ -2,7 +2,7 @@
 //!
 //! *Write exclusive* (type 1): one holder writes, everybody reads, so that a boot guard and `mdadm --examine` go on
 //! telling what is there. A reservation is of a whole disk and of the one path that it was asked for on, which
-//! decides which disks can have one: see [`disks`]. What is run is in [`sg_persist`].
+//! decides which disks can have one: see `disks`. What is run is in `sg_persist`.
 
 mod disks;
 mod sg_persist;

@@ -32,14 +32,14 @@ pub async fn write_tried(world: &World, id: &IncidentId, reasons: &[String], nex
     write_if(world, id, (reasons, next), Some(again), None).await;
 }
 
-/// As [`write`], unless the incident was claimed since it was looked at: the claim took all notes away. The lock key is
+/// As [`write()`], unless the incident was claimed since it was looked at: the claim took all notes away. The lock key is
 /// made by the first claim and never deleted.
 pub async fn write_if_unclaimed(world: &World, id: &IncidentId, reasons: &[String], next: &[String]) {
     let unclaimed = Op::CheckAbsent(keys::incident(id).lock());
     write_if(world, id, (reasons, next), None, Some(unclaimed)).await;
 }
 
-/// As [`write`], with a condition in the same transaction.
+/// As [`write()`], with a condition in the same transaction.
 async fn write_if(
     world: &World,
     id: &IncidentId,

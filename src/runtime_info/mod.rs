@@ -4,7 +4,7 @@
 //! one, and is named in the check's line; a document of a newer version is not touched; a host that
 //! nobody added is not made.
 //!
-//! Start at [`publish`], then [`collect`] and [`arrays`] (what this machine says) and [`merge`] (the pure rule).
+//! Start at [`publish()`], then [`collect`] and [`arrays`] (what this machine says) and [`merge`] (the pure rule).
 
 pub mod args;
 pub mod arrays;

@@ -11,8 +11,8 @@
 //! `spawn_blocking` it would: a caller that wraps these calls so must end its runtime with
 //! `shutdown_background()`.)
 //!
-//! Start at [`outcome`], then [`login`]; [`session`] is the only file that talks to libssh2. What a machine says before
-//! its banner, which libssh2 keeps to itself, is in [`greeting`].
+//! Start at [`outcome`], then [`login`]; `session` is the only file that talks to libssh2. What a machine says before
+//! its banner, which libssh2 keeps to itself, is in `greeting`.
 
 mod attempt;
 mod greeting;

@@ -1,7 +1,7 @@
 //! `nova-ha-mark-failed`: judges, and opens incidents. It can power nothing off.
 //!
 //! What arrives on stdin is a hint ([`hint`]); the truth is read again ([`crate::evidence`]),
-//! judged by pure rules ([`crate::judge`]) and written in one transaction ([`open`]). [`run`] puts
+//! judged by pure rules ([`crate::judge`]) and written in one transaction ([`open`]). [`run()`] puts
 //! them in order and prints one line per host, also for *no, because*.
 
 pub mod args;

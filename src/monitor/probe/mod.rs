@@ -8,7 +8,7 @@
 //! host's epoch in one transaction; a recorded failure is what `mark-failed` judges, a check's
 //! status only wakes it.
 //!
-//! Start at [`run`], then [`decide`] (the pure rule); [`planes`] looks, [`evidence`] reads and
+//! Start at [`run()`], then [`decide`] (the pure rule); [`planes`] looks, [`evidence`] reads and
 //! writes, [`count`] follows with `number_fails`.
 
 pub mod args;

@@ -59,7 +59,7 @@ impl RunDir {
         own_files::rewrite(&self.root, &Self::seen(machine), &format!("{epoch} {boot_id} {boottime_ms}\n"))
     }
 
-    /// Hosts seen healthy in this boot since then, by name. Of the first [`MOST_READ`] only: a storm must not have each
+    /// Hosts seen healthy in this boot since then, by name. Of the first `MOST_READ` only: a storm must not have each
     /// of a thousand failing probes read a thousand marks, and where none of so many is well nobody is believed.
     pub fn healthy_hosts(&self, boot_id: &str, since_ms: u64) -> Vec<HostName> {
         let opened = Folder::open(&self.root).ok().flatten();

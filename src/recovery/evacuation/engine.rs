@@ -4,7 +4,7 @@
 //! final state at its end. What is done with one guest (a look, a POST, a ledger entry) is a task of
 //! its own, at most one a guest, so that no guest waits for another's answer; one list of all
 //! migrations says which guest has something to see, and the next one starts as soon as a slot is
-//! free. [`look`] decides on a guest, [`post`] and [`effects`] ask for something, [`round`] decides
+//! free. `look` decides on a guest, `post` and `effects` ask for something, `round` decides
 //! who is next.
 
 mod effects;

@@ -1,6 +1,6 @@
 //! Strategy `md`: the dead host's own arrays, on disks that this HA node sees too (docs/storage-md.md).
 //!
-//! [`wanted`] is what a takeover is to have here, [`members`] whether enough of an array is here, [`as_left`]
+//! [`wanted`] is what a takeover is to have here, [`members`] whether enough of an array is here, `as_left`
 //! whether its host wrote while it was off, [`decide`] what follows from one look: all of them pure. [`check`] looks
 //! and decides, [`take`] does what follows and looks again until all of it is here, [`give_back`] is the way back.
 //!
