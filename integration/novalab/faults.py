@@ -10,7 +10,6 @@ import time
 
 from novalab import bmc, consul, events, redfish, wait
 
-
 # Debian's package fence-agents has it in no PATH.
 KDUMP_SEND = "/usr/libexec/fence-agents/fence_kdump_send"
 

@@ -7,7 +7,7 @@
 4. No guest that the product asked for was evacuated from a host other than one that an incident had proved off by then.
 """
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from novalab import events
 
@@ -38,7 +38,7 @@ def _shot(event):
 
 def seconds(stamp):
     """The cloud's UTC stamps (`2026-01-02T03:04:05.678901`) as seconds since the epoch."""
-    return datetime.fromisoformat(stamp.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()
+    return datetime.fromisoformat(stamp.rstrip("Z")).replace(tzinfo=UTC).timestamp()
 
 
 def _sources_alive(migrations, power, allowed):

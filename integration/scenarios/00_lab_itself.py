@@ -4,7 +4,6 @@ Consul sees every machine; each fault leaves alive exactly what `integration/REA
 BMC move one and the same latch, and the latch is apart from the machine's life.
 """
 
-import socket
 import time
 
 from novalab import bmc, net, redfish, wait
@@ -37,7 +36,7 @@ def from_ha1(lab, name):
     with sock:
         try:
             return "banner" if sock.recv(64).startswith(b"SSH-2.0") else "accepted"
-        except socket.timeout:
+        except TimeoutError:
             return "accepted"
         except OSError:
             return "silent"

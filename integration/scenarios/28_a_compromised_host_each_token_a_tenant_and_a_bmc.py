@@ -11,12 +11,43 @@ import base64
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from novalab import bmc, canaries, hostile_bmc, wait
-from novalab.attack_table import (AGENT, CHECK, DEAD, GUARD, HA, MARK, MAY_READ, ME, MOVES, NAMES, OF_THE_HOST, ON_CALL, OTHER, PEER,
-                                  PROBE, RECOVER, REGISTER, RUNTIME, VIEWER)
-from novalab.attackers import DENIED, DONE, Loop, Tenant, Token, as_user, bmc_heard, bmc_says, give_back_bmc, make_all, take_bmc
+from novalab.attack_table import (
+    AGENT,
+    CHECK,
+    DEAD,
+    GUARD,
+    HA,
+    MARK,
+    MAY_READ,
+    ME,
+    MOVES,
+    NAMES,
+    OF_THE_HOST,
+    ON_CALL,
+    OTHER,
+    PEER,
+    PROBE,
+    RECOVER,
+    REGISTER,
+    RUNTIME,
+    VIEWER,
+)
+from novalab.attackers import (
+    DENIED,
+    DONE,
+    Loop,
+    Tenant,
+    Token,
+    as_user,
+    bmc_heard,
+    bmc_says,
+    give_back_bmc,
+    make_all,
+    take_bmc,
+)
 from novalab.product import paced
 
 TENANT = {"name": "mallory", "password": "her-own", "project": "hers", "role": "member"}
@@ -192,7 +223,7 @@ def a_user_may_not(lab):
 
 def now():
     """As the product writes it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def order():

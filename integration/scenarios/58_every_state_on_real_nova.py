@@ -74,7 +74,7 @@ def run(lab):
     for name in UNDER_WAY:
         cloud.act(ids[name], {"os-resetState": {"state": "active"}})
     lab.admin("nova-ha", "incident", "retry", incident.id, "--by", "maria")
-    check(lab, wait.until("the two are recovered", lambda: is_done(lab), 180), {**ENDS, **{name: ("recovered", "active") for name in UNDER_WAY}})
+    check(lab, wait.until("the two are recovered", lambda: is_done(lab), 180), {**ENDS, **dict.fromkeys(UNDER_WAY, ("recovered", "active"))})
 
 
 def is_done(lab):

@@ -140,5 +140,5 @@ def another_of_its_name(lab, left):
 def waits_for(lab, reason):
     """Each HA node with disks says so, and does nothing."""
     for node in NODES:
-        said = wait.until(f"{node} waits because: {reason}", lambda: (lambda text: text if reason in text else None)(takeover.waits(lab, node)), 60, 2)
+        said = wait.until(f"{node} waits because: {reason}", lambda: text if reason in (text := takeover.waits(lab, node)) else None, 60, 2)
         assert "waiting" in said, said

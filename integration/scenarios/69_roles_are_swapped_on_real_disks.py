@@ -4,7 +4,7 @@ the repaired host is an HA node; killed after each of its steps and run again it
 What the command says is left to do by hand is done, and both machines boot once more in their new roles.
 """
 
-from novalab import expect, wait
+from novalab import wait
 from novalab.uml import guarded, returning
 
 SHAPE = {"machines": "uml", "with_kernel": ["compute1", "ha1"], "init": "systemd", "hosts": 2, "guests": 4,

@@ -59,14 +59,14 @@ class Keystone:
         except (KeyError, TypeError, IndexError, AttributeError):
             raise Refused(400, "Expecting to find auth in request body.") from None
         token = "gAAAA" + secrets.token_urlsafe(96)
-        expires = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=self.ttl)
+        expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=self.ttl)
         with self.lock:
             self.tokens[token] = time.monotonic() + self.ttl
             if project and self.role_of(user) == "member":
                 self.members[token] = project
             self.issued += 1
         answer = {"methods": [method], "expires_at": expires.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-                  "issued_at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                  "issued_at": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
                   "user": {"name": user, "id": user + "-id", "domain": {"id": "default", "name": "Default"}},
                   "audit_ids": [secrets.token_urlsafe(12)]}
         if project:

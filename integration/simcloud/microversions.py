@@ -72,7 +72,7 @@ def evacuate_body_error(version, body):
         return "Invalid input for field/attribute host. Value: %r." % (inner["host"],)
     for name in ("onSharedStorage", "force"):
         # `1 in (True,)` holds in Python, Nova's schema refuses numbers.
-        if name in inner and (isinstance(inner[name], int) and not isinstance(inner[name], bool)
+        if name in inner and ((isinstance(inner[name], int) and not isinstance(inner[name], bool))
                               or inner[name] not in BOOLEANS):
             return "Invalid input for field/attribute %s. Value: %r." % (name, inner[name])
     return None

@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 def wall(offset=0.0):
-    stamp = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=offset)
+    stamp = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=offset)
     return stamp.strftime("%Y-%m-%dT%H:%M:%S.%f")
 
 

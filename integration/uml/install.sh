@@ -4,7 +4,7 @@
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=$1
-# shellcheck source=integration/bootstrap.sh
+# shellcheck source=../bootstrap.sh
 . "$HERE/../bootstrap.sh"
 
 missing() {

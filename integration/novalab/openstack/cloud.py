@@ -3,7 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from novalab import events, wait, web
@@ -327,7 +327,7 @@ class OpenStack:
         spawned = [e["at"] for e in truth.history(log, row["instance_uuid"])
                    if e["host"] == row["dest_compute"] and e["at"] >= created]
         if row["status"] == "completed" and spawned:
-            updated = datetime.fromtimestamp(spawned[0], timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+            updated = datetime.fromtimestamp(spawned[0], UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
         return {"id": row["id"], "uuid": row["uuid"], "guest": names.get(row["instance_uuid"], row["instance_uuid"]),
                 "status": row["status"], "created_at": near["at"] if exact else row["created_at"],
                 "updated_at": updated, "source_compute": row["source_compute"],
@@ -346,4 +346,4 @@ class OpenStack:
 
 def seconds(stamp):
     """Nova's and the gate's UTC stamps as seconds since the epoch."""
-    return datetime.fromisoformat(stamp.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()
+    return datetime.fromisoformat(stamp.rstrip("Z")).replace(tzinfo=UTC).timestamp()

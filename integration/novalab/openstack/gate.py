@@ -114,10 +114,9 @@ class Door(Handler):
         if not isinstance(body, dict) or "evacuate" not in body:
             return None
         version = (self.headers.get("OpenStack-API-Version") or "compute 2.1").removeprefix("compute ")
-        post = {"at": wall(), "monotonic": time.monotonic(), "id": found.group(1), "body": body, "microversion": version,
+        return {"at": wall(), "monotonic": time.monotonic(), "id": found.group(1), "body": body, "microversion": version,
                 "request_id": None, "global_request_id": self.headers.get("X-OpenStack-Request-ID"), "status": None,
                 "why": None}
-        return post
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def main():
     sys.argv = [name, *sys.argv[split + 1:]]
     # The patching of the standard library comes with this import and must be the first.
     program = importlib.import_module(f"nova.cmd.{name.removeprefix('nova-')}")
-    from nova.servicegroup import api as servicegroup
     import nova.virt
+    from nova.servicegroup import api as servicegroup
 
     # The lab's hypervisor is among the drivers.
     nova.virt.__path__.append(DRIVERS)

@@ -99,7 +99,7 @@ class Searching(unittest.TestCase):
         with mock.patch.object(canaries, "secrets_of", lambda _: secrets), \
                 mock.patch.object(canaries, "PLANTED", NAME):
             self.canaries = Canaries(lab)
-        self.canaries.cores = lambda: []
+        self.canaries.cores = list
 
     def write(self, path, text):
         file = self.top / path

@@ -124,9 +124,9 @@ class Demo(unittest.TestCase):
         self.assertRegex(demo.clock(demo.stamp("2026-11-22T17:44:23.161481411Z")), r"^\d\d:\d\d:23\.161$")
 
     def test_a_result_that_could_not_be_written_is_said_before_anything_is_brought_up(self):
-        with mock.patch.object(demo.Lab, "create", side_effect=AssertionError("it was brought up")):
-            with self.assertRaisesRegex(ValueError, "/nonexistent/demo.json"):
-                demo.main("/nonexistent/demo.json")
+        brought_up = mock.patch.object(demo.Lab, "create", side_effect=AssertionError("it was brought up"))
+        with brought_up, self.assertRaisesRegex(ValueError, "/nonexistent/demo.json"):
+            demo.main("/nonexistent/demo.json")
 
     def test_a_demo_that_fails_ends_with_1_and_its_file_says_so(self):
         # What the demo says of a lab before it brings it up, and what it does with one that does not come up.

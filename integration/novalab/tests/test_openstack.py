@@ -12,8 +12,8 @@ from unittest import mock
 from novalab import product, scenario, wait
 from novalab.cluster import Shape
 from novalab.openstack import compute, places, truth
-from novalab.openstack.gate import Gate
 from novalab.openstack.cloud import OpenStack, seconds
+from novalab.openstack.gate import Gate
 from novalab.shape import shape_of
 
 
@@ -152,7 +152,7 @@ class Gates(unittest.TestCase):
         self.log = Path(folder.name, "log")
         self.behind = http.server.ThreadingHTTPServer(("127.0.0.1", 0), NovaApi)
         self.gate = Gate("127.0.0.1", 0, self.behind.server_address[1], self.log)
-        self.addCleanup(lambda: self.gate.log.file.close())
+        self.addCleanup(self.gate.log.file.close)
         for server in (self.behind, self.gate.server):
             threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
             self.addCleanup(server.server_close)

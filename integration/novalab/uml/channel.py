@@ -16,8 +16,8 @@ import tty
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from novalab import net, processes  # noqa: E402
-from novalab.uml import frames  # noqa: E402
+from novalab import net, processes
+from novalab.uml import frames
 
 # A /30 that only the machine and its own namespace have; every machine has the same one.
 OUTER, INNER, LINK = "169.254.77.1", "169.254.77.2", "lab0"

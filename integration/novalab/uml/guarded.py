@@ -124,7 +124,7 @@ def states(machine):
 def wait_started(lab, host, timeout=60, array_of=None):
     """Until the host has its array, its filesystem and its nova-compute, for systemd and for the cloud."""
     machine = lab.machine(host)
-    wait.until(f"all of {host} is started", lambda: (found := states(machine)) and set(found.values()) == {"active"} or _no(found), timeout)
+    wait.until(f"all of {host} is started", lambda: ((found := states(machine)) and set(found.values()) == {"active"}) or _no(found), timeout)
     wait.until(f"the cloud hears of {host}", lambda: lab.cloud.state()["hosts"][host]["up"], 20)
     assert lab.arrays.holders(array_of or host) == [host]
     assert f" {INSTANCES} xfs " in machine.read_file("/proc/mounts")

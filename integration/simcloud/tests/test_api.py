@@ -11,7 +11,7 @@ class Tokens(CloudCase):
     def test_a_password_gives_a_token_and_a_catalog(self):
         status, body = self.log_in()
         self.assertEqual(status, 201)
-        compute = [s for s in body["token"]["catalog"] if s["type"] == "compute"][0]
+        compute = next(s for s in body["token"]["catalog"] if s["type"] == "compute")
         self.assertEqual({e["interface"] for e in compute["endpoints"]}, {"public", "internal", "admin"})
         self.assertEqual({e["region_id"] for e in compute["endpoints"]}, {"RegionOne"})
 

@@ -3,6 +3,7 @@
 # 7763f26 writes for the site of the scenario 27.
 # Usage: tests/data/7763f26/record_site.sh [NOVA_HA]   (from a clone that has the commit; without NOVA_HA it is built first,
 # which takes some minutes; needs consul)
+# shellcheck disable=SC2046,SC2086  # login, bmc and $names are several words, or none.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)

@@ -18,8 +18,7 @@ import time
 import uuid
 
 import nova.conf
-from nova.compute import power_state
-from nova.compute import task_states
+from nova.compute import power_state, task_states
 from nova.virt import fake
 
 CONF = nova.conf.CONF

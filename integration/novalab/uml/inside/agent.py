@@ -20,8 +20,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
 
-from novalab.processes import alive, command_line, start_time  # noqa: E402
-from novalab.uml import frames  # noqa: E402
+from novalab.processes import alive, command_line, start_time
+from novalab.uml import frames
 
 BACKLOG = 64
 CHUNK = 65536
