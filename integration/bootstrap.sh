@@ -5,6 +5,7 @@
 # The pinned Redfish emulator; a newer one may change the driver interface that novalab/redfish_app.py extends. From PyPI nothing is
 # installed but the very files whose hashes are here.
 SUSHY_TOOLS=$(dirname "${BASH_SOURCE[0]}")/sushy-tools/requirements.txt
+LINTERS=$(dirname "${BASH_SOURCE[0]}")/checks/requirements.txt
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -74,23 +75,35 @@ find_consul() {
   rm -rf "$CACHE/consul"; mv "$work/root" "$CACHE/consul"; rm -rf "$work"
 }
 
-# A venv with the Redfish emulator. Sets VENV. The marker is written last, so that an interrupted install is redone.
+# A venv with the Redfish emulator. Sets VENV.
 make_venv() {
-  local versions
   VENV=$CACHE/venv
-  versions=$(sha256sum < "$SUSHY_TOOLS" | cut -c1-64)
-  [ "$(cat "$VENV/.made" 2>/dev/null)" != "$versions" ] || return 0
-  say "making a venv with $(grep -o '^sushy-tools==[^ ]*' "$SUSHY_TOOLS")"
-  rm -rf "$VENV"
-  /usr/bin/python3 -m venv "$VENV" || die "cannot make a venv"
-  "$VENV/bin/pip" install --quiet --require-hashes --no-deps --only-binary :all: -r "$SUSHY_TOOLS" >&2 ||
-    die "cannot install sushy-tools"
-  echo "$versions" > "$VENV/.made"
+  venv_of "$VENV" "$SUSHY_TOOLS" sushy-tools
+}
+
+# A venv with the linters of `integration/lab check`. Sets CHECKS.
+make_checks_venv() {
+  CHECKS=$CACHE/checks
+  venv_of "$CHECKS" "$LINTERS" ruff
+}
+
+# venv_of FOLDER REQUIREMENTS NAME: a venv with those wheels. The marker is written last, so that an interrupted install is redone.
+venv_of() {
+  local versions
+  versions=$(sha256sum < "$2" | cut -c1-64)
+  [ "$(cat "$1/.made" 2>/dev/null)" != "$versions" ] || return 0
+  say "making a venv with $(grep -o "^$3==[^ ]*" "$2")"
+  rm -rf "$1"
+  /usr/bin/python3 -m venv "$1" || die "cannot make a venv: is python3-venv installed?"
+  "$1/bin/pip" install --quiet --require-hashes --no-deps --only-binary :all: -r "$2" >&2 ||
+    die "cannot install $3 from PyPI"
+  echo "$versions" > "$1/.made"
 }
 
 # build_product PROFILE FOLDER: the product, without LTO, into that folder of Cargo's. Sets BIN_DIR. `NOVA_HA_LAB_NO_BUILD=1`
 # takes what is there.
 build_product() {
+  # shellcheck disable=SC2034  # The lab exports it.
   BIN_DIR=${CARGO_TARGET_DIR:-$REPO/target}/$2
   [ -z "${NOVA_HA_LAB_NO_BUILD:-}" ] || return 0
   command -v cargo >/dev/null || die "cargo is missing: install Rust (rustup) first"

@@ -4,18 +4,30 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 
-from novalab import ahead, bench, bench_md, contract_suite, demo, paths, quick, runner, scenario, wait
+from novalab import (
+    ahead,
+    bench,
+    bench_md,
+    check,
+    contract_suite,
+    demo,
+    durations,
+    paths,
+    plan,
+    quick,
+    report,
+    runner,
+    scenario,
+    wait,
+)
 from novalab.cluster import Lab, stale_runs
 from novalab.openstack import prepare
+from novalab.plan import TIERS
 from novalab.shape import shape_of
 from novalab.uml import image
 
-TIERS = ("quick", "lab", "cloud", "disks")
 PENDING = ("faults", "operators")
-# A scenario mostly waits; but a whole OpenStack keeps two cores busy while it comes up.
-JOBS = {"lab": 3, "cloud": 1, "disks": 2}
 CLOUDS = ("simulated", "openstack")
 UML = "uml"
 
@@ -28,13 +40,17 @@ def parser():
     cloud_option(show)
     show.add_argument("--hosts", choices=[UML], help="uml: hosts with kernels and disks of their own")
     show.add_argument("--json", metavar="FILE", help="write the result for programs")
-    test = commands.add_parser("test", help="run tiers of tests; all that exist where none is named")
+    checked = commands.add_parser("check", help="formatting, linters and documentation; no root, no servers")
+    checked.add_argument("--fast", action="store_true", help="what compiles nothing: for a commit to wait for")
+    test = commands.add_parser("test", help="the checks, the quick tier and a scenario of each kind; or the tiers that are named")
     test.add_argument("tiers", nargs="*", metavar="TIER", help=f"{', '.join(TIERS)}")
+    test.add_argument("--all", action="store_true", help="every tier, as CI does")
+    test.add_argument("--shard", type=plan.Shard.read, metavar="K/N", default=plan.Shard(), help="the K-th of N parts, for N machines")
     test.add_argument("--cloud", choices=CLOUDS[1:], help="openstack: the tier of the real cloud alone")
     test.add_argument("--hosts", choices=[UML], help="uml: the tier of the hosts with disks alone")
     test.add_argument("--long", action="store_true", help="scenarios that say so many times in a row")
     test.add_argument("--only", metavar="NAME", help="scenarios whose name contains this")
-    test.add_argument("--jobs", type=int, help="scenarios at a time (default: lab three, cloud one, disks two)")
+    test.add_argument("--jobs", type=int, help="scenarios at a time (default: by the cores and the memory; on two cores lab four, cloud one, disks two)")
     measured = commands.add_parser("bench", help="the product's own share of an evacuation's time, beside real Nova, or of a takeover's")
     measured.add_argument("--guests", type=positive, help="how many the host has (default: 20, of uml 100)")
     measured.add_argument("--hosts", choices=[UML], help="uml: of the takeover of a host's md arrays")
@@ -102,38 +118,75 @@ def main(argv):
 
 
 def test(args):
-    """Runs tiers; the last line says how many tests of the lab itself passed and failed."""
-    for tier in args.tiers:
-        if tier not in TIERS:
-            why = "has no tests yet" if tier in PENDING else f"is no tier: there are {', '.join(TIERS + PENDING)}"
-            raise ValueError(f"{tier} {why}")
+    """Runs what is asked for; the last line says how many tests passed and failed."""
+    known = durations.Durations()
+    chosen = plan.part_of(planned(args), args.shard, known)
+    if args.jobs:
+        chosen.jobs = dict.fromkeys(chosen.jobs, args.jobs)
+    ran = report.Report(chosen.parts(), chosen.seconds(known) + chosen.first_time(known))
+    announce(chosen, known)
     clear_stale()
-    named = (["cloud"] if args.cloud == "openstack" else []) + (["disks"] if args.hosts == UML else [])
-    tiers = args.tiers or named or TIERS
-    passed = failed = 0
+    check.run([part for part in chosen.checks if part.fast], ran, known)
     later = ahead.Ahead([])
     try:
-        for tier in tiers:
-            started = time.monotonic()
+        for tier in plan.ORDER:
+            found = chosen.scenarios.get(tier, [])
+            later.wait()
             if tier == "quick":
-                good, bad = quick.run()
-            else:
-                found = [s for s in scenario.discover(args.only) if s.tier == tier]
-                if not found and (args.tiers or named or not scenario.discover(args.only)):
-                    raise LookupError(f"no scenario of tier {tier} has {args.only} in its name")
-                later.wait()
+                check.run([part for part in chosen.checks if not part.fast], ran, known)
+                quick.run(chosen.quick_commands(), ran, known)
+            elif found:
                 prepare_for(found)
                 if tier == "lab":
-                    after = [of for of in tiers[tiers.index(tier) + 1:] if of != "quick"]
-                    later = ahead.Ahead(after if not args.only else [])
-                again = [s for s in found for _ in range(s.long if args.long else 1)]
-                good, bad = runner.run_all(again, args.jobs or JOBS[tier])
-            print(f"tier {tier}: {good} passed, {bad} failed in {time.monotonic() - started:.0f} s", flush=True)
-            passed, failed = passed + good, failed + bad
+                    later = ahead.Ahead([of for of in plan.ORDER if of != "lab" and chosen.has(of)])
+                runner.run_all(plan.in_order(tier, found, known), ran, known, chosen.jobs[tier])
     finally:
         later.stop()
-    print(f"{passed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+    return ran.summary()
+
+
+def planned(args):
+    """What the words of `test` ask for. Raises ValueError and LookupError."""
+    for tier in args.tiers:
+        if tier not in TIERS:
+            what = "has no tests yet" if tier in PENDING else f"is no tier: there are {', '.join(TIERS + PENDING)}"
+            raise ValueError(f"{tier} {what}")
+    named = (["cloud"] if args.cloud == "openstack" else []) + (["disks"] if args.hosts == UML else [])
+    tiers = tuple(args.tiers or named)
+    if args.all and tiers:
+        raise ValueError("--all is every tier: name none beside it")
+    if not (args.all or tiers or args.only):
+        return plan.one_of_each_kind()
+    if args.only and not tiers:
+        tiers = tuple(tier for tier in TIERS if tier != "quick")
+    chosen = plan.whole(tiers or TIERS, args.only, args.long)
+    if args.only and not any(chosen.scenarios.values()):
+        raise LookupError(f"no scenario of tier {', '.join(tiers)} has {args.only} in its name")
+    return chosen
+
+
+def announce(chosen, known):
+    """What will be run, and how long it takes, before anything does."""
+    scenarios = ", ".join(f"{len(found)} of tier {tier} ({chosen.jobs[tier]} at a time)" for tier, found in chosen.scenarios.items() if found)
+    parts = [f"{len(chosen.checks)} checks" if chosen.checks else "", "the quick tier" if chosen.quick_commands() else "",
+             f"scenarios: {scenarios}" if scenarios else ""]
+    shard = f"Part {chosen.shard.number} of {chosen.shard.of}: " if chosen.shard.of > 1 else ""
+    print(f"{shard}{'; '.join(filter(None, parts)) or 'nothing'}", flush=True)
+    for what in chosen.left_out:
+        print(f"Left out, as it is not here: {what}", flush=True)
+    first = chosen.first_time(known)
+    print(f"It takes about {report.minutes(chosen.seconds(known) + first)}"
+          + (f", of which {report.minutes(first)} because parts are fetched or built for the first time" if first else "")
+          + ": by what this machine measured, or two cores with nothing else to do", flush=True)
+
+
+def checks(args):
+    """The checks alone."""
+    known = durations.Durations()
+    chosen = [part for part in check.checks() if part.fast or not args.fast]
+    ran = report.Report(len(chosen), sum(known.of(part.name) for part in chosen))
+    check.run(chosen, ran, known)
+    return ran.summary()
 
 
 def run(args):
@@ -146,9 +199,9 @@ def run(args):
         names = ", ".join(s.name for s in (found or scenario.discover()))
         raise LookupError(f"{args.name} names {len(found)} scenarios: {names}")
     prepare_for(found)
-    passed, failed = runner.run_all(found)
-    print(f"{passed} passed, {failed} failed", flush=True)
-    return 1 if failed else 0
+    ran = report.Report()
+    runner.run_all(found, ran, durations.Durations())
+    return ran.summary()
 
 
 def prepare_for(scenarios):
@@ -164,6 +217,13 @@ def prepare_for(scenarios):
 def prepare_tiers(args):
     """The child's side of ahead.py."""
     prepare_for([found for found in scenario.discover() if found.tier in args.tiers])
+    if "quick" in args.tiers:
+        ahead.idle()
+        quick.build()
+        # Whatever these find is said when their turn comes.
+        for part in check.checks():
+            if not part.fast:
+                check.output_of(part)
     return 0
 
 
@@ -266,6 +326,7 @@ def measure(args):
 
 COMMANDS = {
     "bench": measure,
+    "check": checks,
     "demo": demonstrate,
     "test": test,
     "run": run,

@@ -33,6 +33,16 @@ from novalab.words import Words
 SERVER_PORTS, CLOUD_PORT, BMC_PORTS = 200, 210, 100
 
 
+# The event of a part that was started again while the lab was brought up; its `what` is for people.
+AGAIN = "started again"
+# How often a machine's Consul agent is, while the lab is brought up.
+AGENT_RESTARTS = 2
+
+
+class NotUp(wait.Timeout):
+    """What the lab is made of did not come up in time. Nothing of the product was there yet, so it says nothing of the product."""
+
+
 class Lab(Faults, Product, Incidents):
     """One run. Its methods for scenarios are in faults.py, product.py, incidents.py and here."""
 
@@ -129,12 +139,29 @@ class Lab(Faults, Product, Incidents):
     # Up
 
     def up(self):
-        """Brings everything up and waits until Consul sees every machine; returns the seconds of each stage."""
+        """Brings everything up and waits until Consul sees every machine; returns the seconds of each stage.
+
+        Raises NotUp where the machine was too busy for the lab's own parts, and whatever the product's commands raise.
+        """
         stages, started = {}, time.monotonic()
 
         def done(stage):
             stages[stage] = round(time.monotonic() - started, 2)
 
+        try:
+            self._parts_up(done)
+        except wait.Timeout as error:
+            raise NotUp(str(error)) from error
+        if self.shape.product:
+            self.configure()
+            done("product configured")
+            if self.shape.observed:
+                self.wait_observed()
+                done("observers see all healthy")
+        events.record(self.state, "up", stages=stages)
+        return stages
+
+    def _parts_up(self, done):
         self._lay_out()
         done("laid out")
         if self.shelf:
@@ -162,7 +189,7 @@ class Lab(Faults, Product, Incidents):
             self.cloud.wait_ready()
         for machine in self.machines.values():
             machine.wait_up()
-            self.wait_for_agent(machine.name)
+            self._wait_for_first_agent(machine)
         done("agents passing")
         for machine in self.machines.values():
             self.wait_for_bmc(machine)
@@ -173,14 +200,6 @@ class Lab(Faults, Product, Incidents):
         if self.cloud:
             self.make_guests()
             done("guests made")
-        if self.shape.product:
-            self.configure()
-            done("product configured")
-            if self.shape.observed:
-                self.wait_observed()
-                done("observers see all healthy")
-        events.record(self.state, "up", stages=stages)
-        return stages
 
     def _lay_out(self):
         self.network.create()
@@ -206,7 +225,7 @@ class Lab(Faults, Product, Incidents):
     def make_arrays(self):
         """On each host with disks an array with a disk for each of its guests: see uml/guests.py."""
         placed = {}
-        for name, guest in (self.cloud.guests() if self.cloud else {}).items():
+        for guest in (self.cloud.guests() if self.cloud else {}).values():
             placed.setdefault(guest["host"], []).append(guest["id"])
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda host: self.arrays.make(host.name, placed.get(host.name, [])), self.disks.hosts))
@@ -273,6 +292,23 @@ class Lab(Faults, Product, Incidents):
     def wait_for_agent(self, name, status="passing", timeout=90):
         """Until Consul gives a machine's serfHealth this status (None: the node is unknown)."""
         wait.until(f"serfHealth of {name} is {status}", lambda: (self.consul.serf_health(name) == status) or None, timeout)
+
+    def _wait_for_first_agent(self, machine):
+        """The same while the lab is brought up: an agent that gave up because the machine was busy is started again, and said."""
+        left, seen, ended_with = AGENT_RESTARTS, 0, None
+
+        def passes():
+            nonlocal left, seen, ended_with
+            if self.consul.serf_health(machine.name) == "passing":
+                return True
+            reason, seen = consul.gave_up(machine.folder / "log" / "consul.log", seen)
+            ended_with = ended_with or reason
+            if ended_with and left and not machine.processes(consul.agent_service()["argv"][-1]):
+                events.record(self.state, AGAIN, what=f"Consul's agent of {machine.name} had ended with {ended_with!r}: started again")
+                left, ended_with = left - 1, None
+                machine.start("consul")
+            return None
+        wait.until(f"serfHealth of {machine.name} is passing", passes, 90)
 
     # Looking
 

@@ -102,6 +102,22 @@ def agent_service():
     return {"name": "consul", "argv": [paths.CONSUL, "agent", "-config-dir=/etc/consul.d"]}
 
 
+# What an agent ends itself with where the machine is too busy for the time that it gives its own parts.
+TOO_BUSY = ("timeout starting HTTP servers",)
+
+
+def gave_up(log, start=0):
+    """Why the agent of this log ended itself for want of time, by what it wrote from an offset on, else None; and the next offset."""
+    try:
+        data = Path(log).read_bytes()
+    except FileNotFoundError:
+        return None, start
+    # A line that is not written to its end yet is read the next time.
+    end = data.rfind(b"\n") + 1
+    text = data[start:end].decode("utf-8", "replace")
+    return next((reason for reason in TOO_BUSY if reason in text), None), max(start, end)
+
+
 def install_agent(machine, acl, node, socket=False):
     """Writes the agent's config onto the machine's disk."""
     machine.install_file("/etc/consul.d/agent.json", json.dumps(agent_config(machine, acl, node, socket), indent=1), 0o600)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from novalab import paths, verdict
-from novalab.cluster import Lab
+from novalab.cluster import Lab, NotUp
 from novalab.product import paced
 from novalab.shape import shape_of
 
@@ -82,13 +82,18 @@ def create(scenario, owner):
 
 
 def play(scenario, lab):
-    """Brings the lab up, runs the scenario and judges. Returns the sentences of what went wrong; empty is a pass."""
+    """Brings the lab up, runs the scenario and judges. Returns the sentences of what went wrong; empty is a pass.
+
+    Raises NotUp where the lab does not come up: then nothing of the product was there, and there is nothing to judge.
+    """
     module = scenario.module()
     lab.may_be_shot(*getattr(module, "MAY_BE_SHOT", []))
     wrong = []
     try:
         lab.up()
         module.run(lab)
+    except NotUp:
+        raise
     except Exception:  # Whatever a scenario raises is its failure, never the runner's.
         wrong.append(traceback.format_exc())
     try:

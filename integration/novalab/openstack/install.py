@@ -5,6 +5,11 @@ import subprocess
 from novalab.openstack import places
 
 
+def is_there():
+    """Whether it was installed, by the marker that the script writes last."""
+    return (places.VENV / ".made").exists()
+
+
 def ensure():
     """Installs what is missing; milliseconds where nothing is. Raises RuntimeError."""
     done = subprocess.run(["bash", str(places.PINS / "install.sh"), str(places.CACHE.parent)], check=False)

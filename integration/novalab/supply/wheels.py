@@ -6,7 +6,7 @@ from novalab import paths
 
 # What `pip install --require-hashes` is given, all of it.
 FILES = [paths.INTEGRATION / name for name in
-         ("sushy-tools/requirements.txt", "openstack/constraints.txt", "openstack/build.txt")]
+         ("sushy-tools/requirements.txt", "checks/requirements.txt", "openstack/constraints.txt", "openstack/build.txt")]
 
 
 def pinned(text):
