@@ -16,7 +16,7 @@ missing_packages() {
   for pair in \
     ip:iproute2 nft:nftables sshd:openssh-server ssh-keygen:openssh-client unshare:util-linux mount:mount \
     ipmi_sim:openipmi ipmitool:ipmitool fence_ipmilan:fence-agents jq:jq curl:curl openssl:openssl \
-    pkg-config:pkg-config cc:gcc make:make ping:iputils-ping; do
+    pkg-config:pkg-config cc:gcc make:make ping:iputils-ping systemd-analyze:systemd; do
     command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
   done
   [ -x /usr/libexec/fence-agents/fence_kdump_send ] || echo fence-agents

@@ -52,8 +52,8 @@ def checks() -> list[Check]:
 def shell_scripts(repo: Path) -> list[str]:
     """The shell scripts that git knows of, below a repository, by their names or first lines."""
     # Also where root looks at somebody else's clone.
-    listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=repo, capture_output=True,
-                            text=True, check=True)
+    listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                            cwd=repo, capture_output=True, text=True, check=True)
     return [name for name in sorted(set(listed.stdout.split("\0"))) if name and is_shell(repo / name)]
 
 
