@@ -16,26 +16,26 @@ NICENESS = 19
 class Ahead:
     """A child that makes the parts of some tiers; whoever needs them waits for its end, and then makes what it could not."""
 
-    def __init__(self, tiers):
-        self.child = None
+    def __init__(self, tiers: list[str]) -> None:
+        self.child: subprocess.Popen[bytes] | None = None
         if tiers:
             self.child = subprocess.Popen([sys.executable, "-m", "novalab", "_prepare", *tiers], cwd=paths.REPO,
                                           stdin=subprocess.DEVNULL, stdout=sys.stderr, preexec_fn=_below_all)
 
-    def wait(self):
+    def wait(self) -> None:
         """Returns once it has ended, however it did."""
         if self.child is not None:
             self.child.wait()
             self.child = None
 
-    def stop(self):
+    def stop(self) -> None:
         """For whoever ends early."""
         if self.child is not None:
             self.child.terminate()
             self.wait()
 
 
-def _below_all():
+def _below_all() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     os.nice(NICENESS)
 

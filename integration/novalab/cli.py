@@ -32,7 +32,7 @@ CLOUDS = ("simulated", "openstack")
 UML = "uml"
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="integration/lab", description="Real Consul, sshd and BMCs on one machine.")
     commands = top.add_subparsers(dest="command", required=True)
@@ -80,19 +80,19 @@ def parser():
     return top
 
 
-def positive(text):
+def positive(text: str) -> int:
     """A number of at least 1. Raises ValueError."""
     if int(text) < 1:
         raise ValueError(text)
     return int(text)
 
 
-def cloud_option(command):
+def cloud_option(command: argparse.ArgumentParser) -> None:
     """--cloud"""
     command.add_argument("--cloud", choices=CLOUDS, default=CLOUDS[0], help="which Nova: the lab's own, or the real one")
 
 
-def hosts_word(text):
+def hosts_word(text: str) -> dict[str, object]:
     """What `up --hosts` says of the shape: `3`, `uml` or `uml:3`. Raises ValueError."""
     kind, colon, number = text.partition(":") if text.startswith(UML) else ("", ":", text)
     if kind not in ("", UML):
@@ -101,7 +101,7 @@ def hosts_word(text):
     return {**({"machines": UML} if kind else {}), **count}
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Runs a command; returns the exit code."""
     args = parser().parse_args(argv)
     try:
@@ -117,7 +117,7 @@ def main(argv):
         return 0
 
 
-def test(args):
+def test(args: argparse.Namespace) -> int:
     """Runs what is asked for; the last line says how many tests passed and failed."""
     known = durations.Durations()
     chosen = plan.part_of(planned(args), args.shard, known)
@@ -145,7 +145,7 @@ def test(args):
     return ran.summary()
 
 
-def planned(args):
+def planned(args: argparse.Namespace) -> plan.Plan:
     """What the words of `test` ask for. Raises ValueError and LookupError."""
     for tier in args.tiers:
         if tier not in TIERS:
@@ -165,7 +165,7 @@ def planned(args):
     return chosen
 
 
-def announce(chosen, known):
+def announce(chosen: plan.Plan, known: durations.Durations) -> None:
     """What will be run, and how long it takes, before anything does."""
     scenarios = ", ".join(f"{len(found)} of tier {tier} ({chosen.jobs[tier]} at a time)" for tier, found in chosen.scenarios.items() if found)
     parts = [f"{len(chosen.checks)} checks" if chosen.checks else "", "the quick tier" if chosen.quick_commands() else "",
@@ -180,7 +180,7 @@ def announce(chosen, known):
           + ": by what this machine measured, or two cores with nothing else to do", flush=True)
 
 
-def checks(args):
+def checks(args: argparse.Namespace) -> int:
     """The checks alone."""
     known = durations.Durations()
     chosen = [part for part in check.checks() if part.fast or not args.fast]
@@ -189,7 +189,7 @@ def checks(args):
     return ran.summary()
 
 
-def run(args):
+def run(args: argparse.Namespace) -> int:
     """Runs one scenario by its name or a part of it that only it has."""
     clear_stale()
     found = scenario.discover(args.name)
@@ -204,7 +204,7 @@ def run(args):
     return ran.summary()
 
 
-def prepare_for(scenarios):
+def prepare_for(scenarios: list[scenario.Scenario]) -> None:
     """What some scenario needs and no time limit should have to pay for."""
     if any(found.real_cloud for found in scenarios):
         prepare.prepare()
@@ -214,7 +214,7 @@ def prepare_for(scenarios):
         contract_suite.executable(name)
 
 
-def prepare_tiers(args):
+def prepare_tiers(args: argparse.Namespace) -> int:
     """The child's side of ahead.py."""
     prepare_for([found for found in scenario.discover() if found.tier in args.tiers])
     if "quick" in args.tiers:
@@ -227,7 +227,7 @@ def prepare_tiers(args):
     return 0
 
 
-def up(args):
+def up(args: argparse.Namespace) -> int:
     """Brings a lab up that outlives this process."""
     if standing():
         raise RuntimeError(f"a lab is up already (run {standing()}): `integration/lab down` first")
@@ -249,7 +249,7 @@ def up(args):
     return 0
 
 
-def down(args):
+def down(args: argparse.Namespace) -> int:
     """Takes labs down."""
     runs = paths.runs() if args.all else stale_runs() + [r for r in [standing()] if r]
     for name in runs:
@@ -258,14 +258,14 @@ def down(args):
     return 0
 
 
-def shell(args):
+def shell(args: argparse.Namespace) -> int:
     """Runs a command inside a machine, or a shell."""
     machine = attached().machine(args.machine)
     argv = machine.enter(args.words or ["bash", "--norc"])
     return subprocess.run(argv, env={**machine.spec()["env"], "TERM": os.environ.get("TERM", "dumb")}, check=False).returncode
 
 
-def logs(args):
+def logs(args: argparse.Namespace) -> int:
     """Prints the logs of one machine, or the names and ends of all."""
     lab = attached()
     machines = [lab.machine(args.machine)] if args.machine else lab.with_shelf()
@@ -280,7 +280,7 @@ def logs(args):
     return 0
 
 
-def standing():
+def standing() -> str | None:
     """The run that `up` left, else None."""
     for name in paths.runs():
         if (paths.state_dir(name) / "lab.json").exists() and '"owner": null' in \
@@ -289,7 +289,7 @@ def standing():
     return None
 
 
-def attached():
+def attached() -> Lab:
     """The lab that `shell` and `logs` mean: the standing one, else the newest run (a test that is under way)."""
     name = standing() or next(iter(reversed(paths.runs())), None)
     if name is None:
@@ -297,14 +297,14 @@ def attached():
     return Lab.attach(name)
 
 
-def clear_stale():
+def clear_stale() -> None:
     """Takes away what a killed test run left."""
     for name in stale_runs():
         print(f"lab: clearing run {name}, whose owner is gone", file=sys.stderr)
         Lab.attach(name).down()
 
 
-def demonstrate(args):
+def demonstrate(args: argparse.Namespace) -> int:
     """The demo."""
     if args.cloud == "openstack":
         prepare.prepare()
@@ -313,7 +313,7 @@ def demonstrate(args):
     return demo.main(args.json, args.cloud, args.hosts)
 
 
-def measure(args):
+def measure(args: argparse.Namespace) -> int:
     """The benchmark on real Nova, or on md arrays; `integration/bench.py` is the one of the simulated cloud."""
     if args.hosts == UML:
         image.prepare()

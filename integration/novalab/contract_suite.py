@@ -2,8 +2,12 @@
 
 import json
 import subprocess
+from typing import TYPE_CHECKING
 
 from novalab import paths
+
+if TYPE_CHECKING:
+    from novalab.cluster import Lab
 
 NAME = "nova_contract"
 # Of the first build of a fresh clone.
@@ -11,7 +15,7 @@ BUILD_SECONDS = 900
 RUN_SECONDS = 300
 
 
-def executable(name=NAME):
+def executable(name: str = NAME) -> str:
     """Cargo's path of a test, built if need be. Raises RuntimeError."""
     done = subprocess.run(["cargo", "test", "--quiet", "--no-run", "--test", name, "--message-format=json"], cwd=paths.REPO,
                           capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
@@ -22,7 +26,7 @@ def executable(name=NAME):
     return found[-1]
 
 
-def run(lab, control):
+def run(lab: "Lab", control: str) -> None:
     """All of it, one test after the other, as they share one cloud. Raises AssertionError with its output."""
     env = {"NOVA_HA_CONTRACT": control, "RUST_BACKTRACE": "1"}
     done = lab.machine("ha1").exec(executable(), "--test-threads=1", env=env, timeout=RUN_SECONDS)

@@ -10,7 +10,7 @@ import os
 import time
 
 
-def record(state, event, **details):
+def record(state: str | os.PathLike[str], event: str, **details: object) -> None:
     """Appends one event. One write of one line with O_APPEND: safe between processes."""
     line = {"at": round(time.time(), 3), "boot": round(time.clock_gettime(time.CLOCK_BOOTTIME), 3), "event": event}
     line.update(details)
@@ -18,7 +18,7 @@ def record(state, event, **details):
         file.write(json.dumps(line) + "\n")
 
 
-def read(state, *names):
+def read(state: str | os.PathLike[str], *names: str) -> list[dict]:
     """The events with these names (all where none is given), in the order in which they were written."""
     path = os.path.join(state, "events.jsonl")
     if not os.path.exists(path):

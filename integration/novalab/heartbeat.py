@@ -12,7 +12,7 @@ import sys
 import time
 
 
-def main(host, address, port):
+def main(host: str, address: str, port: str) -> None:
     """Beats until it is killed."""
     with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
         boot = file.read().strip()

@@ -21,12 +21,12 @@ KEPT_LOGS = BIN_DIR.parent / "lab-logs"
 STATE_ROOT = Path("/dev/shm/nova-ha-lab")
 
 
-def state_dir(run):
+def state_dir(run: str) -> Path:
     """The state folder of a run (a name of four hex digits)."""
     return STATE_ROOT / run
 
 
-def runs():
+def runs() -> list[str]:
     """The runs that left a state folder, oldest first."""
     if not STATE_ROOT.is_dir():
         return []

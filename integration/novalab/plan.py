@@ -115,7 +115,7 @@ def one_of_each_kind() -> Plan:
 
 def part_of(plan: Plan, shard: Shard, known: durations.Durations) -> Plan:
     """A shard's part: the scenarios dealt out by how long they take, the longest first, to whoever has least."""
-    mine = {}
+    mine: dict[str, list[scenario.Scenario]] = {}
     for tier, group in plan.scenarios.items():
         loads = [0.0] * shard.of
         mine[tier] = []

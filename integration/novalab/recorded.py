@@ -7,24 +7,29 @@ machines there are. Where the guests' pool is, is different in each run.
 
 import base64
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from novalab import paths
+
+if TYPE_CHECKING:
+    from novalab.cluster import Lab
 
 # Where the recorded site has the pool of its guests' disks.
 POOL = "/srv/pool"
 
 
-def folder(lab):
+def folder(lab: "Lab") -> Path:
     """Where the recorded site is."""
     return paths.REPO / lab.shape.recorded
 
 
-def pool(lab):
+def pool(lab: "Lab") -> Path:
     """Where the guests' disks of this run are, on every machine."""
     return lab.state / "pool"
 
 
-def configure(lab):
+def configure(lab: "Lab") -> None:
     """Everything is there as it was before the upgrade; no command of the product is run."""
     for entry in json.loads((folder(lab) / "tree.json").read_text(encoding="utf-8")):
         value = base64.b64decode(entry["value"]).decode()

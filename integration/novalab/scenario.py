@@ -16,6 +16,7 @@ import importlib.util
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from novalab import paths, verdict
 from novalab.cluster import Lab, NotUp
@@ -40,10 +41,10 @@ class Scenario:
     # How often it is run in a row where `--long` is said.
     long: int = 1
     # Test targets of the product that it runs; built before the lab comes up.
-    tests: tuple = ()
+    tests: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, path):
+    def read(cls, path: Path) -> "Scenario":
         """Reads the docstring and the time limit without running the file. Raises ValueError where it says nothing."""
         tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
         proves = ast.get_docstring(tree)
@@ -62,7 +63,7 @@ class Scenario:
                    ast.literal_eval(said["LONG"]) if "LONG" in said else 1,
                    tuple(ast.literal_eval(said["TESTS"])) if "TESTS" in said else ())
 
-    def module(self):
+    def module(self) -> ModuleType:
         """Imports the file."""
         spec = importlib.util.spec_from_file_location(f"scenario_{self.name}", self.path)
         module = importlib.util.module_from_spec(spec)
@@ -70,18 +71,18 @@ class Scenario:
         return module
 
 
-def discover(only=None):
+def discover(only: str | None = None) -> list[Scenario]:
     """All scenarios in the order of their numbers; `only` takes those whose name contains it."""
     found = [Scenario.read(p) for p in sorted(paths.SCENARIOS.glob("[0-9]*.py"))]
     return [s for s in found if only is None or only in s.name]
 
 
-def create(scenario, owner):
+def create(scenario: Scenario, owner: int) -> Lab:
     """A lab of the shape that the scenario wants, not yet up."""
     return Lab.create(shape_of(getattr(scenario.module(), "SHAPE", {})), owner=owner)
 
 
-def play(scenario, lab):
+def play(scenario: Scenario, lab: Lab) -> list[str]:
     """Brings the lab up, runs the scenario and judges. Returns the sentences of what went wrong; empty is a pass.
 
     Raises NotUp where the lab does not come up: then nothing of the product was there, and there is nothing to judge.

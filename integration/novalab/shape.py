@@ -1,6 +1,7 @@
 """What a lab consists of, as a scenario or the command line says it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 # What is different where machines have kernels of their own: each costs 0.4 GB and most of a core while it boots. Their
 # hosts have their guests on md arrays, which an HA node takes over to run the guests itself.
@@ -9,7 +10,7 @@ DISK_LAB = {"hosts": 2, "guests": 4, "fences": {}, "storage": "md", "targets": {
 REAL_NOVA_THERE = {"instances": "local", "memory_mb": 640}
 
 
-def shape_of(overrides):
+def shape_of(overrides: dict[str, Any]) -> "Shape":
     """The shape that a scenario's SHAPE, or another dict of fields, means."""
     base = {}
     if overrides.get("machines") == "uml":
@@ -22,8 +23,8 @@ class Shape:
     """What a lab consists of. A scenario overrides fields by its `SHAPE` dict."""
 
     # Numbers name them compute1.., ha1..; lists name them as they say.
-    hosts: object = 3
-    ha_nodes: object = 3
+    hosts: int | list[str] = 3
+    ha_nodes: int | list[str] = 3
     # Guests vm-01.. spread over the hosts in turn.
     guests: int = 12
     acl: bool = False
@@ -38,12 +39,12 @@ class Shape:
     # Whether the product is configured and its generated checks and watches run.
     product: bool = True
     # A recorded tree, a path in this repository, that is in Consul before: its machines are changed, not added.
-    imported: object = None
+    imported: str | None = None
     # Whether `up` waits until every observer has seen every machine healthy.
     observed: bool = True
     # A site as an older build left it, a folder in this repository: see recorded.py. It takes the place of all that is
     # configured by the product's commands.
-    recorded: object = None
+    recorded: str | None = None
     # What Consul calls machines, where that is not their name.
     consul_nodes: dict = field(default_factory=dict)
     # How a host is fenced: ipmi, redfish, redfish_http (without TLS), agent (fence_ipmilan) or agent-redfish (fence_redfish).
@@ -63,7 +64,7 @@ class Shape:
     # namespaces, or uml: machines with kernels and disks of their own, see uml/.
     machines: str = "namespaces"
     # Of uml: which machines have one; None: every host and the first two HA nodes. The others see no disks.
-    with_kernel: object = None
+    with_kernel: list[str] | None = None
     memory_mb: int = 384
     # Their init: lean, or systemd.
     init: str = "lean"
@@ -79,7 +80,7 @@ class Shape:
     # them are everybody's.
     shelf: bool = False
 
-    def uml_names(self):
+    def uml_names(self) -> list[str]:
         """The machines with a kernel of their own."""
         if self.machines == "namespaces":
             return []
@@ -87,25 +88,25 @@ class Shape:
             raise ValueError(f"{self.machines} are no machines: namespaces or uml")
         return list(self.with_kernel) if self.with_kernel is not None else self.host_names() + self.ha_names()[:2]
 
-    def uml_options(self):
+    def uml_options(self) -> dict[str, object]:
         """What uml/machine.py needs to know of it."""
         return {"memory_mb": self.memory_mb, "init": self.init, "storage_network": self.shelf}
 
-    def host_names(self):
+    def host_names(self) -> list[str]:
         """The compute hosts' names."""
         return [f"compute{i}" for i in range(1, self.hosts + 1)] if isinstance(self.hosts, int) else list(self.hosts)
 
-    def ha_names(self):
+    def ha_names(self) -> list[str]:
         """The HA nodes' names."""
         return [f"ha{i}" for i in range(1, self.ha_nodes + 1)] if isinstance(self.ha_nodes, int) else list(self.ha_nodes)
 
-    def computes(self):
+    def computes(self) -> list[str]:
         """Who runs a nova-compute: with the simulated cloud every machine, else the hosts and those that are targets."""
         named = self.targets.get("hosts", [])
         every = self.cloud == "simulated" or self.targets.get("mode") == "this_ha_node"
         return self.host_names() + [name for name in self.ha_names() if every or name in named]
 
-    def guest_seeds(self):
+    def guest_seeds(self) -> list[dict[str, str]]:
         """The guests as the cloud's seed wants them."""
         hosts = self.host_names()
         return [{"name": f"vm-{i + 1:02d}", "host": hosts[i % len(hosts)]} for i in range(self.guests)]

@@ -5,10 +5,16 @@ the boot guard. The lab makes a host's array by hand, before the product knows t
 more, in the order in which a host with the product's own units boots (docs/boot-guard.md).
 """
 
+from typing import TYPE_CHECKING
+
+from novalab.shape import Shape
 from novalab.uml.guests import INSTANCES
 
+if TYPE_CHECKING:
+    from novalab.cluster import Lab
 
-def words(shape):
+
+def words(shape: Shape) -> list[str]:
     """What `nova-ha ha-node add` is told."""
     if shape.storage == "md":
         # On a host and on an HA node Nova has its guests in the same place.
@@ -18,7 +24,7 @@ def words(shape):
     raise ValueError(f"{shape.storage} is no storage: shared or md")
 
 
-def start_by_the_guard(lab, host):
+def start_by_the_guard(lab: "Lab", host: str) -> None:
     """The host's array and its guests' filesystem, started again once the boot guard has said that they are its own."""
     lab.arrays.release(host)
     lab.product(host, "nova-ha-boot-guard", "--host", host, "--for", "storage", check=True)

@@ -13,7 +13,7 @@ import time
 SCHEDULE_FIELDS = 5
 
 
-def parse(text):
+def parse(text: str) -> tuple[dict[str, str], list[str]]:
     """The variables and the commands of a file as in /etc/cron.d: five fields of time, a user, the command."""
     env, jobs = {}, []
     for line in text.splitlines():
@@ -31,7 +31,7 @@ def parse(text):
     return env, jobs
 
 
-def main(path, seconds):
+def main(path: str, seconds: float) -> None:
     """Sweeps until it is killed; for the first time when the machine has been up for one interval."""
     with open(path, encoding="utf-8") as file:
         env, jobs = parse(file.read())

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from typing import Any
 
 from novalab import net
 
@@ -9,13 +10,14 @@ from novalab import net
 class HttpError(OSError):
     """An answer with a status of 400 or more."""
 
-    def __init__(self, status, body, where):
+    def __init__(self, status: int, body: str, where: str) -> None:
         super().__init__(f"{where}: HTTP {status}: {body[:300]}")
         self.status = status
         self.body = body
 
 
-def call(namespace, method, address, port, path, body=None, headers=None, timeout=5.0):
+def call(namespace: str, method: str, address: str, port: int, path: str, body: object = None,
+         headers: dict[str, str] | None = None, timeout: float = 5.0) -> Any:
     """One request; returns the parsed JSON answer (None where empty, text where it is no JSON)."""
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     connection.sock = net.connect(namespace, address, port, timeout)

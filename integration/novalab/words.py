@@ -9,11 +9,11 @@ import hashlib
 class Words:
     """The passwords of one run."""
 
-    def __init__(self, run, unique):
+    def __init__(self, run: str, unique: bool) -> None:
         self.run_name = run
         self.unique = unique
 
-    def word(self, whose, usual):
+    def word(self, whose: str, usual: str) -> str:
         """The password of a thing: `usual`, or one that nothing else in the world has."""
         if not self.unique:
             return usual

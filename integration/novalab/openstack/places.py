@@ -20,12 +20,12 @@ VENV = CACHE / "venv"
 TEMPLATE_CODE = ("template.py", "config.py", "catalog.py", "places.py")
 
 
-def program(name):
+def program(name: str) -> Path:
     """A program of the venv."""
     return VENV / "bin" / name
 
 
-def template():
+def template() -> Path:
     """The folder of the database template that fits this code and these versions."""
     digest = hashlib.sha256()
     for path in [PINS / "constraints.txt", PINS / "requirements.txt", *(HERE / name for name in TEMPLATE_CODE)]:

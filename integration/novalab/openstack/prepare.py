@@ -10,7 +10,7 @@ import time
 from novalab.openstack import install, places, template
 
 
-def prepare():
+def prepare() -> None:
     """Installs the parts and makes the template; milliseconds where both are there."""
     from novalab.cluster import Lab, Shape  # It imports this package.
 

@@ -3,12 +3,14 @@
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 PLACE = "NOVA_HA_ADVISORY_DB"
 
 
-def database():
+def database() -> Path | None:
     """The folder of a clone, or None: of $NOVA_HA_ADVISORY_DB, or where cargo-deny and cargo-audit keep theirs."""
     if PLACE in os.environ:
         return Path(os.environ[PLACE])
@@ -17,7 +19,7 @@ def database():
     return next((place for place in found if (place / "crates").is_dir()), None)
 
 
-def faults(lock, folder, ignored=()):
+def faults(lock: list[dict[str, Any]], folder: Path, ignored: Iterable[str] = ()) -> tuple[int, list[str]]:
     """Advisories that hit what is in the lock. (Advisories read, faults.)"""
     files = 0
     hits = []
@@ -33,23 +35,23 @@ def faults(lock, folder, ignored=()):
     return files, hits
 
 
-def parse(text):
+def parse(text: str) -> dict[str, Any]:
     """The front matter of an advisory: TOML in a fence."""
     return tomllib.loads(re.search(r"^```toml\n(.*?)^```", text, re.M | re.S)[1])
 
 
-def is_hit(version, versions):
+def is_hit(version: str, versions: dict[str, list[str]]) -> bool:
     """Hit is what is neither patched nor was ever affected."""
     fine = [*versions.get("patched", []), *versions.get("unaffected", [])]
     return not any(meets(version, requirement) for requirement in fine)
 
 
-def meets(version, requirement):
+def meets(version: str, requirement: str) -> bool:
     """Whether a version meets a requirement of Cargo's kind: comparators with commas between them."""
     return all(_meets(version, comparator.strip()) for comparator in requirement.split(","))
 
 
-def _meets(version, comparator):
+def _meets(version: str, comparator: str) -> bool:
     operator, wanted = re.fullmatch(r"(>=|<=|>|<|=|\^|~)?\s*([0-9].*)", comparator).groups()
     parts = [int(part) for part in re.split(r"[-+]", wanted)[0].split(".")]
     have, low = key(version), key(wanted)
@@ -61,9 +63,9 @@ def _meets(version, comparator):
     return {">=": have >= low, "<=": have <= low, ">": have > low, "<": have < low, "=": have == low}[operator]
 
 
-def key(version):
+def key(version: str) -> tuple[Any, ...]:
     """By which versions are compared: a version comes after its own pre-releases."""
-    plain, _, early = version.split("+")[0].partition("-")
+    plain, _, early = version.split("+", maxsplit=1)[0].partition("-")
     numbers = [int(part) for part in plain.split(".")]
     numbers += [0] * (3 - len(numbers))
     parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in early.split(".")) if early else ()

@@ -9,7 +9,7 @@ FILES = [paths.INTEGRATION / name for name in
          ("sushy-tools/requirements.txt", "checks/requirements.txt", "openstack/constraints.txt", "openstack/build.txt")]
 
 
-def pinned(text):
+def pinned(text: str) -> dict[str, tuple[str, list[str]]]:
     """{name: (version, hashes)} of a requirements file; raises ValueError where a line is anything but `name==version` with hashes."""
     found = {}
     for line in re.sub(r"\s*\\\n\s*", " ", text).splitlines():
