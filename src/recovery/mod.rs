@@ -1,6 +1,6 @@
 //! The half that acts: fence, take the storage, evacuate every guest, prove each one, close.
 //!
-//! Start reading at [`run`] (what one execution does), then [`queue`] (what is there to do),
+//! Start reading at [`run()`] (what one execution does), then [`queue`] (what is there to do),
 //! [`gather`] and [`plan`] (look, then decide; `--plan` stops here), [`claim`] (one transaction),
 //! [`executor`] (the table of [`crate::incident::step`], step by step) and [`steps`].
 //!
