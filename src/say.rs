@@ -3,7 +3,7 @@
 //! Much of what is shown was said by somebody else: a host, a BMC, Nova, whoever may write a key. A terminal obeys escape
 //! sequences, and shows text in another order where a character tells it to. So every character that does not show
 //! itself is shown by its number here, whoever forgot it before. Nothing else in this crate writes to stdout or stderr
-//! (`tests/import_rules.rs`).
+//! (`tests/import_rules/main.rs`).
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

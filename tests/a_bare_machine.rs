@@ -1,6 +1,8 @@
 //! What the other tests need, asked before any of them: its name makes this the first file that `cargo test` runs, which
 //! goes on to no other once one has failed.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests, all of it")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -20,9 +20,9 @@
 //!
 //! # What Consul 1.8.7 answers to a token that may not
 //!
-//! Seen on a real agent with default policy deny; `tests/consul_acl.rs` asserts each line. These
+//! Seen on a real agent with default policy deny; `tests/consul/acl.rs` asserts each line. These
 //! facts decide our ACL policies. Since 1.12 the words go on behind *Permission denied* with the token, the
-//! permission and the key; `words` tells them by their beginning, and `tests/consul_words.rs` puts the newer
+//! permission and the key; `words` tells them by their beginning, and `tests/cli/consul_words.rs` puts the newer
 //! ones into a real agent's mouth.
 //!
 //! | request | answer |

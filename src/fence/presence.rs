@@ -53,10 +53,10 @@ async fn ask(address: &str, port: u16) -> std::io::Result<Presence> {
     let mut answer = [0_u8; 64];
     for _ in 0..TIMES {
         socket.send(&ASK).await?;
-        if let Ok(length) = tokio::time::timeout(EACH, socket.recv(&mut answer)).await {
-            if answer.get(..length?).is_some_and(|answer| answer.starts_with(&HEAD)) {
-                return Ok(Presence::Answers);
-            }
+        if let Ok(length) = tokio::time::timeout(EACH, socket.recv(&mut answer)).await
+            && answer.get(..length?).is_some_and(|answer| answer.starts_with(&HEAD))
+        {
+            return Ok(Presence::Answers);
         }
     }
     Ok(Presence::Silent)

@@ -89,6 +89,7 @@ pub const RECOVERY: [Row; 6] = [
 
 /// The table, checked by the compiler: each step stands at its own place and leads one phase on, from *claimed* to
 /// *verified*; the proof is made first, and that is the one point of no return.
+#[allow(clippy::indexing_slicing, reason = "the compiler checks it here")]
 const _: () = {
     let mut at = 0;
     while at < RECOVERY.len() {

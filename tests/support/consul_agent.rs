@@ -1,5 +1,4 @@
 //! A real Consul server of one node, on loopback, with a folder of its own, gone on drop.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

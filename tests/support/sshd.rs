@@ -1,5 +1,4 @@
 //! A real sshd on loopback with a host key, a configuration and a log of its own, gone on drop.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

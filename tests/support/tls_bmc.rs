@@ -1,5 +1,4 @@
 //! A Redfish service by real TLS, with certificates as BMCs make them for themselves.
-#![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::{BufRead, BufReader, Write};

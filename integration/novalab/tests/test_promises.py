@@ -64,7 +64,7 @@ class Promises(unittest.TestCase):
         self.assertGreater(len(rows(self.TEXT)), 100)
 
     def test_what_is_wrong_is_found(self):
-        good = "| x | [import_rules.rs](../tests/import_rules.rs) `the_table_itself_keeps_the_halves_apart` |\n"
+        good = "| x | [import_rules.rs](../tests/import_rules/main.rs) `the_table_itself_keeps_the_halves_apart` |\n"
         self.assertEqual(faults(good), [])
         for bad in (
             "| x | |\n",

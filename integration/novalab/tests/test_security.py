@@ -75,7 +75,7 @@ class Security(unittest.TestCase):
         self.assertEqual(with_line(""), 2)
         self.assertEqual(with_line(f"| {who} | {power} | **no** | by construction |\n"), 1)
         self.assertEqual(with_line(f"| {who} | {power} | **no** | [x](tests/nowhere.rs) `a_test` |\n"), 1)
-        self.assertEqual(with_line(f"| {who} | {power} | **no** | [x](tests/import_rules.rs) `no_such_test_at_all` |\n"), 1)
+        self.assertEqual(with_line(f"| {who} | {power} | **no** | [x](tests/import_rules/main.rs) `no_such_test_at_all` |\n"), 1)
         self.assertEqual(with_line(f"| {who} | {power} | **yes** | |\n"), 1)
         self.assertEqual(with_line(f"| {who} | {power} | **perhaps** | it may be so |\n"), 1)
         self.assertEqual(with_line(lines[first] * 2), 2)
