@@ -75,8 +75,8 @@ impl Heeds {
         };
         format!(
             "\n{who} {have} not said that such words of people are heeded there:\n  {until}\n\
-             next: nova-ha-recover on {first}, of this build and with its policy of nova-ha generate acl;\n  \
-             or say it again with an operator's token"
+             next: nova-ha-recover on {first}, of this build, with the policy of\n  \
+             nova-ha generate acl; or say it again with an operator's token"
         )
     }
 }

@@ -70,11 +70,13 @@ class Links(unittest.TestCase):
     def test_what_leads_nowhere_is_found(self):
         with tempfile.TemporaryDirectory() as folder:
             page = Path(folder, "a.md")
-            Path(folder, "b.md").write_text("# What `it` is, and is *not*\n\n## Twice\n\n## Twice\n\n```\n# no heading\n```\n", encoding="utf-8")
+            headings = "# What `it` is, and is *not*\n\n## Twice\n\n## Twice\n\n```\n# no heading\n```\n"
+            Path(folder, "b.md").write_text(headings, encoding="utf-8")
             good = "[x](b.md) [y](b.md#what-it-is-and-is-not) [z](b.md#twice-1) [w](https://example.org/x) `[v](c.md)`\n"
             page.write_text(good, encoding="utf-8")
             self.assertEqual(broken(page), [])
-            for bad in ("[x](c.md)", "![x](c.svg)", "[x](b.md#nowhere)", "[x](b.md#twice-2)", "[x](b.md#no-heading)", "[x](#here)", "[x]: c.md"):
+            anchors = ("[x](b.md#nowhere)", "[x](b.md#twice-2)", "[x](b.md#no-heading)", "[x](#here)")
+            for bad in ("[x](c.md)", "![x](c.svg)", "[x]: c.md", *anchors):
                 page.write_text(bad + "\n", encoding="utf-8")
                 self.assertEqual(len(broken(page)), 1, bad)
 

@@ -25,10 +25,8 @@ def rows(text):
 
 def texts(path):
     """The Rust and Python text at a link: a file, its tests beside it, or all of a folder."""
-    if path.is_dir():
-        files = sorted([*path.rglob("*.rs"), *path.rglob("*.py")])
-    else:
-        files = [path, path.with_suffix("") / "tests.rs"]
+    within = sorted([*path.rglob("*.rs"), *path.rglob("*.py")])
+    files = within if path.is_dir() else [path, path.with_suffix("") / "tests.rs"]
     return [file.read_text(encoding="utf-8") for file in files if file.is_file()]
 
 
