@@ -61,9 +61,10 @@ GUESTS = [{"name": f"vm-{i + 1:02d}", "host": f"compute{i % 4 + 1}"} for i in ra
 SHAPE = {"acl": True, "agent_socket": True, "canaries": True, "hosts": 4, "guests": 0, "fences": {ME: "redfish", DEAD: "agent-redfish"},
          "cloud_seed": {"users": [TENANT], "guests": GUESTS}}
 MAY_BE_SHOT = [ME, DEAD]
-TIME_LIMIT = 420
-# What a recovery takes here with nothing going on beside it: 12 s until it is marked, the fence, and the guests.
-RECOVERED_WITHIN = 75
+TIME_LIMIT = 600
+# Nothing that they do may bring it to a standstill. It takes 40 s on a machine of its own, and 123 s were seen beside three
+# other labs and two builds on two cores: how quick a recovery is, the benchmarks measure.
+RECOVERED_WITHIN = 240
 
 # What the token of the check that marks hosts may write of a host that is well: the path, a value, the answer, and words that
 # `status` then has to say. Where it is denied, nothing follows. One of the two hosts has a BMC that says *off*.
@@ -405,7 +406,7 @@ def a_host_really_dies(lab):
         a_user_may_not(lab)
         for words in (("status",), ("status", "--json"), ("incident", "show", f"{DEAD}@0"), ("incident", "show", f"{DEAD}@0", "--json")):
             lab.product(HA, "nova-ha", *words, env={"CONSUL_HTTP_TOKEN_FILE": "/etc/nova-ha/tokens/operator"})
-        incident = lab.wait_incident(DEAD, "closed", 90)
+        incident = lab.wait_incident(DEAD, "closed", RECOVERED_WITHIN)
         took = time.monotonic() - began
     tokens.made()
     tenants.made()
