@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::proof::MAX_CONFIRM_TTL;
+use super::machine::MAX_CONFIRM_TTL;
 use super::spot::OneOf;
 use crate::clock::{BootInstant, Clock, TimeLimit, TimeOver};
 use crate::keys::MachineKeys;

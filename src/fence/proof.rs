@@ -23,13 +23,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::channel::{Channel, Gap};
 use super::device_off::DeviceWord;
+use super::machine::{MAX_CONFIRM_TTL, Machine};
 use super::silence::Silence;
 use super::{Identity, PowerState, PowerSwitch, Seen};
 use crate::clock::{BootInstant, Clock, TimeLimit, TimeOver};
@@ -37,46 +37,6 @@ use crate::names::{HaNodeName, HostName, IncidentId};
 use crate::tree::formats::Kind;
 use crate::tree::record::Record;
 use crate::tree::sign::Sign;
-
-/// What can be fenced: a compute host, or the HA node that held its storage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Machine {
-    /// A compute host.
-    Host(HostName),
-    /// An HA node.
-    HaNode(HaNodeName),
-}
-
-impl Machine {
-    /// The command that changes how it is reached.
-    pub fn changed_by(&self) -> String {
-        match self {
-            Self::Host(name) => format!("nova-ha host add {name} --replace"),
-            Self::HaNode(name) => format!("nova-ha ha-node add {name} --replace"),
-        }
-    }
-}
-
-impl From<HostName> for Machine {
-    fn from(name: HostName) -> Self {
-        Self::Host(name)
-    }
-}
-
-impl From<HaNodeName> for Machine {
-    fn from(name: HaNodeName) -> Self {
-        Self::HaNode(name)
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host(name) => name.fmt(f),
-            Self::HaNode(name) => name.fmt(f),
-        }
-    }
-}
 
 /// This machine was off when it was last looked at. See the module for who can make one.
 #[derive(Debug)]
@@ -340,9 +300,6 @@ impl Record for ConfirmOff {
         Cow::Owned(Self { version: self.since(), ..self.clone() })
     }
 }
-
-/// The longest that a person's word can count: a shift, and the night after it.
-pub const MAX_CONFIRM_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why a person's word does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

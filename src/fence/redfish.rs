@@ -4,6 +4,7 @@
 //! names; of two, none is chosen. Which machine it is, is read in the same answer as its power. How it is talked to, and how a
 //! password goes nowhere else, is in `http`.
 
+mod access;
 mod body;
 mod http;
 mod look;
@@ -15,12 +16,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use reqwest::Url;
-use secrecy::SecretString;
 
+pub use self::access::{RedfishAccess, Verify};
 use self::http::{Http, Talk};
 pub use self::look::{Certificate, look};
 use self::words::{Chassis, Collection, System, usual_target};
-use super::certificate::{self, Pin};
 use super::said::one_line;
 use super::{Channel, FenceError, Gap, Identity, Mark, PowerState, PowerSwitch, Privilege, Seen};
 
@@ -34,38 +34,6 @@ const LOOKED: Duration = Duration::from_secs(30);
 const SYSTEMS: &str = "/redfish/v1/Systems";
 
 const WHOSE: &str = "ask for its identity";
-
-/// How the server's certificate is judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verify {
-    /// By the certificate authorities of the machine.
-    System,
-    /// By these alone (PEM). A BMC's own self-signed certificate may be among them, unless it calls
-    /// itself a CA (`CA:TRUE`), which rustls refuses as a server's: pin that one.
-    Ca(Vec<u8>),
-    /// By its public key alone, which a person pinned: of a certificate that nobody signed, or that calls itself a CA.
-    Pinned(Pin),
-    /// Not at all. BMCs come with certificates that nobody signed; who can stand in between can then
-    /// read the password and lie about the power.
-    Not,
-}
-
-/// Where a Redfish service is and how to log in.
-#[derive(Debug, Clone)]
-pub struct RedfishAccess {
-    /// `https://ADDRESS[:PORT]`, or `http://` in a lab.
-    pub url: Url,
-    /// Account.
-    pub user: String,
-    /// Its password.
-    pub password: SecretString,
-    /// Id of the system, where there is more than one.
-    pub system: Option<String>,
-    /// How the server's certificate is judged; nothing to `http://`.
-    pub verify: Verify,
-    /// Wall clock for one request with its answer.
-    pub limit: Duration,
-}
 
 /// A BMC reached by Redfish.
 pub struct Redfish {

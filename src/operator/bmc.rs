@@ -4,8 +4,8 @@
 use super::OperatorError;
 use super::cluster::Cluster;
 use super::error::held_back;
+use super::fault::Fault;
 use super::machine_options::{MachineOptions, Setting};
-use super::machine_view::Fault;
 use crate::bindings::Part;
 use crate::chain::chain;
 use crate::fence::certificate::Pin;

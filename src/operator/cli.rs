@@ -94,7 +94,10 @@ pub async fn run(command: Command, store: &dyn Store) -> Result<Answer, Operator
         Command::Policy(command) => policy::run(command, store).await,
         Command::Generate(command) => generate::run(command, store).await,
         Command::Local(command) => local::run(command, store).await,
-        Command::Rejoin(args) => rejoin::run(args, store).await,
+        Command::Rejoin(args) => match args.swap_roles {
+            true => rejoin::swap::run(args, store).await,
+            false => rejoin::run(args, store).await,
+        },
         Command::Reset(args) => reset::run(args, store).await,
         Command::ConfirmOff(args) => match args.device {
             Some(of) => confirm_device::run(&args, of, store).await,

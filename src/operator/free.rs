@@ -10,7 +10,7 @@ use super::cluster::Cluster;
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
-use super::incident::{person, quoted};
+use super::person::{person, quoted};
 use crate::keys;
 use crate::names::{HaNodeName, IncidentId};
 use crate::store::{Op, Store};
@@ -33,7 +33,7 @@ pub struct FreeArgs {
 ///
 /// # Errors
 /// It is in use for an incident of ours; it was not confirmed; or Consul did not take it.
-pub async fn run(args: FreeArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+pub(super) async fn run(args: FreeArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
     let by = person(&args.by)?;
     let doing = format!("free HA node {}", args.name);
     let cluster = Cluster::read(store, &doing).await?;

@@ -7,7 +7,7 @@ use super::answer::{Answer, Outcome, done};
 use super::cluster::Cluster;
 use super::commit::commit;
 use super::error::{held_back, tree};
-use super::incident::person;
+use super::person::person;
 use crate::incident::guest::{GuestEntry, GuestState};
 use crate::incident::held_guests::{Unsettled, of};
 use crate::incident::settled::{How, Settled};

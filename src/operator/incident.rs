@@ -14,10 +14,11 @@ use super::cluster::Cluster;
 use super::commit::commit;
 use super::confirm::confirm;
 use super::error::{held_back, tree};
+use super::fault::{Fault, faults_text};
 use super::guest::count;
 use super::incident_view::{IncidentLine, IncidentView, incidents_table};
 use super::machine_options::checked;
-use super::machine_view::{Fault, faults_text};
+use super::person::{person, quoted};
 use crate::confirm::line;
 use crate::incident::IncidentRecord;
 use crate::incident::append::{CannotAppend, Writer, next};
@@ -423,19 +424,5 @@ impl Open {
     /// So that the HA nodes look at once and not at the next sweep.
     pub(super) fn wake(&self) -> Vec<Op> {
         wake(&self.record.id)
-    }
-}
-
-/// Who says so.
-pub(super) fn person(by: &str) -> Result<String, OperatorError> {
-    crate::confirm::person(by).map_err(|why| OperatorError::Input { option: "--by".into(), why: why.into() })
-}
-
-/// A word for a shell.
-pub(super) fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-@/:".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }

@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use super::cluster::Cluster;
-use super::confirm_device;
+use super::device_lines;
+use super::fault::{Fault, faults_text, look, next_text};
 use super::guest::count;
 use super::guest_view::GuestView;
-use super::machine_view::{Fault, faults_text, look, next_text, when};
+use super::table::when;
 use super::table::{Table, field};
 use crate::attention::Severity;
 use crate::columns::wrap;
@@ -323,8 +324,8 @@ impl IncidentView {
             }
         }
         if !record.status.is_over() {
-            for (name, line) in confirm_device::lines(&record.id, self.devices.as_ref(), &self.devices_off) {
-                text += &if name == confirm_device::NEXT {
+            for (name, line) in device_lines::lines(&record.id, self.devices.as_ref(), &self.devices_off) {
+                text += &if name == device_lines::NEXT {
                     next_text(&line)
                 } else {
                     field(&name, Some(&line), AT)

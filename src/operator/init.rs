@@ -2,7 +2,7 @@
 
 use super::OperatorError;
 use super::answer::{Answer, Outcome, done};
-use super::machine_view::when;
+use super::table::when;
 use crate::keys;
 use crate::store::{Op, Store, TxnOutcome};
 use crate::tree::meta::Meta;

@@ -4,9 +4,10 @@
 use serde::Serialize;
 
 use super::cluster::{Catalog, Cluster, ConsulSays};
+use super::fault::{Fault, faults_text, look, next_text};
 use super::observer_view::ObserverView;
 use super::secret_input::shown;
-use super::table::{Table, field};
+use super::table::{Table, field, when};
 use super::unprotected::Unprotected;
 use super::watch::Watching;
 use crate::bindings::arrays;
@@ -27,34 +28,6 @@ use crate::tree::observer::ObserverRecord;
 use crate::tree::published::Published;
 use crate::tree::storage::{Storage, Strategy};
 use crate::tree::{Snapshot, TreeError};
-
-/// A key that cannot be understood, and what to type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// Names the key.
-    pub what: String,
-    /// The operator's next command.
-    pub next: Option<String>,
-}
-
-impl From<TreeError> for Fault {
-    fn from(error: TreeError) -> Self {
-        let next = error.hint();
-        Self { what: chain(&error), next }
-    }
-}
-
-/// Keeps what can be read, and notes what cannot.
-pub(super) fn look<T>(faults: &mut Vec<Fault>, read: Result<T, TreeError>) -> Option<T> {
-    let note = |error: TreeError| {
-        let fault = Fault::from(error);
-        // One key may be read for several answers.
-        if !faults.contains(&fault) {
-            faults.push(fault);
-        }
-    };
-    read.map_err(note).ok()
-}
 
 /// One host as status and list show it.
 #[derive(Debug, Clone, Serialize)]
@@ -440,26 +413,4 @@ pub(super) fn maintenance_text(m: &Maintenance) -> String {
         text += &format!(" (by {by}{})", m.at.map(|at| format!(", {}", when(at))).unwrap_or_default());
     }
     text
-}
-
-/// A time as people read it, to the second, in UTC.
-pub(super) fn when(at: jiff::Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
-}
-
-/// Faults, each with what to type.
-pub(super) fn faults_text(faults: &[Fault]) -> String {
-    let mut text = String::new();
-    for fault in faults {
-        text += &field("BAD DATA", Some(&fault.what), AT);
-        if let Some(next) = &fault.next {
-            text += &next_text(next);
-        }
-    }
-    text
-}
-
-/// What to type, never broken: a broken command cannot be copied.
-pub(super) fn next_text(next: &str) -> String {
-    format!("  next: {next}\n")
 }

@@ -1,7 +1,7 @@
 //! Hosts whose guests nobody could take over, because their filesystems are of a type that the policy does not name. Pure.
 
 use super::cluster::Cluster;
-use super::machine_view::Fault;
+use super::fault::Fault;
 use crate::keys;
 use crate::policy::Policy;
 use crate::published_disks::of_the_guests;

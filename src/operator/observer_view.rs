@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::machine_view::when;
 use super::seen::fingerprint;
+use super::table::when;
 use crate::tree::observer::ObserverRecord;
 
 /// One observer's record, shortened.

@@ -11,6 +11,7 @@ use super::cluster::Cluster;
 use super::commit::commit;
 use super::error::{held_back, tree};
 use super::policy_explain;
+use super::policy_values::{object, plain};
 use super::table::Table;
 use super::weak_points::weak_points;
 use crate::columns::wrap;
@@ -174,14 +175,6 @@ fn against_the_tree(policy: &Policy, cluster: &Cluster) -> Vec<String> {
     faults
 }
 
-pub(super) fn object(policy: &Policy) -> Result<Map<String, Value>, OperatorError> {
-    match serde_json::to_value(policy).map_err(|source| OperatorError::Render { source })? {
-        Value::Object(map) => Ok(map),
-        // A struct is an object.
-        _ => Ok(Map::new()),
-    }
-}
-
 /// What is stored: what differs, and the lowest version that has all of it.
 fn differing(policy: &Map<String, Value>) -> Result<Map<String, Value>, OperatorError> {
     let defaults = object(&Policy::default())?;
@@ -196,27 +189,6 @@ fn differing(policy: &Map<String, Value>) -> Result<Map<String, Value>, Operator
 }
 
 const VERSION: &str = "version";
-
-pub(super) fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "default".into(),
-        Value::String(text) => text.clone(),
-        other => spaced(other),
-    }
-}
-
-/// JSON with a space after each comma and colon, so that a long value can be broken over lines.
-fn spaced(value: &Value) -> String {
-    match value {
-        Value::Array(items) => format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", ")),
-        Value::Object(map) => {
-            let fields =
-                map.iter().map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), spaced(value)));
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    }
-}
 
 #[cfg(test)]
 mod tests {

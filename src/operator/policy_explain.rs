@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::OperatorError;
 use super::answer::Answer;
-use super::policy::{object, plain};
+use super::policy_values::{object, plain};
 use crate::columns::wrap;
 use crate::policy::{Policy, Setting, Subject, explained, settings};
 

@@ -9,7 +9,7 @@
 
 mod disks;
 pub mod steps;
-mod swap;
+pub(super) mod swap;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::swap::note_rewritten;
 
@@ -28,7 +28,7 @@ use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
 use super::guest::none_is_held;
-use super::incident::{person, quoted};
+use super::person::{person, quoted};
 use super::reset::{self, ResetArgs, Standing};
 use super::through::{GoneArgs, Return, all_are_through};
 use crate::chain::chain;
@@ -52,7 +52,7 @@ pub struct RejoinArgs {
     pub by: String,
     /// How long to wait for what must be done on the host itself, and for the HA nodes that held its incident to be
     /// through with it (0s: look once).
-    #[arg(long, default_value = "5m", value_parser = time, value_name = "TIME")]
+    #[arg(long, default_value = "5m", value_parser = super::person::time, value_name = "TIME")]
     pub wait: Duration,
     /// Take forced down back although the host was reset since its recovery, or was not fenced: somebody may
     /// have forced it down by hand, and Nova does not keep who.
@@ -103,21 +103,12 @@ impl RejoinArgs {
     }
 }
 
-pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let signed: jiff::SignedDuration =
-        text.parse().map_err(|_| format!("{text:?} is no time like 30s or 5m"))?;
-    Duration::try_from(signed).map_err(|_| format!("{text:?} is negative"))
-}
-
 /// Pause between two looks: well below the 10 s in which nova-compute reports by default.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Looks, does what is next, and looks again.
 pub async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
     person(&args.by)?;
-    if args.swap_roles {
-        return swap::run(args, store).await;
-    }
     let doing = format!("rejoin host {}", args.host);
     let cluster = Cluster::read(store, &doing).await?;
     let host = cluster.host(&args.host)?;

@@ -19,8 +19,8 @@ use super::commit::commit;
 use super::confirm::confirm;
 use super::error::tree;
 use super::guest::none_is_held;
-use super::incident::{person, quoted};
 use super::maintenance;
+use super::person::{person, quoted};
 use super::through::{GoneArgs, Return, all_are_through};
 use crate::incident::IncidentRecord;
 use crate::keys;
@@ -52,7 +52,7 @@ pub struct ResetArgs {
     #[expect(missing_docs, reason = "clap would show it as its help")]
     pub gone: GoneArgs,
     /// How long to wait for the HA nodes that held its incident to be through with it (0s: look once).
-    #[arg(long, default_value = "2m", value_parser = super::rejoin::time, value_name = "TIME")]
+    #[arg(long, default_value = "2m", value_parser = super::person::time, value_name = "TIME")]
     pub wait: Duration,
     /// The host's name, instead of typing it when asked.
     #[arg(long, value_name = "HOST")]

@@ -1,7 +1,7 @@
 //! What `status` says of SSH host keys that HA nodes only saw: nobody bound them.
 
 use super::cluster::Cluster;
-use super::machine_view::Fault;
+use super::fault::Fault;
 use crate::names::HaNodeName;
 use crate::ssh::PinnedKey;
 use crate::tree::machine::SshAccess;

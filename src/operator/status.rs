@@ -9,10 +9,9 @@ use super::cloud::NovaSays;
 use super::cluster::{Catalog, Cluster, ConsulSays};
 use super::cooldown::CooldownView;
 use super::eyes::from_here;
+use super::fault::{Fault, faults_text, look, next_text};
 use super::incident_view::{IncidentLine, incidents_table};
-use super::machine_view::{
-    Fault, HaNodeView, HostView, faults_text, ha_nodes_table, hosts_table, look, next_text,
-};
+use super::machine_view::{HaNodeView, HostView, ha_nodes_table, hosts_table};
 use super::md_filesystems;
 use super::offer::Offer;
 use super::seen;

@@ -71,6 +71,11 @@ pub fn field(name: &str, value: Option<&str>, at: usize) -> String {
     format!("{label}{}{}\n", " ".repeat(gap), wrap(value.unwrap_or("-"), at))
 }
 
+/// A time as people read it, to the second, in UTC.
+pub(super) fn when(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

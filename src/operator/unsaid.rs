@@ -2,8 +2,8 @@
 //! build, or their token has a policy of one and may not say it. What the tree names is run there all the same.
 
 use super::cluster::Cluster;
+use super::fault::Fault;
 use super::leave::own_name;
-use super::machine_view::Fault;
 use crate::local::{self, Local};
 use crate::named::Named;
 use crate::names::HaNodeName;

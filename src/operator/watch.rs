@@ -1,7 +1,7 @@
 //! Who watches the machines of the tree: the checks of the HA nodes, for the commands that show machines.
 
 use super::cluster::{Catalog, Cluster, ConsulSays};
-use super::machine_view::Fault;
+use super::fault::Fault;
 use crate::judge::quorum::votes_needed;
 use crate::keys::{self, MachineKeys};
 use crate::names::{Epoch, HaNodeName};

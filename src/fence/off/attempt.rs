@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{LeaseLost, Permission, Settings, Why, within};
+use super::terms::{LeaseLost, Permission, Settings, Why, within};
 use crate::clock::Clock;
 use crate::fence::device_off::{DeviceWord, DeviceWords};
 use crate::fence::proof::streak::{LEAST_READS, Look, Streak};

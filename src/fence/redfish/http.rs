@@ -16,10 +16,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::access::{RedfishAccess, Verify};
 use super::body::{self, Body};
 use super::session::Session;
-use super::{RedfishAccess, Verify, certificate, words};
+use super::words;
 use crate::fence::FenceError;
+use crate::fence::certificate;
 use crate::fence::certificate::{Pin, Shown};
 use crate::fence::said::one_line;
 

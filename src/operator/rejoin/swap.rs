@@ -34,7 +34,7 @@ use crate::operator::commit::{commit, committed};
 use crate::operator::confirm::confirm;
 use crate::operator::error::tree;
 use crate::operator::guest::none_is_held;
-use crate::operator::incident::person;
+use crate::operator::person::person;
 use crate::operator::through::all_are_through;
 use crate::policy::Policy;
 use crate::store::Store;
@@ -44,7 +44,7 @@ use crate::tree::nova_names::TreeMachine;
 const MOST_LOOKS: usize = 10;
 
 /// Looks, does what is next, and looks again.
-pub(super) async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
+pub(in crate::operator) async fn run(args: RejoinArgs, store: &dyn Store) -> Result<Answer, OperatorError> {
     let by = person(&args.by)?;
     let doing = format!("swap the roles of host {}", args.host);
     let cluster = Cluster::read(store, &doing).await?;

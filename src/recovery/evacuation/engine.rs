@@ -8,6 +8,7 @@
 //! who is next.
 
 mod effects;
+mod gather;
 mod guest;
 mod look;
 mod off;
@@ -15,6 +16,7 @@ mod outlast;
 mod post;
 mod reads;
 mod round;
+mod settle;
 mod struggle;
 
 use std::collections::BTreeMap;
@@ -134,7 +136,7 @@ struct Engine<'e, 'x, 'k, 'a> {
 /// under the name whose guests these are.
 pub async fn run(context: &Context<'_>, off: &mut KnownOff<'_>, _: &Ceased) -> Result<Counts, Stop> {
     let began = context.world.clock.boottime();
-    let guests = guest::gather(context).await?;
+    let guests = gather::gather(context).await?;
     let migrations = migrations(context).await?;
     let live = live_migrations(context, &guests.iter().collect::<Vec<_>>()).await?;
     let took = context.world.clock.boottime().saturating_duration_since(began);
@@ -376,7 +378,7 @@ impl<'e, 'a> Engine<'e, '_, '_, 'a> {
         let began = self.context.world.clock.boottime();
         let servers = on_the_host(self.context).await?;
         let known: Vec<_> = self.seats.iter().filter_map(|seat| seat.guest.as_ref().map(|g| &g.id)).collect();
-        let new = guest::newcomers(&known, servers, began);
+        let new = gather::newcomers(&known, servers, began);
         if new.is_empty() {
             return Ok(false);
         }

@@ -1,7 +1,7 @@
 //! The guests' part of a plan: what becomes of each, the room they find, and what a person should know
 //! beside. Pure.
 
-use super::{Facts, NovaFacts, PlannedGuest};
+use super::facts::{Facts, NovaFacts, PlannedGuest};
 use crate::nova::{MigrationStatus, Room, Server};
 use crate::recovery::capacity::{self, Fit, Need};
 use crate::recovery::evacuation::choice::{self, Urgency};

@@ -1,11 +1,15 @@
 //! Each blocker by itself, from facts that would make a plan.
 
 use super::*;
+use crate::fence::Privilege;
 use crate::identity::Unclear;
 use crate::nova::servers::Flavor;
 use crate::nova::servers::tests::guest as running;
+use crate::nova::{ComputeService, Migration, Room};
 use crate::nova::{ServiceId, VmState};
+use crate::tree::nova_names::Doubt;
 use crate::tree::nova_names::TreeMachine;
+use crate::tree::storage::Storage;
 
 mod room;
 

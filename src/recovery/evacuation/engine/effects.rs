@@ -2,8 +2,8 @@
 //! ledger state, written before it and replaced after it.
 
 use super::guest::Guest;
-use super::look::{settle, silent};
 use super::off::Off;
+use super::settle::{settle, silent};
 use crate::incident::guest::{GuestState, Sent};
 use crate::nova::{Migration, NovaError, NovaHost, RequestId};
 use crate::recovery::context::Context;

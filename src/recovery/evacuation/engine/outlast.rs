@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::guest::Guest;
-use super::look::{is_posting_of_an_earlier_process, later, silent};
+use super::settle::{is_posting_of_an_earlier_process, later, silent};
 use crate::incident::guest::Sent;
 use crate::nova::{Token, TokenId};
 use crate::recovery::context::Context;

@@ -3,8 +3,9 @@
 
 use super::LISTING_COUNTS;
 use super::guest::Guest;
-use super::look::{attach, beside, is_posting_of_an_earlier_process, settle, silent};
+use super::look::beside;
 use super::off::Off;
+use super::settle::{attach, is_posting_of_an_earlier_process, settle, silent};
 use crate::incident::guest::{GuestState, Sent};
 use crate::nova::migrations::MigrationOutcome;
 use crate::nova::{Migration, NovaError};

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::guest::{Guest, Needs};
-use super::look::{Seen, attach, elapsed, is_unattached, is_young, limits, look, settle, treated};
+use super::look::{Seen, elapsed, is_young, limits, look, treated};
 use super::reads::{migrations, on_the_host};
+use super::settle::{attach, is_unattached, settle};
 use super::{Engine, LISTING_COUNTS, MOST_LOOKS, Outcome, Task, effects, post};
 use crate::clock::BootInstant;
 use crate::incident::guest::GuestState;
