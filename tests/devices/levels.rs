@@ -122,7 +122,11 @@ struct Says {
 #[async_trait]
 impl PowerSwitch for Says {
     async fn read(&self) -> Result<PowerState, FenceError> {
-        let silent = || FenceError::Settings { device: self.name.into(), why: "no answer".into() };
+        let silent = || FenceError::Unreachable {
+            device: self.name.into(),
+            doing: "be asked",
+            source: "no answer".into(),
+        };
         (self.says)(self.asked.fetch_add(1, Ordering::SeqCst)).ok_or_else(silent)
     }
     async fn switch_off(&self) -> Result<(), FenceError> {

@@ -101,7 +101,7 @@ async fn sushy_emulator_powers_a_host_off() {
     // The certificate is judged by the CA file alone; without it, nobody signed it.
     let unsigned = levels(&sushy.config("Redfish-pw1", &format!(r#","system":"{UUID}""#)));
     let refused = unsigned.levels()[0].devices()[0].switch().read().await.unwrap_err();
-    assert!(matches!(refused, FenceError::Unreachable { .. }), "{refused}");
+    assert!(matches!(refused, FenceError::Untrusted { .. }), "{refused}");
     let unjudged = levels(&sushy.config("Redfish-pw1", &format!(r#","verify":false,"system":"{UUID}""#)));
     assert_eq!(unjudged.levels()[0].devices()[0].switch().read().await.unwrap(), PowerState::On);
 

@@ -552,7 +552,7 @@ struct SimSwitch {
 
 impl SimSwitch {
     fn silent(&self) -> FenceError {
-        FenceError::Settings { device: self.describe(), why: "no answer".into() }
+        FenceError::Unreachable { device: self.describe(), doing: "be asked", source: "no answer".into() }
     }
 
     async fn ask<T>(&self, name: &str, act: impl FnOnce(&mut Universe) -> T) -> Result<T, FenceError> {
