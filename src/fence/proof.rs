@@ -3,7 +3,7 @@
 //! The steps after the fence (storage, evacuation) take a [`PoweredOff`] as an argument, so that
 //! none of them can be reached by a path that did not read the power. Its fields are private, and
 //! there are two ways to one: several consecutive reads of exactly *off* by one device
-//! ([`streak`]), and a person's word with a time limit ([`ConfirmOff`]). It cannot be stored or read
+//! (`streak`), and a person's word with a time limit ([`ConfirmOff`]). It cannot be stored or read
 //! back: evidence rots, and a resumed recovery reads the power again.
 //!
 //! Reads make a [`SaidOff`], which knows by which [`Channel`] they came. By one on which anyone can

@@ -4,7 +4,7 @@
 //! world can stand behind it. [`NovaClient`] is the real one: [`clouds`] says where the cloud is and
 //! who we are, [`auth`] and [`catalog`] get a token and Nova's address, [`http`] makes one call
 //! with a deadline and a bounded answer, [`client`] adds the token, the microversion and
-//! retries, a file for each endpoint what it says, and [`as_cloud`] all of them behind the seam; [`tokens`] and [`revoke`] is how an
+//! retries, a file for each endpoint what it says, and `as_cloud` all of them behind the seam; [`tokens`] and `revoke` is how an
 //! effect that nobody answered is kept from being heard later.
 //!
 //! What it must never do: take silence for an answer. A timeout, a 5xx, a partial record or a cell

@@ -36,9 +36,9 @@ impl Retry {
 pub struct History {
     holders: BTreeMap<HaNodeName, BTreeSet<u64>>,
     unsettled: BTreeSet<u64>,
-    /// As in [`Earlier`].
+    /// As in [`Earlier`](super::earlier::Earlier).
     pub resumed: Option<u64>,
-    /// As in [`Earlier`].
+    /// As in [`Earlier`](super::earlier::Earlier).
     pub retry: Option<Retry>,
     /// HA nodes that began to take the storage, and that nobody who held it later proved off since.
     pub took_storage: BTreeSet<HaNodeName>,

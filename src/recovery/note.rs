@@ -27,7 +27,7 @@ pub async fn write(world: &World, id: &IncidentId, reasons: &[String], next: &[S
     write_if(world, id, (reasons, next), None, None).await;
 }
 
-/// As [`write`], after a try: when that was is written beside it, at most once in [`NOTED_EVERY`].
+/// As [`write()`], after a try: when that was is written beside it, at most once in [`NOTED_EVERY`].
 pub async fn write_tried(world: &World, id: &IncidentId, reasons: &[String], next: &[String], again: Again) {
     write_if(world, id, (reasons, next), Some(again), None).await;
 }
