@@ -170,6 +170,19 @@ impl FenceError {
         }
     }
 
+    /// Whether the device may be without power: nobody answered. One that refuses, shows a certificate or says something that
+    /// is not understood has power, and of one that was not asked nothing is known.
+    pub fn may_be_without_power(&self) -> bool {
+        match self {
+            Self::NoSession { cause, .. } => *cause == NoSession::Silent,
+            // An agent's own words do not tell a silent device from one that refuses.
+            Self::Unreachable { .. } | Self::Deadline { .. } | Self::Failed { .. } => true,
+            Self::Tool { .. } | Self::Denied { .. } | Self::Settings { .. } | Self::Malformed { .. } => false,
+            Self::OtherCertificate { .. } | Self::OtherMachine { .. } => false,
+            Self::Elsewhere { .. } | Self::OldTls { .. } | Self::Untrusted { .. } => false,
+        }
+    }
+
     /// Whether a power-off that ended so may have happened all the same.
     pub fn effect_may_have_happened(&self) -> bool {
         match self {

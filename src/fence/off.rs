@@ -85,7 +85,7 @@ impl NotOff {
     /// Silent devices of levels of several: for these a person may speak.
     pub fn silent(&self) -> Vec<OneOf> {
         let Self::NotProved { levels, .. } = self else { return Vec::new() };
-        let silent = levels.iter().filter(|level| matches!(level.why, Why::NoAnswer { .. }));
+        let silent = levels.iter().filter(|level| level.why.may_be_without_power());
         silent.filter_map(|level| level.of).collect()
     }
 
@@ -280,7 +280,7 @@ type Not<'a> = (&'a Device, u32, Option<FenceError>, Why);
 /// All of them by people's words, if each is silent and has one.
 fn spoken_for(not: &[Not<'_>], words: &DeviceWords) -> Option<Vec<By>> {
     let one = |(device, _, _, why): &Not<'_>| {
-        let word = words.word(OneOf::of(device.spot())).filter(|_| matches!(why, Why::NoAnswer { .. }))?;
+        let word = words.word(OneOf::of(device.spot())).filter(|_| why.may_be_without_power())?;
         Some(By::word(device.switch().describe(), word.clone()))
     };
     not.iter().map(one).collect()

@@ -127,6 +127,10 @@ impl PowerSwitch for Says {
             doing: "be asked",
             source: "no answer".into(),
         };
+        if self.name == REFUSES {
+            let (device, said) = (self.name.into(), "invalid password".into());
+            return Err(FenceError::Denied { device, doing: "read the power", said });
+        }
         (self.says)(self.asked.fetch_add(1, Ordering::SeqCst)).ok_or_else(silent)
     }
     async fn switch_off(&self) -> Result<(), FenceError> {
@@ -145,6 +149,23 @@ impl PowerSwitch for Says {
     fn describe(&self) -> String {
         self.name.to_owned()
     }
+}
+
+/// What a device is called that answers, and refuses the password.
+const REFUSES: &str = "feed that refuses";
+
+#[tokio::test]
+async fn no_word_counts_for_a_device_that_answers_and_refuses() {
+    let device = |name, says| {
+        Device::new(
+            Box::new(Says { name, asked: AtomicU32::new(0), says, commands: std::sync::Arc::default() }),
+            None,
+        )
+    };
+    let devices = vec![device("feed A", |_| Some(PowerState::Off)), device(REFUSES, |_| None)];
+    let levels = FenceLevels::new(host(), vec![Level::of(devices, Some(Duration::from_secs(1)))]);
+    let not = prove_off_with(&levels, &SystemClock, &settings(), &word_for(2)).await.unwrap_err();
+    assert!(not.silent().is_empty(), "it has power: {not}");
 }
 
 /// ann's word for this device of the first level.

@@ -111,8 +111,7 @@ impl Attempt<'_> {
                 }
             }
             // The others of its level need not wait for what a person said is silent.
-            let is_silent =
-                matches!(last, Why::NoAnswer { .. }) && silent >= self.settings.reads.max(LEAST_READS);
+            let is_silent = last.may_be_without_power() && silent >= self.settings.reads.max(LEAST_READS);
             if is_silent && self.word().is_some() {
                 break;
             }

@@ -98,3 +98,13 @@ pub(super) async fn within<T>(
         () = clock.sleep(limit) => None,
     }
 }
+
+impl Why {
+    /// Whether a person may say that the device is without power: it was asked, and nobody answered.
+    pub(super) fn may_be_without_power(&self) -> bool {
+        match self {
+            Self::NoAnswer { error } => error.may_be_without_power(),
+            Self::StillOn | Self::Unknown { .. } | Self::Unsteady { .. } | Self::Contradicted { .. } => false,
+        }
+    }
+}
